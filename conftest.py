@@ -1,0 +1,50 @@
+"""Fixtures for all tests that talk to PostgreSQL or RabbitMQ: a fresh database, a fresh vhost.
+
+`make test` starts both and says where they are; nothing is skipped when they are missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+
+def _setting(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        pytest.fail(f"{name} is not set: run these tests by `make test`", pytrace=False)
+    return value
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    """An empty database of its own, gone after the test."""
+    admin = _setting("TEST_POSTGRES_URL")
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    yield urlunsplit(urlsplit(admin)._replace(path=f"/{name}"))
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def broker_url() -> Iterator[str]:
+    """A virtual host of its own, gone after the test with all its queues."""
+    base = urlsplit(_setting("TEST_RABBITMQ_URL"))
+    name = f"test-{uuid4().hex[:12]}"
+    with httpx.Client(base_url=_setting("TEST_RABBITMQ_MANAGEMENT_URL"), timeout=30) as management:
+        vhost = f"/api/vhosts/{quote(name, safe='')}"
+        management.put(vhost).raise_for_status()
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        management.put(
+            f"/api/permissions/{name}/{base.username}", json=everything
+        ).raise_for_status()
+        yield urlunsplit(base._replace(path=f"/{name}"))
+        management.delete(vhost).raise_for_status()

@@ -1,0 +1,75 @@
+"""Events in the life of an order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from contracts.base import Contract
+
+Money = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str)]
+OrderOutcome = Literal["COMPLETED", "FAILED"]
+
+
+class OrderedProduct(BaseModel):
+    """One line of an order; a product appears in one line only."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    product_id: str
+    quantity: int
+
+
+class _OrderEvent(Contract):
+    aggregate_type: ClassVar[str] = "order"
+
+    order_id: UUID
+
+    @property
+    def aggregate_id(self) -> str:
+        return str(self.order_id)
+
+
+class OrderCreated(_OrderEvent):
+    """Somebody placed an order."""
+
+    type: ClassVar[str] = "order.created"
+    source: ClassVar[str] = "service-orders"
+
+    user_id: str
+    products: tuple[OrderedProduct, ...]
+    amount: Money
+    created_at: datetime
+
+
+class OrderCancelled(_OrderEvent):
+    """The order was cancelled before it was settled; what was reserved for it is to be released."""
+
+    type: ClassVar[str] = "order.cancelled"
+    source: ClassVar[str] = "service-orders"
+
+    cancelled_at: datetime
+
+
+class OrderProcessingStarted(_OrderEvent):
+    """Processing takes a while; its outcome follows as `order.processed`."""
+
+    type: ClassVar[str] = "order.processing_started"
+    source: ClassVar[str] = "service-processor"
+
+    started_at: datetime
+
+
+class OrderProcessed(_OrderEvent):
+    """Processing came to an end."""
+
+    type: ClassVar[str] = "order.processed"
+    source: ClassVar[str] = "service-processor"
+
+    outcome: OrderOutcome
+    reason: str | None
+    processed_at: datetime

@@ -1,0 +1,58 @@
+"""Transactional outbox, relay and inbox for PostgreSQL and RabbitMQ.
+
+outbox = Outbox("my-service", metadata)          # declares its tables
+await outbox.add(connection, event)              # in your own transaction
+await Relay(...).run(stop)                       # in a process of its own, or several
+await Consumer(...).run(stop)                    # on the other side
+"""
+
+from outbox import schema
+from outbox.consume.consumer import Consumer, ConsumerSettings
+from outbox.consume.inbox import Handler, Inbox
+from outbox.consume.retry import RetryPolicy
+from outbox.envelope import Envelope, Event, Stream
+from outbox.errors import (
+    BrokerRefused,
+    EventTooLarge,
+    InvalidEvent,
+    LanesMismatch,
+    OutboxError,
+    TopologyMismatch,
+    UnreadableMessage,
+)
+from outbox.operate.partitions import ensure_ahead
+from outbox.relay.relay import Relay
+from outbox.relay.settings import RelaySettings
+from outbox.tables import declare_inbox
+from outbox.topology import Topology
+from outbox.write.notifier import Notifier
+from outbox.write.outbox import Outbox
+from outbox.write.work import UnitOfWork, Work
+
+__all__ = [
+    "BrokerRefused",
+    "Consumer",
+    "ConsumerSettings",
+    "Envelope",
+    "Event",
+    "EventTooLarge",
+    "Handler",
+    "Inbox",
+    "InvalidEvent",
+    "LanesMismatch",
+    "Notifier",
+    "Outbox",
+    "OutboxError",
+    "Relay",
+    "RelaySettings",
+    "RetryPolicy",
+    "Stream",
+    "Topology",
+    "TopologyMismatch",
+    "UnitOfWork",
+    "UnreadableMessage",
+    "Work",
+    "declare_inbox",
+    "ensure_ahead",
+    "schema",
+]

@@ -1,0 +1,46 @@
+"""Connections to RabbitMQ. A refusal is told apart from an absence."""
+
+from __future__ import annotations
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ProbableAuthenticationError,
+)
+from aiormq.exceptions import ConnectionNotAllowed
+from pamqp.exceptions import PAMQPException
+from yarl import URL
+
+from outbox.errors import BrokerRefused
+
+CONNECT_TIMEOUT = 5.0
+HEARTBEAT = 10
+
+LOST: tuple[type[BaseException], ...] = (
+    AMQPError,
+    PAMQPException,
+    OSError,
+    TimeoutError,
+    RuntimeError,
+)
+"""What a vanished broker can raise; RuntimeError is aiormq's for a channel that is closed."""
+
+
+async def connect(url: str, name: str) -> AbstractConnection:
+    """Open a connection that shows up under this name in the management UI.
+
+    Raises `BrokerRefused` if the broker says no, and one of `LOST` if it cannot be reached.
+    """
+    target = URL(url)
+    if "heartbeat" not in target.query:
+        target = target.update_query(heartbeat=str(HEARTBEAT))
+    try:
+        return await aio_pika.connect(
+            target, timeout=CONNECT_TIMEOUT, client_properties={"connection_name": name}
+        )
+    except (AuthenticationError, ProbableAuthenticationError) as problem:
+        raise BrokerRefused(f"user {target.user or 'guest'} may not log in") from problem
+    except ConnectionNotAllowed as problem:
+        raise BrokerRefused(f"no virtual host {target.path!r} for {target.user}") from problem

@@ -1,0 +1,137 @@
+"""Events kept for later: those beyond a gap, those that failed, and those behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from outbox.consume.decide import Verdict
+from outbox.envelope import Envelope, Stream
+
+Connection = psycopg.AsyncConnection[Any]
+
+FAILED = "failed"
+
+_PARK = """
+INSERT INTO inbox_parked (consumer, source, aggregate_type, aggregate_id, sequence, event_id,
+                          reason, type, version, time, body, correlation_id, causation_id,
+                          traceparent)
+VALUES (%(consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s, %(sequence)s, %(event_id)s,
+        %(reason)s, %(type)s, %(version)s, %(time)s, %(body)s, %(correlation_id)s,
+        %(causation_id)s, %(traceparent)s)
+ON CONFLICT DO NOTHING
+RETURNING 1
+"""
+
+_OF_STREAM = """
+ WHERE consumer = %(consumer)s AND source = %(source)s AND aggregate_type = %(aggregate_type)s
+   AND aggregate_id = %(aggregate_id)s AND sequence = %(sequence)s
+"""
+
+_AT = f"""
+SELECT event_id, sequence, type, version, time, body, correlation_id, causation_id, traceparent,
+       attempts
+  FROM inbox_parked {_OF_STREAM} AND reason <> 'forked'
+ ORDER BY parked_at LIMIT 1
+"""  # noqa: S608
+
+_REMOVE = f"DELETE FROM inbox_parked {_OF_STREAM} AND event_id = %(event_id)s"  # noqa: S608
+
+_ATTEMPTED = f"""
+UPDATE inbox_parked
+   SET reason = '{FAILED}', attempts = attempts + 1, last_error = %(error)s,
+       next_attempt_at = clock_timestamp() + make_interval(secs => %(delay)s)
+{_OF_STREAM} AND event_id = %(event_id)s
+"""  # noqa: S608
+
+_DUE = """
+SELECT DISTINCT source, aggregate_type, aggregate_id
+  FROM inbox_parked
+ WHERE consumer = %(consumer)s AND next_attempt_at <= clock_timestamp()
+ LIMIT %(limit)s
+"""
+
+_COUNTS = "SELECT reason, count(*) FROM inbox_parked WHERE consumer = %s GROUP BY reason"
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that waits, and how often it has failed."""
+
+    envelope: Envelope
+    attempts: int
+
+
+def _of(consumer: str, stream: Stream) -> dict[str, Any]:
+    return {
+        "consumer": consumer,
+        "source": stream.source,
+        "aggregate_type": stream.aggregate_type,
+        "aggregate_id": stream.aggregate_id,
+    }
+
+
+async def park(
+    connection: Connection, consumer: str, envelope: Envelope, reason: Verdict | str
+) -> bool:
+    """Keep an event; false if it was kept already."""
+    parameters = {
+        **_of(consumer, envelope.stream),
+        "sequence": envelope.sequence,
+        "event_id": envelope.id,
+        "reason": str(reason),
+        "type": envelope.type,
+        "version": envelope.version,
+        "time": envelope.time,
+        "body": envelope.payload,
+        "correlation_id": envelope.correlation_id,
+        "causation_id": envelope.causation_id,
+        "traceparent": envelope.traceparent,
+    }
+    cursor = await connection.execute(_PARK, parameters)
+    return await cursor.fetchone() is not None
+
+
+async def at(
+    connection: Connection, consumer: str, stream: Stream, sequence: int
+) -> ParkedEvent | None:
+    """The event that waits at this place of a stream, if any."""
+    cursor = await connection.execute(_AT, {**_of(consumer, stream), "sequence": sequence})
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    id_, sequence, type_, version, time, body, *context, attempts = row
+    envelope = Envelope(id_, stream, sequence, type_, version, time, bytes(body), *context)
+    return ParkedEvent(envelope, attempts)
+
+
+async def remove(connection: Connection, consumer: str, envelope: Envelope) -> None:
+    """The event has taken effect and waits no longer."""
+    await connection.execute(_REMOVE, _identity(consumer, envelope))
+
+
+async def attempted(
+    connection: Connection, consumer: str, envelope: Envelope, *, error: str, delay: float | None
+) -> None:
+    """Another attempt failed; the next is after `delay` seconds, or never if that is None."""
+    parameters = {**_identity(consumer, envelope), "error": error, "delay": delay}
+    await connection.execute(_ATTEMPTED, parameters)
+
+
+async def due(connection: Connection, consumer: str, *, limit: int = 100) -> list[Stream]:
+    """Streams whose first event is to be tried again."""
+    cursor = await connection.execute(_DUE, {"consumer": consumer, "limit": limit})
+    return [Stream(*row) for row in await cursor.fetchall()]
+
+
+async def counts(connection: Connection, consumer: str) -> dict[str, int]:
+    """How many events wait, by reason."""
+    cursor = await connection.execute(_COUNTS, [consumer])
+    return dict(await cursor.fetchall())
+
+
+def _identity(consumer: str, envelope: Envelope) -> dict[str, Any]:
+    place = {"sequence": envelope.sequence, "event_id": envelope.id}
+    return {**_of(consumer, envelope.stream), **place}

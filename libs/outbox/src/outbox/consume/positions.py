@@ -1,0 +1,82 @@
+"""The inbox rows of a batch: locked in the order of their keys, stored in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import psycopg
+
+from outbox.consume.decide import Position
+from outbox.envelope import Stream
+
+Connection = psycopg.AsyncConnection[Any]
+
+_STREAMS = """
+SELECT DISTINCT * FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
+    AS s(source, aggregate_type, aggregate_id)
+ ORDER BY source, aggregate_type, aggregate_id
+"""
+
+_CREATE = f"""
+INSERT INTO inbox (consumer, source, aggregate_type, aggregate_id)
+SELECT %(consumer)s, s.* FROM ({_STREAMS}) s
+ON CONFLICT DO NOTHING
+"""  # noqa: S608
+
+# A second statement: its snapshot is newer than the wait for the locks of the first.
+_LOCK = f"""
+SELECT source, aggregate_type, aggregate_id, last_sequence, last_event_id, blocked, parked
+  FROM inbox JOIN ({_STREAMS}) s USING (source, aggregate_type, aggregate_id)
+ WHERE consumer = %(consumer)s
+ ORDER BY source, aggregate_type, aggregate_id
+   FOR UPDATE OF inbox
+"""  # noqa: S608
+
+_STORE = """
+UPDATE inbox SET last_sequence = s.last_sequence, last_event_id = s.last_event_id,
+                 blocked = s.blocked, parked = s.parked
+  FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(last_sequences)s::bigint[],
+              %(last_event_ids)s::uuid[], %(blocked)s::boolean[], %(parked)s::int[])
+    AS s(source, aggregate_type, aggregate_id, last_sequence, last_event_id, blocked, parked)
+ WHERE inbox.consumer = %(consumer)s AND inbox.source = s.source
+   AND inbox.aggregate_type = s.aggregate_type AND inbox.aggregate_id = s.aggregate_id
+"""
+
+
+async def lock(
+    connection: Connection, consumer: str, streams: Iterable[Stream]
+) -> dict[Stream, Position]:
+    """Lock the rows of these streams until the transaction ends, making those that lack."""
+    parameters = {"consumer": consumer, **_columns(streams)}
+    await connection.execute(_CREATE, parameters)
+    cursor = await connection.execute(_LOCK, parameters)
+    return {
+        Stream(source, kind, id_): Position(*rest)
+        for source, kind, id_, *rest in await cursor.fetchall()
+    }
+
+
+async def store(
+    connection: Connection, consumer: str, positions: Mapping[Stream, Position]
+) -> None:
+    """Write back what has changed of locked rows."""
+    values = positions.values()
+    parameters = {
+        "consumer": consumer,
+        **_columns(positions),
+        "last_sequences": [position.last_sequence for position in values],
+        "last_event_ids": [position.last_event_id for position in values],
+        "blocked": [position.blocked for position in values],
+        "parked": [position.parked for position in values],
+    }
+    await connection.execute(_STORE, parameters)
+
+
+def _columns(streams: Iterable[Stream]) -> dict[str, list[str]]:
+    listed = list(streams)
+    return {
+        "sources": [stream.source for stream in listed],
+        "types": [stream.aggregate_type for stream in listed],
+        "ids": [stream.aggregate_id for stream in listed],
+    }

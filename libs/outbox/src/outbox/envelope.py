@@ -1,0 +1,56 @@
+"""An event, before and after it has its place in a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+
+class Event(Protocol):
+    """What can be added to an outbox: any object with these members.
+
+    `aggregate_type` and `aggregate_id` name the stream whose order is kept; `type` is the
+    routing key and starts with the aggregate type, as in `order.created`.
+    """
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def aggregate_type(self) -> str: ...
+    @property
+    def aggregate_id(self) -> str: ...
+    def payload(self) -> bytes:
+        """The body, UTF-8 JSON, at most 1 MiB."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The events of one aggregate of one source, numbered 1, 2, 3 … without holes."""
+
+    source: str
+    aggregate_type: str
+    aggregate_id: str
+
+    def __str__(self) -> str:
+        return f"{self.source}/{self.aggregate_type}/{self.aggregate_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An event with its identity and its place: what crosses the broker."""
+
+    id: UUID
+    stream: Stream
+    sequence: int
+    type: str
+    version: int
+    time: datetime
+    payload: bytes
+    correlation_id: str
+    causation_id: str | None = None
+    traceparent: str | None = None

@@ -1,0 +1,61 @@
+"""What can go wrong, as a tree.
+
+OutboxError
+├── InvalidEvent          an event that could never be delivered; refused when added
+│   └── EventTooLarge
+├── TopologyMismatch      the broker holds other queues than the declared ones
+├── BrokerRefused         the broker refuses the user, password or virtual host
+├── LanesMismatch         a relay was set up for another number of lanes than the database
+└── UnreadableMessage     a delivery that has no source, aggregate and sequence
+"""
+
+from __future__ import annotations
+
+
+class OutboxError(Exception):
+    """Base of all errors that this library raises on purpose."""
+
+
+class InvalidEvent(OutboxError):
+    """An event breaks a limit of the log or of AMQP."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"event {field} {rule}")
+        self.field = field
+
+
+class EventTooLarge(InvalidEvent):
+    """A body is over the limit of the log."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__("payload", f"has {size} bytes; at most {limit} are taken")
+
+
+class TopologyMismatch(OutboxError):
+    """The broker's queues or exchanges are not what this code declares."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the broker's topology differs from the declared one: {detail}")
+
+
+class BrokerRefused(OutboxError):
+    """The broker was reached and said no: wrong user, password, virtual host or permission."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"the broker refuses us: {detail}; check user and password in RABBITMQ_URL"
+        )
+
+
+class LanesMismatch(OutboxError):
+    """Two relays that split the buckets differently would both own some of them."""
+
+    def __init__(self, ours: int, theirs: int) -> None:
+        super().__init__(f"this relay is set to {ours} lanes, the database to {theirs}")
+
+
+class UnreadableMessage(OutboxError):
+    """A delivery cannot be attributed to a source, aggregate and sequence."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"message without a usable {field}")

@@ -1,0 +1,52 @@
+"""Running for ever: reconnect after a loss, end when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from outbox.broker import LOST as BROKER_LOST
+
+log = logging.getLogger(__name__)
+
+LOST: tuple[type[BaseException], ...] = (*BROKER_LOST, psycopg.OperationalError, DBAPIError)
+STEADY_AFTER = 10.0
+CEILING = 2.0
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but not past the call to stop."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+async def reconnecting(
+    name: str, session: Callable[[], Awaitable[None]], stop: asyncio.Event
+) -> None:
+    """Run sessions one after the other until told to stop. Each begins from nothing.
+
+    What is raised on purpose (`OutboxError`) goes through: it does not mend itself.
+    """
+    failures = 0
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            await session()
+        except LOST as problem:
+            failures = 1 if time.monotonic() - began > STEADY_AFTER else failures + 1
+            level = logging.WARNING if failures == 1 else logging.DEBUG
+            log.log(level, "%s lost its connection, tries again: %s", name, one_line(problem))
+            await pause(stop, min(0.1 * 2**failures, CEILING) * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def one_line(problem: BaseException) -> str:
+    """An error's first line, or its type where it has none."""
+    return str(problem).strip().partition("\n")[0] or type(problem).__name__

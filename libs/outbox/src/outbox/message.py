@@ -1,0 +1,107 @@
+"""Envelope to AMQP message and back: CloudEvents 1.0, AMQP binding, binary mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from aio_pika import DeliveryMode, Message
+from aiormq.abc import DeliveredMessage
+
+from outbox.envelope import Envelope, Stream
+from outbox.errors import UnreadableMessage
+
+SPEC_VERSION = "1.0"
+
+
+def to_message(envelope: Envelope) -> Message:
+    """The AMQP message of an event; its routing key is the event's type."""
+    return Message(
+        body=envelope.payload,
+        message_id=str(envelope.id),
+        type=envelope.type,
+        content_type="application/json",
+        app_id=envelope.stream.source,
+        timestamp=envelope.time,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        correlation_id=envelope.correlation_id,
+        headers=_headers(envelope),
+    )
+
+
+def _headers(envelope: Envelope) -> dict[str, Any]:
+    headers: dict[str, Any] = {
+        "cloudEvents:specversion": SPEC_VERSION,
+        "cloudEvents:id": str(envelope.id),
+        "cloudEvents:source": envelope.stream.source,
+        "cloudEvents:type": envelope.type,
+        "cloudEvents:time": envelope.time.isoformat(),
+        "cloudEvents:subject": envelope.stream.aggregate_id,
+        "aggregate_type": envelope.stream.aggregate_type,
+        "sequence": envelope.sequence,
+        "version": envelope.version,
+    }
+    if envelope.causation_id:
+        headers["causation_id"] = envelope.causation_id
+    if envelope.traceparent:
+        headers["traceparent"] = envelope.traceparent
+    return headers
+
+
+def from_delivery(delivery: DeliveredMessage) -> Envelope:
+    """The event of a delivery. Raises `UnreadableMessage` if it has no place in a stream."""
+    properties = delivery.header.properties
+    headers = properties.headers or {}
+    return Envelope(
+        id=_event_id(headers, properties.message_id),
+        stream=Stream(
+            _text(headers, "cloudEvents:source"),
+            _text(headers, "aggregate_type"),
+            _text(headers, "cloudEvents:subject"),
+        ),
+        sequence=_positive(headers, "sequence"),
+        type=_text(headers, "cloudEvents:type"),
+        version=_positive(headers, "version", default=1),
+        time=_time(headers),
+        payload=bytes(delivery.body),
+        correlation_id=properties.correlation_id or _text(headers, "cloudEvents:id"),
+        causation_id=_optional(headers, "causation_id"),
+        traceparent=_optional(headers, "traceparent"),
+    )
+
+
+def _event_id(headers: Mapping[str, Any], message_id: str | None) -> UUID:
+    try:
+        return UUID(headers.get("cloudEvents:id") or message_id)
+    except (ValueError, TypeError, AttributeError):
+        raise UnreadableMessage("cloudEvents:id") from None
+
+
+def _text(headers: Mapping[str, Any], name: str) -> str:
+    value = headers.get(name)
+    if isinstance(value, str) and value and "\0" not in value:
+        return value
+    raise UnreadableMessage(name)
+
+
+def _optional(headers: Mapping[str, Any], name: str) -> str | None:
+    value = headers.get(name)
+    return value if isinstance(value, str) and "\0" not in value else None
+
+
+def _positive(headers: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    value = headers.get(name, default)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63:
+        return value
+    raise UnreadableMessage(name)
+
+
+def _time(headers: Mapping[str, Any]) -> datetime:
+    """A missing or malformed time costs nothing but itself: the epoch says "unknown"."""
+    try:
+        time = datetime.fromisoformat(headers["cloudEvents:time"])
+    except (KeyError, TypeError, ValueError):
+        return datetime.fromtimestamp(0, UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,113 @@
+"""The relay: from the log to the broker, in order per aggregate.
+
+Invariant: a row is marked published only after the broker has confirmed it and did not return
+it. Whatever dies in between is published again; the inbox on the other side takes it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+
+import psycopg
+from psycopg import sql
+
+from outbox import metrics
+from outbox.broker import connect
+from outbox.lifecycle import reconnecting
+from outbox.relay.lanes import Lanes
+from outbox.relay.log import Log
+from outbox.relay.publisher import ExchangePublisher
+from outbox.relay.session import Session
+from outbox.relay.settings import RelaySettings
+from outbox.topology import Topology
+from outbox.write.notifier import DOORBELL
+
+log = logging.getLogger(__name__)
+
+# A lost host's lanes are free after some 15 s instead of the kernel's two hours.
+_SHORT_KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "connect_timeout": 5,
+}
+
+
+class Relay:
+    """Publishes one database's outbox to one exchange. Any number may run side by side."""
+
+    def __init__(
+        self,
+        *,
+        database_url: str,
+        broker_url: str,
+        exchange: str,
+        topology: Topology,
+        settings: RelaySettings | None = None,
+    ) -> None:
+        self._database_url = database_url
+        self._broker_url = broker_url
+        self._exchange = exchange
+        self._topology = topology
+        self._settings = settings or RelaySettings()
+        self._session: Session | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether both connections are up."""
+        return self._session is not None
+
+    @property
+    def lanes(self) -> frozenset[int]:
+        """The lanes owned right now; empty for one that is standing by."""
+        return self._session.lanes.owned if self._session else frozenset()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until told to stop, through any loss of database or broker.
+
+        Raises `BrokerRefused`, `TopologyMismatch` or `LanesMismatch`, which need a person.
+        """
+        await reconnecting("relay", lambda: self._run_session(stop), stop)
+
+    async def _run_session(self, stop: asyncio.Event) -> None:
+        async with AsyncExitStack() as stack:
+            session = await self._open(stack)
+            log.info("relay publishes to exchange %s", self._exchange)
+            self._session = session
+            try:
+                await session.work(stop)
+            finally:
+                self._session = None
+                metrics.LANES_OWNED.set(0)
+
+    async def _open(self, stack: AsyncExitStack) -> Session:
+        """Broker first: a relay that cannot publish must not own lanes."""
+        broker = await stack.enter_async_context(await connect(self._broker_url, "outbox relay"))
+        await self._topology.ensure(broker)
+        channel = await broker.channel(publisher_confirms=True, on_return_raises=True)
+        exchange = await channel.get_exchange(self._exchange, ensure=False)
+        database = await stack.enter_async_context(
+            await psycopg.AsyncConnection.connect(
+                self._database_url,
+                autocommit=True,
+                application_name="outbox relay",
+                **_SHORT_KEEPALIVES,  # type: ignore[arg-type]
+            )
+        )
+        await database.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DOORBELL)))
+        lanes = Lanes(database)
+        await lanes.join(self._settings.lanes)
+        return Session(
+            database=database,
+            log=Log(database),
+            lanes=lanes,
+            publisher=ExchangePublisher(exchange, timeout=self._settings.confirm_timeout),
+            ensure_topology=lambda: self._topology.ensure(broker),
+            settings=self._settings,
+            clock=time.monotonic,
+        )

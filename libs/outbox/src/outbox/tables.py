@@ -1,0 +1,126 @@
+"""The library's tables, declared on the MetaData of the application that uses it.
+
+The relay and the inbox speak SQL to them by name (see `relay/log.py`, `consume/inbox.py`);
+the names are therefore fixed, and the schema is the first of the search path.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+_NOW = text("clock_timestamp()")
+
+
+def _stream_key(*, primary_key: bool) -> list[Column[str]]:
+    names = ("source", "aggregate_type", "aggregate_id")
+    return [Column(name, Text, primary_key=primary_key, nullable=False) for name in names]
+
+
+def declare_outbox(metadata: MetaData) -> None:
+    """Declare `outbox`, `outbox_streams` and `outbox_settings`."""
+    log = Table(
+        "outbox",
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("created_at", DateTime(True), primary_key=True, server_default=_NOW),
+        Column("event_id", Uuid, nullable=False),
+        Column("bucket", SmallInteger, nullable=False),
+        *_stream_key(primary_key=False),
+        Column("sequence", BigInteger, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("version", SmallInteger, nullable=False),
+        # `json`, not `jsonb`: the bytes go out as they came in, and psql can still look inside.
+        Column("payload", JSON, nullable=False),
+        Column("correlation_id", Text, nullable=False),
+        Column("causation_id", Text),
+        Column("traceparent", Text),
+        Column("published_at", DateTime(True)),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("last_error", Text),
+        Column("parked_at", DateTime(True)),
+        postgresql_partition_by="RANGE (created_at)",
+    )
+    # Serves the relay's look (ids above the floor, of its lanes, not yet published) and the
+    # marking of a window; as small as the backlog, because published rows leave it.
+    Index(
+        "outbox_unpublished",
+        log.c.id,
+        log.c.bucket,
+        postgresql_where=text("published_at IS NULL"),
+    )
+    Table(
+        "outbox_streams",
+        metadata,
+        *_stream_key(primary_key=True),
+        Column("last", BigInteger, nullable=False),
+        # Room in each page for the counter's next version, so that no index is touched.
+        postgresql_with={"fillfactor": 70},
+    )
+    Table(
+        "outbox_settings",
+        metadata,
+        Column("single", Boolean, primary_key=True, server_default=text("true")),
+        Column("lanes", SmallInteger, nullable=False),
+        CheckConstraint("single", name="outbox_settings_one_row"),
+        CheckConstraint("lanes BETWEEN 1 AND 1024", name="outbox_settings_lanes"),
+    )
+
+
+def declare_inbox(metadata: MetaData) -> None:
+    """Declare `inbox` and `inbox_parked`."""
+    Table(
+        "inbox",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        *_stream_key(primary_key=True),
+        Column("last_sequence", BigInteger, nullable=False, server_default="0"),
+        Column("last_event_id", Uuid),
+        # Set while an event of the stream waits for its retry: what follows waits behind it.
+        Column("blocked", Boolean, nullable=False, server_default=text("false")),
+        Column("parked", Integer, nullable=False, server_default="0"),
+        postgresql_with={"fillfactor": 70},
+    )
+    parked = Table(
+        "inbox_parked",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        *_stream_key(primary_key=True),
+        Column("sequence", BigInteger, primary_key=True),
+        Column("event_id", Uuid, primary_key=True),
+        Column("reason", Text, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("version", SmallInteger, nullable=False),
+        Column("time", DateTime(True), nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("correlation_id", Text, nullable=False),
+        Column("causation_id", Text),
+        Column("traceparent", Text),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("next_attempt_at", DateTime(True)),
+        Column("last_error", Text),
+        Column("parked_at", DateTime(True), nullable=False, server_default=_NOW),
+    )
+    # The retrier asks for what is due, and nothing else has a due time.
+    Index(
+        "inbox_parked_due",
+        parked.c.consumer,
+        parked.c.next_attempt_at,
+        postgresql_where=text("next_attempt_at IS NOT NULL"),
+    )

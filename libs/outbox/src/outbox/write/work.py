@@ -1,0 +1,88 @@
+"""The unit of work: one transaction, what it emits, and what it says once it has committed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from outbox.envelope import Envelope, Event
+from outbox.write.notifier import Notifier
+from outbox.write.outbox import Outbox
+
+
+class UnitOfWork:
+    """One open transaction. Whoever began it commits it; nobody else does."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        outbox: Outbox,
+        *,
+        cause: Envelope | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        self.connection = connection
+        self.cause = cause
+        self._outbox = outbox
+        self._traceparent = traceparent
+        self._emitted = False
+        self._announced: list[tuple[str, str]] = []
+
+    async def emit(self, *events: Event) -> None:
+        """Add events to the outbox, in the order given."""
+        await self._outbox.add(
+            self.connection, *events, cause=self.cause, traceparent=self._traceparent
+        )
+        self._emitted = self._emitted or bool(events)
+
+    def announce(self, channel: str, key: str) -> None:
+        """Once committed, tell those who wait on the channel that the key has settled."""
+        self._announced.append((channel, key))
+
+    def committed(self, notifier: Notifier) -> None:
+        """Say what was to be said after commit. For those who begin units of work."""
+        if self._emitted:
+            notifier.ring()
+        for channel, key in self._announced:
+            notifier.announce(channel, key)
+
+
+class Work:
+    """Begins units of work on one database."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        outbox: Outbox,
+        notifier: Notifier,
+        *,
+        traceparent: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.engine = engine
+        self._outbox = outbox
+        self._notifier = notifier
+        self._traceparent = traceparent
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[UnitOfWork]:
+        """Commit when the block ends, roll back when it raises.
+
+        async with work.begin() as unit:
+            await unit.connection.execute(...)
+            await unit.emit(OrderCreated(...))
+        """
+        async with self.engine.begin() as connection:
+            unit = UnitOfWork(connection, self._outbox, traceparent=self._traceparent())
+            yield unit
+        unit.committed(self._notifier)
+
+    def within(self, connection: AsyncConnection, cause: Envelope) -> UnitOfWork:
+        """The unit of work of a handler, inside a transaction that the consumer began."""
+        return UnitOfWork(connection, self._outbox, cause=cause, traceparent=cause.traceparent)
+
+    def committed(self, units: list[UnitOfWork]) -> None:
+        """Say what the units of a committed transaction have to say."""
+        for unit in units:
+            unit.committed(self._notifier)

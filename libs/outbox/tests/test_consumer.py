@@ -1,0 +1,193 @@
+"""What consumer and inbox promise, on the real database and broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+import aio_pika
+from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
+from sqlalchemy import text
+
+from outbox import Envelope, UnitOfWork
+from outbox.envelope import Stream
+from outbox.message import to_message
+from outbox.topology import dead_letters_of
+
+INSERT = text("INSERT INTO effects (aggregate_id, sequence) VALUES (:id, :sequence)")
+
+
+async def record(unit: UnitOfWork, event: Envelope) -> None:
+    """The effect that the tests count."""
+    parameters = {"id": event.stream.aggregate_id, "sequence": event.sequence}
+    await unit.connection.execute(INSERT, parameters)
+
+
+async def effects(world: World) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for aggregate, sequence in await world.rows(
+        "SELECT aggregate_id, sequence FROM effects ORDER BY id"
+    ):
+        found[str(aggregate)].append(int(str(sequence)))
+    return dict(found)
+
+
+async def publish(world: World, *envelopes: Envelope) -> None:
+    """Past the relay, in whatever order and number."""
+    async with world.broker() as channel:
+        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+        for envelope in envelopes:
+            await exchange.publish(to_message(envelope), envelope.type)
+
+
+async def captured(world: World, count: int, aggregate: str = "a") -> list[Envelope]:
+    """So many real events of one aggregate, as they would be published."""
+    from datetime import UTC, datetime
+
+    from uuid_utils.compat import uuid7
+
+    stream, now = Stream("shop", "order", aggregate), datetime.now(UTC)
+    return [
+        Envelope(uuid7(), stream, n, "order.happened", 1, now, b"{}", "c")
+        for n in range(1, count + 1)
+    ]
+
+
+async def test_each_event_takes_effect_once_and_in_order(world: World) -> None:
+    async with running(world.relay(), world.consumer(record)):
+        for number in range(10):
+            await world.emit(*(Happened(f"a{n}", number) for n in range(20)))
+        await eventually(lambda: has_effects(world, 200))
+    assert await effects(world) == {f"a{n}": list(range(1, 11)) for n in range(20)}
+
+
+async def has_effects(world: World, count: int) -> bool:
+    return sum(len(sequences) for sequences in (await effects(world)).values()) >= count
+
+
+async def test_duplicates_and_reorderings_change_nothing(world: World) -> None:
+    events = await captured(world, 6)
+    async with running(world.consumer(record)):
+        await publish(world, *(events[n] for n in (0, 0, 3, 1, 1, 5, 4, 2, 0, 3)))
+        await eventually(lambda: has_effects(world, 6))
+        await publish(world, events[5])
+        await eventually(lambda: queue_is_empty(world))
+    assert await effects(world) == {"a": [1, 2, 3, 4, 5, 6]}
+    assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
+
+
+async def queue_is_empty(world: World) -> bool:
+    async with world.broker() as channel:
+        queue = await channel.declare_queue(QUEUE, passive=True)
+        return queue.declaration_result.message_count == 0
+
+
+async def test_a_gap_is_held_until_the_missing_event_arrives(world: World) -> None:
+    events = await captured(world, 3)
+    async with running(world.consumer(record)):
+        await publish(world, events[0], events[2])
+        await eventually(lambda: parks(world, [("gap", 3)]))
+        assert await effects(world) == {"a": [1]}
+        await publish(world, events[1])
+        await eventually(lambda: has_effects(world, 3))
+    assert await effects(world) == {"a": [1, 2, 3]}
+
+
+async def parks(world: World, expected: list[tuple[str, int]]) -> bool:
+    return (
+        await world.rows("SELECT reason, sequence FROM inbox_parked ORDER BY sequence") == expected
+    )
+
+
+async def test_a_failing_event_stops_its_own_aggregate_only_and_resumes_in_order(
+    world: World,
+) -> None:
+    broken = True
+
+    async def fails_at_two(unit: UnitOfWork, event: Envelope) -> None:
+        await record(unit, event)
+        if broken and event.stream.aggregate_id == "a" and event.sequence == 2:
+            raise ValueError("not now")
+
+    async with running(world.relay(), world.consumer(fails_at_two)):
+        await world.emit(*(Happened(id_) for id_ in "abababab"))
+        await eventually(lambda: parks(world, [("failed", 2), ("behind", 3), ("behind", 4)]))
+        await eventually(lambda: has_effects(world, 5))
+        assert await effects(world) == {"a": [1], "b": [1, 2, 3, 4]}
+        await world.emit(Happened("a"))
+        broken = False
+        await eventually(lambda: has_effects(world, 9))
+    assert await effects(world) == {"a": [1, 2, 3, 4, 5], "b": [1, 2, 3, 4]}
+    assert await world.rows("SELECT sum(parked), bool_or(blocked) FROM inbox") == [(0, False)]
+
+
+async def test_the_same_sequence_with_another_id_is_held_as_forked(world: World) -> None:
+    [first], [other] = await captured(world, 1), await captured(world, 1)
+    async with running(world.consumer(record)):
+        await publish(world, first)
+        await eventually(lambda: has_effects(world, 1))
+        await publish(world, other)
+        await eventually(lambda: parks(world, [("forked", 1)]))
+    assert await effects(world) == {"a": [1]}
+
+
+async def test_a_message_without_a_stream_goes_to_the_dead_letters(world: World) -> None:
+    [event] = await captured(world, 1)
+    async with running(world.consumer(record)):
+        async with world.broker() as channel:
+            exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+            await exchange.publish(aio_pika.Message(b"what?", message_id="x"), "order.odd")
+        await publish(world, event)
+        await eventually(lambda: has_effects(world, 1))
+        async with world.broker() as channel:
+            dead = await channel.get_queue(dead_letters_of(QUEUE), ensure=False)
+            async with asyncio.timeout(10), dead.iterator() as arriving:
+                message = await anext(arriving)
+                await message.ack()
+    assert message.body == b"what?"
+
+
+async def test_answers_of_a_handler_commit_with_its_effects(world: World) -> None:
+    answered = False
+
+    async def answers(unit: UnitOfWork, event: Envelope) -> None:
+        nonlocal answered
+        if event.stream.aggregate_id == "question":
+            await unit.emit(Happened("answer"))
+            if not answered:
+                answered = True
+                raise ValueError("after emitting")
+        await record(unit, event)
+
+    async with running(world.relay(), world.consumer(answers)):
+        await world.emit(Happened("question"))
+        await eventually(lambda: has_effects(world, 2))
+    assert await effects(world) == {"question": [1], "answer": [1]}
+    [(cause, question)] = await world.rows(
+        "SELECT a.causation_id, q.event_id::text FROM outbox a, outbox q"
+        " WHERE a.aggregate_id = 'answer' AND q.aggregate_id = 'question'"
+    )
+    assert cause == question
+
+
+async def test_a_deleted_queue_comes_back_with_its_consumer(world: World) -> None:
+    async with running(world.relay(), world.consumer(record)):
+        await world.emit(Happened("a"))
+        await eventually(lambda: has_effects(world, 1))
+        async with world.broker() as channel:
+            await channel.queue_delete(QUEUE)
+        await world.emit(Happened("a"))
+        await eventually(lambda: has_effects(world, 2))
+
+
+async def test_a_consumer_survives_the_loss_of_all_its_database_sessions(world: World) -> None:
+    async with running(world.relay(), world.consumer(record)):
+        for _ in range(5):
+            await world.emit(Happened("a"))
+            await world.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+            await world.engine.dispose()
+        await eventually(lambda: has_effects(world, 5))
+    assert await effects(world) == {"a": [1, 2, 3, 4, 5]}

@@ -1,0 +1,123 @@
+"""What the relay promises, on the real database and broker."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aio_pika
+import pytest
+from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
+
+from outbox import EventTooLarge, LanesMismatch, Relay, TopologyMismatch
+
+
+def numbers(messages: list[aio_pika.abc.AbstractIncomingMessage]) -> list[object]:
+    return [message.headers["sequence"] for message in messages]
+
+
+async def test_a_committed_event_reaches_the_queue_and_is_marked(world: World) -> None:
+    async with running(world.relay()):
+        await world.emit(Happened("a", 7))
+        [message] = await world.delivered(1)
+        await eventually(lambda: world.has_unpublished(0))
+    assert message.body == b'{"number": 7}'
+    assert message.headers["sequence"] == 1
+    assert message.type == message.routing_key == "order.happened"
+    assert message.app_id == message.headers["cloudEvents:source"] == "shop"
+    assert message.headers["cloudEvents:subject"] == "a"
+    assert message.message_id == message.headers["cloudEvents:id"]
+
+
+async def test_an_event_of_a_rolled_back_transaction_is_never_published(world: World) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with world.work.begin() as unit:
+            await unit.emit(Happened("a"))
+            raise ZeroDivisionError
+    async with running(world.relay()):
+        await world.emit(Happened("b"))
+        [message] = await world.delivered(1)
+    assert message.headers["cloudEvents:subject"] == "b"
+
+
+async def test_two_relays_keep_the_order_of_each_aggregate(world: World) -> None:
+    async with running(world.relay(window=10), world.relay(window=10)):
+        for number in range(30):
+            await world.emit(*(Happened(f"a{n}", number) for n in range(10)))
+        messages = await world.delivered(300)
+    for n in range(10):
+        mine = [m for m in messages if m.headers["cloudEvents:subject"] == f"a{n}"]
+        assert numbers(mine) == list(range(1, 31))
+
+
+async def test_two_relays_share_the_lanes_evenly_and_the_second_takes_over(world: World) -> None:
+    first, second = world.relay(), world.relay()
+    async with running(first):
+        async with running(second):
+            await eventually(lambda: own(8, first, 8, second))
+        await eventually(lambda: own(16, first, 0, second))
+
+
+async def own(ours: int, first: Relay, theirs: int, second: Relay) -> bool:
+    assert not first.lanes & second.lanes
+    return (len(first.lanes), len(second.lanes)) == (ours, theirs)
+
+
+async def test_an_unroutable_event_is_not_marked_and_goes_when_the_binding_is_back(
+    world: World,
+) -> None:
+    async with running(world.relay()):
+        await world.emit(Happened("a"))
+        await world.delivered(1)
+        await eventually(lambda: world.has_unpublished(0))
+        async with world.broker() as channel:
+            queue = await channel.get_queue(QUEUE, ensure=False)
+            await queue.unbind(EXCHANGE, "order.#")
+            await world.emit(Happened("a"), Happened("a"))
+        assert numbers(await world.delivered(2, declare=False)) == [2, 3]
+        await eventually(lambda: world.has_unpublished(0))
+    attempts = await world.rows("SELECT attempts FROM outbox ORDER BY id")
+    assert attempts[1] >= (1,), "it was returned at least once before the binding came back"
+
+
+async def test_an_event_that_commits_late_under_a_lower_id_is_published(world: World) -> None:
+    async with running(world.relay()), world.work.begin() as slow:
+        await slow.emit(Happened("slow"))
+        await world.emit(Happened("fast"))
+        [message] = await world.delivered(1)
+        assert message.headers["cloudEvents:subject"] == "fast"
+        for _ in range(20):
+            await world.emit(Happened("fast"))
+        await world.delivered(20)
+    async with running(world.relay()):
+        [message] = await world.delivered(1)
+    assert message.headers["cloudEvents:subject"] == "slow"
+
+
+async def test_a_relay_comes_back_after_its_database_session_was_killed(world: World) -> None:
+    async with running(world.relay()):
+        await world.emit(Happened("a"))
+        await world.delivered(1)
+        await world.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'outbox relay' AND datname = current_database()"
+        )
+        await world.emit(Happened("a"))
+        assert numbers(await world.delivered(1)) in ([2], [1])
+
+
+async def test_a_relay_set_up_for_other_lanes_refuses_to_run(world: World) -> None:
+    with pytest.raises(LanesMismatch):
+        await world.relay(lanes=4).run(asyncio.Event())
+
+
+async def test_a_queue_with_other_arguments_stops_the_relay(world: World) -> None:
+    async with await aio_pika.connect(world.broker_url) as connection:
+        await (await connection.channel()).declare_queue(QUEUE, durable=True)
+    with pytest.raises(TopologyMismatch, match=QUEUE):
+        await world.relay().run(asyncio.Event())
+
+
+async def test_a_body_over_one_mebibyte_is_refused_when_added(world: World) -> None:
+    with pytest.raises(EventTooLarge):
+        await world.emit(Happened("a", body=b'"' + b"x" * 2**20 + b'"'))
+    assert await world.unpublished() == 0

@@ -1,0 +1,151 @@
+"""A small world for the library: one source, one queue, real PostgreSQL and RabbitMQ."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aio_pika
+import psycopg
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from outbox import Consumer, Envelope, Relay, Topology, UnitOfWork, Work, schema
+from outbox.consume.consumer import ConsumerSettings
+from outbox.consume.retry import RetryPolicy
+from outbox.relay.settings import RelaySettings
+
+SOURCE, EXCHANGE, QUEUE = "shop", "shop", "kitchen.orders"
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event of the tests."""
+
+    aggregate_id: str
+    number: int = 0
+    type: str = "order.happened"
+    version: int = 1
+    aggregate_type: str = "order"
+    body: bytes | None = None
+
+    def payload(self) -> bytes:
+        return self.body if self.body is not None else b'{"number": %d}' % self.number
+
+
+@dataclass(frozen=True)
+class Takes:
+    """A subscription of the tests."""
+
+    exchange: str = EXCHANGE
+    queue: str = QUEUE
+    routing_keys: tuple[str, ...] = ("order.#",)
+
+
+@dataclass
+class World:
+    """One database that is producer and consumer at once, and one broker."""
+
+    database_url: str
+    broker_url: str
+    engine: AsyncEngine
+    work: Work
+    topology: Topology = field(default_factory=lambda: Topology([EXCHANGE], [Takes()]))
+
+    async def emit(self, *events: Happened) -> None:
+        async with self.work.begin() as unit:
+            await unit.emit(*events)
+
+    def relay(self, **settings: object) -> Relay:
+        return Relay(
+            database_url=self.database_url,
+            broker_url=self.broker_url,
+            exchange=EXCHANGE,
+            topology=self.topology,
+            settings=RelaySettings(**settings),  # type: ignore[arg-type]
+        )
+
+    def consumer(self, handler: Callable[[UnitOfWork, Envelope], Awaitable[None]]) -> Consumer:
+        return Consumer(
+            queue=QUEUE,
+            handlers={"order.happened": handler},
+            work=self.work,
+            broker_url=self.broker_url,
+            topology=self.topology,
+            settings=ConsumerSettings(retry_every=0.1, retry=RetryPolicy(base=0.1, ceiling=0.2)),
+        )
+
+    async def rows(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
+        async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
+            cursor = await connection.execute(query, parameters)  # type: ignore[arg-type]
+            return list(await cursor.fetchall())
+
+    async def execute(self, statement: str, *parameters: object) -> None:
+        async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
+            await connection.execute(statement, parameters)  # type: ignore[arg-type]
+
+    async def unpublished(self) -> int:
+        [(count,)] = await self.rows("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+        assert isinstance(count, int)
+        return count
+
+    async def has_unpublished(self, count: int) -> bool:
+        return await self.unpublished() == count
+
+    @asynccontextmanager
+    async def broker(self, *, declare: bool = True) -> AsyncIterator[AbstractChannel]:
+        async with await aio_pika.connect(self.broker_url) as connection:
+            if declare:
+                await self.topology.ensure(connection)
+            yield await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+    async def delivered(
+        self, count: int, *, within: float = 20, declare: bool = True
+    ) -> list[AbstractIncomingMessage]:
+        """Take so many messages off the queue, without a consumer."""
+        messages: list[AbstractIncomingMessage] = []
+        async with self.broker(declare=declare) as channel, asyncio.timeout(within):
+            await channel.set_qos(prefetch_count=count)
+            queue = await channel.get_queue(QUEUE, ensure=False)
+            async with queue.iterator() as arriving:
+                async for message in arriving:
+                    await message.ack()
+                    messages.append(message)
+                    if len(messages) == count:
+                        break
+        return messages
+
+
+@asynccontextmanager
+async def running(*parts: Relay | Consumer) -> AsyncIterator[asyncio.Event]:
+    """Run relays and consumers for the length of the block, then stop them in good order."""
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(part.run(stop)) for part in parts]
+    try:
+        yield stop
+    finally:
+        stop.set()
+        async with asyncio.timeout(15):
+            await asyncio.gather(*tasks)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 20) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(within):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+def install(url: str) -> None:
+    """Create all tables of the library, and one that the tests' handlers write to."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        schema.create_outbox(connection)
+        schema.create_inbox(connection)
+        connection.exec_driver_sql(
+            "CREATE TABLE effects (id serial, aggregate_id text, sequence bigint)"
+        )
+    engine.dispose()
