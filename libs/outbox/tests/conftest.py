@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from outbox_world import SOURCE, World, install
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from outbox import Notifier, Outbox, Work
+from outbox_world import SOURCE, World, install
 
 
 @pytest.fixture

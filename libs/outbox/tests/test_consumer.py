@@ -6,13 +6,13 @@ import asyncio
 from collections import defaultdict
 
 import aio_pika
-from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 from sqlalchemy import text
 
 from outbox import Envelope, UnitOfWork
 from outbox.envelope import Stream
 from outbox.message import to_message
 from outbox.topology import dead_letters_of
+from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 
 INSERT = text("INSERT INTO effects (aggregate_id, sequence) VALUES (:id, :sequence)")
 

@@ -6,9 +6,9 @@ import asyncio
 
 import aio_pika
 import pytest
-from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 
 from outbox import EventTooLarge, LanesMismatch, Relay, TopologyMismatch
+from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 
 
 def numbers(messages: list[aio_pika.abc.AbstractIncomingMessage]) -> list[object]:

@@ -20,7 +20,9 @@ from outbox.errors import (
     TopologyMismatch,
     UnreadableMessage,
 )
+from outbox.operate.maintenance import Maintenance
 from outbox.operate.partitions import ensure_ahead
+from outbox.parts import Part, open_work, worker_parts
 from outbox.relay.relay import Relay
 from outbox.relay.settings import RelaySettings
 from outbox.tables import declare_inbox
@@ -40,9 +42,11 @@ __all__ = [
     "Inbox",
     "InvalidEvent",
     "LanesMismatch",
+    "Maintenance",
     "Notifier",
     "Outbox",
     "OutboxError",
+    "Part",
     "Relay",
     "RelaySettings",
     "RetryPolicy",
@@ -54,5 +58,7 @@ __all__ = [
     "Work",
     "declare_inbox",
     "ensure_ahead",
+    "open_work",
     "schema",
+    "worker_parts",
 ]

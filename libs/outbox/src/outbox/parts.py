@@ -1,0 +1,66 @@
+"""The parts of a worker, put together the usual way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from outbox.consume.consumer import Consumer
+from outbox.consume.inbox import Handler
+from outbox.operate.maintenance import Maintenance
+from outbox.relay.relay import Relay
+from outbox.topology import Topology
+from outbox.write.notifier import Notifier
+from outbox.write.outbox import Outbox
+from outbox.write.work import Work
+
+
+class Part(Protocol):
+    """Works until told to stop; `running` says whether it has all its connections."""
+
+    @property
+    def running(self) -> bool: ...
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+def worker_parts(
+    *,
+    database_url: str,
+    broker_url: str,
+    exchange: str,
+    topology: Topology,
+    work: Work,
+    queues: Mapping[str, Mapping[str, Handler]],
+) -> dict[str, Part]:
+    """A relay, a consumer for each queue and the maintenance, by name."""
+    relay = Relay(
+        database_url=database_url, broker_url=broker_url, exchange=exchange, topology=topology
+    )
+    consumers = {
+        f"consumer {queue}": Consumer(
+            queue=queue, handlers=handlers, work=work, broker_url=broker_url, topology=topology
+        )
+        for queue, handlers in queues.items()
+    }
+    return {"relay": relay, **consumers, "maintenance": Maintenance(work.engine)}
+
+
+@asynccontextmanager
+async def open_work(
+    engine: AsyncEngine,
+    database_url: str,
+    outbox: Outbox,
+    *,
+    traceparent: Callable[[], str | None] = lambda: None,
+) -> AsyncIterator[Work]:
+    """Units of work on an engine, with the notifier they need; disposes of the engine."""
+    try:
+        async with Notifier(database_url) as notifier:
+            yield Work(engine, outbox, notifier, traceparent=traceparent)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,125 @@
+"""Put a FastAPI application together so that every rule for every endpoint holds.
+
+The order of the layers, from outside in: trace, metrics, access line, crash boundary, guard (slash
+and NUL bytes), body limit, then the framework's own exception handling and the routes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from servicekit import openapi
+from servicekit.handlers import CrashBoundary, install_problem_handlers
+from servicekit.health import Health
+from servicekit.logs import AccessLog
+from servicekit.metrics import HttpMetrics, MetricsMiddleware, metrics_router
+from servicekit.problems import Problem, ProblemSpec, title_of
+from servicekit.requests import BodyLimit, JsonRoute, RequestGuard, Router
+from servicekit.trace import TraceMiddleware
+
+__all__ = ["API_BASE", "ServiceApp", "create_app"]
+
+API_BASE = "/api/v1"
+
+Table = Mapping[type[Exception], ProblemSpec]
+
+
+class ServiceApp(FastAPI):
+    """FastAPI whose OpenAPI document tells the truth about errors."""
+
+    _framework_document: dict[str, Any] | None = None
+    _document: dict[str, Any]
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        if document is not self._framework_document:
+            self._framework_document = document
+            self._document = openapi.with_problems(document, base=API_BASE)
+        return self._document
+
+
+def create_app(
+    *,
+    title: str,
+    version: str,
+    description: str,
+    routers: Sequence[APIRouter] = (),
+    problems: Table | None = None,
+    health: Health | None = None,
+    metrics: HttpMetrics | None = None,
+    tags: list[dict[str, Any]] | None = None,
+) -> ServiceApp:
+    """Return the application: `routers` under /api/v1, docs, health, metrics, problems.
+
+    Construct what the endpoints need first: there is no lifespan, and nothing listens yet.
+    """
+    metrics = metrics or HttpMetrics()
+    app = ServiceApp(
+        title=title,
+        version=version,
+        description=description,
+        openapi_tags=tags,
+        redirect_slashes=False,
+        swagger_ui_oauth2_redirect_url=None,
+        middleware=_layers(metrics),
+    )
+    install_problem_handlers(app, problems or {})
+    for router in routers:
+        app.include_router(router, prefix=API_BASE)
+    app.include_router(metrics_router(metrics.registry))
+    if health is not None:
+        app.include_router(health.router())
+    app.include_router(_pages(problems or {}))
+    _check_routes(app)
+    return app
+
+
+def _layers(metrics: HttpMetrics) -> list[Middleware]:
+    return [
+        Middleware(TraceMiddleware),
+        Middleware(MetricsMiddleware, metrics=metrics),
+        Middleware(AccessLog),
+        Middleware(CrashBoundary),
+        Middleware(RequestGuard),
+        Middleware(BodyLimit),
+    ]
+
+
+def _pages(table: Table) -> Router:
+    """The other names of the documentation, and what a problem's `type` leads to."""
+    router = Router(include_in_schema=False)
+
+    @router.get("/api/openapi")
+    async def swagger() -> Response:
+        return RedirectResponse("/docs")
+
+    @router.get("/api/redoc")
+    async def redoc() -> Response:
+        return RedirectResponse("/redoc")
+
+    own = {spec.code: (spec.status, spec.title or title_of(spec.code)) for spec in table.values()}
+    known = {**openapi.COMMON_PROBLEMS, **own}
+
+    @router.get("/problems/{code}")
+    async def problem(code: str) -> Response:
+        if code not in known:
+            raise Problem(404, "not_found", "There is no problem of this name.")
+        status, title = known[code]
+        return JSONResponse({"code": code, "status": status, "title": title})
+
+    return router
+
+
+def _check_routes(app: FastAPI) -> None:
+    """Refuse routes that would escape the rules; a mistake of the programmer, found at start."""
+    for context in iter_route_contexts(app.routes):
+        path = context.path or ""
+        if len(path) > 1 and path.endswith("/"):
+            raise ValueError(f"declare {path} without its trailing slash: both will work")
+        route = context.original_route
+        if isinstance(route, APIRoute) and not isinstance(route, JsonRoute):
+            raise TypeError(f"{path} is on a plain APIRouter; take servicekit.requests.Router")

@@ -1,0 +1,112 @@
+"""Is RabbitMQ there? One quiet connection, kept open in the background.
+
+Nothing waits for it: the API lives without the broker, and readiness reads what is known already.
+It says one line when the broker goes away and one when it is back.
+"""
+
+import asyncio
+import contextlib
+import random
+from typing import Self
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
+
+from servicekit.startup import StartupProblem
+from servicekit.urls import AmqpUrl
+
+__all__ = ["BrokerIsAway", "BrokerProbe", "refuse_bad_credentials"]
+
+CONNECT_TIMEOUT = 5.0
+HEARTBEAT = 10
+SLOWEST_RETRY = 3.0
+AWAY = (OSError, AMQPError, TimeoutError)
+
+log = structlog.get_logger(__name__)
+
+
+class BrokerIsAway(Exception):
+    """There is no connection to the broker now."""
+
+
+class BrokerProbe:
+    """`async with BrokerProbe(url) as probe:` and give `probe.check` to `Health`."""
+
+    def __init__(self, url: AmqpUrl, *, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._connected = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def check(self) -> None:
+        """Return when the connection is up, raise BrokerIsAway when not; never waits."""
+        if not self._connected.is_set():
+            raise BrokerIsAway
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep_connected())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _keep_connected(self) -> None:
+        failures = 0
+        while True:
+            try:
+                connection = await _connect(self._url, self._name)
+            except AWAY as error:
+                self._note(failures, type(error).__name__)
+                failures += 1
+                pause = min(SLOWEST_RETRY, 0.1 * 2 ** min(failures, 10))
+                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 no secret
+                continue
+            if failures:
+                log.info("broker_back")
+            await self._until_lost(connection)
+            self._note(0, "connection lost")
+            failures = 1
+
+    def _note(self, failures: int, reason: str) -> None:
+        if not failures:
+            log.warning("broker_away", reason=reason)
+
+    async def _until_lost(self, connection: AbstractConnection) -> None:
+        lost = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: lost.set())
+        if not connection.connected.is_set():
+            return  # lost before we could hear of it
+        self._connected.set()
+        try:
+            await lost.wait()
+        finally:
+            self._connected.clear()
+            with contextlib.suppress(Exception):
+                await connection.close()
+
+
+async def _connect(url: AmqpUrl, name: str) -> AbstractConnection:
+    return await aio_pika.connect(
+        url,
+        timeout=CONNECT_TIMEOUT,
+        heartbeat=HEARTBEAT,
+        client_properties={"connection_name": name},
+    )
+
+
+async def refuse_bad_credentials(url: AmqpUrl, *, variable: str) -> None:
+    """Raise StartupProblem when the broker answers and refuses us; a broker away is no problem."""
+    try:
+        connection = await _connect(url, "start")
+    except (AuthenticationError, ProbableAuthenticationError):
+        raise StartupProblem(
+            f"RabbitMQ at {url.place} refuses the user, password or vhost of {variable}"
+        ) from None
+    except AWAY:
+        return
+    await connection.close()

@@ -1,0 +1,129 @@
+"""Routes that read JSON strictly, and the checks every request passes before it reaches one.
+
+All are plain ASGI or route level: no task, no queue and no copy of the body per request.
+"""
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from servicekit import json_body, problems
+from servicekit.handlers import field_of, validation_failed
+from servicekit.problems import BodyTooLarge, Problem
+
+__all__ = ["BodyLimit", "JsonRequest", "JsonRoute", "RequestGuard", "Router"]
+
+MAX_BODY = 1024 * 1024
+
+_JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
+
+
+class JsonRequest(Request):
+    """A request whose JSON keeps its decimals."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            try:
+                self._json = json_body.parse(await self.body())
+            except json_body.MalformedJson as error:
+                raise Problem(400, "malformed_json", str(error)) from None
+            except json_body.RefusedValue as error:
+                field = field_of(("body", *error.location))
+                raise validation_failed([{"field": field, "message": str(error)}]) from None
+        return self._json
+
+
+class JsonRoute(APIRoute):
+    """A route that takes its body as JSON in UTF-8 only (415 otherwise)."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        wants_body = self.body_field is not None
+
+        async def strict(request: Request) -> Response:
+            request = JsonRequest(request.scope, request.receive, request._send)
+            if wants_body:
+                await _require_json(request)
+            return await handler(request)
+
+        return strict
+
+
+async def _require_json(request: Request) -> None:
+    media_type = request.headers.get("content-type")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise Problem(415, "unsupported_media_type", "A body is taken as it is, not compressed.")
+    if media_type is not None and _JSON_TYPE.fullmatch(media_type.strip()):
+        return
+    if media_type is None and not await request.body():
+        return  # the model's own "field required" says it better
+    raise Problem(
+        415,
+        "unsupported_media_type",
+        "The body has to be JSON: send Content-Type: application/json.",
+        headers={"Accept": "application/json"},
+    )
+
+
+class Router(APIRouter):
+    """The router for every endpoint here: JSON is read strictly."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": JsonRoute, "redirect_slashes": False, **options})
+
+
+class RequestGuard:
+    """A path works with and without its trailing slash, unredirected; NUL bytes get no further."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if "\x00" in path or b"%00" in scope["query_string"]:
+            field = "path" if "\x00" in path else "query"
+            refused = validation_failed([{"field": field, "message": "NUL bytes are not allowed."}])
+            await problems.response(refused, scope)(scope, receive, send)
+            return
+        if len(path) > 1 and path.endswith("/"):
+            scope["path"] = path[:-1]
+        await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """413 for a body over `limit` bytes: at once when it is announced, else when it is exceeded."""
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
+        # The server has checked that a content-length is a number (RFC 9112, section 6.3).
+        if len(announced) > 15 or (announced.isdigit() and int(announced) > self.limit):
+            await problems.response(BodyTooLarge(self.limit), scope)(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self.limit:
+                raise BodyTooLarge(self.limit)
+            return message
+
+        await self.app(scope, counted, send)

@@ -1,0 +1,11 @@
+"""What stops a process before it has started anything: one line for a human, never a traceback."""
+
+__all__ = ["BadSettings", "StartupProblem"]
+
+
+class StartupProblem(Exception):
+    """What is wrong and what to do about it, in one line without secrets."""
+
+
+class BadSettings(StartupProblem):
+    """An environment variable that is missing, malformed, unknown or unfit for production."""

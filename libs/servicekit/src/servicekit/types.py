@@ -1,0 +1,154 @@
+"""Types that requests and answers are made of; used as `Annotated[str, Text(1, 255)]`.
+
+Money is Decimal from the first byte to the last: JSON numbers arrive here as Decimal (json_body), a
+float is refused.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from servicekit.json_body import MAX_INT64, refusal_of_text
+
+__all__ = ["IntId", "Money", "Text", "Timestamp", "WaitSeconds", "Whole"]
+
+MONEY_LIMIT = Decimal(10) ** 10
+CENT = Decimal("0.01")
+_MONEY_TEXT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string of `minimum` to `maximum` characters that PostgreSQL can store."""
+
+    minimum: int
+    maximum: int
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        text = core_schema.str_schema(min_length=self.minimum, max_length=self.maximum, strict=True)
+        return core_schema.no_info_after_validator_function(_storable, text)
+
+
+def _storable(text: str) -> str:
+    if message := refusal_of_text(text):
+        raise ValueError(message)
+    return text
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from `minimum` to `maximum` in JSON: no string, no boolean, no 1.0."""
+
+    minimum: int
+    maximum: int = MAX_INT64
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.int_schema(ge=self.minimum, le=self.maximum, strict=True)
+
+
+IntId = Annotated[int, Field(ge=1, le=MAX_INT64)]
+"""An integer id in a path or a query."""
+
+
+def _money(value: object) -> Decimal:
+    if isinstance(value, str):
+        if not _MONEY_TEXT.fullmatch(value):
+            raise ValueError(
+                "has to be an amount such as 140.00: below 10^10, two decimals at most"
+            )
+        return Decimal(value).quantize(CENT)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("has to be a number or a string such as 140.00")  # noqa: TRY004
+    amount = Decimal(value)
+    if not amount.is_finite():
+        raise ValueError("has to be a number")
+    if not 0 <= amount < MONEY_LIMIT:
+        raise ValueError("has to be at least 0 and below 10^10")
+    exponent = amount.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -2:
+        raise ValueError("has more than two decimals")
+    return amount.copy_abs().quantize(CENT)
+
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_money),
+    PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,2})?$"},
+                {"type": "number", "minimum": 0, "exclusiveMaximum": 10_000_000_000},
+            ],
+            "examples": ["140.00"],
+        },
+        mode="validation",
+    ),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^[0-9]{1,10}\.[0-9]{2}$", "examples": ["140.00"]},
+        mode="serialization",
+    ),
+]
+"""At least 0, below 10^10, two decimals; taken as a JSON number or string, given as a string."""
+
+
+def _no_number(value: object) -> object:
+    if isinstance(value, int | float | Decimal):
+        raise ValueError("has to be a time such as 2026-05-01T18:00:00Z")  # noqa: TRY004
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range") from None
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and `Z`: 2026-05-01T18:00:00.000000Z."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+Timestamp = Annotated[
+    datetime,
+    BeforeValidator(_no_number),
+    AfterValidator(_in_utc),
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "examples": ["2026-05-01T18:00:00.000000Z"]}
+    ),
+]
+"""A moment; read as UTC when it has no offset, given in UTC with `Z` (RFC 3339)."""
+
+
+WaitSeconds = Annotated[
+    float,
+    Query(
+        alias="wait",
+        ge=0,
+        le=30,
+        allow_inf_nan=False,
+        description="Answer when the status is settled, or after so many seconds (0 to 30).",
+    ),
+]
+"""The `?wait=` of a single thing: `wait: WaitSeconds = 0`."""

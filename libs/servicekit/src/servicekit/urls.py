@@ -1,0 +1,128 @@
+"""Addresses of PostgreSQL, RabbitMQ and Redis: checked when the settings are read, shown masked.
+
+The values are plain strings for the drivers; `repr()` and `shown` never contain the password, so
+settings can be printed and logged.
+"""
+
+import re
+from typing import Any, ClassVar, Self
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+__all__ = ["AmqpUrl", "ConnectionUrl", "PostgresUrl", "RedisUrl"]
+
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class ConnectionUrl(str):
+    """A URL with credentials; its kinds say which schemes they take and what an example is."""
+
+    __slots__ = ()
+    schemes: ClassVar[tuple[str, ...]] = ()
+    example: ClassVar[str] = ""
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Return `value` as this kind of URL, or raise ValueError with a sentence that hides it."""
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("is not a URL")  # noqa: TRY004 pydantic reports ValueError only
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:
+            raise ValueError("is not a URL (is the port a number from 1 to 65535?)") from None
+        cls._check(value, parts, port)
+        return cls(value)
+
+    @classmethod
+    def _check(cls, value: str, parts: SplitResult, port: int | None) -> None:
+        if parts.scheme not in cls.schemes:
+            raise ValueError(f"does not start with {cls.schemes[0]}://")
+        if not parts.hostname:
+            raise ValueError("names no host")
+        if port == 0:
+            raise ValueError("has port 0")
+        if _BROKEN_ESCAPE.search(value) or any(c.isspace() or not c.isprintable() for c in value):
+            raise ValueError("is not percent-encoded (a % or a blank in the password?)")
+        cls._check_path(parts.path)
+
+    @classmethod
+    def _check_path(cls, path: str) -> None:
+        """Refuse a path this kind of server cannot use."""
+
+    @property
+    def password(self) -> str | None:
+        """The password, decoded; None when there is none."""
+        secret = urlsplit(self).password
+        return None if secret is None else unquote(secret)
+
+    @property
+    def place(self) -> str:
+        """`host:port/path`, for sentences: no user, no password, no query."""
+        parts = urlsplit(self)
+        return parts.netloc.rpartition("@")[2] + parts.path
+
+    @property
+    def shown(self) -> str:
+        """The URL with its password masked."""
+        parts = urlsplit(self)
+        user = f"{parts.username}:***@" if parts.password is not None else ""
+        return f"{parts.scheme}://{user}{self.place}" if user else parts._replace(query="").geturl()
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.parse)
+
+
+class PostgresUrl(ConnectionUrl):
+    """`postgresql://user[:password]@host[:port]/database` (libpq, section 32.1.1.2)."""
+
+    __slots__ = ()
+    schemes = ("postgresql", "postgres")
+    example = "postgresql://user:password@127.0.0.1:5432/database"
+
+    @classmethod
+    def _check_path(cls, path: str) -> None:
+        if len(path) < 2 or "/" in path[1:]:
+            raise ValueError("names no database")
+
+    @classmethod
+    def _check(cls, value: str, parts: SplitResult, port: int | None) -> None:
+        super()._check(value, parts, port)
+        if not parts.username:
+            raise ValueError("names no user")
+
+    @property
+    def sqlalchemy(self) -> str:
+        """The same address for SQLAlchemy on psycopg 3, sync or async."""
+        return "postgresql+psycopg://" + self.partition("://")[2]
+
+
+class AmqpUrl(ConnectionUrl):
+    """`amqp://user:password@host[:port]/vhost`, the vhost percent-encoded (RabbitMQ URI spec)."""
+
+    __slots__ = ()
+    schemes = ("amqp", "amqps")
+    example = "amqp://user:password@127.0.0.1:5672/"
+
+    @classmethod
+    def _check_path(cls, path: str) -> None:
+        if path.strip("/").count("/"):
+            raise ValueError("has a vhost with a bare / (write %2F)")
+
+
+class RedisUrl(ConnectionUrl):
+    """`redis://[[user]:password@]host[:port]/number`."""
+
+    __slots__ = ()
+    schemes = ("redis", "rediss")
+    example = "redis://127.0.0.1:6379/0"

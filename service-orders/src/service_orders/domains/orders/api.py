@@ -1,0 +1,73 @@
+"""Orders over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from fastapi import Response
+
+from service_orders.dependencies import Waiters, Work
+from service_orders.domains.orders import repository, service
+from service_orders.domains.orders.errors import OrderNotFound, TooMany
+from service_orders.domains.orders.models import Order
+from service_orders.domains.orders.schemas import OrderStatusView, OrderView, PlaceOrder
+from service_orders.domains.orders.states import is_terminal
+from servicekit.app import API_BASE
+from servicekit.openapi import problem_responses
+from servicekit.problems import ProblemSpec
+from servicekit.requests import Router
+from servicekit.types import WaitSeconds
+
+NOT_FOUND = ProblemSpec(404, "order_not_found")
+
+PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
+    OrderNotFound: NOT_FOUND,
+    TooMany: ProblemSpec(422, "too_many_of_one_product"),
+}
+
+router = Router(prefix="/orders", tags=["orders"])
+
+
+@router.post("/new", status_code=201, summary="Place an order", operation_id="placeOrder")
+@router.post("", status_code=201, summary="Place an order, under its shorter path")
+async def place_order(body: PlaceOrder, work: Work, response: Response) -> OrderView:
+    """The order is stored, and will be processed, once this answers."""
+    async with work.begin() as unit:
+        order, lines = await service.place(unit, body)
+    response.headers["Location"] = f"{API_BASE}/orders/{order.id}"
+    return OrderView.of_lines(order, lines)
+
+
+@router.get("/{order_id}", summary="An order", responses=problem_responses(NOT_FOUND))
+async def get_order(
+    order_id: UUID, work: Work, waiters: Waiters, wait: WaitSeconds = 0
+) -> OrderView:
+    """With `?wait=`, answers as soon as the order has settled."""
+    order = await _settled(order_id, work, waiters, wait)
+    async with work.engine.connect() as connection:
+        return OrderView.of_lines(order, await repository.lines_of(connection, order_id))
+
+
+@router.get(
+    "/{order_id}/status",
+    summary="Where an order stands",
+    responses=problem_responses(NOT_FOUND),
+)
+async def get_status(
+    order_id: UUID, work: Work, waiters: Waiters, wait: WaitSeconds = 0
+) -> OrderStatusView:
+    """With `?wait=`, answers as soon as the order has settled."""
+    return OrderStatusView.of(await _settled(order_id, work, waiters, wait))
+
+
+async def _settled(order_id: UUID, work: Work, waiters: Waiters, seconds: float) -> Order:
+    """The order, at the latest when the time is up."""
+
+    async def read() -> Order:
+        async with work.engine.connect() as connection:
+            return await service.get(connection, order_id)
+
+    return await waiters.until_settled(
+        str(order_id), read, lambda order: is_terminal(order.status), seconds
+    )

@@ -1,0 +1,36 @@
+"""What service-processor's answers do to an order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from contracts import OrderProcessed, OrderProcessingStarted
+from outbox import Envelope, Handler, UnitOfWork
+from service_orders.domains.orders import service
+from service_orders.domains.orders.states import OrderStatus
+
+
+async def on_processing_started(unit: UnitOfWork, event: Envelope) -> None:
+    """The order is being worked on."""
+    started = OrderProcessingStarted.parse(event.payload)
+    await service.move(
+        unit, started.order_id, OrderStatus.IN_PROGRESS, reason=None, at=started.started_at
+    )
+
+
+async def on_processed(unit: UnitOfWork, event: Envelope) -> None:
+    """The order is settled, unless it was cancelled meanwhile."""
+    processed = OrderProcessed.parse(event.payload)
+    await service.move(
+        unit,
+        processed.order_id,
+        OrderStatus(processed.outcome),
+        reason=processed.reason,
+        at=processed.processed_at,
+    )
+
+
+HANDLERS: Mapping[str, Handler] = {
+    OrderProcessingStarted.type: on_processing_started,
+    OrderProcessed.type: on_processed,
+}

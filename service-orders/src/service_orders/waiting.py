@@ -1,0 +1,3 @@
+"""The channel on which consumers say which orders have settled, and `?wait=` listens."""
+
+SETTLED = "orders_settled"

@@ -1,0 +1,90 @@
+"""The only place that constructs things. Importing it connects to nothing."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+
+from contracts import EXCHANGES, SUBSCRIPTIONS
+from contracts.subscriptions import PROCESSOR
+from outbox import Topology, Work, open_work, worker_parts
+from service_processor import NAME, VERSION
+from service_processor.domains import domains
+from service_processor.metadata import outbox
+from service_processor.settings import DATABASE_VARIABLE, Settings
+from servicekit import roles, trace
+from servicekit.app import ServiceApp, create_app
+from servicekit.broker import BrokerProbe
+from servicekit.database import create_engine
+from servicekit.health import Health
+from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
+from servicekit.settings import load
+
+SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
+TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS)
+
+
+async def migrate() -> None:
+    """Bring the schema to head."""
+    settings = load(Settings)
+    await roles.migrate(SERVICE, settings, settings.database_url)
+
+
+async def api() -> None:
+    """Answer requests until told to stop; the broker may be away."""
+    settings = load(Settings)
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(
+            _foundation(settings, settings.processor_port, "PROCESSOR_PORT")
+        )
+        work = await stack.enter_async_context(_work(settings, "api"))
+        broker = await stack.enter_async_context(
+            BrokerProbe(settings.rabbitmq_url, name=f"{NAME} api health")
+        )
+        await base.serve(build_app(settings, work, api_health(base, broker)))
+
+
+def build_app(settings: Settings, work: Work, health: Health | None = None) -> ServiceApp:
+    """The HTTP application with the routes of all domains."""
+    app = create_app(
+        title=NAME,
+        version=VERSION,
+        description="Does the work that events ask for, and shows what it knows.",
+        routers=[domain.router for domain in domains(settings) if domain.router],
+        problems={
+            error: spec for domain in domains(settings) for error, spec in domain.problems.items()
+        },
+        health=health,
+    )
+    app.state.work = work
+    return app
+
+
+async def work(*names: str) -> None:
+    """Run these parts of the worker until told to stop."""
+    settings = load(Settings)
+    async with (
+        _foundation(settings, settings.processor_worker_port, "PROCESSOR_WORKER_PORT") as base,
+        _work(settings, "worker") as units,
+    ):
+        parts = worker_parts(
+            database_url=settings.database_url,
+            broker_url=settings.rabbitmq_url,
+            exchange=PROCESSOR.name,
+            topology=TOPOLOGY,
+            work=units,
+            queues={domain.queue: domain.handlers for domain in domains(settings)},
+        )
+        chosen = {name: part for name, part in parts.items() if name.split()[0] in names}
+        await run_parts(base, chosen)
+
+
+def _foundation(
+    settings: Settings, port: int, variable: str
+) -> AbstractAsyncContextManager[Foundation]:
+    return foundation(SERVICE, settings, settings.database_url, port, variable)
+
+
+def _work(settings: Settings, role: str) -> AbstractAsyncContextManager[Work]:
+    engine = create_engine(settings.database_url, application_name=f"{NAME} {role}")
+    return open_work(engine, settings.database_url, outbox, traceparent=trace.traceparent)

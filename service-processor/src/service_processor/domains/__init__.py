@@ -1,0 +1,10 @@
+"""The domains of this service. Adding one is adding its name here."""
+
+from service_processor.domain import Domain
+from service_processor.domains.orders import orders
+from service_processor.settings import Settings
+
+
+def domains(settings: Settings) -> tuple[Domain, ...]:
+    """All domains, under these settings."""
+    return (orders(settings),)
