@@ -135,7 +135,7 @@ async def running(*parts: Relay | Consumer) -> AsyncIterator[asyncio.Event]:
 async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 20) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(within):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 the condition is in another process
             await asyncio.sleep(0.02)
 
 

@@ -18,6 +18,7 @@ from servicekit.app import ServiceApp, create_app
 from servicekit.broker import BrokerProbe
 from servicekit.database import create_engine
 from servicekit.health import Health
+from servicekit.metrics import HttpMetrics
 from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
 from servicekit.settings import load
 from servicekit.waiting import Waiters
@@ -49,7 +50,12 @@ async def api() -> None:
         await base.serve(build_app(work, waiters, api_health(base, broker)))
 
 
-def build_app(work: Work, waiters: Waiters, health: Health | None = None) -> ServiceApp:
+def build_app(
+    work: Work,
+    waiters: Waiters,
+    health: Health | None = None,
+    metrics: HttpMetrics | None = None,
+) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
     app = create_app(
         title=NAME,
@@ -58,6 +64,7 @@ def build_app(work: Work, waiters: Waiters, health: Health | None = None) -> Ser
         routers=[domain.router for domain in DOMAINS],
         problems={error: spec for domain in DOMAINS for error, spec in domain.problems.items()},
         health=health,
+        metrics=metrics,
     )
     app.state.work, app.state.waiters = work, waiters
     return app

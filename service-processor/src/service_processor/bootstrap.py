@@ -17,6 +17,7 @@ from servicekit.app import ServiceApp, create_app
 from servicekit.broker import BrokerProbe
 from servicekit.database import create_engine
 from servicekit.health import Health
+from servicekit.metrics import HttpMetrics
 from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
 from servicekit.settings import load
 
@@ -44,7 +45,12 @@ async def api() -> None:
         await base.serve(build_app(settings, work, api_health(base, broker)))
 
 
-def build_app(settings: Settings, work: Work, health: Health | None = None) -> ServiceApp:
+def build_app(
+    settings: Settings,
+    work: Work,
+    health: Health | None = None,
+    metrics: HttpMetrics | None = None,
+) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
     app = create_app(
         title=NAME,
@@ -55,6 +61,7 @@ def build_app(settings: Settings, work: Work, health: Health | None = None) -> S
             error: spec for domain in domains(settings) for error, spec in domain.problems.items()
         },
         health=health,
+        metrics=metrics,
     )
     app.state.work = work
     return app

@@ -16,7 +16,7 @@ from servicekit import openapi
 from servicekit.handlers import CrashBoundary, install_problem_handlers
 from servicekit.health import Health
 from servicekit.logs import AccessLog
-from servicekit.metrics import HttpMetrics, MetricsMiddleware, metrics_router
+from servicekit.metrics import HttpMetrics, MetricsMiddleware, http_metrics, metrics_router
 from servicekit.problems import Problem, ProblemSpec, title_of
 from servicekit.requests import BodyLimit, JsonRoute, RequestGuard, Router
 from servicekit.trace import TraceMiddleware
@@ -57,7 +57,7 @@ def create_app(
 
     Construct what the endpoints need first: there is no lifespan, and nothing listens yet.
     """
-    metrics = metrics or HttpMetrics()
+    metrics = metrics or http_metrics()
     app = ServiceApp(
         title=title,
         version=version,

@@ -12,7 +12,12 @@ from typing import Self
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
-from aiormq.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+)
 
 from servicekit.startup import StartupProblem
 from servicekit.urls import AmqpUrl
@@ -21,6 +26,8 @@ __all__ = ["BrokerIsAway", "BrokerProbe", "refuse_bad_credentials"]
 
 CONNECT_TIMEOUT = 5.0
 HEARTBEAT = 10
+REFUSALS = 3
+REFUSAL_PAUSE = 0.5
 SLOWEST_RETRY = 3.0
 AWAY = (OSError, AMQPError, TimeoutError)
 
@@ -101,12 +108,20 @@ async def _connect(url: AmqpUrl, name: str) -> AbstractConnection:
 
 async def refuse_bad_credentials(url: AmqpUrl, *, variable: str) -> None:
     """Raise StartupProblem when the broker answers and refuses us; a broker away is no problem."""
-    try:
-        connection = await _connect(url, "start")
-    except (AuthenticationError, ProbableAuthenticationError):
-        raise StartupProblem(
-            f"RabbitMQ at {url.place} refuses the user, password or vhost of {variable}"
-        ) from None
-    except AWAY:
-        return
-    await connection.close()
+    for _ in range(REFUSALS):
+        try:
+            connection = await _connect(url, "start")
+        except (AuthenticationError, ProbableAuthenticationError):
+            raise StartupProblem(
+                f"RabbitMQ at {url.place} refuses the user or password of {variable}"
+            ) from None
+        except InvalidFrameError:
+            # What aiormq makes of Connection.Close instead of OpenOk: no such vhost, no right to
+            # it, or a broker that is just going down. Only the last one passes.
+            await asyncio.sleep(REFUSAL_PAUSE)
+        except AWAY:
+            return
+        else:
+            await connection.close()
+            return
+    raise StartupProblem(f"RabbitMQ at {url.place} refuses this vhost to the user of {variable}")

@@ -1,5 +1,6 @@
 """Which exception becomes which problem: the framework's, the database's, the service's table."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -97,7 +98,10 @@ async def _database_error(request: Request, error: Exception) -> Response:
 
 
 class CrashBoundary:
-    """What no handler knows is logged once, with its traceback, and answered as a bare 500."""
+    """What no handler knows is logged once, with its traceback, and answered as a bare 500.
+
+    A request that outlives the server's grace is answered 503 `shutting_down`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -112,6 +116,11 @@ class CrashBoundary:
 
         try:
             await self.app(scope, receive, watched)
+        except asyncio.CancelledError:
+            # The server cancels what outlives its grace; whether it took effect nobody knows.
+            if started or scope["type"] != "http":
+                raise
+            await problems.response(problems.shutting_down(), scope)(scope, receive, send)
         except Exception:
             log.exception("request_crashed", method=scope.get("method"), path=scope.get("path"))
             if started or scope["type"] != "http":

@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from typing import TextIO
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,18 +20,20 @@ from servicekit.settings import LogFormat, LogLevel
 
 __all__ = ["AccessLog", "configure"]
 
-QUIET_LIBRARIES = ("aio_pika", "aiormq", "alembic", "asyncio", "sqlalchemy", "psycopg", "uvicorn")
+QUIET_LIBRARIES = ("alembic", "asyncio", "httpx", "sqlalchemy", "psycopg", "uvicorn")
+SILENT_LIBRARIES = ("aio_pika", "aiormq")
 
 
-def configure(service: str, level: LogLevel, form: LogFormat) -> None:
+def configure(service: str, level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
     """Send every log line of the process to stdout in one form; call once, before anything logs."""
+    stream = stream or sys.stdout
     structlog.configure(
         processors=[*_processors(service), _renderer(form)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_processors(service),
@@ -42,9 +45,10 @@ def configure(service: str, level: LogLevel, form: LogFormat) -> None:
     )
     logging.root.handlers = [handler]
     logging.root.setLevel(level)
-    # What a library says at INFO about its connections, we say ourselves, once.
-    for name in QUIET_LIBRARIES:
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # What libraries say of their connections, with every attempt, is said here once.
+    for names, quiet in ((QUIET_LIBRARIES, logging.WARNING), (SILENT_LIBRARIES, logging.CRITICAL)):
+        for name in names:
+            logging.getLogger(name).setLevel(logging.DEBUG if level is LogLevel.DEBUG else quiet)
 
 
 def _processors(service: str) -> Sequence[Processor]:
@@ -101,14 +105,13 @@ class AccessLog:
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status = message["status"]
-                line = self.log.warning if status >= 500 else self.log.debug
-                line(
-                    "answered",
-                    method=scope["method"],
-                    path=path,
-                    status=status,
-                    ms=round((time.perf_counter() - began) * 1000, 1),
-                )
+                # Asked before anything is built: structlog's own filter costs ten times as much.
+                if status >= 500 or logging.root.isEnabledFor(logging.DEBUG):
+                    self._answered(scope["method"], path, status, time.perf_counter() - began)
             await send(message)
 
         await self.app(scope, receive, watched)
+
+    def _answered(self, method: str, path: str, status: int, seconds: float) -> None:
+        line = self.log.warning if status >= 500 else self.log.debug
+        line("answered", method=method, path=path, status=status, ms=round(seconds * 1000, 1))

@@ -5,6 +5,7 @@ route is `unmatched`.
 """
 
 import time
+from functools import cache
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit.requests import Router
 
-__all__ = ["HttpMetrics", "MetricsMiddleware", "metrics_router"]
+__all__ = ["HttpMetrics", "MetricsMiddleware", "http_metrics", "metrics_router"]
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -49,6 +50,12 @@ class HttpMetrics:
             self._children[key] = children
         children[0].inc()
         children[1].observe(seconds)
+
+
+@cache
+def http_metrics(registry: CollectorRegistry = REGISTRY) -> HttpMetrics:
+    """The one HttpMetrics of `registry`: an application may be put together more than once."""
+    return HttpMetrics(registry)
 
 
 class MetricsMiddleware:

@@ -26,6 +26,7 @@ COMMON_PROBLEMS: dict[str, tuple[int, str]] = {
         "validation_failed": 422,
         "internal_error": 500,
         "database_unavailable": 503,
+        "shutting_down": 503,
     }.items()
 }
 FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")

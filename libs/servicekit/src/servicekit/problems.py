@@ -145,6 +145,11 @@ def database_unavailable() -> Problem:
     return Problem(503, "database_unavailable", detail, headers={"Retry-After": "1"})
 
 
+def shutting_down() -> Problem:
+    detail = "The service is shutting down before this was finished; look before you try again."
+    return Problem(503, "shutting_down", detail, headers={"Retry-After": "1"})
+
+
 def of_http_exception(error: HTTPException, request: Request) -> Problem:
     """Give the framework's own refusals a code and a sentence."""
     if isinstance(error, Problem):

@@ -119,6 +119,7 @@ class Waiters:
 
     async def _release_at_stop(self) -> None:
         await self._stop.wait()
+        # Who subscribes from here on sees `stop` itself.
         for signal in self._all():
             signal.set()
 
@@ -136,7 +137,7 @@ class Waiters:
                     self.listening.set()
                     self._reread_all()
                     await self._listen(connection)
-            except psycopg.Error as error:
+            except Exception as error:  # the one task nobody watches has to outlive anything
                 if not failures:
                     log.warning(
                         "listening_lost", channel=self._channel, reason=type(error).__name__
@@ -151,6 +152,11 @@ class Waiters:
             for key in keys_of(notification.payload):
                 for signal in self._signals.get(key, ()):
                     signal.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait now."""
+        return sum(map(len, self._signals.values()))
 
     def _reread_all(self) -> None:
         """Signal everybody, spread over time: thousands at once would empty the pool."""

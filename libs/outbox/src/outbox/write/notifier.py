@@ -12,15 +12,17 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import suppress
 
 import psycopg
+
+from outbox.lifecycle import one_line, pause
 
 log = logging.getLogger(__name__)
 
 DOORBELL = "outbox_doorbell"
 INTERVAL = 0.002
 RETRY_AFTER = 1.0
+CLOSE_WITHIN = 2.0
 # NOTIFY takes less than 8,000 bytes (PostgreSQL, NOTIFY, "payload").
 MAX_PAYLOAD = 7_500
 
@@ -37,6 +39,7 @@ class Notifier:
         self._interval = interval
         self._pending: dict[str, set[str]] = defaultdict(set)
         self._wake = asyncio.Event()
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Notifier:
@@ -44,10 +47,13 @@ class Notifier:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Send what is left, then close; do not wait long for a database that is away."""
         assert self._task
+        self._closing.set()
+        self._wake.set()
+        await asyncio.wait({self._task}, timeout=CLOSE_WITHIN)
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.gather(self._task, return_exceptions=True)
 
     def ring(self) -> None:
         """Tell the relays that there is something new. Call it after commit."""
@@ -59,30 +65,33 @@ class Notifier:
         self._wake.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing.is_set():
             try:
                 async with await psycopg.AsyncConnection.connect(
                     self._conninfo, autocommit=True, connect_timeout=5
                 ) as connection:
-                    await self._send_for_ever(connection)
+                    await self._send(connection)
             except psycopg.OperationalError as problem:
-                log.warning("notifications wait for the database: %s", _line(problem))
-                await asyncio.sleep(RETRY_AFTER)
+                log.warning("notifications wait for the database: %s", one_line(problem))
+                await pause(self._closing, RETRY_AFTER)
 
-    async def _send_for_ever(self, connection: psycopg.AsyncConnection[object]) -> None:
-        while True:
+    async def _send(self, connection: psycopg.AsyncConnection[object]) -> None:
+        while self._pending or not self._closing.is_set():
             await self._wake.wait()
             self._wake.clear()
-            pending, self._pending = self._pending, defaultdict(set)
-            rows = [(channel, chunk) for channel in pending for chunk in _chunks(pending[channel])]
-            try:
-                await connection.execute(
-                    _NOTIFY, [list(column) for column in zip(*rows, strict=True)]
-                )
-            except psycopg.OperationalError:
-                self._keep(pending)
-                raise
-            await asyncio.sleep(self._interval)
+            await self._send_pending(connection)
+            await pause(self._closing, self._interval)
+
+    async def _send_pending(self, connection: psycopg.AsyncConnection[object]) -> None:
+        pending, self._pending = self._pending, defaultdict(set)
+        rows = [(channel, chunk) for channel in pending for chunk in _chunks(pending[channel])]
+        if not rows:
+            return
+        try:
+            await connection.execute(_NOTIFY, [list(column) for column in zip(*rows, strict=True)])
+        except psycopg.OperationalError:
+            self._keep(pending)
+            raise
 
     def _keep(self, pending: dict[str, set[str]]) -> None:
         for channel, keys in pending.items():
@@ -101,7 +110,3 @@ def _chunks(keys: Iterable[str]) -> list[str]:
         chunk.append(key)
         size += len(key) + 4
     return [*chunks, json.dumps(chunk) if chunk else ""]
-
-
-def _line(problem: BaseException) -> str:
-    return str(problem).strip().partition("\n")[0]

@@ -15,9 +15,14 @@ from service_orders.domains.orders.models import Order, OrderLine, order_lines, 
 from service_orders.domains.orders.states import OrderStatus
 
 # One shape of statement for any number of lines, so that it is compiled and prepared once.
-_given = func.unnest(
-    bindparam("product_ids", type_=ARRAY(Text)), bindparam("quantities", type_=ARRAY(BigInteger))
-).table_valued("product_id", "quantity", with_ordinality="position")
+_given = (
+    func.unnest(
+        bindparam("product_ids", type_=ARRAY(Text)),
+        bindparam("quantities", type_=ARRAY(BigInteger)),
+    )
+    .table_valued("product_id", "quantity", with_ordinality="position")
+    .render_derived(name="given")
+)
 
 _INSERT_LINES = insert(order_lines).from_select(
     ["order_id", "product_id", "quantity", "position"],

@@ -1,0 +1,69 @@
+"""One JSON object a line, from structlog and the standard library, with its trace."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import structlog
+
+from servicekit import logs, trace
+from servicekit.app import ServiceApp
+from servicekit.settings import LogFormat, LogLevel
+
+LogLines = Callable[..., list[dict[str, Any]]]
+
+
+def test_both_kinds_of_logger_write_the_same_json(log_lines: LogLines) -> None:
+    trace.adopt("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    structlog.get_logger().info("placed", toy=1)
+    logging.getLogger("library").warning("odd: %s", "thing")
+    ours, theirs = log_lines()
+    assert ours["toy"] == 1
+    assert (ours["event"], theirs["event"]) == ("placed", "odd: thing")
+    for line in (ours, theirs):
+        assert line["service"] == "toys"
+        assert line["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+        assert {"level", "timestamp"} <= set(line)
+
+
+def test_an_exception_stays_on_one_line(log_lines: LogLines) -> None:
+    try:
+        int("first\nsecond")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+        logging.getLogger("library").exception("failed too")
+    assert all("Traceback" in line["exception"] for line in log_lines())
+
+
+def test_a_traceback_on_the_console_shows_no_local_variables(
+    log_lines: LogLines,
+) -> None:
+    stream = io.StringIO()
+    logs.configure("toys", LogLevel.INFO, LogFormat.CONSOLE, stream)
+    password = "hidden" + "-secret"
+    try:
+        int(password[:6])
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    out = stream.getvalue()
+    assert "Traceback" in out
+    assert password not in out
+
+
+async def test_requests_are_logged_at_debug_and_failures_always(
+    toy_app: ServiceApp, log_lines: LogLines
+) -> None:
+    transport = httpx.ASGITransport(toy_app)
+    for level, expected in ((LogLevel.INFO, [503]), (LogLevel.DEBUG, [200, 503])):
+        log_lines(level)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+            await client.get("/api/v1/toys?owner=private")
+            await client.get("/api/v1/toys/crashes/database")
+        answered = [line for line in log_lines() if line["event"] == "answered"]
+        assert [line["status"] for line in answered] == expected
+        assert "private" not in json.dumps(answered)

@@ -1,0 +1,156 @@
+"""Alembic on a real PostgreSQL: one migrates, others wait; behind is told from ahead."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from servicekit import migrations
+from servicekit.migrations import Schema, current_and_head, ensure_current, upgrade
+from servicekit.probes import DatabaseProbe, SchemaIsBehind
+from servicekit.startup import StartupProblem
+from servicekit.testing import Outage
+from servicekit.urls import PostgresUrl
+
+VARIABLE = "DATABASE_URL_TOYS"
+
+ENV = f"""
+from sqlalchemy import MetaData
+from servicekit.migrations import run_env
+run_env(MetaData(), "{VARIABLE}")
+"""
+
+REVISION = """
+from alembic import op
+revision, down_revision = "{number:04}", {before}
+def upgrade(): op.execute("{statement}")
+"""
+
+
+@pytest.fixture
+def ini(tmp_path: Path) -> Path:
+    """A service's Alembic folder without a revision."""
+    (tmp_path / "migrations" / "versions").mkdir(parents=True)
+    (tmp_path / "migrations" / "env.py").write_text(ENV)
+    found = tmp_path / "alembic.ini"
+    found.write_text("[alembic]\nscript_location = %(here)s/migrations\npath_separator = os\n")
+    return found
+
+
+@pytest.fixture
+def revise(ini: Path) -> Callable[[int, str], None]:
+    def write(number: int, statement: str) -> None:
+        before = f'"{number - 1:04}"' if number > 1 else None
+        script = REVISION.format(number=number, before=before, statement=statement)
+        (ini.parent / "migrations" / "versions" / f"{number:04}.py").write_text(script)
+
+    return write
+
+
+Revise = Callable[[int, str], None]
+
+
+async def test_an_empty_database_is_behind_and_upgraded_to_head(
+    database: PostgresUrl, ini: Path, revise: Revise
+) -> None:
+    revise(1, "CREATE TABLE toys (id int)")
+    assert (await current_and_head(database, ini)).behind
+    await asyncio.to_thread(upgrade, database, ini, variable=VARIABLE)
+    await asyncio.to_thread(upgrade, database, ini, variable=VARIABLE)
+    schema = await current_and_head(database, ini)
+    assert (set(schema.current), schema.behind) == ({"0001"}, False)
+
+
+async def test_many_that_migrate_at_once_do_it_once(
+    database: PostgresUrl, ini: Path, revise: Revise
+) -> None:
+    revise(1, "CREATE TABLE toys AS SELECT 1 FROM pg_sleep(0.3)")
+    revise(2, "CREATE TABLE more_toys (id int)")
+    command = (Path(__file__).parent / "migrate.py", database, ini)
+    runs = [await asyncio.create_subprocess_exec(sys.executable, *command) for _ in range(3)]
+    assert [await run.wait() for run in runs] == [0, 0, 0]
+    assert not (await current_and_head(database, ini)).behind
+
+
+async def test_who_waits_too_long_for_another_migration_says_so(
+    database: PostgresUrl, ini: Path
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as holder:
+        await holder.execute("SELECT pg_advisory_lock(%s)", (migrations.LOCK,))
+        with pytest.raises(StartupProblem, match="another process has been migrating"):
+            await asyncio.to_thread(upgrade, database, ini, variable=VARIABLE, deadline=0.3)
+
+
+async def test_a_schema_behind_stops_the_start_and_names_the_command(
+    database: PostgresUrl, ini: Path, revise: Revise
+) -> None:
+    revise(1, "CREATE TABLE toys (id int)")
+    await asyncio.to_thread(upgrade, database, ini, variable=VARIABLE)
+    revise(2, "CREATE TABLE more_toys (id int)")
+    with pytest.raises(StartupProblem) as raised:
+        await ensure_current(database, ini, variable=VARIABLE, command="make migrate-toys")
+    assert "is behind this code: run `make migrate-toys`" in str(raised.value)
+    assert "it has 0001, the code wants 0002" in str(raised.value)
+
+
+async def test_a_schema_ahead_is_allowed_and_left_alone(
+    database: PostgresUrl, ini: Path, revise: Revise
+) -> None:
+    revise(1, "CREATE TABLE toys (id int)")
+    revise(2, "CREATE TABLE more_toys (id int)")
+    await asyncio.to_thread(upgrade, database, ini, variable=VARIABLE)
+    (ini.parent / "migrations" / "versions" / "0002.py").unlink()
+    await ensure_current(database, ini, variable=VARIABLE, command="make migrate-toys")
+    await asyncio.to_thread(upgrade, database, ini, variable=VARIABLE)
+    assert (await current_and_head(database, ini)).current == {"0002"}
+
+
+@pytest.mark.parametrize(
+    ("current", "heads", "known", "behind"),
+    [
+        (set(), {"2"}, {"1", "2"}, True),
+        ({"1"}, {"2"}, {"1", "2"}, True),
+        ({"2"}, {"2"}, {"1", "2"}, False),
+        ({"3"}, {"2"}, {"1", "2"}, False),
+        ({"2", "x"}, {"2"}, {"1", "2"}, False),
+        ({"2"}, {"2", "x"}, {"1", "2", "x"}, True),
+    ],
+)
+def test_behind_is_when_known_revisions_are_missing(
+    current: set[str], heads: set[str], known: set[str], behind: bool
+) -> None:
+    schema = Schema(frozenset(current), frozenset(heads), frozenset(known))
+    assert schema.behind is behind
+
+
+async def test_an_unreachable_database_is_one_line(
+    unsteady_database: PostgresUrl, database_outage: Outage, ini: Path
+) -> None:
+    await database_outage.begin()
+    with pytest.raises(StartupProblem, match="cannot be reached"):
+        await asyncio.to_thread(upgrade, unsteady_database, ini, variable=VARIABLE)
+    with pytest.raises(StartupProblem, match="cannot be reached"):
+        await ensure_current(unsteady_database, ini, variable=VARIABLE, command="make migrate")
+
+
+async def test_the_probe_tells_the_database_from_its_schema_and_survives_an_outage(
+    unsteady_database: PostgresUrl, database_outage: Outage, ini: Path, revise: Revise
+) -> None:
+    revise(1, "CREATE TABLE toys (id int)")
+    probe = DatabaseProbe(unsteady_database, ini)
+    await probe.database()
+    with pytest.raises(SchemaIsBehind):
+        await probe.migrations()
+    await asyncio.to_thread(upgrade, unsteady_database, ini, variable=VARIABLE)
+    await probe.migrations()
+    await database_outage.begin()
+    with pytest.raises(psycopg.OperationalError):
+        await probe.database()
+    await database_outage.end()
+    await asyncio.gather(probe.database(), probe.migrations())
+    await probe.aclose()

@@ -1,0 +1,172 @@
+"""Orders over HTTP, on the real database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from orders_service import Service
+from sqlalchemy import text
+
+from contracts import OrderCreated, OrderProcessed
+from outbox import Envelope, Stream
+from service_orders.domains.orders.handlers import HANDLERS
+
+SEED = {
+    "user_id": "user_1",
+    "products": [
+        {"product_id": "product_001", "quantity": 1},
+        {"product_id": "product_002", "quantity": 19},
+        {"product_id": "product_003", "quantity": 17},
+    ],
+    "amount": "140",
+}
+
+
+async def place(service: Service, **changes: Any) -> dict[str, Any]:
+    answer = await service.http.post("/api/v1/orders", json={**SEED, **changes})
+    assert answer.status_code == 201, answer.text
+    placed: dict[str, Any] = answer.json()
+    return placed
+
+
+async def processed(
+    service: Service, order_id: str, outcome: str, reason: str | None = None
+) -> None:
+    """What the consumer does with the processor's answer."""
+    event = OrderProcessed(
+        order_id=UUID(order_id),
+        outcome=outcome,  # type: ignore[arg-type]
+        reason=reason,
+        processed_at=datetime.now(UTC),
+    )
+    stream = Stream("service-processor", "order", order_id)
+    envelope = Envelope(
+        UUID(int=1), stream, 1, event.type, 1, datetime.now(UTC), event.payload(), "c"
+    )
+    async with service.work.begin() as unit:
+        await HANDLERS[event.type](unit, envelope)
+
+
+@pytest.mark.parametrize("path", ["/orders/new/", "/orders/new", "/orders", "/orders/"])
+async def test_an_order_is_placed_under_each_of_its_paths(service: Service, path: str) -> None:
+    answer = await service.http.post(f"/api/v1{path}", json=SEED)
+    assert answer.status_code == 201
+    order = answer.json()
+    assert (order["status"], order["amount"], order["reason"]) == ("CREATED", "140.00", None)
+    assert answer.headers["Location"] == f"/api/v1/orders/{order['id']}"
+    assert (await service.http.get(answer.headers["Location"])).json() == order
+
+
+async def test_the_order_and_its_event_are_one_transaction(service: Service) -> None:
+    order = await place(service)
+    async with service.work.engine.connect() as connection:
+        [(payload, sequence, kind)] = await connection.execute(
+            text("SELECT payload::text, sequence, type FROM outbox")
+        )
+    event = OrderCreated.parse(payload.encode())
+    assert (str(event.order_id), sequence, kind) == (order["id"], 1, "order.created")
+    assert [line.quantity for line in event.products] == [1, 19, 17]
+
+
+async def test_an_order_whose_event_cannot_be_added_is_not_stored(service: Service) -> None:
+    async with service.work.begin() as unit:
+        await unit.connection.execute(text("ALTER TABLE outbox ADD CHECK (type = 'nothing')"))
+    answer = await service.http.post("/api/v1/orders", json=SEED)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "constraint" not in answer.text
+    async with service.work.engine.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM orders"))).scalar_one() == 0
+
+
+async def test_lines_of_one_product_are_summed(service: Service) -> None:
+    line = {"product_id": "p", "quantity": 2}
+    order = await place(service, products=[line, {"product_id": "q", "quantity": 1}, line])
+    assert order["products"] == [
+        {"product_id": "p", "quantity": 4},
+        {"product_id": "q", "quantity": 1},
+    ]
+
+
+async def test_too_many_of_one_product_is_a_problem(service: Service) -> None:
+    half = {"product_id": "p", "quantity": 600_000}
+    answer = await service.http.post("/api/v1/orders", json={**SEED, "products": [half, half]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_many_of_one_product")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount": "-1"},
+        {"amount": "1.234"},
+        {"amount": True},
+        {"amount": "10000000000"},
+        {"amount": "NaN"},
+        {"user_id": ""},
+        {"user_id": "x" * 256},
+        {"user_id": "a\u0000b"},
+        {"products": []},
+        {"products": [{"product_id": "p", "quantity": 0}]},
+        {"products": [{"product_id": "p", "quantity": 1_000_001}]},
+        {"products": [{"product_id": "p", "quantity": "1"}]},
+        {"products": [{"product_id": f"p{n}", "quantity": 1} for n in range(501)]},
+    ],
+)
+async def test_what_breaks_a_limit_is_refused_and_stores_nothing(
+    service: Service, change: dict[str, Any]
+) -> None:
+    answer = await service.http.post("/api/v1/orders", json={**SEED, **change})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+    assert answer.headers["content-type"] == "application/problem+json"
+    async with service.work.engine.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one() == 0
+
+
+@pytest.mark.parametrize("tail", ["", "/status"])
+async def test_an_unknown_order_is_a_problem(service: Service, tail: str) -> None:
+    answer = await service.http.get(f"/api/v1/orders/{UUID(int=7)}{tail}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "order_not_found")
+
+
+async def test_waiting_answers_as_soon_as_the_order_is_settled(service: Service) -> None:
+    order = await place(service)
+    began = time.monotonic()
+    waiting = asyncio.create_task(
+        service.http.get(f"/api/v1/orders/{order['id']}/status", params={"wait": 20})
+    )
+    await asyncio.sleep(0)
+    await processed(service, order["id"], "FAILED", "simulated failure")
+    answer = (await waiting).json()
+    assert (answer["status"], answer["reason"]) == ("FAILED", "simulated failure")
+    assert time.monotonic() - began < 15
+
+
+async def test_waiting_ends_with_the_current_state_when_the_time_is_up(service: Service) -> None:
+    order = await place(service)
+    answer = await service.http.get(f"/api/v1/orders/{order['id']}", params={"wait": 0.1})
+    assert answer.json()["status"] == "CREATED"
+
+
+@pytest.mark.parametrize("wait", ["-1", "31", "soon", "nan", ""])
+async def test_a_malformed_wait_is_refused(service: Service, wait: str) -> None:
+    answer = await service.http.get(f"/api/v1/orders/{UUID(int=7)}", params={"wait": wait})
+    assert answer.status_code == 422
+
+
+async def test_a_terminal_order_never_changes(service: Service) -> None:
+    order = await place(service)
+    await processed(service, order["id"], "COMPLETED")
+    await processed(service, order["id"], "FAILED", "too late")
+    answer = (await service.http.get(f"/api/v1/orders/{order['id']}/status")).json()
+    assert (answer["status"], answer["reason"]) == ("COMPLETED", None)
+
+
+async def test_the_documented_example_works_when_pasted(service: Service) -> None:
+    document = (await service.http.get("/openapi.json")).json()
+    [example] = document["components"]["schemas"]["PlaceOrder"]["examples"]
+    await place(service, **example)
+    assert set(document["paths"]["/api/v1/orders"]["post"]["responses"]) >= {"201", "400", "422"}
