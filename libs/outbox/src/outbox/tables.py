@@ -35,6 +35,26 @@ def _stream_key(*, primary_key: bool) -> list[Column[str]]:
 
 def declare_outbox(metadata: MetaData) -> None:
     """Declare `outbox`, `outbox_streams` and `outbox_settings`."""
+    _declare_log(metadata)
+    Table(
+        "outbox_streams",
+        metadata,
+        *_stream_key(primary_key=True),
+        Column("last", BigInteger, nullable=False),
+        # Room in each page for the counter's next version, so that no index is touched.
+        postgresql_with={"fillfactor": 70},
+    )
+    Table(
+        "outbox_settings",
+        metadata,
+        Column("single", Boolean, primary_key=True, server_default=text("true")),
+        Column("lanes", SmallInteger, nullable=False),
+        CheckConstraint("single", name="outbox_settings_one_row"),
+        CheckConstraint("lanes BETWEEN 1 AND 1024", name="outbox_settings_lanes"),
+    )
+
+
+def _declare_log(metadata: MetaData) -> None:
     log = Table(
         "outbox",
         metadata,
@@ -65,22 +85,6 @@ def declare_outbox(metadata: MetaData) -> None:
         log.c.bucket,
         postgresql_where=text("published_at IS NULL"),
     )
-    Table(
-        "outbox_streams",
-        metadata,
-        *_stream_key(primary_key=True),
-        Column("last", BigInteger, nullable=False),
-        # Room in each page for the counter's next version, so that no index is touched.
-        postgresql_with={"fillfactor": 70},
-    )
-    Table(
-        "outbox_settings",
-        metadata,
-        Column("single", Boolean, primary_key=True, server_default=text("true")),
-        Column("lanes", SmallInteger, nullable=False),
-        CheckConstraint("single", name="outbox_settings_one_row"),
-        CheckConstraint("lanes BETWEEN 1 AND 1024", name="outbox_settings_lanes"),
-    )
 
 
 def declare_inbox(metadata: MetaData) -> None:
@@ -97,6 +101,10 @@ def declare_inbox(metadata: MetaData) -> None:
         Column("parked", Integer, nullable=False, server_default="0"),
         postgresql_with={"fillfactor": 70},
     )
+    _declare_parked(metadata)
+
+
+def _declare_parked(metadata: MetaData) -> None:
     parked = Table(
         "inbox_parked",
         metadata,

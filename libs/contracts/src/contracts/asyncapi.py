@@ -1,0 +1,114 @@
+"""The AsyncAPI 3 document of all events: `python -m contracts.asyncapi` prints it as JSON.
+
+JSON is YAML, so that the file can be called `asyncapi.yaml` without another library.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from contracts import EVENTS, EXCHANGES, SUBSCRIPTIONS
+from contracts.base import Contract
+
+
+def document() -> dict[str, Any]:
+    """The whole document: a channel per exchange, a message per event type."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Events of service-orders and service-processor",
+            "version": "1.0.0",
+            "description": "CloudEvents 1.0 in AMQP binary mode; the routing key is the type.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {exchange.name: _channel(*exchange) for exchange in EXCHANGES},
+        "operations": {f"publish_{exchange.name}": _publish(*exchange) for exchange in EXCHANGES}
+        | {f"consume_{s.queue}_{s.aggregate_type}": _consume(s) for s in SUBSCRIPTIONS},
+        "components": {"messages": {event.type: _message(event) for event in EVENTS}},
+    }
+
+
+def _channel(source: str, exchange: str) -> dict[str, Any]:
+    return {
+        "address": exchange,
+        "title": f"What {source} has to say",
+        "messages": {event.type: _reference(event) for event in EVENTS if event.source == source},
+        "bindings": {
+            "amqp": {
+                "is": "routingKey",
+                "exchange": {"name": exchange, "type": "topic", "durable": True},
+            }
+        },
+    }
+
+
+def _publish(source: str, exchange: str) -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{exchange}"},
+        "summary": f"{source} publishes through its outbox.",
+    }
+
+
+def _consume(subscription: Any) -> dict[str, Any]:
+    return {
+        "action": "receive",
+        "channel": {"$ref": f"#/channels/{subscription.exchange}"},
+        "summary": f"{subscription.queue} takes every event of {subscription.aggregate_type}.",
+    }
+
+
+def _reference(event: type[Contract]) -> dict[str, str]:
+    return {"$ref": f"#/components/messages/{event.type}"}
+
+
+def _message(event: type[Contract]) -> dict[str, Any]:
+    return {
+        "name": event.type,
+        "title": event.__name__,
+        "summary": (event.__doc__ or "").strip(),
+        "contentType": "application/json",
+        "headers": _headers(event),
+        "payload": _inlined(event.model_json_schema(mode="serialization")),
+    }
+
+
+def _headers(event: type[Contract]) -> dict[str, Any]:
+    text, number = {"type": "string"}, {"type": "integer", "minimum": 1}
+    return {
+        "type": "object",
+        "required": ["cloudEvents:id", "cloudEvents:source", "cloudEvents:subject", "sequence"],
+        "properties": {
+            "cloudEvents:specversion": {"const": "1.0"},
+            "cloudEvents:id": {**text, "format": "uuid"},
+            "cloudEvents:source": {"const": event.source},
+            "cloudEvents:type": {"const": event.type},
+            "cloudEvents:time": {**text, "format": "date-time"},
+            "cloudEvents:subject": {**text, "description": "The id of the aggregate."},
+            "aggregate_type": {"const": event.aggregate_type},
+            "sequence": {**number, "description": "1, 2, 3 … within the aggregate."},
+            "version": {"const": event.version},
+            "causation_id": {**text, "description": "The id of the event that caused this one."},
+            "traceparent": {**text, "description": "W3C Trace Context."},
+        },
+    }
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without `$defs`, whose references would point outside of the document's root."""
+    definitions = schema.pop("$defs", {})
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return resolve(definitions[node["$ref"].rpartition("/")[2]])
+            return {key: resolve(value) for key, value in node.items()}
+        return [resolve(item) for item in node] if isinstance(node, list) else node
+
+    resolved: dict[str, Any] = resolve(schema)
+    return resolved
+
+
+if __name__ == "__main__":
+    print(json.dumps(document(), indent=2, ensure_ascii=False))  # noqa: T201 it is the command's answer

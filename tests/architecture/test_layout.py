@@ -1,0 +1,78 @@
+"""The house's own rules, so that it stays one to live in."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    path
+    for pattern in ("libs/*/src", "service-*/src", "tools/*/src")
+    for folder in ROOT.glob(pattern)
+    for path in folder.rglob("*.py")
+)
+DOMAIN_FILES = {
+    "__init__.py",
+    "api.py",
+    "errors.py",
+    "handlers.py",
+    "models.py",
+    "policy.py",
+    "repository.py",
+    "schemas.py",
+    "service.py",
+    "states.py",
+}
+MAX_LINES, MAX_FUNCTION = 250, 40
+
+
+def test_imports_point_in_the_allowed_directions() -> None:
+    lint = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert lint.returncode == 0, lint.stdout
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_holds_one_idea(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_LINES
+    assert path.stem not in {"manager", "utils", "common", "helpers", "misc"}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION, node.name
+
+
+def test_domains_use_the_same_file_names() -> None:
+    found = {path.name for path in ROOT.glob("service-*/src/*/domains/*/*.py")}
+    assert found <= DOMAIN_FILES
+
+
+def test_every_package_says_that_it_is_typed() -> None:
+    packages = [
+        folder for p in ("libs", "service-*", "tools") for folder in ROOT.glob(f"{p}/**/src/*/")
+    ]
+    for folder in packages:
+        if (folder / "__init__.py").exists():
+            assert (folder / "py.typed").exists(), folder
+
+
+def test_the_public_api_of_the_outbox_is_pinned() -> None:
+    import outbox
+
+    assert len(outbox.__all__) < 40
+    assert all(hasattr(outbox, name) for name in outbox.__all__)
+
+
+def test_lock_files_name_no_index() -> None:
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        assert "://" not in lock.read_text(), lock

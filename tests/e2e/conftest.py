@@ -1,0 +1,24 @@
+"""A whole system of its own: PostgreSQL, RabbitMQ, both services, as real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shopping import Shop
+
+from devstack.system import CHECKOUT, Layout, System
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    folder: Path = tmp_path_factory.mktemp("e2e")
+    with System(Layout(CHECKOUT, folder / "system"), env={"LOG_LEVEL": "INFO"}) as system:
+        yield system
+
+
+@pytest.fixture
+def shop(system: System) -> Shop:
+    system.wait_ready()
+    return Shop(system)

@@ -1,0 +1,94 @@
+"""A start that cannot work ends at once, with one line that says what to do."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from shopping import Shop
+
+from devstack.system import System
+
+pytestmark = pytest.mark.e2e
+
+
+def start(system: System, *role: str, **changes: str) -> tuple[int, str]:
+    """Run a process of service-orders until it ends by itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment = system.environment["orders"] | {"ORDERS_PORT": port, "ORDERS_WORKER_PORT": port}
+    ended = subprocess.run(
+        [sys.executable, "-m", "service_orders", *(role or ("api",))],
+        env=environment | changes,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize("role", ["api", "worker", "migrate"])
+def test_a_nonsense_database_url(system: System, role: str) -> None:
+    code, said = start(system, role, DATABASE_URL_ORDERS="nonsense")
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.startswith("service-orders: DATABASE_URL_ORDERS does not start with postgresql://")
+
+
+def test_a_port_that_is_taken(system: System) -> None:
+    taken = str(urlsplit(system.urls["orders"]).port)
+    code, said = start(system, ORDERS_PORT=taken)
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"port {taken}" in said
+    assert "ORDERS_PORT" in said
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_a_broker_that_refuses_the_password(system: System, role: str) -> None:
+    url = urlsplit(system.environment["orders"]["RABBITMQ_URL"])
+    wrong = url._replace(netloc=f"orders:wrong@{url.hostname}:{url.port}").geturl()
+    code, said = start(system, role, RABBITMQ_URL=wrong)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "RABBITMQ_URL" in said
+    assert "wrong" not in said
+
+
+@pytest.fixture
+def behind(system: System) -> Iterator[None]:
+    url = system.environment["orders"]["DATABASE_URL_ORDERS"]
+    with psycopg.connect(url, autocommit=True) as database:
+        [(head,)] = database.execute("SELECT version_num FROM alembic_version").fetchall()
+        database.execute("UPDATE alembic_version SET version_num = 'orders_0001'")
+        yield
+        database.execute("UPDATE alembic_version SET version_num = %s", [head])
+
+
+@pytest.mark.usefixtures("behind")
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_a_schema_behind_the_code(system: System, role: str) -> None:
+    code, said = start(system, role)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "make migrate" in said
+
+
+def test_a_misspelt_setting(system: System) -> None:
+    code, said = start(system, ORDERS_PROT="8000")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "did you mean ORDERS_PORT?" in said
+
+
+def test_development_passwords_in_production(system: System) -> None:
+    code, said = start(system, APP_ENV="production")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "development password" in said or "dev-only" in said
+
+
+def test_nothing_of_the_running_system_was_harmed(shop: Shop) -> None:
+    assert shop.place()
+    assert set(shop.settle()) <= {"COMPLETED", "FAILED"}

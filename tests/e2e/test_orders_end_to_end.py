@@ -1,0 +1,86 @@
+"""An order goes through two services, two outboxes and a broker, whatever dies on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
+
+import httpx
+import psycopg
+import pytest
+from shopping import ORDER, TERMINAL, Shop
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+def eventually(condition: Callable[[], bool], *, within: float = 30) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never held"
+        time.sleep(0.05)
+
+
+def test_an_order_is_settled_within_a_second(shop: Shop) -> None:
+    answer = httpx.post(f"{shop.system.urls['orders']}/api/v1/orders/new/", json=ORDER)
+    assert answer.status_code == 201
+    assert answer.json()["status"] == "CREATED"
+    began = time.monotonic()
+    status = httpx.get(f"{shop.api}/{answer.json()['id']}/status?wait=5").json()["status"]
+    assert status in TERMINAL
+    assert time.monotonic() - began < 1
+
+
+def test_every_process_killed_once_loses_and_doubles_nothing(shop: Shop) -> None:
+    with shop.customers(200, every=0.1):
+        for name in ("orders-worker", "processor-worker", "orders-api", "rabbitmq", "postgres"):
+            before = len(shop.placed)
+            eventually(lambda before=before: len(shop.placed) >= before + 20)  # type: ignore[misc]
+            shop.system.kill(name)
+    assert len(shop.placed) >= 200
+    shop.system.wait_ready()
+    shop.assert_nothing_lost_or_doubled()
+
+
+def test_a_broker_that_is_away_for_a_minute_delays_orders_and_loses_none(shop: Shop) -> None:
+    workers = ("orders-worker", "processor-worker")
+    before = [shop.system.pid_of(name) for name in workers]
+    with shop.system.without("rabbitmq"):
+        eventually(lambda: shop.readiness("orders") == (200, "degraded"))
+        eventually(lambda: shop.readiness("orders-worker") == (503, "unavailable"))
+        away_until = time.monotonic() + 60
+        shop.system.kill("orders-api")  # it also starts without a broker
+        eventually(lambda: shop.place() is not None)
+        while time.monotonic() < away_until:
+            assert shop.place(), shop.refused
+            time.sleep(0.5)
+    shop.system.wait_ready()
+    shop.assert_nothing_lost_or_doubled()
+    assert [shop.system.pid_of(name) for name in workers] == before, "no restart was needed"
+
+
+def test_a_queue_unbound_by_hand_marks_nothing_as_sent_and_comes_back(shop: Shop) -> None:
+    with shop.customers(50, every=0.05):
+        eventually(lambda: len(shop.placed) > 10)
+        unbind(shop, "orders", "processor.orders", "order.#")
+    shop.assert_nothing_lost_or_doubled()
+    with psycopg.connect(shop.system.environment["orders"]["DATABASE_URL_ORDERS"]) as database:
+        [(unpublished, returned)] = database.execute(
+            "SELECT count(*) FILTER (WHERE published_at IS NULL),"
+            " count(*) FILTER (WHERE attempts > 0) FROM outbox"
+        ).fetchall()
+    assert unpublished == 0
+    assert returned > 0, "some events met the missing binding, and went later"
+
+
+def unbind(shop: Shop, exchange: str, queue: str, key: str) -> None:
+    """Through the management API, as somebody would by hand."""
+    broker = urlsplit(shop.system.admin_rabbitmq_url)
+    assert broker.username
+    assert broker.password
+    binding = f"/api/bindings/%2F/e/{exchange}/q/{queue}/{quote(key, safe='')}"
+    answer = httpx.delete(
+        f"{shop.system.urls['management']}{binding}",
+        auth=(broker.username, broker.password),
+    )
+    assert answer.status_code == 204, answer.text
