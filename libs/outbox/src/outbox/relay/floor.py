@@ -8,36 +8,38 @@ there skips the index entries of rows already published, which a long transactio
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from outbox.relay.log import Snapshot
 
 
+@dataclass
 class Floor:
     """Every id at or below `value` is settled, and published or held by this relay."""
 
-    def __init__(self) -> None:
-        self.value = 0
-        self._seen = 0
-        self._candidate: tuple[int, int] | None = None
-        self._settled = False
+    value: int = 0
+    _seen: int = 0
+    _candidate: int | None = None
+    _candidate_xmax: int = 0
+    _settled: bool = False
 
     def before_look(self, snapshot: Snapshot) -> None:
         """Note what is settled; the look that follows sees all of it."""
-        if self._candidate is None and self._seen > self.value:
-            self._candidate = (self._seen, snapshot.xmax)
-        elif self._candidate is not None:
-            self._settled = snapshot.xmin >= self._candidate[1]
+        if self._candidate is not None:
+            self._settled = snapshot.xmin >= self._candidate_xmax
+        elif self._seen > self.value:
+            self._candidate, self._candidate_xmax = self._seen, snapshot.xmax
 
     def after_window(self, last: int | None, *, exhausted: bool) -> None:
         """Rise, once a look from below has handled all that is settled up to the candidate.
 
         `last` is the highest id of the window, `exhausted` whether nothing was left above it.
         """
-        self._seen = max(self._seen, last or 0)
-        if self._candidate is None or not self._settled:
-            return
-        if exhausted or self._seen >= self._candidate[0]:
-            self.value, self._candidate, self._settled = self._candidate[0], None, False
+        reached = last or 0
+        if self._settled and self._candidate and (exhausted or reached >= self._candidate):
+            self.value, self._candidate, self._settled = self._candidate, None, False
+        self._seen = max(self._seen, reached)
 
     def reset(self) -> None:
         """Look at everything again: for new lanes, held events and replayed ones."""
-        self.__init__()  # type: ignore[misc]
+        self.value, self._seen, self._candidate, self._settled = 0, 0, None, False
