@@ -13,7 +13,7 @@ from orders_service import Service
 from sqlalchemy import text
 
 from contracts import OrderCreated, OrderProcessed
-from outbox import Envelope, Stream
+from outbox import Envelope, Inbox, Stream
 from service_orders.domains.orders.handlers import HANDLERS
 
 SEED = {
@@ -45,11 +45,15 @@ async def processed(
         processed_at=datetime.now(UTC),
     )
     stream = Stream("service-processor", "order", order_id)
+    async with service.work.engine.connect() as connection:
+        taken = await connection.execute(
+            text("SELECT last_sequence FROM inbox WHERE aggregate_id = :id"), {"id": order_id}
+        )
+        sequence = (taken.scalar() or 0) + 1
     envelope = Envelope(
-        UUID(int=1), stream, 1, event.type, 1, datetime.now(UTC), event.payload(), "c"
+        UUID(int=sequence), stream, sequence, event.type, 1, datetime.now(UTC), event.payload(), "c"
     )
-    async with service.work.begin() as unit:
-        await HANDLERS[event.type](unit, envelope)
+    await Inbox("orders.orders", HANDLERS, service.work).take([envelope])
 
 
 @pytest.mark.parametrize("path", ["/orders/new/", "/orders/new", "/orders", "/orders/"])
@@ -170,3 +174,58 @@ async def test_the_documented_example_works_when_pasted(service: Service) -> Non
     [example] = document["components"]["schemas"]["PlaceOrder"]["examples"]
     await place(service, **example)
     assert set(document["paths"]["/api/v1/orders"]["post"]["responses"]) >= {"201", "400", "422"}
+
+
+async def history(service: Service, order_id: str) -> list[dict[str, Any]]:
+    answer = await service.http.get(f"/api/v1/orders/{order_id}/history")
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def test_a_cancelled_order_stays_cancelled_and_notes_what_came_too_late(
+    service: Service,
+) -> None:
+    order = await place(service)
+    answer = await service.http.post(f"/api/v1/orders/{order['id']}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "CANCELLED")
+    await processed(service, order["id"], "COMPLETED")
+    statuses = [(item["status"], item["reason"]) for item in await history(service, order["id"])]
+    assert statuses == [
+        ("CREATED", None),
+        ("CANCELLED", None),
+        ("CANCELLED", "ignored COMPLETED: the order was CANCELLED already"),
+    ]
+
+
+async def test_cancelling_tells_the_processor(service: Service) -> None:
+    order = await place(service)
+    await service.http.post(f"/api/v1/orders/{order['id']}/cancel")
+    async with service.work.engine.connect() as connection:
+        events = await connection.execute(text("SELECT type, sequence FROM outbox ORDER BY id"))
+        assert events.all() == [("order.created", 1), ("order.cancelled", 2)]
+
+
+@pytest.mark.parametrize("outcome", ["COMPLETED", "FAILED"])
+async def test_a_settled_order_cannot_be_cancelled(service: Service, outcome: str) -> None:
+    order = await place(service)
+    await processed(service, order["id"], outcome)
+    answer = await service.http.post(f"/api/v1/orders/{order['id']}/cancel")
+    assert (answer.status_code, answer.json()["code"]) == (409, "illegal_transition")
+    assert answer.json()["allowed"] == []
+
+
+async def test_history_names_the_event_that_caused_a_status(service: Service) -> None:
+    order = await place(service)
+    await processed(service, order["id"], "FAILED", "no stock")
+    first, last = await history(service, order["id"])
+    assert (first["status"], first["caused_by"]) == ("CREATED", None)
+    assert (last["status"], last["reason"]) == ("FAILED", "no stock")
+    assert last["caused_by"] == str(UUID(int=1))
+
+
+@pytest.mark.parametrize(("method", "tail"), [("POST", "cancel"), ("GET", "history")])
+async def test_cancel_and_history_of_an_unknown_order_are_problems(
+    service: Service, method: str, tail: str
+) -> None:
+    answer = await service.http.request(method, f"/api/v1/orders/{UUID(int=7)}/{tail}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "order_not_found")

@@ -1,4 +1,4 @@
-"""Orders and their lines.
+"""Orders, their lines and their history.
 
 Revises: orders_0001
 """
@@ -39,8 +39,24 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("order_id", "product_id", name=op.f("order_lines_pkey")),
     )
+    op.create_index("orders_by_user", "orders", ["user_id", "id"])
+    op.create_index("orders_by_status", "orders", ["status", "id"])
+    op.create_table(
+        "order_history",
+        sa.Column("order_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(True), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("caused_by", sa.Uuid()),
+        sa.ForeignKeyConstraint(
+            ["order_id"], ["orders.id"], name=op.f("order_history_order_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("order_id", "number", name=op.f("order_history_pkey")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("order_history")
     op.drop_table("order_lines")
     op.drop_table("orders")

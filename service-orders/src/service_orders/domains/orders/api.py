@@ -11,8 +11,8 @@ from service_orders.dependencies import Waiters, Work
 from service_orders.domains.orders import repository, service
 from service_orders.domains.orders.errors import OrderNotFound, TooMany
 from service_orders.domains.orders.models import Order
-from service_orders.domains.orders.schemas import OrderStatusView, OrderView, PlaceOrder
-from service_orders.domains.orders.states import is_terminal
+from service_orders.domains.orders.schemas import History, OrderStatusView, OrderView, PlaceOrder
+from service_orders.domains.orders.states import IllegalTransition, is_terminal
 from servicekit.app import API_BASE
 from servicekit.openapi import problem_responses
 from servicekit.problems import ProblemSpec
@@ -20,9 +20,11 @@ from servicekit.requests import Router
 from servicekit.types import WaitSeconds
 
 NOT_FOUND = ProblemSpec(404, "order_not_found")
+ILLEGAL_TRANSITION = ProblemSpec(409, "illegal_transition", members=("allowed",))
 
 PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
     OrderNotFound: NOT_FOUND,
+    IllegalTransition: ILLEGAL_TRANSITION,
     TooMany: ProblemSpec(422, "too_many_of_one_product"),
 }
 
@@ -59,6 +61,30 @@ async def get_status(
 ) -> OrderStatusView:
     """With `?wait=`, answers as soon as the order has settled."""
     return OrderStatusView.of(await _settled(order_id, work, waiters, wait))
+
+
+@router.post(
+    "/{order_id}/cancel",
+    summary="Cancel an order",
+    responses=problem_responses(NOT_FOUND, ILLEGAL_TRANSITION),
+)
+async def cancel_order(order_id: UUID, work: Work) -> OrderStatusView:
+    """An order that is settled stays as it is: 409."""
+    async with work.begin() as unit:
+        order = await service.cancel(unit, order_id)
+    return OrderStatusView.of(order)
+
+
+@router.get(
+    "/{order_id}/history",
+    summary="What has become of an order",
+    responses=problem_responses(NOT_FOUND),
+)
+async def get_history(order_id: UUID, work: Work) -> History:
+    """Every status the order has had, oldest first, with the event that caused it."""
+    async with work.engine.connect() as connection:
+        await service.get(connection, order_id)
+        return History.of(await repository.history_of(connection, order_id))
 
 
 async def _settled(order_id: UUID, work: Work, waiters: Waiters, seconds: float) -> Order:

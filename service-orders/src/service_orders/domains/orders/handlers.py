@@ -13,15 +13,15 @@ from service_orders.domains.orders.states import OrderStatus
 async def on_processing_started(unit: UnitOfWork, event: Envelope) -> None:
     """The order is being worked on."""
     started = OrderProcessingStarted.parse(event.payload)
-    await service.move(
+    await service.follow(
         unit, started.order_id, OrderStatus.IN_PROGRESS, reason=None, at=started.started_at
     )
 
 
 async def on_processed(unit: UnitOfWork, event: Envelope) -> None:
-    """The order is settled, unless it was cancelled meanwhile."""
+    """The order is settled, unless it was cancelled before."""
     processed = OrderProcessed.parse(event.payload)
-    await service.move(
+    await service.follow(
         unit,
         processed.order_id,
         OrderStatus(processed.outcome),

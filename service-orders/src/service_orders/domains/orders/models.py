@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
     Numeric,
     Table,
@@ -34,6 +35,9 @@ orders = Table(
     Column("created_at", DateTime(True), nullable=False),
     Column("updated_at", DateTime(True), nullable=False),
     CheckConstraint("amount >= 0", name="amount"),
+    # Lists go from the newest id down; ids are UUIDv7, so that newest means latest placed.
+    Index("orders_by_user", "user_id", "id"),
+    Index("orders_by_status", "status", "id"),
 )
 
 order_lines = Table(
@@ -44,6 +48,17 @@ order_lines = Table(
     Column("position", Integer, nullable=False),
     Column("quantity", BigInteger, nullable=False),
     CheckConstraint("quantity > 0", name="quantity"),
+)
+
+order_history = Table(
+    "order_history",
+    metadata,
+    Column("order_id", ForeignKey("orders.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("at", DateTime(True), nullable=False),
+    Column("reason", Text),
+    Column("caused_by", Uuid),
 )
 
 
@@ -66,3 +81,13 @@ class Order:
     reason: str | None
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A status that an order has had, and the event that caused it, if one did."""
+
+    status: str
+    at: datetime
+    reason: str | None
+    caused_by: UUID | None

@@ -11,7 +11,14 @@ from sqlalchemy import ARRAY, BigInteger, Text, bindparam, func, insert, select,
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Select
 
-from service_orders.domains.orders.models import Order, OrderLine, order_lines, orders
+from service_orders.domains.orders.models import (
+    HistoryEntry,
+    Order,
+    OrderLine,
+    order_history,
+    order_lines,
+    orders,
+)
 from service_orders.domains.orders.states import OrderStatus
 
 # One shape of statement for any number of lines, so that it is compiled and prepared once.
@@ -34,6 +41,17 @@ _INSERT_LINES = insert(order_lines).from_select(
     ),
 )
 
+_APPEND = insert(order_history).from_select(
+    ["order_id", "number", *HistoryEntry.__slots__],
+    select(
+        bindparam("order_id", type_=orders.c.id.type),
+        select(func.coalesce(func.max(order_history.c.number), 0) + 1)
+        .where(order_history.c.order_id == bindparam("order_id", type_=orders.c.id.type))
+        .scalar_subquery(),
+        *(bindparam(field, type_=order_history.c[field].type) for field in HistoryEntry.__slots__),
+    ),
+)
+
 
 async def add(connection: AsyncConnection, order: Order, lines: Sequence[OrderLine]) -> None:
     """Insert an order with its lines."""
@@ -45,6 +63,8 @@ async def add(connection: AsyncConnection, order: Order, lines: Sequence[OrderLi
         "quantities": [line.quantity for line in lines],
     }
     await connection.execute(_INSERT_LINES, parameters)
+    first = HistoryEntry(order.status.value, order.created_at, order.reason, None)
+    await add_history(connection, order.id, first)
 
 
 async def find(connection: AsyncConnection, order_id: UUID) -> Order | None:
@@ -65,6 +85,22 @@ async def lines_of(connection: AsyncConnection, order_id: UUID) -> list[OrderLin
         .order_by(order_lines.c.position)
     )
     return [OrderLine(*row) for row in found]
+
+
+async def history_of(connection: AsyncConnection, order_id: UUID) -> list[HistoryEntry]:
+    """Every status an order has had, oldest first."""
+    found = await connection.execute(
+        select(*(order_history.c[field] for field in HistoryEntry.__slots__))
+        .where(order_history.c.order_id == order_id)
+        .order_by(order_history.c.number)
+    )
+    return [HistoryEntry(*row) for row in found]
+
+
+async def add_history(connection: AsyncConnection, order_id: UUID, entry: HistoryEntry) -> None:
+    """Append to the history of an order that is locked or new."""
+    row = {field: getattr(entry, field) for field in HistoryEntry.__slots__}
+    await connection.execute(_APPEND, {"order_id": order_id, **row})
 
 
 async def set_status(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service_orders.domains.orders.models import Order, OrderLine
+from service_orders.domains.orders.models import HistoryEntry, Order, OrderLine
 from service_orders.domains.orders.states import OrderStatus
 from servicekit.types import Money, Text, Timestamp, Whole
 
@@ -81,4 +81,30 @@ class OrderView(OrderStatusView):
             products=[
                 ProductView(product_id=line.product_id, quantity=line.quantity) for line in lines
             ],
+        )
+
+
+class HistoryItem(BaseModel):
+    """A status that the order has had."""
+
+    status: str
+    at: Timestamp
+    reason: str | None
+    caused_by: UUID | None = Field(description="The event that caused it; null for a request.")
+
+
+class History(BaseModel):
+    """Oldest first."""
+
+    items: list[HistoryItem]
+
+    @classmethod
+    def of(cls, entries: Sequence[HistoryEntry]) -> Self:
+        return cls(
+            items=[
+                HistoryItem(
+                    status=entry.status, at=entry.at, reason=entry.reason, caused_by=entry.caused_by
+                )
+                for entry in entries
+            ]
         )

@@ -9,13 +9,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from contracts import OrderCreated, OrderedProduct
+from contracts import OrderCancelled, OrderCreated, OrderedProduct
 from outbox import UnitOfWork
-from service_orders.domains.orders import repository
+from service_orders.domains.orders import repository, states
 from service_orders.domains.orders.errors import OrderNotFound, TooMany
-from service_orders.domains.orders.models import Order, OrderLine
+from service_orders.domains.orders.models import HistoryEntry, Order, OrderLine
 from service_orders.domains.orders.schemas import MAX_QUANTITY, PlaceOrder, ProductView
-from service_orders.domains.orders.states import OrderStatus, is_terminal, may_move
+from service_orders.domains.orders.states import OrderStatus
 from service_orders.waiting import SETTLED
 
 
@@ -45,19 +45,54 @@ async def get(connection: AsyncConnection, order_id: UUID) -> Order:
     return order
 
 
-async def move(
+async def cancel(unit: UnitOfWork, order_id: UUID) -> Order:
+    """Cancel an order that is not settled yet, and have released what was reserved for it.
+
+    Raises `OrderNotFound` or `IllegalTransition`.
+    """
+    order = await _locked(unit, order_id)
+    states.move(order.status, OrderStatus.CANCELLED)
+    now = datetime.now(UTC)
+    await _set_status(unit, order, OrderStatus.CANCELLED, reason=None, at=now)
+    await unit.emit(OrderCancelled(order_id=order_id, cancelled_at=now))
+    return await get(unit.connection, order_id)
+
+
+async def follow(
     unit: UnitOfWork, order_id: UUID, target: OrderStatus, *, reason: str | None, at: datetime
-) -> bool:
-    """Move an order if its status allows it; what comes too late changes nothing."""
+) -> None:
+    """Go where an event leads; what comes too late is noted in the history and changes nothing."""
+    order = await _locked(unit, order_id)
+    if states.may_move(order.status, target):
+        await _set_status(unit, order, target, reason=reason, at=at)
+    else:
+        ignored = f"ignored {target}: the order was {order.status} already"
+        await _note(unit, order_id, order.status, reason=ignored, at=at)
+
+
+async def _locked(unit: UnitOfWork, order_id: UUID) -> Order:
     order = await repository.locked(unit.connection, order_id)
     if order is None:
         raise OrderNotFound(order_id)
-    if not may_move(order.status, target):
-        return False
-    await repository.set_status(unit.connection, order_id, target, reason=reason, at=at)
-    if is_terminal(target):
-        unit.announce(SETTLED, str(order_id))
-    return True
+    return order
+
+
+async def _set_status(
+    unit: UnitOfWork, order: Order, status: OrderStatus, *, reason: str | None, at: datetime
+) -> None:
+    at = max(at, order.updated_at)
+    await repository.set_status(unit.connection, order.id, status, reason=reason, at=at)
+    await _note(unit, order.id, status, reason=reason, at=at)
+    if states.is_terminal(status):
+        unit.announce(SETTLED, str(order.id))
+
+
+async def _note(
+    unit: UnitOfWork, order_id: UUID, status: OrderStatus, *, reason: str | None, at: datetime
+) -> None:
+    cause = unit.cause.id if unit.cause else None
+    entry = HistoryEntry(status.value, at, reason, cause)
+    await repository.add_history(unit.connection, order_id, entry)
 
 
 def summed(products: Iterable[ProductView]) -> list[OrderLine]:

@@ -25,6 +25,22 @@ ALLOWED: Mapping[OrderStatus, frozenset[OrderStatus]] = {
 }
 
 
+class IllegalTransition(ValueError):
+    """An order is asked to go where its status does not lead."""
+
+    def __init__(self, current: OrderStatus, target: OrderStatus) -> None:
+        self.current, self.target = current, target
+        self.allowed = sorted(ALLOWED[current])
+        super().__init__(f"An order that is {current} cannot become {target}.")
+
+
+def move(current: OrderStatus, target: OrderStatus) -> OrderStatus:
+    """The new status. Raises `IllegalTransition`."""
+    if not may_move(current, target):
+        raise IllegalTransition(current, target)
+    return target
+
+
 def may_move(current: OrderStatus, target: OrderStatus) -> bool:
     """Whether an order may go from one status to the other."""
     return target in ALLOWED[current]
