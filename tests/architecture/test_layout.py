@@ -21,6 +21,7 @@ DOMAIN_FILES = {
     "api.py",
     "errors.py",
     "handlers.py",
+    "inventory.py",
     "models.py",
     "policy.py",
     "repository.py",

@@ -56,7 +56,7 @@ def build_app(
         title=NAME,
         version=VERSION,
         description="Does the work that events ask for, and shows what it knows.",
-        routers=[domain.router for domain in domains(settings) if domain.router],
+        routers=[domain.router for domain in domains(settings)],
         problems={
             error: spec for domain in domains(settings) for error, spec in domain.problems.items()
         },

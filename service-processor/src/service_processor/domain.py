@@ -17,5 +17,5 @@ class Domain:
     name: str
     queue: str
     handlers: Mapping[str, Handler]
-    router: Router | None = None
+    router: Router
     problems: Mapping[type[Exception], ProblemSpec] = field(default_factory=dict)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from servicekit.settings import Port, Probability, ServiceSettings
+from servicekit.settings import Port, Probability, Seconds, ServiceSettings
 from servicekit.urls import PostgresUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_PROCESSOR"
@@ -17,6 +17,7 @@ class Policy(StrEnum):
     """How orders are fulfilled."""
 
     SIMULATED = "simulated"
+    INVENTORY = "inventory"
 
 
 class Settings(ServiceSettings):
@@ -35,3 +36,14 @@ class Settings(ServiceSettings):
     processor_worker_port: Port = 8011
     fulfilment_policy: Policy = Policy.SIMULATED
     processing_success_rate: Probability = 0.8
+    processing_delay_min: Seconds = 0.0
+    processing_delay_max: Seconds = 0.0
+
+    @model_validator(mode="after")
+    def _delays_are_a_range(self) -> Self:
+        if self.processing_delay_min > self.processing_delay_max:
+            raise ValueError(
+                f"PROCESSING_DELAY_MIN={self.processing_delay_min:g} is above"
+                f" PROCESSING_DELAY_MAX={self.processing_delay_max:g}; set both"
+            )
+        return self

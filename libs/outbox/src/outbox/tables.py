@@ -34,8 +34,9 @@ def _stream_key(*, primary_key: bool) -> list[Column[str]]:
 
 
 def declare_outbox(metadata: MetaData) -> None:
-    """Declare `outbox`, `outbox_streams` and `outbox_settings`."""
+    """Declare `outbox`, `outbox_streams`, `outbox_scheduled` and `outbox_settings`."""
     _declare_log(metadata)
+    _declare_scheduled(metadata)
     Table(
         "outbox_streams",
         metadata,
@@ -85,6 +86,28 @@ def _declare_log(metadata: MetaData) -> None:
         log.c.bucket,
         postgresql_where=text("published_at IS NULL"),
     )
+
+
+def _declare_scheduled(metadata: MetaData) -> None:
+    scheduled = Table(
+        "outbox_scheduled",
+        metadata,
+        Column("source", Text, primary_key=True),
+        Column("key", Text, primary_key=True),
+        Column("due_at", DateTime(True), nullable=False),
+        Column("event_id", Uuid, nullable=False),
+        Column("bucket", SmallInteger, nullable=False),
+        Column("aggregate_type", Text, nullable=False),
+        Column("aggregate_id", Text, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("version", SmallInteger, nullable=False),
+        Column("payload", JSON, nullable=False),
+        Column("correlation_id", Text, nullable=False),
+        Column("causation_id", Text),
+        Column("traceparent", Text),
+    )
+    # The relay asks for what is due, and for when the next one is.
+    Index("outbox_scheduled_due", scheduled.c.due_at)
 
 
 def declare_inbox(metadata: MetaData) -> None:

@@ -20,6 +20,7 @@ from outbox.lifecycle import reconnecting
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Log
 from outbox.relay.publisher import ExchangePublisher
+from outbox.relay.schedule import Schedule
 from outbox.relay.session import Session
 from outbox.relay.settings import RelaySettings
 from outbox.topology import Topology
@@ -106,6 +107,7 @@ class Relay:
             database=database,
             log=Log(database),
             lanes=lanes,
+            schedule=Schedule(database),
             publisher=ExchangePublisher(exchange, timeout=self._settings.confirm_timeout),
             ensure_topology=lambda: self._topology.ensure(broker),
             settings=self._settings,

@@ -13,6 +13,7 @@ from outbox.relay.holds import Holds
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Connection, Entry, Log
 from outbox.relay.publisher import Outcome, Publisher
+from outbox.relay.schedule import Schedule
 from outbox.relay.settings import RelaySettings
 
 HOUSEKEEPING = 1.0
@@ -73,6 +74,7 @@ class Session:
     database: Connection
     log: Log
     lanes: Lanes
+    schedule: Schedule
     publisher: Publisher
     ensure_topology: Callable[[], Awaitable[None]]
     settings: RelaySettings
@@ -87,9 +89,12 @@ class Session:
         poll = self.settings.poll_first
         while not stop.is_set():
             await self._keep_house()
+            await self._move_due()
             if await self.relay_window() == self.settings.window:
                 continue
-            rung = await self._doorbell(min(poll, self.holds.next_due(self.clock()) or poll))
+            rung = await self._doorbell(self._until_next(poll))
+            if rung:
+                self._due["schedule"] = 0.0
             poll = self.settings.poll_first if rung else min(poll * 2, self.settings.poll_ceiling)
 
     async def relay_window(self) -> int:
@@ -153,6 +158,27 @@ class Session:
             self.holds.release_all()
             self.floor.reset()
             self._postpone("topology", self.settings.topology_check)
+
+    async def _move_due(self) -> None:
+        """Look at the schedule when something is due, when rung, and once a second."""
+        if not (self.lanes.owned and self._is_due("schedule")):
+            return
+        while await self.schedule.move_due(limit=self.settings.window) == self.settings.window:
+            pass
+        next_due = await self.schedule.next_due()
+        self._postpone(
+            "schedule", HOUSEKEEPING if next_due is None else min(next_due, HOUSEKEEPING)
+        )
+
+    def _until_next(self, poll: float) -> float:
+        """Seconds to wait for a ring: no longer than until a retry or a scheduled event is due."""
+        now = self.clock()
+        waits = [poll]
+        if (held := self.holds.next_due(now)) is not None:
+            waits.append(held)
+        if self.lanes.owned:
+            waits.append(self._due.get("schedule", now) - now)
+        return max(0.0, min(waits))
 
     async def _report(self) -> None:
         backlog, age = await self.log.backlog()

@@ -7,6 +7,7 @@ commit: within an aggregate the order of ids, of sequences and of commits is one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -45,6 +46,23 @@ SELECT event_id, bucket, :source, aggregate_type, aggregate_id,
        type, version, payload::json, correlation_id, :causation_id, :traceparent
   FROM given JOIN stream USING (aggregate_type, aggregate_id)
  ORDER BY position
+""")
+
+_SCHEDULE = text("""
+INSERT INTO outbox_scheduled (source, key, due_at, event_id, bucket, aggregate_type, aggregate_id,
+                              type, version, payload, correlation_id, causation_id, traceparent)
+VALUES (:source, :key, :due_at, :event_id, :bucket, :aggregate_type, :aggregate_id,
+        :type, :version, CAST(:payload AS json), :correlation_id, :causation_id, :traceparent)
+ON CONFLICT (source, key) DO UPDATE
+   SET due_at = excluded.due_at, event_id = excluded.event_id, bucket = excluded.bucket,
+       aggregate_type = excluded.aggregate_type, aggregate_id = excluded.aggregate_id,
+       type = excluded.type, version = excluded.version, payload = excluded.payload,
+       correlation_id = excluded.correlation_id, causation_id = excluded.causation_id,
+       traceparent = excluded.traceparent
+""")
+
+_UNSCHEDULE = text("""
+DELETE FROM outbox_scheduled WHERE source = :source AND key = :key RETURNING key
 """)
 
 
@@ -92,6 +110,37 @@ class Outbox:
         if events:
             connection.execute(_ADD, self._parameters(ids, events, cause, traceparent))
         return ids
+
+    async def schedule(
+        self,
+        connection: Executes,
+        event: Event,
+        *,
+        key: str,
+        at: datetime,
+        cause: Envelope | None = None,
+        traceparent: str | None = None,
+    ) -> UUID:
+        """Add an event to the log when its time comes. The same key again replaces it.
+
+        Its place in its stream is drawn at that time, not now.
+        """
+        id_ = uuid7()
+        columns = self._parameters([id_], [event], cause, traceparent)
+        row = {
+            name: value[0] if isinstance(value, list) else value for name, value in columns.items()
+        }
+        await connection.execute(_SCHEDULE, {**row, "key": _short("key", key), "due_at": at})
+        return id_
+
+    async def unschedule(self, connection: Executes, key: str) -> bool:
+        """Cancel a scheduled event; false if there is none, or it has been sent on its way.
+
+        Call it before adding events of the same aggregate: who moves due events locks first the
+        scheduled row, then the stream.
+        """
+        deleted = await connection.execute(_UNSCHEDULE, {"source": self.source, "key": key})
+        return deleted.first() is not None
 
     def _parameters(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -36,6 +37,17 @@ class UnitOfWork:
             self.connection, *events, cause=self.cause, traceparent=self._traceparent
         )
         self._emitted = self._emitted or bool(events)
+
+    async def schedule(self, event: Event, *, key: str, at: datetime) -> None:
+        """Emit an event later; the same key again replaces it."""
+        await self._outbox.schedule(
+            self.connection, event, key=key, at=at, cause=self.cause, traceparent=self._traceparent
+        )
+        self._emitted = True
+
+    async def unschedule(self, key: str) -> bool:
+        """Cancel a scheduled event, before emitting others of its aggregate; false if too late."""
+        return await self._outbox.unschedule(self.connection, key)
 
     def announce(self, channel: str, key: str) -> None:
         """Once committed, tell those who wait on the channel that the key has settled."""

@@ -1,14 +1,36 @@
 """Orders: fulfilled here by a policy, and answered with what came of it."""
 
+from typing import assert_never
+
 from service_processor.domain import Domain
+from service_processor.domains.orders.api import PROBLEMS, router
 from service_processor.domains.orders.handlers import handlers
-from service_processor.domains.orders.policy import Simulated
-from service_processor.settings import Settings
+from service_processor.domains.orders.inventory import Inventory
+from service_processor.domains.orders.policy import Delay, FulfilmentPolicy, Simulated
+from service_processor.domains.orders.service import Fulfilment
+from service_processor.settings import Policy, Settings
 
 QUEUE = "processor.orders"
 
 
 def orders(settings: Settings) -> Domain:
     """The domain under these settings."""
-    policy = Simulated(settings.processing_success_rate)
-    return Domain(name="orders", queue=QUEUE, handlers=handlers(policy))
+    delay = Delay(settings.processing_delay_min, settings.processing_delay_max)
+    fulfilment = Fulfilment(_policy(settings), delay)
+    return Domain(
+        name="orders",
+        queue=QUEUE,
+        handlers=handlers(fulfilment),
+        router=router,
+        problems=PROBLEMS,
+    )
+
+
+def _policy(settings: Settings) -> FulfilmentPolicy:
+    match settings.fulfilment_policy:
+        case Policy.SIMULATED:
+            return Simulated(settings.processing_success_rate)
+        case Policy.INVENTORY:
+            return Inventory()
+        case _:
+            assert_never(settings.fulfilment_policy)

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-from contracts import OrderCreated, OrderProcessed
+from contracts import OrderCancelled, OrderCreated
 from outbox import Envelope, Handler, UnitOfWork
-from service_processor.domains.orders import repository
-from service_processor.domains.orders.policy import FulfilmentPolicy
+from service_processor.domains.orders.service import Fulfilment
 
 
-def handlers(policy: FulfilmentPolicy) -> Mapping[str, Handler]:
+def handlers(fulfilment: Fulfilment) -> Mapping[str, Handler]:
     """Handlers by event type."""
 
     async def on_created(unit: UnitOfWork, event: Envelope) -> None:
-        """Decide, record, answer."""
-        order, now = OrderCreated.parse(event.payload), datetime.now(UTC)
-        decision = policy.decide(order)
-        await repository.record(unit.connection, order.order_id, decision, now)
-        await unit.emit(
-            OrderProcessed(
-                order_id=order.order_id,
-                outcome=decision.outcome,
-                reason=decision.reason,
-                processed_at=now,
-            )
-        )
+        await fulfilment.fulfil(unit, OrderCreated.parse(event.payload))
 
-    return {OrderCreated.type: on_created}
+    async def on_cancelled(unit: UnitOfWork, event: Envelope) -> None:
+        await fulfilment.undo(unit, OrderCancelled.parse(event.payload))
+
+    return {OrderCreated.type: on_created, OrderCancelled.type: on_cancelled}

@@ -1,8 +1,8 @@
-"""What was decided about each order."""
+"""What was decided about each order, what is in stock, and what orders hold of it."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, Table, Text, Uuid
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Table, Text, Uuid
 
 from service_processor.metadata import metadata
 
@@ -13,4 +13,24 @@ fulfilments = Table(
     Column("outcome", Text, nullable=False),
     Column("reason", Text),
     Column("processed_at", DateTime(True), nullable=False),
+    Column("cancelled_at", DateTime(True)),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("product_id", Text, primary_key=True),
+    Column("stock", BigInteger, nullable=False),
+    CheckConstraint("stock >= 0", name="stock"),
+    # Room in each page for the row's next version: stock changes with every order.
+    postgresql_with={"fillfactor": 70},
+)
+
+reserved_lines = Table(
+    "reserved_lines",
+    metadata,
+    Column("order_id", Uuid, primary_key=True),
+    Column("product_id", Text, primary_key=True),
+    Column("quantity", BigInteger, nullable=False),
+    CheckConstraint("quantity > 0", name="quantity"),
 )

@@ -1,13 +1,15 @@
-"""How an order is fulfilled. A policy decides the same each time it is asked about an order."""
+"""How an order is fulfilled, and how long that takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import blake2b
 from typing import Protocol
 from uuid import UUID
 
 from contracts import OrderCreated, OrderOutcome
+from outbox import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +21,47 @@ class Decision:
 
 
 class FulfilmentPolicy(Protocol):
-    """Return the same decision for the same order, however often it is asked."""
+    """Decide about an order once, in the transaction that records the decision; undo it fully."""
 
-    def decide(self, order: OrderCreated) -> Decision: ...
+    async def decide(self, unit: UnitOfWork, order: OrderCreated) -> Decision: ...
+
+    async def release(self, unit: UnitOfWork, order_id: UUID) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """Succeeds with a probability, decided by the order's id alone."""
+    """Succeeds with a probability, decided by the order's id alone; holds nothing."""
 
     success_rate: float
 
-    def decide(self, order: OrderCreated) -> Decision:
+    async def decide(self, unit: UnitOfWork, order: OrderCreated) -> Decision:  # noqa: ARG002
         """Completed for `success_rate` of all ids."""
-        if chance_of(order.order_id) < self.success_rate:
+        return self.outcome_of(order.order_id)
+
+    def outcome_of(self, order_id: UUID) -> Decision:
+        """The same for the same id, always."""
+        if chance_of(order_id, "outcome") < self.success_rate:
             return Decision("COMPLETED")
         return Decision("FAILED", "simulated failure")
 
+    async def release(self, unit: UnitOfWork, order_id: UUID) -> None:
+        """Nothing was reserved."""
 
-def chance_of(order_id: UUID) -> float:
-    """A number from 0 up to 1 that belongs to an id, evenly spread over ids."""
-    digest = blake2b(order_id.bytes, digest_size=8).digest()
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How long processing takes: between two bounds, in seconds, decided by the order's id."""
+
+    minimum: float = 0.0
+    maximum: float = 0.0
+
+    def of(self, order_id: UUID) -> timedelta:
+        """The same for the same id, always."""
+        spread = self.maximum - self.minimum
+        return timedelta(seconds=self.minimum + spread * chance_of(order_id, "delay"))
+
+
+def chance_of(order_id: UUID, question: str) -> float:
+    """A number from 0 up to 1 that belongs to an id and a question, evenly spread over ids."""
+    digest = blake2b(order_id.bytes, digest_size=8, person=question.encode()).digest()
     return int.from_bytes(digest, "big") / 2**64

@@ -1,14 +1,17 @@
-"""The statements of fulfilment."""
+"""The statements of fulfilment and stock."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service_processor.domains.orders.models import fulfilments
+from contracts import OrderedProduct
+from service_processor.domains.orders.models import fulfilments, products, reserved_lines
 from service_processor.domains.orders.policy import Decision
 
 
@@ -23,3 +26,79 @@ async def record(
         "processed_at": at,
     }
     await connection.execute(insert(fulfilments), row)
+
+
+async def record_cancellation(connection: AsyncConnection, order_id: UUID, at: datetime) -> None:
+    """Note that the order was cancelled, whatever had been decided."""
+    await connection.execute(
+        update(fulfilments).where(fulfilments.c.order_id == order_id).values(cancelled_at=at)
+    )
+
+
+async def locked_stock(connection: AsyncConnection, product_ids: Sequence[str]) -> dict[str, int]:
+    """The stock of these products, locked in the order of their ids."""
+    found = await connection.execute(
+        select(products.c.product_id, products.c.stock)
+        .where(products.c.product_id.in_(product_ids))
+        .order_by(products.c.product_id)
+        .with_for_update()
+    )
+    return {row.product_id: row.stock for row in found}
+
+
+async def reserve(
+    connection: AsyncConnection, order_id: UUID, lines: Sequence[OrderedProduct]
+) -> None:
+    """Take lines off the stock, which is locked and suffices."""
+    rows = [
+        {"order_id": order_id, "product_id": line.product_id, "quantity": line.quantity}
+        for line in lines
+    ]
+    await connection.execute(insert(reserved_lines), rows)
+    held = select(reserved_lines.c.quantity).where(
+        reserved_lines.c.order_id == order_id,
+        reserved_lines.c.product_id == products.c.product_id,
+    )
+    await connection.execute(
+        update(products)
+        .where(products.c.product_id.in_([line.product_id for line in lines]))
+        .values(stock=products.c.stock - held.scalar_subquery())
+    )
+
+
+async def release(connection: AsyncConnection, order_id: UUID) -> None:
+    """Put back whatever the order holds."""
+    held = await connection.execute(
+        select(reserved_lines.c.product_id, reserved_lines.c.quantity).where(
+            reserved_lines.c.order_id == order_id
+        )
+    )
+    quantities = {row.product_id: row.quantity for row in held}
+    await locked_stock(connection, list(quantities))
+    gone = (
+        delete(reserved_lines)
+        .where(reserved_lines.c.order_id == order_id)
+        .returning(reserved_lines.c.product_id, reserved_lines.c.quantity)
+        .cte("gone")
+    )
+    await connection.execute(
+        update(products)
+        .where(products.c.product_id == gone.c.product_id)
+        .values(stock=products.c.stock + gone.c.quantity)
+    )
+
+
+async def stock_of(connection: AsyncConnection, product_id: str) -> int | None:
+    """What can still be ordered of a product; None if there is no such product."""
+    found = await connection.execute(
+        select(products.c.stock).where(products.c.product_id == product_id)
+    )
+    return found.scalar_one_or_none()
+
+
+async def set_stock(connection: AsyncConnection, product_id: str, stock: int) -> None:
+    """Create a product, or set what can be ordered of it."""
+    row = postgresql.insert(products).values(product_id=product_id, stock=stock)
+    await connection.execute(
+        row.on_conflict_do_update(index_elements=["product_id"], set_={"stock": stock})
+    )

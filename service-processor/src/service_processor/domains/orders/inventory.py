@@ -1,0 +1,42 @@
+"""Fulfilment from stock: an order reserves all its lines or none.
+
+Invariant: what a product has in stock and what is reserved of it change in one transaction, under
+the product's row lock, taken in the order of product ids. A check constraint keeps stock from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from contracts import OrderCreated, OrderedProduct
+from outbox import UnitOfWork
+from service_processor.domains.orders import repository
+from service_processor.domains.orders.policy import Decision
+
+
+class Inventory:
+    """Completes what is in stock."""
+
+    async def decide(self, unit: UnitOfWork, order: OrderCreated) -> Decision:
+        """Reserve every line, or fail naming the first product that is short."""
+        wanted = [line.product_id for line in order.products]
+        stock = await repository.locked_stock(unit.connection, wanted)
+        if reason := shortage(order.products, stock):
+            return Decision("FAILED", reason)
+        await repository.reserve(unit.connection, order.order_id, order.products)
+        return Decision("COMPLETED")
+
+    async def release(self, unit: UnitOfWork, order_id: UUID) -> None:
+        """Give back what the order holds; nothing the second time."""
+        await repository.release(unit.connection, order_id)
+
+
+def shortage(lines: Sequence[OrderedProduct], stock: Mapping[str, int]) -> str | None:
+    """Why these lines cannot be had, or None if they can."""
+    for line in lines:
+        if line.product_id not in stock:
+            return f"unknown product {line.product_id}"
+        if stock[line.product_id] < line.quantity:
+            return f"too little stock of {line.product_id}"
+    return None
