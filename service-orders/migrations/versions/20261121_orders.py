@@ -41,6 +41,7 @@ def upgrade() -> None:
     )
     op.create_index("orders_by_user", "orders", ["user_id", "id"])
     op.create_index("orders_by_status", "orders", ["status", "id"])
+    op.create_index("orders_by_user_and_status", "orders", ["user_id", "status", "id"])
     op.create_table(
         "order_history",
         sa.Column("order_id", sa.Uuid(), nullable=False),

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Response
+from fastapi import Query, Response
 
 from service_orders.dependencies import Waiters, Work
 from service_orders.domains.orders import repository, service
 from service_orders.domains.orders.errors import OrderNotFound, TooMany
 from service_orders.domains.orders.models import Order
-from service_orders.domains.orders.schemas import History, OrderStatusView, OrderView, PlaceOrder
-from service_orders.domains.orders.states import IllegalTransition, is_terminal
+from service_orders.domains.orders.schemas import (
+    History,
+    OrderStatusView,
+    OrderSummary,
+    OrderView,
+    PlaceOrder,
+)
+from service_orders.domains.orders.states import IllegalTransition, OrderStatus, is_terminal
 from servicekit.app import API_BASE
 from servicekit.openapi import problem_responses
+from servicekit.pagination import Page, PageQuery
 from servicekit.problems import ProblemSpec
 from servicekit.requests import Router
 from servicekit.types import WaitSeconds
@@ -39,6 +47,20 @@ async def place_order(body: PlaceOrder, work: Work, response: Response) -> Order
         order, lines = await service.place(unit, body)
     response.headers["Location"] = f"{API_BASE}/orders/{order.id}"
     return OrderView.of_lines(order, lines)
+
+
+@router.get("", summary="Orders, newest first")
+async def list_orders(
+    work: Work,
+    page: PageQuery,
+    user_id: Annotated[str | None, Query(min_length=1, max_length=255)] = None,
+    status: OrderStatus | None = None,
+) -> Page[OrderSummary]:
+    """Of everybody or of one user, in any status or in one."""
+    wanted = repository.newest(user_id=user_id, status=status)
+    async with work.engine.connect() as connection:
+        orders = await repository.page_of(connection, wanted, page)
+    return repository.NEWEST_FIRST.page(orders, page, OrderSummary.of)
 
 
 @router.get("/{order_id}", summary="An order", responses=problem_responses(NOT_FOUND))

@@ -38,6 +38,7 @@ orders = Table(
     # Lists go from the newest id down; ids are UUIDv7, so that newest means latest placed.
     Index("orders_by_user", "user_id", "id"),
     Index("orders_by_status", "status", "id"),
+    Index("orders_by_user_and_status", "user_id", "status", "id"),
 )
 
 order_lines = Table(

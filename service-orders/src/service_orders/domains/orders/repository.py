@@ -20,6 +20,9 @@ from service_orders.domains.orders.models import (
     orders,
 )
 from service_orders.domains.orders.states import OrderStatus
+from servicekit.pagination import Keyset, PageRequest
+
+NEWEST_FIRST = Keyset(orders.c.id)
 
 # One shape of statement for any number of lines, so that it is compiled and prepared once.
 _given = (
@@ -75,6 +78,24 @@ async def find(connection: AsyncConnection, order_id: UUID) -> Order | None:
 async def locked(connection: AsyncConnection, order_id: UUID) -> Order | None:
     """An order that nobody else changes until this transaction ends."""
     return _order((await connection.execute(_by_id(order_id).with_for_update())).one_or_none())
+
+
+def newest(*, user_id: str | None, status: OrderStatus | None) -> Select[Any]:
+    """Orders, narrowed down; served by the primary key or one of the indexes orders_by_…."""
+    found = select(*(orders.c[field] for field in Order.__slots__))
+    if user_id is not None:
+        found = found.where(orders.c.user_id == user_id)
+    if status is not None:
+        found = found.where(orders.c.status == status.value)
+    return found
+
+
+async def page_of(
+    connection: AsyncConnection, found: Select[Any], page: PageRequest
+) -> list[Order]:
+    """The orders of a page, and one more if there is a next."""
+    rows = await connection.execute(NEWEST_FIRST.select(found, page))
+    return [Order(**{**row._mapping, "status": OrderStatus(row.status)}) for row in rows]
 
 
 async def lines_of(connection: AsyncConnection, order_id: UUID) -> list[OrderLine]:

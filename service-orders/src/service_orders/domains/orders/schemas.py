@@ -65,19 +65,26 @@ class OrderStatusView(BaseModel):
         )
 
 
-class OrderView(OrderStatusView):
-    """An order with all that belongs to it."""
+class OrderSummary(OrderStatusView):
+    """An order as it stands in a list, without its products."""
 
     user_id: str
     amount: Money
+
+    @classmethod
+    def of(cls, order: Order) -> Self:
+        return cls(**OrderStatusView.of(order).__dict__, user_id=order.user_id, amount=order.amount)
+
+
+class OrderView(OrderSummary):
+    """An order with all that belongs to it."""
+
     products: list[ProductView]
 
     @classmethod
     def of_lines(cls, order: Order, lines: Sequence[OrderLine]) -> Self:
         return cls(
-            **OrderStatusView.of(order).__dict__,
-            user_id=order.user_id,
-            amount=order.amount,
+            **OrderSummary.of(order).__dict__,
             products=[
                 ProductView(product_id=line.product_id, quantity=line.quantity) for line in lines
             ],
