@@ -58,7 +58,7 @@ async def list_orders(
 ) -> Page[OrderSummary]:
     """Of everybody or of one user, in any status or in one."""
     wanted = repository.newest(user_id=user_id, status=status)
-    async with work.engine.connect() as connection:
+    async with work.read() as connection:
         orders = await repository.page_of(connection, wanted, page)
     return repository.NEWEST_FIRST.page(orders, page, OrderSummary.of)
 
@@ -69,7 +69,7 @@ async def get_order(
 ) -> OrderView:
     """With `?wait=`, answers as soon as the order has settled."""
     order = await _settled(order_id, work, waiters, wait)
-    async with work.engine.connect() as connection:
+    async with work.read() as connection:
         return OrderView.of_lines(order, await repository.lines_of(connection, order_id))
 
 
@@ -104,7 +104,7 @@ async def cancel_order(order_id: UUID, work: Work) -> OrderStatusView:
 )
 async def get_history(order_id: UUID, work: Work) -> History:
     """Every status the order has had, oldest first, with the event that caused it."""
-    async with work.engine.connect() as connection:
+    async with work.read() as connection:
         await service.get(connection, order_id)
         return History.of(await repository.history_of(connection, order_id))
 
@@ -113,7 +113,7 @@ async def _settled(order_id: UUID, work: Work, waiters: Waiters, seconds: float)
     """The order, at the latest when the time is up."""
 
     async def read() -> Order:
-        async with work.engine.connect() as connection:
+        async with work.read() as connection:
             return await service.get(connection, order_id)
 
     return await waiters.until_settled(

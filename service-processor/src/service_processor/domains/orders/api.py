@@ -22,7 +22,7 @@ router = Router(prefix="/products", tags=["products"])
 @router.get("/{product_id}", summary="What is in stock", responses=problem_responses(NOT_FOUND))
 async def get_product(product_id: ProductId, work: Work) -> ProductView:
     """What orders hold is not counted."""
-    async with work.engine.connect() as connection:
+    async with work.read() as connection:
         stock = await repository.stock_of(connection, product_id)
     if stock is None:
         raise ProductNotFound(product_id)
