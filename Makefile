@@ -1,0 +1,76 @@
+# One entrance to everything; `make` alone prints this list.
+# The commands are Python without any dependency (tools/devstack), so nothing must be installed.
+
+SHELL := /bin/bash
+DEVSTACK := PYTHONPATH=tools/devstack/src$(if $(PYTHONPATH),:$(PYTHONPATH)) python3 -m devstack
+VENV := venv/bin/
+export ARGS SERVICE M STACK YES
+
+.DEFAULT_GOAL := help
+.PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
+        test test-orders test-processor test-libs lint types format migrate migrate-orders \
+        migrate-processor migration venv install lock clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+start: ## bring up the whole system and return when it is ready (STACK=native|docker)
+	@$(DEVSTACK) start
+stop: ## end all that start started; the data stays
+	@$(DEVSTACK) stop
+restart: ## stop, then start
+	@$(DEVSTACK) restart
+rebuild: ## install the local packages (or build the images) anew, then restart
+	@$(DEVSTACK) rebuild
+status: ## every process with its state, ports and health
+	@$(DEVSTACK) status
+logs: ## the logs of everything, followed on a terminal
+	@$(DEVSTACK) logs
+logs-orders: ## the logs of service-orders
+	@$(DEVSTACK) logs --service orders
+logs-processor: ## the logs of service-processor
+	@$(DEVSTACK) logs --service processor
+demo: ## send an order through the running system and print each call with its answer
+	@$(DEVSTACK) demo
+dev: ## start, follow the logs and restart a service when its code changes
+	@$(DEVSTACK) dev
+doctor: ## find what is wrong with this machine or checkout, and say the fix
+	@$(DEVSTACK) doctor
+
+test: ## all tests, on a PostgreSQL and a RabbitMQ of their own (ARGS="-k word")
+	@$(DEVSTACK) test --args="$$ARGS"
+test-orders: ## the tests of service-orders
+	@$(DEVSTACK) test --part orders --args="$$ARGS"
+test-processor: ## the tests of service-processor
+	@$(DEVSTACK) test --part processor --args="$$ARGS"
+test-libs: ## the tests of libraries, tools and the layout's rules
+	@$(DEVSTACK) test --part libs --args="$$ARGS"
+lint: venv ## ruff and the import rules
+	@$(VENV)ruff check .
+	@$(VENV)ruff format --check .
+	@$(VENV)lint-imports
+types: venv ## mypy --strict
+	@$(VENV)mypy libs/*/src service-*/src tools/*/src
+format: venv ## let ruff format and fix what it can
+	@$(VENV)ruff check --fix .
+	@$(VENV)ruff format .
+
+migrate: ## both schemas to head
+	@$(DEVSTACK) migrate
+migrate-orders: ## the schema of service-orders to head
+	@$(DEVSTACK) migrate --service orders
+migrate-processor: ## the schema of service-processor to head
+	@$(DEVSTACK) migrate --service processor
+migration: ## write a migration from the tables: make migration SERVICE=orders M="add a column"
+	@$(DEVSTACK) migration --service "$$SERVICE" --message "$$M"
+
+venv: ## make venv/ what the lock files say
+	@$(DEVSTACK) venv
+install: venv ## the same as venv
+lock: ## resolve requirements/*.in anew into hashed lock files (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@for name in runtime dev; do uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	  requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+clean: ## remove all data (.local) and venv/, after asking (YES=1 does not ask)
+	@$(DEVSTACK) clean

@@ -1,0 +1,227 @@
+"""The commands behind the Makefile: `python3 -m devstack COMMAND`."""
+
+import argparse
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import FrameType
+
+from devstack import choice, clean, demo, dev, doctor, environment, layout, services, testing
+from devstack.console import complain, say
+from devstack.docker import Docker
+from devstack.errors import Trouble
+from devstack.native import Native
+from devstack.services import SERVICES, Service
+from devstack.state import State
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command line with what every command needs."""
+
+    options: argparse.Namespace
+    layout: layout.Layout
+    env: Mapping[str, str]
+
+    @property
+    def native(self) -> Native:
+        return Native(self.layout, self.env)
+
+    @property
+    def docker(self) -> Docker:
+        return Docker(self.layout, self.env)
+
+    def stack(self) -> Native | Docker:
+        """What runs, or ran last."""
+        return self._of(choice.for_running(self.layout, self.env))
+
+    def _of(self, name: str) -> Native | Docker:
+        return self.docker if name == choice.DOCKER else self.native
+
+    def stack_to_start(self) -> Native | Docker:
+        chosen = choice.for_start(self.layout, self.env, self.docker)
+        self._refuse_both(chosen.stack)
+        if chosen.stack == choice.DOCKER and (lack := self.docker.lack()):
+            raise Trouble(
+                f"Docker cannot be used: {lack}; put that right, or STACK=native make start"
+            )
+        say(f"{chosen.stack} stack ({chosen.why})")
+        return self._of(chosen.stack)
+
+    def starting(self, action: Callable[[Native | Docker], None]) -> int:
+        """Keep the choice for the commands that follow; a first start that fails has none."""
+        before = choice.kept(self.layout)
+        stack = self.stack_to_start()
+        choice.keep(self.layout, choice.DOCKER if isinstance(stack, Docker) else choice.NATIVE)
+        try:
+            action(stack)
+        except BaseException:
+            if before is None:
+                choice.forget(self.layout)
+            raise
+        return 0
+
+    def _refuse_both(self, stack: str) -> None:
+        before = choice.kept(self.layout)
+        is_running = (
+            State.read(self.layout) is not None
+            if before == choice.NATIVE
+            else before == choice.DOCKER and self.docker.is_running()
+        )
+        if before and before != stack and is_running:
+            raise Trouble(
+                f"the {before} stack is running: STACK={before} make stop first", status=2
+            )
+
+    def service(self) -> Service:
+        found = services.named(self.options.service or "")
+        if found is None:
+            names = " or ".join(service.name for service in SERVICES)
+            raise Trouble(f"say which service: SERVICE={names}", status=2)
+        return found
+
+
+def start(command: Command) -> int:
+    return command.starting(lambda stack: stack.start())
+
+
+def stop(command: Command) -> int:
+    command.stack().stop()
+    return 0
+
+
+def restart(command: Command) -> int:
+    return command.starting(lambda stack: stack.restart())
+
+
+def rebuild(command: Command) -> int:
+    return command.starting(lambda stack: stack.rebuild())
+
+
+def status(command: Command) -> int:
+    return command.stack().status()
+
+
+def logs(command: Command) -> int:
+    command.stack().logs(command.options.service)
+    return 0
+
+
+def migrate(command: Command) -> int:
+    chosen = [command.service()] if command.options.service else list(SERVICES)
+    command.stack().migrate(chosen)
+    return 0
+
+
+def migration(command: Command) -> int:
+    if not command.options.message:
+        raise Trouble('say what it does: make migration SERVICE=orders M="add a column"', status=2)
+    command.native.migration(command.service(), command.options.message)
+    return 0
+
+
+def develop(command: Command) -> int:
+    return command.starting(_develop)
+
+
+def _develop(stack: Native | Docker) -> None:
+    if isinstance(stack, Docker):
+        raise Trouble(
+            "make dev watches native processes: make stop, then STACK=native make dev", status=2
+        )
+    dev.run(stack)
+
+
+def show(command: Command) -> int:
+    """The demo, against what runs."""
+    stack = command.stack()
+    if isinstance(stack, Docker):
+        demo.run(f"http://127.0.0.1:{stack.port('orders-api', services.ORDERS.port)}")
+    elif state := State.read(command.layout):
+        demo.run(state.urls["orders"])
+    else:
+        raise Trouble("the system does not run: make start")
+    return 0
+
+
+def test(command: Command) -> int:
+    return testing.run(command.layout, command.env, command.options.part, command.options.args)
+
+
+def test_env(command: Command) -> int:
+    if command.options.stop:
+        testing.end_left_running(command.layout)
+    else:
+        testing.leave_running(command.layout)
+    return 0
+
+
+def venv(command: Command) -> int:
+    command.layout.prepare()
+    command.native.venv.ensure()
+    return 0
+
+
+def remove(command: Command) -> int:
+    clean.run(command.layout, command.env)
+    return 0
+
+
+def diagnose(command: Command) -> int:
+    return doctor.run(command.layout, command.env)
+
+
+COMMANDS: dict[str, Callable[[Command], int]] = {
+    "start": start,
+    "stop": stop,
+    "restart": restart,
+    "rebuild": rebuild,
+    "status": status,
+    "logs": logs,
+    "migrate": migrate,
+    "migration": migration,
+    "dev": develop,
+    "demo": show,
+    "test": test,
+    "test-env": test_env,
+    "venv": venv,
+    "clean": remove,
+    "doctor": diagnose,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="devstack", description="See make help.")
+    sub = top.add_subparsers(dest="command", required=True)
+    parsers = {name: sub.add_parser(name) for name in COMMANDS}
+    for name in ("logs", "migrate", "migration"):
+        parsers[name].add_argument("--service", default="")
+    parsers["migration"].add_argument("--message", default="")
+    parsers["test"].add_argument("--part", choices=list(testing.PARTS), default="all")
+    parsers["test"].add_argument("--args", default="")
+    parsers["test-env"].add_argument("--stop", action="store_true")
+    return top
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does: it tidies up first."""
+    del frame
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    try:
+        where = layout.of()
+        command = Command(options, where, environment.read(where.checkout))
+        return COMMANDS[options.command](command)
+    except Trouble as trouble:
+        complain(str(trouble))
+        return trouble.status
+    except KeyboardInterrupt:
+        complain("interrupted; what this command had started is ended")
+        return 130
+    except BrokenPipeError:
+        return 141

@@ -1,0 +1,233 @@
+"""The same stack by Docker Compose; nothing is decided here that the compose files can say."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from devstack import ports, rabbitmq, summary
+from devstack.console import plain, say
+from devstack.errors import Trouble
+from devstack.layout import Layout, fingerprint
+from devstack.locking import exclusive
+from devstack.services import SERVICES, Service
+
+ANSWER, PULL = 5.0, 600.0  # seconds
+_PORT = re.compile(r"\$\{([A-Z_]+_PORT):-(\d+)\}")
+_IMAGE = re.compile(r"^\s*image:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
+_FROM = re.compile(r"^FROM\s+(?:--\S+\s+)?(\S+)(?:\s+AS\s+(\S+))?", re.MULTILINE | re.IGNORECASE)
+
+_VERSIONS = {
+    "Python": ("orders-api", "python", "--version"),
+    "PostgreSQL": ("postgres", "postgres", "--version"),
+    "Redis": ("redis", "redis-server", "--version"),
+}
+
+
+@dataclass(frozen=True)
+class Docker:
+    layout: Layout
+    env: Mapping[str, str]
+    file: str = "docker-compose.yml"
+    suffix: str = ""
+
+    @property
+    def project(self) -> str:
+        """One per checkout: two live side by side."""
+        return f"outbox-{fingerprint(self.layout.checkout)}{self.suffix}"
+
+    # -- can it be used --------------------------------------------------------------------------
+
+    def lack(self) -> str:
+        """Why Docker cannot be used, in a few words; empty when it can."""
+        if not self._succeeds(["docker", "info"], ANSWER):
+            return "docker info does not answer"
+        if not self._succeeds(["docker", "compose", "version"], ANSWER):
+            return "Docker has no Compose v2"
+        if not (self.layout.checkout / self.file).exists():
+            return f"there is no {self.file}"
+        missing = [image for image in self.images() if not self._has(image)]
+        return f"image {missing[0]} is neither here nor can it be pulled" if missing else ""
+
+    def _has(self, image: str) -> bool:
+        if self._succeeds(["docker", "image", "inspect", image], ANSWER):
+            return True
+        say(f"pulling {image}")
+        return self._succeeds(["docker", "pull", "--quiet", image], PULL)
+
+    def images(self) -> list[str]:
+        """What the compose file runs and the Dockerfiles build on, not what they build."""
+        compose = (self.layout.checkout / self.file).read_text()
+        named = {image for image in _IMAGE.findall(compose) if "$" not in image}
+        built: set[str] = set()
+        for dockerfile in self.layout.checkout.glob("service-*/Dockerfile"):
+            stages = _FROM.findall(dockerfile.read_text())
+            built |= {image for image, _ in stages} - {name for _, name in stages}
+        return sorted({*(i for i in named if not _is_own(i)), *(i for i in built if "$" not in i)})
+
+    @staticmethod
+    def _succeeds(command: list[str], seconds: float) -> bool:
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, timeout=seconds)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode == 0
+
+    # -- compose ---------------------------------------------------------------------------------
+
+    def compose(
+        self, *arguments: str, quiet: bool = False, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        plainly = [] if sys.stdout.isatty() else ["--ansi", "never"]
+        command = ["docker", "compose", *plainly, "-p", self.project, "-f", self.file, *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.layout.checkout,
+            env=dict(env or self.env),
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if quiet else None,
+            stderr=subprocess.PIPE if quiet else None,
+        )
+
+    def _demand(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        if self.compose(*arguments, env=env).returncode:
+            raise Trouble(f"docker compose {arguments[0]} failed: see above, or make logs")
+
+    def is_running(self) -> bool:
+        return bool(self.compose("ps", "-q", quiet=True).stdout.strip())
+
+    def port(self, service: str, inside: int) -> int:
+        """Where a container's port is published on 127.0.0.1."""
+        said = self.compose("port", service, str(inside), quiet=True).stdout.strip()
+        if not said:
+            raise Trouble(f"{service} does not run, or port {inside} is not published: make start")
+        return int(said.rpartition(":")[2])
+
+    def port_environment(self) -> dict[str, str]:
+        """Every `${NAME_PORT:-n}` of the compose file: HTTP ports insist, the others step aside."""
+        self.layout.prepare()
+        found = {
+            name: int(port)
+            for name, port in _PORT.findall((self.layout.checkout / self.file).read_text())
+        }
+        own = {service.port_variable for service in SERVICES}
+        folder = self.layout.home / f"docker{self.suffix}"
+        folder.mkdir(exist_ok=True)
+        with ports.Ports(folder) as claims:
+            insisted = {
+                name: claims.insist(name, name, int(self.env.get(name) or found[name]))
+                for name in own & set(found)
+            }
+            rest = {
+                name: port
+                for name, port in found.items()
+                if name not in own and not self.env.get(name)
+            }
+            chosen = {**insisted, **claims.choose(rest)}
+        return {name: str(port) for name, port in chosen.items()}
+
+    # -- commands --------------------------------------------------------------------------------
+
+    def start(self, *extra: str) -> None:
+        with exclusive(self.layout):
+            running = self.is_running()
+            env = {**self.env, **({} if running else self.port_environment())}
+            if running:
+                env |= self._kept_ports()
+            if self.compose("up", "--build", "--wait", "-d", *extra, env=env).returncode:
+                if not running:
+                    self.compose("logs", "--tail", "15")
+                    self.compose("down", quiet=True)
+                raise Trouble("the Docker stack did not get ready: see above")
+            self._show()
+
+    def _kept_ports(self) -> dict[str, str]:
+        kept = self.layout.home / f"docker{self.suffix}" / "ports.json"
+        if not kept.exists():
+            return {}
+        return {name: str(port) for name, port in json.loads(kept.read_text()).items()}
+
+    def _show(self) -> None:
+        urls: dict[str, str] = {}
+        for service in SERVICES:
+            urls[service.name] = self._url(f"{service.name}-api", service.port)
+            urls[f"{service.name}-worker"] = self._url(
+                f"{service.name}-worker", service.worker_port
+            )
+        urls["management"] = self._url("rabbitmq", 15672)
+        versions = {**self._versions(), "RabbitMQ": rabbitmq.version(urls["management"]) or "?"}
+        inside = {"postgres": ("postgres", 5432), "amqp": ("rabbitmq", 5672)}
+        found = {name: self.port(*place) for name, place in inside.items()}
+        for line in summary.lines(urls, versions, found, "Docker"):
+            plain(line)
+
+    def _url(self, service: str, inside: int) -> str:
+        return f"http://127.0.0.1:{self.port(service, inside)}"
+
+    def _versions(self) -> dict[str, str]:
+        """What runs in the containers, asked there."""
+        return {
+            name: _number(self.compose("exec", "-T", *command, quiet=True).stdout)
+            for name, command in _VERSIONS.items()
+        }
+
+    def stop(self) -> None:
+        with exclusive(self.layout):
+            self._demand("down")
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def rebuild(self) -> None:
+        self.start("--force-recreate")
+
+    def status(self) -> int:
+        return self.compose("ps", "-a").returncode
+
+    def logs(self, service: str | None) -> None:
+        names = [f"{service}-api", f"{service}-worker"] if service else []
+        follow = ["--follow"] if sys.stdout.isatty() else []
+        self.compose("logs", "--tail", "40", *follow, *names)
+
+    def migrate(self, chosen: list[Service]) -> None:
+        for service in chosen:
+            self._demand("run", "--rm", "--build", f"{service.name}-migrate")
+
+    def remove(self) -> None:
+        """Containers and their data."""
+        self.compose("down", "--volumes", "--remove-orphans")
+
+
+def _number(text: str) -> str:
+    found = re.search(r"\d+\.\d+(\.\d+)?", text)
+    return found.group() if found else "?"
+
+
+def _is_own(image: str) -> bool:
+    """Built here, so it cannot be pulled."""
+    return image.startswith(("service-", "outbox-"))
+
+
+def test_urls(docker: Docker) -> dict[str, str]:
+    """Where the test containers listen, with the logins their compose file gives them."""
+    said = docker.compose("config", "--format", "json", quiet=True).stdout
+    services = json.loads(said)["services"]
+    pg, mq = (services[name].get("environment") or {} for name in ("postgres", "rabbitmq"))
+    login = (
+        f"{mq.get('RABBITMQ_DEFAULT_USER', rabbitmq.ADMIN)}:"
+        f"{mq.get('RABBITMQ_DEFAULT_PASS', rabbitmq.ADMIN_PASSWORD)}"
+    )
+    superuser = f"{pg.get('POSTGRES_USER', 'postgres')}:{pg.get('POSTGRES_PASSWORD', 'postgres')}"
+    database = pg.get("POSTGRES_DB", "postgres")
+    inside = [("postgres", 5432), ("rabbitmq", 5672), ("rabbitmq", 15672)]
+    at = {place: f"127.0.0.1:{docker.port(*place)}" for place in inside}
+    return {
+        "TEST_POSTGRES_URL": f"postgresql://{superuser}@{at['postgres', 5432]}/{database}",
+        "TEST_RABBITMQ_URL": f"amqp://{login}@{at['rabbitmq', 5672]}/%2F",
+        "TEST_RABBITMQ_MANAGEMENT_URL": f"http://{login}@{at['rabbitmq', 15672]}",
+    }

@@ -1,0 +1,89 @@
+"""Which infrastructure a system brings itself: what the environment names is used as it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack import packages, rabbitmq, redis
+from devstack.errors import Trouble
+from devstack.layout import Layout
+from devstack.postgres import Database, Postgres
+from devstack.programs import Program
+from devstack.rabbitmq import RabbitMQ
+from devstack.redis import Redis
+from devstack.services import SERVICES, Service
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What has to be started, because no variable points elsewhere."""
+
+    postgres: bool
+    rabbitmq: bool
+    redis: bool
+
+    @classmethod
+    def by(cls, env: Mapping[str, str]) -> "Wanted":
+        databases = all(env.get(service.database_variable) for service in SERVICES)
+        return cls(not databases, not env.get("RABBITMQ_URL"), not env.get("REDIS_URL"))
+
+    def ports(self) -> dict[str, int | None]:
+        """The ports to choose, each with the one to prefer."""
+        chosen: dict[str, int | None] = {}
+        if self.postgres:
+            chosen["postgres"] = 5432
+        if self.rabbitmq:
+            chosen.update(rabbitmq.PREFERRED)
+        if self.redis:
+            chosen["redis"] = 6379
+        return chosen
+
+
+class Infrastructure:
+    """PostgreSQL, RabbitMQ and Redis of one system, as far as it brings them itself."""
+
+    def __init__(
+        self, layout: Layout, wanted: Wanted, ports: Mapping[str, int], *, durable: bool
+    ) -> None:
+        self._layout = layout
+        self.postgres = (
+            Postgres(layout, ports["postgres"], durable=durable) if wanted.postgres else None
+        )
+        self.rabbitmq = RabbitMQ(layout, _server(), ports) if wanted.rabbitmq else None
+        found = redis.find_server() if wanted.redis else None
+        self.redis = Redis(layout, found, ports["redis"]) if found else None
+
+    def prepare(self) -> None:
+        for part in (self.rabbitmq, self.redis, self.postgres):
+            if part:
+                part.prepare()
+
+    def programs(self) -> list[Program]:
+        programs = self.rabbitmq.programs() if self.rabbitmq else []
+        if self.redis:
+            programs.append(self.redis.program({}))
+        if self.postgres:
+            programs.append(self.postgres.program())
+        return programs
+
+    def urls_for(self, service: Service) -> dict[str, str]:
+        """The variables of a service that point at what runs here."""
+        urls: dict[str, str] = {}
+        if self.postgres:
+            urls[service.database_variable] = self.postgres.url(database_of(service))
+        if self.rabbitmq:
+            urls["RABBITMQ_URL"] = self.rabbitmq.url(service.name, service.password)
+        if self.redis:
+            urls["REDIS_URL"] = self.redis.url
+        return urls
+
+
+def database_of(service: Service) -> Database:
+    return Database(service.name, service.password)
+
+
+def _server() -> Path:
+    found = rabbitmq.find_server()
+    if found is None:
+        raise Trouble(f"RabbitMQ is not installed: {packages.advice('rabbitmq-server')}")
+    return found

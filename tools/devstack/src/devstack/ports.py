@@ -1,0 +1,147 @@
+"""TCP ports: which are free, who holds the others, and which this checkout uses.
+
+Ports are probed and claimed before anything listens on them. The claim is an abstract socket that
+lives as long as this process, so two commands that start at once never choose the same port.
+"""
+
+import contextlib
+import json
+import socket
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devstack.errors import Trouble
+from devstack.processes import PROC, command_of, pids
+
+LOWEST, HIGHEST = 20000, 32000  # below what the kernel hands to outgoing connections
+_LISTEN = "0A"
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _listening_inodes(port: int) -> set[str]:
+    inodes: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in (PROC / "net" / table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{fields[9]}]")
+    return inodes
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        for entry in (PROC / str(pid) / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                yield str(entry.readlink())
+
+
+def holder(port: int) -> str:
+    """Who listens there, for a sentence: `pid 12 (python3 -m http.server)`."""
+    wanted = _listening_inodes(port)
+    for pid in pids() if wanted else ():
+        if any(name in wanted for name in _open_files(pid)):
+            return f"pid {pid} ({command_of(pid)[:80] or 'unknown command'})"
+    return "a process this user cannot see"
+
+
+def candidates(folder: Path) -> Iterator[int]:
+    """Every port of the range once, beginning at a place that derives from the path."""
+    first = zlib.crc32(str(folder).encode()) % ((HIGHEST - LOWEST) // 12) * 12
+    width = HIGHEST - LOWEST
+    return (LOWEST + (first + step) % width for step in range(width))
+
+
+class Ports:
+    """The ports of one system, kept in its folder so that the next start uses the same ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / "ports.json"
+        self._claims: list[socket.socket] = []
+        self._taken: set[int] = set()
+        self.chosen: dict[str, int] = self._read()
+
+    def _read(self) -> dict[str, int]:
+        try:
+            kept = json.loads(self._file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return {str(name): int(port) for name, port in kept.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give up the claims, once the processes listen themselves."""
+        while self._claims:
+            self._claims.pop().close()
+
+    def _claim(self, port: int) -> bool:
+        if port in self._taken or not is_free(port):
+            return False
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            claim.bind(f"\0devstack-port-{port}")
+        except OSError:
+            claim.close()
+            return False
+        self._claims.append(claim)
+        self._taken.add(port)
+        return True
+
+    def choose(self, preferred: Mapping[str, int | None]) -> dict[str, int]:
+        """A free port for each name: last time's, else the preferred one, else from the range."""
+        for name, port in preferred.items():
+            self.chosen[name] = self._first_free(self.chosen.get(name), port)
+        self._file.write_text(json.dumps(self.chosen, indent=1))
+        return {name: self.chosen[name] for name in preferred}
+
+    def _first_free(self, *favourites: int | None) -> int:
+        for port in favourites:
+            if port is not None and self._claim(port):
+                return port
+        for port in candidates(self._folder):
+            if self._claim(port):
+                return port
+        raise Trouble(f"no free port between {LOWEST} and {HIGHEST}: end what listens there")
+
+    def insist(self, name: str, variable: str, port: int, host: str = "127.0.0.1") -> int:
+        """This port or Trouble that names the holder and the variable to change."""
+        if not is_free(port, host):
+            raise Trouble(
+                f"port {port} ({variable}) is taken by {holder(port)}: end it, or choose another "
+                f"port: {variable}={port + 100} make start",
+            )
+        self._taken.add(port)
+        self.chosen[name] = port
+        return port

@@ -1,0 +1,51 @@
+"""Redis, a cache without persistence; the system runs without it."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+
+from devstack.layout import Layout
+from devstack.ports import answers
+from devstack.programs import Program, put_private
+
+NAME = "redis"
+PASSWORD = "redis-dev-only"  # noqa: S105 - for this machine only
+
+
+def find_server() -> str | None:
+    return shutil.which("redis-server")
+
+
+def version() -> str:
+    text = subprocess.run(
+        ["redis-server", "--version"], capture_output=True, text=True, check=False
+    ).stdout
+    return next((word[2:] for word in text.split() if word.startswith("v=")), "?")
+
+
+class Redis:
+    def __init__(self, layout: Layout, server: str, port: int) -> None:
+        self._layout = layout
+        self._server = server
+        self._port = port
+
+    def prepare(self) -> None:
+        put_private(self._layout.home / "redis.conf", self.settings())
+
+    def settings(self) -> str:
+        """No file is ever written, so it needs no folder."""
+        return (
+            f"bind 127.0.0.1\nport {self._port}\nrequirepass {PASSWORD}\n"
+            'save ""\nappendonly no\ndaemonize no\nmaxmemory 128mb\n'
+            "maxmemory-policy allkeys-lru\n"
+        )
+
+    def program(self, env: Mapping[str, str]) -> Program:
+        return Program(NAME, [self._server, "redis.conf"], env, self._layout.home)
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{PASSWORD}@127.0.0.1:{self._port}/0"
+
+    def is_ready(self) -> bool:
+        return answers(self._port)

@@ -1,0 +1,150 @@
+"""`make test`: pytest with a PostgreSQL and a RabbitMQ of its own, apart from a running system.
+
+Each run has its own folder under `.local/test`, so several may run at once; folders of runs that
+were killed are swept by the next one.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from devstack import choice, processes, rabbitmq
+from devstack.console import plain, say
+from devstack.docker import Docker, test_urls
+from devstack.errors import Trouble
+from devstack.infrastructure import Wanted
+from devstack.layout import Layout
+from devstack.native import Native
+from devstack.programs import put_private
+from devstack.system import System
+
+VARIABLES = "TEST_POSTGRES_URL", "TEST_RABBITMQ_URL", "TEST_RABBITMQ_MANAGEMENT_URL"
+PARTS: dict[str, list[str]] = {
+    "all": [],  # pytest's own testpaths
+    "orders": ["service-orders"],
+    "processor": ["service-processor"],
+    "libs": ["libs", "tools", "tests/architecture"],
+}
+
+
+def exports(system: System) -> dict[str, str]:
+    """What the tests read: the superuser, the administrator, and his management API."""
+    login = f"{rabbitmq.ADMIN}:{rabbitmq.ADMIN_PASSWORD}@"
+    return {
+        "TEST_POSTGRES_URL": system.admin_database_url,
+        "TEST_RABBITMQ_URL": system.admin_rabbitmq_url,
+        "TEST_RABBITMQ_MANAGEMENT_URL": system.urls["management"].replace(
+            "http://", f"http://{login}"
+        ),
+    }
+
+
+def run(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -> int:
+    """pytest's exit status; whatever happens, what was brought up is gone afterwards."""
+    native = Native(layout, env)
+    layout.prepare()
+    native.venv.ensure()
+    with _infrastructure(layout, env, native) as urls:
+        return _pytest(layout, {**env, **urls}, part, arguments)
+
+
+@contextmanager
+def _infrastructure(
+    layout: Layout, env: Mapping[str, str], native: Native
+) -> Iterator[Mapping[str, str]]:
+    if all(env.get(name) for name in VARIABLES):
+        say("tests use the PostgreSQL and RabbitMQ that TEST_… name")
+        yield {}
+        return
+    docker = Docker(layout, env, "docker-compose.test.yml", "-test")
+    if choice.for_start(layout, env, docker).stack == choice.DOCKER:
+        with _by_docker(docker) as urls:
+            yield urls
+    else:
+        native.install_packages(Wanted(postgres=True, rabbitmq=True, redis=False))
+        with _by_processes(layout) as urls:
+            yield urls
+
+
+@contextmanager
+def _by_docker(docker: Docker) -> Iterator[Mapping[str, str]]:
+    try:
+        ports = docker.port_environment()
+        names = ("postgres", "rabbitmq")
+        if docker.compose("up", "-d", "--wait", *names, env={**docker.env, **ports}).returncode:
+            raise Trouble("the containers for the tests did not get ready: see above")
+        yield test_urls(docker)
+    finally:
+        docker.remove()
+
+
+@contextmanager
+def _by_processes(layout: Layout) -> Iterator[Mapping[str, str]]:
+    _sweep_old(layout.home / "test")
+    home = layout.home / "test" / str(os.getpid())
+    system = System(Layout(layout.checkout, home), with_services=False, durable=False)
+    try:
+        system.start()
+        say("PostgreSQL and RabbitMQ for the tests are ready")
+        yield exports(system)
+    finally:
+        system.destroy()
+
+
+def _sweep_old(folder: Path) -> None:
+    """Runs are named by the pid of their command."""
+    for home in folder.glob("*") if folder.exists() else ():
+        if home.name.isdecimal() and "devstack" not in processes.command_of(int(home.name)):
+            System(Layout(home.parents[2], home)).destroy()
+
+
+def _pytest(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -> int:
+    """Ctrl-C goes to pytest, which then reports; this command waits for it and tidies up."""
+    command = [str(layout.python), "-m", "pytest", *_selection(layout, part, arguments)]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child = subprocess.Popen(command, cwd=layout.checkout, env=dict(env), preexec_fn=_hear_ctrl_c)  # noqa: PLW1509
+    try:
+        return child.wait()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+        signal.signal(signal.SIGINT, before)
+
+
+def _selection(layout: Layout, part: str, arguments: str) -> list[str]:
+    """The part's folders, unless the arguments name a file or folder themselves."""
+    words = shlex.split(arguments)
+    if any((layout.checkout / word.partition("::")[0]).exists() for word in words):
+        return words
+    return [*(folder for folder in PARTS[part] if (layout.checkout / folder).exists()), *words]
+
+
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def leave_running(layout: Layout) -> None:
+    """`test-env`: leave PostgreSQL and RabbitMQ for tests running, print their variables."""
+    layout.prepare()
+    system = _left_running(layout)
+    saved = system.layout.home / "exports"
+    if not (saved.exists() and system.supervisor.answers()):
+        system.stop()
+        system.start()
+        lines = [f"export {name}='{url}'\n" for name, url in exports(system).items()]
+        put_private(saved, "".join(lines))
+    plain(saved.read_text().rstrip())
+
+
+def end_left_running(layout: Layout) -> None:
+    _left_running(layout).destroy()
+
+
+def _left_running(layout: Layout) -> System:
+    home = Layout(layout.checkout, layout.home / "test-env")
+    return System(home, with_services=False, durable=False, tied=False)

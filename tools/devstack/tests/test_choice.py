@@ -1,0 +1,54 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+from devstack import choice
+from devstack.docker import Docker
+from devstack.errors import Trouble
+from devstack.layout import Layout
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path, tmp_path / ".local")
+
+
+def _docker(layout: Layout, mocker: MockerFixture, lack: str) -> Docker:
+    docker = Docker(layout, {})
+    mocker.patch.object(Docker, "lack", return_value=lack)
+    return docker
+
+
+def test_the_variable_decides(layout: Layout, mocker: MockerFixture) -> None:
+    docker = _docker(layout, mocker, "")
+    assert choice.for_start(layout, {"STACK": "native"}, docker).stack == "native"
+
+
+def test_a_stack_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(Trouble, match="STACK=podman is neither native nor docker"):
+        choice.asked({"STACK": "podman"})
+
+
+def test_without_docker_it_is_native_and_says_why(layout: Layout, mocker: MockerFixture) -> None:
+    docker = _docker(layout, mocker, "docker info does not answer")
+    chosen = choice.for_start(layout, {}, docker)
+    assert (chosen.stack, chosen.why) == ("native", "docker info does not answer")
+
+
+def test_docker_is_taken_when_nothing_lacks(layout: Layout, mocker: MockerFixture) -> None:
+    assert choice.for_start(layout, {}, _docker(layout, mocker, "")).stack == "docker"
+
+
+def test_the_kept_choice_holds_although_docker_came_up(
+    layout: Layout, mocker: MockerFixture
+) -> None:
+    choice.keep(layout, "native")
+    assert choice.for_start(layout, {}, _docker(layout, mocker, "")).stack == "native"
+    assert choice.for_running(layout, {}) == "native"
+
+
+def test_a_docker_that_hangs_is_no_docker(layout: Layout, mocker: MockerFixture) -> None:
+    mocker.patch("subprocess.run", side_effect=subprocess.TimeoutExpired("docker", 5))
+    assert Docker(layout, {}).lack() == "docker info does not answer"

@@ -1,0 +1,47 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from devstack import packages
+
+
+def test_autostart_is_forbidden_only_meanwhile(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    with packages.no_autostart(policy):
+        assert "exit 101" in policy.read_text()
+        assert os.access(policy, os.X_OK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_policy_that_was_there_comes_back(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("mine")
+    with packages.no_autostart(policy):
+        assert policy.read_text() != "mine"
+    assert policy.read_text() == "mine"
+
+
+def test_a_policy_left_aside_by_a_killed_run_comes_back(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("of the killed run")
+    (tmp_path / "policy-rc.d.before-devstack").write_text("mine")
+    with packages.no_autostart(policy):
+        pass
+    assert policy.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [policy]
+
+
+def test_two_installations_at_once_take_turns(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("mine")
+    inside: list[int] = []
+
+    def install(number: int) -> None:
+        with packages.no_autostart(policy):
+            inside.append(number)
+            assert len(inside) == 1
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(install, range(50)))
+    assert policy.read_text() == "mine"
