@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from devstack import ports, rabbitmq, summary
 from devstack.console import plain, say
 from devstack.errors import Trouble
-from devstack.layout import Layout, fingerprint
+from devstack.layout import Layout, fingerprint, make_readable
 from devstack.locking import exclusive
 from devstack.services import SERVICES, Service
 
@@ -138,12 +138,23 @@ class Docker:
             env = {**self.env, **({} if running else self.port_environment())}
             if running:
                 env |= self._kept_ports()
+            make_readable(self.layout.checkout / "deploy")
             if self.compose("up", "--build", "--wait", "-d", *extra, env=env).returncode:
                 if not running:
-                    self.compose("logs", "--tail", "15")
+                    self.compose("logs", "--tail", "5", *self._unwell())
                     self.compose("down", quiet=True)
                 raise Trouble("the Docker stack did not get ready: see above")
             self._show()
+
+    def _unwell(self) -> list[str]:
+        """The services whose containers failed; all of them if none says so."""
+        said = self.compose("ps", "-a", "--format", "json", quiet=True).stdout
+        containers = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        return [
+            container["Service"]
+            for container in containers
+            if container.get("ExitCode") or container.get("Health") == "unhealthy"
+        ]
 
     def _kept_ports(self) -> dict[str, str]:
         kept = self.layout.home / f"docker{self.suffix}" / "ports.json"

@@ -37,13 +37,14 @@ def parse(text: str, name: str = ".env") -> dict[str, str]:
 
 
 def read(checkout: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What this command and all it starts see; the shell wins over `.env`."""
+    """What this command and all it starts see; the shell wins over `.env`, unless it is empty."""
     file = checkout / ".env"
     try:
         written = parse(file.read_text()) if file.is_file() else {}
     except (OSError, UnicodeDecodeError) as problem:
         raise Trouble(f"cannot read .env: {problem}", status=2) from problem
-    return without_make({**written, **environ})
+    given = {name: value for name, value in environ.items() if value or name not in written}
+    return without_make({**written, **given})
 
 
 def without_make(environ: Mapping[str, str]) -> dict[str, str]:

@@ -67,3 +67,9 @@ def private(folder: Path) -> None:
 def fingerprint(folder: Path) -> str:
     """Eight characters that differ from checkout to checkout."""
     return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+
+
+def make_readable(folder: Path) -> None:
+    """What is mounted into containers is read by their users, whatever the umask of the clone."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))

@@ -17,7 +17,7 @@ from devstack.console import plain, say
 from devstack.docker import Docker, test_urls
 from devstack.errors import Trouble
 from devstack.infrastructure import Wanted
-from devstack.layout import Layout
+from devstack.layout import Layout, make_readable
 from devstack.native import Native
 from devstack.programs import put_private
 from devstack.system import System
@@ -75,6 +75,7 @@ def _by_docker(docker: Docker) -> Iterator[Mapping[str, str]]:
     try:
         ports = docker.port_environment()
         names = ("postgres", "rabbitmq")
+        make_readable(docker.layout.checkout / "deploy")
         if docker.compose("up", "-d", "--wait", *names, env={**docker.env, **ports}).returncode:
             raise Trouble("the containers for the tests did not get ready: see above")
         yield test_urls(docker)
