@@ -147,6 +147,27 @@ async def test_a_message_without_a_stream_goes_to_the_dead_letters(world: World)
     assert message.body == b"what?"
 
 
+async def test_headers_that_the_inbox_cannot_store_do_no_harm(world: World) -> None:
+    good, bad, odd = await captured(world, 3)
+    async with running(world.consumer(record)):
+        async with world.broker() as channel:
+            exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+            message = to_message(bad)
+            message.headers["version"] = 40_000
+            await exchange.publish(message, bad.type)
+            message = to_message(odd)
+            message.correlation_id = "a\0b"
+            await exchange.publish(message, odd.type)
+        await publish(world, good)
+        await eventually(lambda: parks(world, [("gap", 3)]))
+        async with world.broker() as channel:
+            dead = await channel.get_queue(dead_letters_of(QUEUE), ensure=False)
+            async with asyncio.timeout(10), dead.iterator() as arriving:
+                await (await anext(arriving)).ack()
+        await publish(world, bad)
+        await eventually(lambda: has_effects(world, 3))
+
+
 async def test_answers_of_a_handler_commit_with_its_effects(world: World) -> None:
     answered = False
 

@@ -61,3 +61,19 @@ async def test_a_schedule_survives_a_restart_of_the_relay(world: World) -> None:
         pass
     async with running(world.relay()):
         await world.delivered(1)
+
+
+async def test_an_open_transaction_delays_only_the_events_of_its_own_aggregate(
+    world: World,
+) -> None:
+    await world.emit(Happened("a"))
+    async with running(world.relay()):
+        await world.delivered(1)
+        async with world.work.begin() as slow:
+            await slow.emit(Happened("a"))
+            async with world.work.begin() as unit:
+                await unit.schedule(Happened("a", 1), key="a", at=in_seconds(0))
+                await unit.schedule(Happened("b", 2), key="b", at=in_seconds(0))
+            [message] = await world.delivered(1, within=5)
+            assert message.body == b'{"number": 2}'
+        assert len(await world.delivered(2)) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from outbox import OutboxError
 from service_processor import NAME, bootstrap
 from servicekit.process import run
 
@@ -21,31 +22,35 @@ def api() -> None:
 @app.command()
 def worker() -> None:
     """Relay, consume and maintain; health and metrics on PROCESSOR_WORKER_PORT."""
-    run(NAME, lambda: bootstrap.work("relay", "consumer", "maintenance"))
+    _work("relay", "consumer", "maintenance")
 
 
 @app.command()
 def relay() -> None:
     """Only publish the outbox; any number may run."""
-    run(NAME, lambda: bootstrap.work("relay"))
+    _work("relay")
 
 
 @app.command()
 def consumer() -> None:
     """Only consume; any number may run."""
-    run(NAME, lambda: bootstrap.work("consumer"))
+    _work("consumer")
 
 
 @app.command()
 def maintenance() -> None:
     """Only look after the partitions of the outbox."""
-    run(NAME, lambda: bootstrap.work("maintenance"))
+    _work("maintenance")
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database's schema to head; harmless when it is there already."""
     run(NAME, bootstrap.migrate)
+
+
+def _work(*parts: str) -> None:
+    run(NAME, lambda: bootstrap.work(*parts), refusals=(OutboxError,))
 
 
 if __name__ == "__main__":

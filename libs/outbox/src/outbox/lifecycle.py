@@ -15,7 +15,7 @@ from outbox.broker import LOST as BROKER_LOST
 
 log = logging.getLogger(__name__)
 
-LOST: tuple[type[BaseException], ...] = (*BROKER_LOST, psycopg.OperationalError, DBAPIError)
+LOST: tuple[type[BaseException], ...] = (*BROKER_LOST, psycopg.Error, DBAPIError)
 STEADY_AFTER = 10.0
 CEILING = 2.0
 

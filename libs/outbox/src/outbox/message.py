@@ -14,6 +14,8 @@ from outbox.envelope import Envelope, Stream
 from outbox.errors import UnreadableMessage
 
 SPEC_VERSION = "1.0"
+# What the inbox can store: bigint and smallint.
+MAX_SEQUENCE, MAX_VERSION = 2**63 - 1, 2**15 - 1
 
 
 def to_message(envelope: Envelope) -> Message:
@@ -63,10 +65,10 @@ def from_delivery(delivery: DeliveredMessage) -> Envelope:
         ),
         sequence=_positive(headers, "sequence"),
         type=_text(headers, "cloudEvents:type"),
-        version=_positive(headers, "version", default=1),
+        version=_positive(headers, "version", default=1, limit=MAX_VERSION),
         time=_time(headers),
         payload=bytes(delivery.body),
-        correlation_id=properties.correlation_id or _text(headers, "cloudEvents:id"),
+        correlation_id=_clean(properties.correlation_id) or _text(headers, "cloudEvents:id"),
         causation_id=_optional(headers, "causation_id"),
         traceparent=_optional(headers, "traceparent"),
     )
@@ -87,13 +89,19 @@ def _text(headers: Mapping[str, Any], name: str) -> str:
 
 
 def _optional(headers: Mapping[str, Any], name: str) -> str | None:
-    value = headers.get(name)
+    return _clean(headers.get(name))
+
+
+def _clean(value: object) -> str | None:
+    """Text that PostgreSQL can store, or None."""
     return value if isinstance(value, str) and "\0" not in value else None
 
 
-def _positive(headers: Mapping[str, Any], name: str, default: int | None = None) -> int:
+def _positive(
+    headers: Mapping[str, Any], name: str, *, default: int | None = None, limit: int = MAX_SEQUENCE
+) -> int:
     value = headers.get(name, default)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= limit:
         return value
     raise UnreadableMessage(name)
 

@@ -17,11 +17,19 @@ EXIT_STARTUP_PROBLEM = 2
 EXIT_INTERRUPTED = 130
 
 
-def run(service: str, main: Callable[[], Awaitable[None]]) -> NoReturn:
+def run(
+    service: str,
+    main: Callable[[], Awaitable[None]],
+    *,
+    refusals: tuple[type[Exception], ...] = (),
+) -> NoReturn:
     """Run `main` on uvloop and exit: 0, or 2 with `service: what is wrong` on stderr.
 
-    Anything else that `main` raises is a bug and leaves with its traceback and status 1.
+    `refusals` are further errors whose message is that one line. Anything else that `main` raises
+    is a bug and leaves with its traceback and status 1.
     """
+
+    one_line: tuple[type[Exception], ...] = (StartupProblem, *refusals)
 
     async def guarded() -> None:
         await main()
@@ -31,23 +39,23 @@ def run(service: str, main: Callable[[], Awaitable[None]]) -> NoReturn:
             runner.run(guarded())
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-    except StartupProblem as problem:
+    except one_line as problem:
         _leave(service, [problem])
     except BaseExceptionGroup as group:
-        problems, others = group.split(StartupProblem)
+        problems, others = group.split(one_line)
         if problems is None or others is not None:
             raise
         _leave(service, _leaves(problems))
     sys.exit(0)
 
 
-def _leave(service: str, problems: Iterable[StartupProblem]) -> NoReturn:
+def _leave(service: str, problems: Iterable[BaseException]) -> NoReturn:
     for problem in problems:
         print(f"{service}: {' '.join(str(problem).split())}", file=sys.stderr)  # noqa: T201
     sys.exit(EXIT_STARTUP_PROBLEM)
 
 
-def _leaves(group: BaseExceptionGroup[StartupProblem]) -> Iterator[StartupProblem]:
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
     for problem in group.exceptions:
         if isinstance(problem, BaseExceptionGroup):
             yield from _leaves(problem)

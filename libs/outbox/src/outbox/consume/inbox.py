@@ -146,11 +146,14 @@ class Inbox:
                 connection, raw, await positions.lock(raw, self.consumer, {envelope.stream})
             )
             position = taking.positions[envelope.stream]
-            if position.decide(envelope.sequence, envelope.id) is Verdict.APPLY:
+            verdict = position.decide(envelope.sequence, envelope.id)
+            if verdict is Verdict.APPLY:
                 position.parked += await parked.park(raw, self.consumer, envelope, FAILED)
                 position.blocked = True
                 await self._note_attempt(raw, parked.ParkedEvent(envelope, 0), problem)
-                await positions.store(raw, self.consumer, taking.positions)
+            elif verdict.parks:
+                position.parked += await parked.park(raw, self.consumer, envelope, verdict)
+            await positions.store(raw, self.consumer, taking.positions)
 
     async def _drain_singly(self, stream: Stream) -> None:
         """Apply what waits next in a stream, one transaction each, up to the first that fails."""

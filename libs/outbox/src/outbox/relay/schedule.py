@@ -1,7 +1,8 @@
 """Scheduled events: moved into the log when they are due, each in one statement with its sequence.
 
 A move is a transaction of its own. Killed before its commit, the event is still scheduled; after
-it, the event is in the log. Several relays that move at once take different rows.
+it, the event is in the log. Several relays that move at once take different rows, and none waits
+for a stream that somebody's open transaction has locked: its events come the next time.
 """
 
 from __future__ import annotations
@@ -9,11 +10,23 @@ from __future__ import annotations
 from outbox.relay.log import Connection
 
 _MOVE = """
-WITH due AS (
-  DELETE FROM outbox_scheduled s USING (
-    SELECT source, key FROM outbox_scheduled WHERE due_at <= clock_timestamp()
-     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-  ) chosen WHERE s.source = chosen.source AND s.key = chosen.key
+WITH candidate AS (
+  SELECT source, key, aggregate_type, aggregate_id FROM outbox_scheduled
+   WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), free AS (
+  SELECT source, aggregate_type, aggregate_id FROM outbox_streams
+   WHERE (source, aggregate_type, aggregate_id)
+      IN (SELECT source, aggregate_type, aggregate_id FROM candidate)
+     FOR UPDATE SKIP LOCKED
+), chosen AS (
+  SELECT source, key FROM candidate c
+   WHERE (source, aggregate_type, aggregate_id) IN (SELECT * FROM free)
+      OR NOT EXISTS (SELECT FROM outbox_streams s WHERE s.source = c.source
+                        AND s.aggregate_type = c.aggregate_type
+                        AND s.aggregate_id = c.aggregate_id)
+), due AS (
+  DELETE FROM outbox_scheduled s USING chosen
+   WHERE s.source = chosen.source AND s.key = chosen.key
   RETURNING s.*
 ), stream AS (
   INSERT INTO outbox_streams AS s (source, aggregate_type, aggregate_id, last)

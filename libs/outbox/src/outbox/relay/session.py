@@ -9,7 +9,7 @@ from uuid import UUID
 
 from outbox import metrics
 from outbox.relay.floor import Floor
-from outbox.relay.holds import Holds
+from outbox.relay.holds import Holds, retry_delay
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Connection, Entry, Log
 from outbox.relay.publisher import Outcome, Publisher
@@ -82,6 +82,7 @@ class Session:
     floor: Floor = field(default_factory=Floor)
     holds: Holds = field(default_factory=Holds)
     _due: dict[str, float] = field(default_factory=dict)
+    _rebinds: int = 0
 
     async def work(self, stop: asyncio.Event) -> None:
         """Relay windows until told to stop; returns with nothing in flight."""
@@ -139,7 +140,10 @@ class Session:
         if verdict.lost:
             raise BrokerSilent("no confirm from the broker")
         if verdict.unroutable:
-            self._due["topology"] = min(self._due["topology"], self.clock() + REBIND_AFTER)
+            wait = retry_delay(self._rebinds, base=REBIND_AFTER)
+            self._due["topology"] = min(self._due["topology"], self.clock() + wait)
+        elif verdict.sent:
+            self._rebinds = 0
 
     async def _keep_house(self) -> None:
         if self._is_due("housekeeping"):
@@ -157,6 +161,7 @@ class Session:
             await self.ensure_topology()
             self.holds.release_all()
             self.floor.reset()
+            self._rebinds += 1
             self._postpone("topology", self.settings.topology_check)
 
     async def _move_due(self) -> None:
