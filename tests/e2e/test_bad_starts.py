@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import httpx
 import psycopg
 import pytest
 from shopping import Shop
@@ -87,6 +88,22 @@ def test_development_passwords_in_production(system: System) -> None:
     code, said = start(system, APP_ENV="production")
     assert (code, said.count("\n")) == (2, 1)
     assert "development password" in said or "dev-only" in said
+
+
+def test_a_queue_that_is_not_as_declared(system: System) -> None:
+    """On a virtual host of its own, where somebody made the queue by hand."""
+    broker = urlsplit(system.admin_rabbitmq_url)
+    auth = (broker.username or "", broker.password or "")
+    with httpx.Client(base_url=system.urls["management"], auth=auth) as management:
+        management.put("/api/vhosts/odd").raise_for_status()
+        rights = {"configure": ".*", "write": ".*", "read": ".*"}
+        management.put(f"/api/permissions/odd/{auth[0]}", json=rights).raise_for_status()
+        management.put(
+            "/api/queues/odd/processor.orders", json={"durable": True}
+        ).raise_for_status()
+    code, said = start(system, "relay", RABBITMQ_URL=broker._replace(path="/odd").geturl())
+    assert (code, said.count("\n")) == (2, 1)
+    assert "processor.orders" in said
 
 
 def test_nothing_of_the_running_system_was_harmed(shop: Shop) -> None:

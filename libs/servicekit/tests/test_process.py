@@ -13,7 +13,9 @@ def program(body: str) -> list[str]:
     lines = "\n".join(f"    {line}" for line in body.splitlines())
     head = "import asyncio, os, signal\nfrom servicekit.process import run, stop_on_signals"
     error = "from servicekit.startup import BadSettings, StartupProblem"
-    source = f"{head}\n{error}\nasync def main():\n{lines}\nrun('toys', main)"
+    source = (
+        f"{head}\n{error}\nasync def main():\n{lines}\nrun('toys', main, refusals=(LookupError,))"
+    )
     return [sys.executable, "-c", source]
 
 
@@ -31,6 +33,12 @@ def test_a_startup_problem_inside_a_task_group_is_one_line_too() -> None:
     body = "async def fail(): raise StartupProblem('port taken')\n"
     body += "async with asyncio.TaskGroup() as group: group.create_task(fail())"
     assert outcome(body) == (2, "", "toys: port taken\n")
+
+
+def test_what_a_service_declares_as_refusal_is_one_line_and_status_2() -> None:
+    body = "async def fail(): raise KeyError('no queue')\n"
+    body += "async with asyncio.TaskGroup() as group: group.create_task(fail())"
+    assert outcome(body) == (2, "", "toys: 'no queue'\n")
 
 
 def test_a_bug_keeps_its_traceback_and_status_1() -> None:
