@@ -8,7 +8,7 @@ export ARGS SERVICE M STACK YES
 
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
-        test test-orders test-processor test-libs lint types format migrate migrate-orders \
+        test test-orders test-processor test-libs bench chaos lint types format migrate migrate-orders \
         migrate-processor migration venv install lock clean
 
 help: ## print this list
@@ -45,6 +45,12 @@ test-processor: ## the tests of service-processor
 	@$(DEVSTACK) test --part processor --args="$$ARGS"
 test-libs: ## the tests of libraries, tools and the layout's rules
 	@$(DEVSTACK) test --part libs --args="$$ARGS"
+bench: venv ## ratios, each beside what it compares with in the same run
+	@$(VENV)python bench/post_orders.py
+chaos: venv ## the long randomised runs (CHAOS_ORDERS=1000 CHAOS_WAITERS=2000 SCHEMATHESIS_EXAMPLES=2000)
+	@CHAOS_ORDERS=$${CHAOS_ORDERS:-1000} CHAOS_WAITERS=$${CHAOS_WAITERS:-2000} \
+	 SCHEMATHESIS_EXAMPLES=$${SCHEMATHESIS_EXAMPLES:-2000} \
+	 $(DEVSTACK) test --args="-s tests/e2e tests/contract $$ARGS"
 lint: venv ## ruff and the import rules
 	@$(VENV)ruff check .
 	@$(VENV)ruff format --check .

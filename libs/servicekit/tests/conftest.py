@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
+import ledger as ledger_world
 import psycopg
 import pytest
 import structlog
@@ -21,6 +22,7 @@ from pydantic import BaseModel, Field
 
 from servicekit import logs
 from servicekit.app import ServiceApp, create_app
+from servicekit.database import create_engine
 from servicekit.health import Health
 from servicekit.metrics import HttpMetrics
 from servicekit.openapi import problem_responses
@@ -45,6 +47,14 @@ async def _outage(url: str) -> AsyncIterator[Outage]:
 @pytest.fixture
 def database(database_url: str) -> PostgresUrl:
     return PostgresUrl(database_url)
+
+
+@pytest.fixture
+async def ledger(database: PostgresUrl) -> AsyncIterator[ledger_world.Ledger]:
+    engine = create_engine(database, application_name="test", pool_size=20)
+    await ledger_world.create_tables(engine)
+    yield ledger_world.Ledger(engine)
+    await engine.dispose()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 from contracts import EXCHANGES, SUBSCRIPTIONS
@@ -14,10 +15,11 @@ from service_orders.metadata import outbox
 from service_orders.settings import DATABASE_VARIABLE, Settings
 from service_orders.waiting import SETTLED
 from servicekit import roles, trace
-from servicekit.app import ServiceApp, create_app
+from servicekit.app import KEY_LIFETIME, ServiceApp, create_app
 from servicekit.broker import BrokerProbe
 from servicekit.database import create_engine
 from servicekit.health import Health
+from servicekit.idempotency_upkeep import KeyUpkeep
 from servicekit.metrics import HttpMetrics
 from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
 from servicekit.settings import load
@@ -47,7 +49,8 @@ async def api() -> None:
         waiters = await stack.enter_async_context(
             Waiters(settings.database_url, SETTLED, stop=base.stop)
         )
-        await base.serve(build_app(work, waiters, api_health(base, broker)))
+        app = build_app(work, waiters, api_health(base, broker), key_lifetime=settings.key_lifetime)
+        await base.serve(app)
 
 
 def build_app(
@@ -55,6 +58,8 @@ def build_app(
     waiters: Waiters,
     health: Health | None = None,
     metrics: HttpMetrics | None = None,
+    *,
+    key_lifetime: timedelta = KEY_LIFETIME,
 ) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
     app = create_app(
@@ -65,6 +70,7 @@ def build_app(
         problems={error: spec for domain in DOMAINS for error, spec in domain.problems.items()},
         health=health,
         metrics=metrics,
+        key_lifetime=key_lifetime,
     )
     app.state.work, app.state.waiters = work, waiters
     return app
@@ -85,6 +91,7 @@ async def work(*names: str) -> None:
             work=units,
             queues={domain.queue: domain.handlers for domain in DOMAINS},
         )
+        parts["maintenance keys"] = KeyUpkeep(units.engine)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}
         await run_parts(base, chosen)
 

@@ -29,7 +29,7 @@ from outbox.tables import declare_inbox
 from outbox.topology import Topology
 from outbox.write.notifier import Notifier
 from outbox.write.outbox import Outbox
-from outbox.write.work import UnitOfWork, Work
+from outbox.write.work import SingleWrite, UnitOfWork, Work
 
 __all__ = [
     "BrokerRefused",
@@ -50,6 +50,7 @@ __all__ = [
     "Relay",
     "RelaySettings",
     "RetryPolicy",
+    "SingleWrite",
     "Stream",
     "Topology",
     "TopologyMismatch",

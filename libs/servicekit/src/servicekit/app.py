@@ -5,6 +5,7 @@ and NUL bytes), body limit, then the framework's own exception handling and the 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -21,9 +22,10 @@ from servicekit.problems import Problem, ProblemSpec, title_of
 from servicekit.requests import BodyLimit, JsonRoute, RequestGuard, Router
 from servicekit.trace import TraceMiddleware
 
-__all__ = ["API_BASE", "ServiceApp", "create_app"]
+__all__ = ["API_BASE", "KEY_LIFETIME", "ServiceApp", "create_app"]
 
 API_BASE = "/api/v1"
+KEY_LIFETIME = timedelta(hours=24)
 
 Table = Mapping[type[Exception], ProblemSpec]
 
@@ -52,10 +54,12 @@ def create_app(
     health: Health | None = None,
     metrics: HttpMetrics | None = None,
     tags: list[dict[str, Any]] | None = None,
+    key_lifetime: timedelta = KEY_LIFETIME,
 ) -> ServiceApp:
     """Return the application: `routers` under /api/v1, docs, health, metrics, problems.
 
-    Construct what the endpoints need first: there is no lifespan, and nothing listens yet.
+    `key_lifetime` is how long the answer to an `Idempotency-Key` is kept. Construct what the
+    endpoints need first: there is no lifespan, and nothing listens yet.
     """
     metrics = metrics or http_metrics()
     app = ServiceApp(
@@ -67,6 +71,7 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         middleware=_layers(metrics),
     )
+    app.state.key_lifetime = key_lifetime
     install_problem_handlers(app, problems or {})
     for router in routers:
         app.include_router(router, prefix=API_BASE)

@@ -21,6 +21,7 @@ from servicekit.problems import Problem, ProblemSpec
 __all__ = ["CrashBoundary", "install_problem_handlers"]
 
 MAX_FIELD_ERRORS = 50
+MAX_FIELD = 200
 
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
@@ -83,7 +84,9 @@ def validation_failed(fields: list[dict[str, str]], found: int | None = None) ->
 
 def field_of(location: tuple[int | str, ...]) -> str:
     """`products.0.quantity` for ("body", "products", 0, "quantity"); `body` for the whole of it."""
-    return ".".join(str(part) for part in (location[1:] or location))
+    field = ".".join(str(part) for part in (location[1:] or location))
+    # Names of members nobody knows come from the caller, at any length.
+    return field if len(field) <= MAX_FIELD else field[: MAX_FIELD - 1] + "…"
 
 
 async def _database_unavailable(request: Request, error: Exception) -> Response:

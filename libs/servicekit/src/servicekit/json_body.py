@@ -2,7 +2,7 @@
 
 What PostgreSQL or 64 bits cannot hold is found here, whatever the model looks like: NUL bytes, lone
 surrogates, integers past 64 bits, numbers out of a double's range, NaN and infinities (which Python
-would let through, though RFC 8259 has no such numbers).
+would let through, though RFC 8259 has no such numbers). Two members of one name are no JSON here.
 """
 
 import json
@@ -57,11 +57,22 @@ def parse(body: bytes) -> Any:
     return value
 
 
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    # Which of two members counts differs from parser to parser (RFC 8259, section 4).
+    if len(members) != len(pairs):
+        raise MalformedJson("The body has two members of one name in one object.")
+    return members
+
+
 class _Reader:
     def __init__(self) -> None:
         self.suspicious = False
         self.decode = json.JSONDecoder(
-            parse_float=self._number, parse_int=self._integer, parse_constant=self._constant
+            object_pairs_hook=_members,
+            parse_float=self._number,
+            parse_int=self._integer,
+            parse_constant=self._constant,
         ).decode
 
     def _number(self, text: str) -> Decimal | _Unstorable:

@@ -2,7 +2,8 @@
 
     @router.get("/orders/{order_id}", responses=problem_responses(404))
 
-What any operation can answer (400, 413, 415 for bodies, 422 for input, 503) is added to each.
+What any operation can answer (400, 413, 415 for bodies, 422 for input, 503, and what comes of an
+`Idempotency-Key`) is added to each.
 """
 
 from copy import deepcopy
@@ -24,10 +25,25 @@ COMMON_PROBLEMS: dict[str, tuple[int, str]] = {
         "body_too_large": 413,
         "unsupported_media_type": 415,
         "validation_failed": 422,
+        "malformed_request": 400,
+        "request_timeout": 408,
+        "uri_too_long": 414,
+        "request_header_fields_too_large": 431,
         "internal_error": 500,
         "database_unavailable": 503,
         "shutting_down": 503,
+        "idempotency_key_reused": 422,
+        "idempotency_key_in_flight": 409,
     }.items()
+}
+KEY_HEADER = "Idempotency-Key"
+KEY_PROBLEMS = (
+    ProblemSpec(409, "idempotency_key_in_flight"),
+    ProblemSpec(422, "idempotency_key_reused"),
+)
+REPLAYED_HEADER = {
+    "description": "`true` when this is the stored answer to the same key and request.",
+    "schema": {"type": "string", "const": "true"},
 }
 FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
 REFERENCE = {"$ref": "#/components/schemas/Problem"}
@@ -50,7 +66,7 @@ def _examples(response: dict[str, Any]) -> dict[str, Any]:
 
 def _common_code(status: int) -> str:
     for code, (common, _) in COMMON_PROBLEMS.items():
-        if common == status:
+        if common == status and not code.startswith("idempotency"):
             return code
     return HTTPStatus(status).phrase.lower().replace(" ", "_")
 
@@ -94,17 +110,26 @@ def with_problems(document: dict[str, Any], *, base: str) -> dict[str, Any]:
     return document
 
 
+def _add_replayed(responses: dict[str, Any]) -> None:
+    for status, response in responses.items():
+        if status.startswith("2"):
+            response.setdefault("headers", {})["Idempotency-Replayed"] = REPLAYED_HEADER
+
+
 def _add_common(operation: dict[str, Any], *, with_database: bool) -> None:
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]
-    statuses: list[int] = []
+    statuses: list[int | ProblemSpec] = []
     if "requestBody" in operation:
         statuses += [400, 413, 415]
     if "requestBody" in operation or "parameters" in operation:
         statuses.append(422)
     if with_database:
         statuses.append(503)
+    if any(parameter["name"] == KEY_HEADER for parameter in operation.get("parameters", ())):
+        statuses += KEY_PROBLEMS
+        _add_replayed(responses)
     for status, response in problem_responses(*statuses).items():
         known = responses.setdefault(str(status), response)
         if known is not response and MEDIA_TYPE in known.get("content", {}):

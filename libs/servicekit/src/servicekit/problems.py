@@ -109,7 +109,7 @@ class ProblemResponse(JSONResponse):
 
 
 def title_of(code: str) -> str:
-    return code.replace("_", " ").capitalize().replace("json", "JSON")
+    return code.replace("_", " ").capitalize().replace("json", "JSON").replace("Uri", "URI")
 
 
 def instance_of(scope: Scope) -> str:

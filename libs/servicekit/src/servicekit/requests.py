@@ -38,6 +38,11 @@ class JsonRequest(Request):
                 raise validation_failed([{"field": field, "message": str(error)}]) from None
         return self._json
 
+    @property
+    def parsed(self) -> Any:
+        """The body's value, None for an endpoint that takes no body."""
+        return getattr(self, "_json", None)
+
 
 class JsonRoute(APIRoute):
     """A route that takes its body as JSON in UTF-8 only (415 otherwise)."""

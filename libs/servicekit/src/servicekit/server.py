@@ -5,11 +5,14 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterator
+from functools import partial
+from typing import cast
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from servicekit.protocol import PATIENCE, Protocol
 from servicekit.startup import StartupProblem
 
 __all__ = ["bind", "serve"]
@@ -58,11 +61,13 @@ async def serve(
     stop: asyncio.Event,
     variable: str,
     grace: float = 5.0,
+    patience: float = PATIENCE,
 ) -> None:
     """Listen and answer until `stop` is set, then finish what is in flight within `grace` seconds.
 
     Returns once the last connection is closed; requests still running after `grace` are cancelled.
-    Waiters of `?wait=` watch the same `stop` and answer at once.
+    Waiters of `?wait=` watch the same `stop` and answer at once. A request that is not here whole
+    after `patience` seconds is refused.
     """
     host, port = listener.getsockname()[:2]
     try:
@@ -71,7 +76,7 @@ async def serve(
     except OSError as error:
         listener.close()
         raise _port_problem(error, host, port, variable) from None
-    server = _Server(_config(app, grace))
+    server = _Server(_config(app, grace, patience))
     watcher = asyncio.create_task(_leave_when(stop, server))
     try:
         await server.serve(sockets=[listener])
@@ -80,9 +85,10 @@ async def serve(
         listener.close()
 
 
-def _config(app: ASGIApp, grace: float) -> uvicorn.Config:
+def _config(app: ASGIApp, grace: float, patience: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=cast("type[asyncio.Protocol]", partial(Protocol, patience=patience)),
         lifespan="off",
         ws="none",
         log_config=None,

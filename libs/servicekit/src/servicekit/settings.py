@@ -6,6 +6,7 @@ an owned prefix that no field knows stops the start: a typo must not silently me
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -71,6 +72,8 @@ class ServiceSettings(BaseSettings):
     """Variables that begin so belong to this service: an unknown one is a mistake."""
     foreign_variables: ClassVar[frozenset[str]] = frozenset()
     """Names under an owned prefix that somebody else reads."""
+    shared_prefixes: ClassVar[tuple[str, ...]] = ("IDEMPOTENCY_",)
+    """Variables that begin so are among the fields below."""
 
     app_env: AppEnv = AppEnv.DEVELOPMENT
     log_level: LogLevel = LogLevel.INFO
@@ -78,6 +81,12 @@ class ServiceSettings(BaseSettings):
     http_host: str = Field("127.0.0.1", min_length=1, examples=["0.0.0.0"])  # noqa: S104 an example
     rabbitmq_url: AmqpUrl
     redis_url: RedisUrl | None = None
+    idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760, examples=[24])
+
+    @property
+    def key_lifetime(self) -> timedelta:
+        """How long the answer to an `Idempotency-Key` is kept."""
+        return timedelta(hours=self.idempotency_key_ttl_hours)
 
     @classmethod
     def settings_customise_sources(
@@ -114,8 +123,9 @@ def _variable(name: str, field: FieldInfo) -> str:
 
 def _refuse_unknown(settings: type[ServiceSettings], known: Iterable[str]) -> None:
     names = {*known, *settings.foreign_variables}
+    prefixes = (*settings.owned_prefixes, *settings.shared_prefixes)
     for variable in sorted(os.environ):
-        if variable.startswith(settings.owned_prefixes) and variable not in names:
+        if variable.startswith(prefixes) and variable not in names:
             near = get_close_matches(variable, names, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(names))}"
             raise BadSettings(f"{variable}: there is no such setting; {hint}")

@@ -95,7 +95,12 @@ Money = Annotated[
         {
             "anyOf": [
                 {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,2})?$"},
-                {"type": "number", "minimum": 0, "exclusiveMaximum": 10_000_000_000},
+                {
+                    "type": "number",
+                    "minimum": 0,
+                    "exclusiveMaximum": 10_000_000_000,
+                    "multipleOf": 0.01,
+                },
             ],
             "examples": ["140.00"],
         },

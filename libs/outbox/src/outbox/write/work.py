@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -38,6 +39,17 @@ class UnitOfWork:
         )
         self._emitted = self._emitted or bool(events)
 
+    async def write(self, tables: str, parameters: Mapping[str, Any], *events: Event) -> None:
+        """Write rows and emit events in one statement.
+
+        `tables` are data-modifying WITH queries, without the WITH, in the driver's paramstyle:
+        `placed AS (INSERT INTO orders … VALUES (%(id)s, …))`.
+        """
+        rows, more = self._outbox.rows(*events, cause=self.cause, traceparent=self._traceparent)
+        statement = f"WITH {tables}, {rows} SELECT 1"
+        await self.connection.exec_driver_sql(statement, {**parameters, **more})
+        self._emitted = True
+
     async def schedule(self, event: Event, *, key: str, at: datetime) -> None:
         """Emit an event later; the same key again replaces it."""
         await self._outbox.schedule(
@@ -59,6 +71,20 @@ class UnitOfWork:
             notifier.ring()
         for channel, key in self._announced:
             notifier.announce(channel, key)
+
+
+class SingleWrite:
+    """A unit of work of exactly one statement."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        self._unit: UnitOfWork | None = unit
+
+    async def write(self, tables: str, parameters: Mapping[str, Any], *events: Event) -> None:
+        """See `UnitOfWork.write`. A second call is a bug: it would not be the same transaction."""
+        if self._unit is None:
+            raise RuntimeError("a single write was written to twice")
+        unit, self._unit = self._unit, None
+        await unit.write(tables, parameters, *events)
 
 
 class Work:
@@ -89,6 +115,14 @@ class Work:
         async with self.engine.begin() as connection:
             unit = UnitOfWork(connection, self._outbox, traceparent=self._traceparent())
             yield unit
+        unit.committed(self._notifier)
+
+    @asynccontextmanager
+    async def single(self) -> AsyncIterator[SingleWrite]:
+        """One `write` that is its own transaction: one round trip, committed when it returns."""
+        async with self._reading.connect() as connection:
+            unit = UnitOfWork(connection, self._outbox, traceparent=self._traceparent())
+            yield SingleWrite(unit)
         unit.committed(self._notifier)
 
     def read(self) -> AsyncConnection:

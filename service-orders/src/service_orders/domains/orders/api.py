@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
+from outbox import SingleWrite, UnitOfWork
 from service_orders.dependencies import Waiters, Work
 from service_orders.domains.orders import repository, service
 from service_orders.domains.orders.errors import OrderNotFound, TooMany
@@ -21,6 +22,7 @@ from service_orders.domains.orders.schemas import (
 )
 from service_orders.domains.orders.states import IllegalTransition, OrderStatus, is_terminal
 from servicekit.app import API_BASE
+from servicekit.idempotency import Answer, Once
 from servicekit.openapi import problem_responses
 from servicekit.pagination import Page, PageQuery
 from servicekit.problems import ProblemSpec
@@ -39,14 +41,28 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 router = Router(prefix="/orders", tags=["orders"])
 
 
-@router.post("/new", status_code=201, summary="Place an order", operation_id="placeOrder")
-@router.post("", status_code=201, summary="Place an order, under its shorter path")
-async def place_order(body: PlaceOrder, work: Work, response: Response) -> OrderView:
+@router.post(
+    "/new",
+    status_code=201,
+    summary="Place an order",
+    operation_id="placeOrder",
+    response_model=OrderView,
+)
+@router.post(
+    "",
+    status_code=201,
+    summary="Place an order, under its shorter path",
+    response_model=OrderView,
+)
+async def place_order(body: PlaceOrder, work: Work, once: Once) -> Response:
     """The order is stored, and will be processed, once this answers."""
-    async with work.begin() as unit:
+
+    async def act(unit: UnitOfWork | SingleWrite) -> Answer:
         order, lines = await service.place(unit, body)
-    response.headers["Location"] = f"{API_BASE}/orders/{order.id}"
-    return OrderView.of_lines(order, lines)
+        location = f"{API_BASE}/orders/{order.id}"
+        return Answer(OrderView.of_lines(order, lines), {"Location": location})
+
+    return await once.run(work.begin, act, without_key=work.single)
 
 
 @router.get("", summary="Orders, newest first")
@@ -89,12 +105,15 @@ async def get_status(
     "/{order_id}/cancel",
     summary="Cancel an order",
     responses=problem_responses(NOT_FOUND, ILLEGAL_TRANSITION),
+    response_model=OrderStatusView,
 )
-async def cancel_order(order_id: UUID, work: Work) -> OrderStatusView:
+async def cancel_order(order_id: UUID, work: Work, once: Once) -> Response:
     """An order that is settled stays as it is: 409."""
-    async with work.begin() as unit:
-        order = await service.cancel(unit, order_id)
-    return OrderStatusView.of(order)
+
+    async def act(unit: UnitOfWork) -> Answer:
+        return Answer(OrderStatusView.of(await service.cancel(unit, order_id)))
+
+    return await once.run(work.begin, act)
 
 
 @router.get(

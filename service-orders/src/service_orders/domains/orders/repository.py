@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Text, bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Select
 
+from outbox import Event, SingleWrite, UnitOfWork
 from service_orders.domains.orders.models import (
     HistoryEntry,
     Order,
@@ -24,25 +25,19 @@ from servicekit.pagination import Keyset, PageRequest
 
 NEWEST_FIRST = Keyset(orders.c.id)
 
-# One shape of statement for any number of lines, so that it is compiled and prepared once.
-_given = (
-    func.unnest(
-        bindparam("product_ids", type_=ARRAY(Text)),
-        bindparam("quantities", type_=ARRAY(BigInteger)),
-    )
-    .table_valued("product_id", "quantity", with_ordinality="position")
-    .render_derived(name="given")
-)
-
-_INSERT_LINES = insert(order_lines).from_select(
-    ["order_id", "product_id", "quantity", "position"],
-    select(
-        bindparam("order_id", type_=orders.c.id.type),
-        _given.c.product_id,
-        _given.c.quantity,
-        _given.c.position,
-    ),
-)
+# All rows of a new order and its event are one statement, hence one round trip; one shape of it
+# for any number of lines, so that it is prepared once.
+_PLACED = """
+placed AS (
+  INSERT INTO orders (id, user_id, amount, status, created_at, updated_at)
+  VALUES (%(id)s, %(user_id)s, %(amount)s, %(status)s, %(at)s, %(at)s)
+), lines AS (
+  INSERT INTO order_lines (order_id, product_id, quantity, position)
+  SELECT %(id)s, given.*
+    FROM unnest(%(product_ids)s::text[], %(quantities)s::bigint[]) WITH ORDINALITY AS given
+), history AS (
+  INSERT INTO order_history (order_id, number, status, at) VALUES (%(id)s, 1, %(status)s, %(at)s)
+)"""
 
 _APPEND = insert(order_history).from_select(
     ["order_id", "number", *HistoryEntry.__slots__],
@@ -56,18 +51,20 @@ _APPEND = insert(order_history).from_select(
 )
 
 
-async def add(connection: AsyncConnection, order: Order, lines: Sequence[OrderLine]) -> None:
-    """Insert an order with its lines."""
-    row = {field: getattr(order, field) for field in Order.__slots__}
-    await connection.execute(insert(orders), row)
+async def place(
+    unit: UnitOfWork | SingleWrite, order: Order, lines: Sequence[OrderLine], event: Event
+) -> None:
+    """Insert a new order with its lines and the first entry of its history, and emit its event."""
     parameters = {
-        "order_id": order.id,
+        "id": order.id,
+        "user_id": order.user_id,
+        "amount": order.amount,
+        "status": order.status.value,
+        "at": order.created_at,
         "product_ids": [line.product_id for line in lines],
         "quantities": [line.quantity for line in lines],
     }
-    await connection.execute(_INSERT_LINES, parameters)
-    first = HistoryEntry(order.status.value, order.created_at, order.reason, None)
-    await add_history(connection, order.id, first)
+    await unit.write(_PLACED, parameters, event)
 
 
 async def find(connection: AsyncConnection, order_id: UUID) -> Order | None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from contracts import OrderCancelled, OrderCreated, OrderedProduct
-from outbox import UnitOfWork
+from outbox import SingleWrite, UnitOfWork
 from service_orders.domains.orders import repository, states
 from service_orders.domains.orders.errors import OrderNotFound, TooMany
 from service_orders.domains.orders.models import HistoryEntry, Order, OrderLine
@@ -19,7 +19,9 @@ from service_orders.domains.orders.states import OrderStatus
 from service_orders.waiting import SETTLED
 
 
-async def place(unit: UnitOfWork, wanted: PlaceOrder) -> tuple[Order, list[OrderLine]]:
+async def place(
+    unit: UnitOfWork | SingleWrite, wanted: PlaceOrder
+) -> tuple[Order, list[OrderLine]]:
     """Record an order and tell the processor about it."""
     now = datetime.now(UTC)
     lines = summed(wanted.products)
@@ -32,8 +34,7 @@ async def place(unit: UnitOfWork, wanted: PlaceOrder) -> tuple[Order, list[Order
         created_at=now,
         updated_at=now,
     )
-    await repository.add(unit.connection, order, lines)
-    await unit.emit(_created(order, lines))
+    await repository.place(unit, order, lines, _created(order, lines))
     return order, lines
 
 

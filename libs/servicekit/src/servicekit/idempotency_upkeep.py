@@ -1,0 +1,67 @@
+"""Forgetting expired keys, in any worker: several at once do no harm."""
+
+import asyncio
+
+import psycopg
+import sqlalchemy.exc
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+__all__ = ["KeyUpkeep", "delete_expired"]
+
+BATCH = 1000
+INTERVAL = 300.0
+RETRY_AFTER = 5.0
+
+log = structlog.get_logger(__name__)
+
+_DELETE_BATCH = text("""
+WITH expired AS (
+  SELECT digest FROM idempotency_keys WHERE expires_at <= now()
+   ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED
+)
+DELETE FROM idempotency_keys WHERE digest = ANY(ARRAY(SELECT digest FROM expired))
+""")
+
+
+async def delete_expired(engine: AsyncEngine, *, batch: int = BATCH) -> int:
+    """Delete all keys whose time is up, `batch` of them in a transaction; return how many."""
+    deleted = 0
+    while True:
+        async with engine.begin() as connection:
+            found = (await connection.execute(_DELETE_BATCH, {"batch": batch})).rowcount
+        deleted += found
+        if found < batch:
+            return deleted
+
+
+class KeyUpkeep:
+    """Deletes expired keys every few minutes; one part of a worker."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self.running = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; a database that is away is waited for."""
+        while not stop.is_set():
+            try:
+                deleted = await delete_expired(self._engine)
+            except (psycopg.OperationalError, sqlalchemy.exc.SQLAlchemyError) as error:
+                self.running = False
+                log.warning("key_upkeep_waits", reason=str(error).split("\n", 1)[0])
+                await _pause(stop, RETRY_AFTER)
+            else:
+                self.running = True
+                log.debug("keys_expired", deleted=deleted)
+                await _pause(stop, INTERVAL)
+        self.running = False
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

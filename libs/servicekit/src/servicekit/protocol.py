@@ -1,0 +1,183 @@
+"""What is refused before there is a request: no HTTP, a head without end, a caller without haste.
+
+The server's own protocol buffers a head of any size, waits for it for ever and answers in plain
+text. Here all refusals are problems, and no connection holds more than MAX_HEAD bytes unread.
+"""
+
+import asyncio
+from enum import Enum, auto
+from typing import Any
+from urllib.parse import quote
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from servicekit import problems
+from servicekit.problems import Problem
+
+__all__ = ["PATIENCE", "Protocol"]
+
+MAX_URL = 16 * 1024
+MAX_HEAD = 64 * 1024
+PATIENCE = 30.0
+# A connection closed on a caller who still sends is reset, and the answer lost (RFC 9112, 9.6).
+LINGER = 1.0
+
+_URI = "/%:@!$&'()*+,;=-._~"
+
+
+class Reading(Enum):
+    """Where in a request the next byte belongs."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class MalformedRequest(Problem):
+    """What came is not HTTP/1.1."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "malformed_request", "This is not a request of HTTP/1.1.")
+
+
+class UriTooLong(Problem):
+    """The address of the request is longer than what is read."""
+
+    def __init__(self) -> None:
+        detail = f"An address may have at most {MAX_URL} bytes."
+        super().__init__(414, "uri_too_long", detail)
+
+
+class HeadTooLarge(Problem):
+    """The head of the request, all headers together, is longer than what is read."""
+
+    def __init__(self) -> None:
+        detail = f"The headers of a request may have at most {MAX_HEAD} bytes."
+        super().__init__(431, "request_header_fields_too_large", detail)
+
+
+class TooSlow(Problem):
+    """The request did not come to its end in time."""
+
+    def __init__(self, patience: float) -> None:
+        detail = f"A request has to be here within {patience:g} seconds."
+        super().__init__(408, "request_timeout", detail)
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. `patience`: seconds from a request's first byte to its last."""
+
+    def __init__(self, *arguments: Any, patience: float = PATIENCE, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.url = b""
+        self._patience = patience
+        self._deadline: asyncio.TimerHandle | None = None
+        self._reading = Reading.NOTHING
+        self._unseen = 0
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_more()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._unseen += len(data)
+        super().data_received(data)
+        if self._unseen > MAX_HEAD:
+            self._refuse(UriTooLong() if len(self.url) > MAX_URL else HeadTooLarge())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._reading = Reading.HEAD
+        self._expect_more()
+
+    def on_headers_complete(self) -> None:
+        self._unseen = 0
+        if problem := self._excess():
+            self._refuse(problem)
+            raise problem  # ends the parsing: what follows begins no request
+        super().on_headers_complete()
+        self._reading = Reading.BODY
+        # The request keeps its list: trailers are not headers (RFC 9110, section 6.5.1).
+        self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        self._unseen = 0
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unseen = 0
+        if not self._refused:
+            self._reading = Reading.NOTHING
+            self._expect_nothing()
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 says nothing that ours does not
+        self._refuse(MalformedRequest())
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An Upgrade may be ignored (RFC 9110, section 7.8), and is worth no line in the log."""
+
+    def _excess(self) -> Problem | None:
+        if len(self.url) > MAX_URL:
+            return UriTooLong()
+        if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
+            return HeadTooLarge()
+        return None
+
+    def _expect_more(self) -> None:
+        self._expect_nothing()
+        self._deadline = self.loop.call_later(self._patience, self._too_late)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_late(self) -> None:
+        if self.pipeline or self._answers_another():
+            self._expect_more()  # it is we who do not read on
+        elif self._reading is Reading.NOTHING:
+            self.transport.close()
+        else:
+            self._refuse(TooSlow(self._patience))
+
+    def _answers_another(self) -> bool:
+        """Whether a request that came whole, before what is read now, is still being answered."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.response_complete and not cycle.more_body
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer and hear no more; a request before this one is answered instead."""
+        if self._refused:
+            return
+        self._refused = True
+        self._expect_nothing()
+        if self._answers_another():
+            self.cycle.keep_alive = False
+            return
+        if self._reading is not Reading.BODY or not self.cycle.response_started:
+            self.transport.write(self._written(problem))
+        if self._reading is Reading.BODY:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER, self.transport.close)
+
+    def _written(self, problem: Problem) -> bytes:
+        path = quote(self.url.partition(b"?")[0], safe=_URI) or "/"
+        answer = problems.response(problem, {"path": path, "raw_path": path.encode()})
+        headers = (
+            *self.server_state.default_headers,
+            *answer.raw_headers,
+            (b"connection", b"close"),
+        )
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        return STATUS_LINE[answer.status_code] + lines + b"\r\n" + bytes(answer.body)
