@@ -25,7 +25,7 @@ from devstack.system import CHECKOUT, Layout, System
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 WAITERS = int(os.environ.get("CHAOS_WAITERS", "300"))
-SPREAD = {"PROCESSING_DELAY_MIN": "2", "PROCESSING_DELAY_MAX": "11"}
+SPREAD = {"PROCESSING_DELAY_MIN": "5", "PROCESSING_DELAY_MAX": "13"}
 
 
 @pytest.fixture(scope="module")

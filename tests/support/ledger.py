@@ -67,6 +67,12 @@ class Ledger:
     pause: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     drop_answers: bool = False
+    short: int = 0
+
+    @asynccontextmanager
+    async def shorter(self) -> AsyncIterator[None]:
+        self.short += 1
+        yield
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Unit]:
@@ -102,6 +108,15 @@ def router(ledger: Ledger) -> Router:
 
     for path in ("", "/new"):
         router.post(path, status_code=201, summary="Add", response_model=EntryView)(add)
+
+    @router.post("/short", status_code=201, summary="Add", response_model=EntryView)
+    async def add_short(body: AddEntry, once: Once) -> Response:
+        async def act(unit: Unit | None) -> Answer:
+            if unit is not None:
+                return Answer(await ledger.add(unit, body.owner, body.amount))
+            return Answer(EntryView(id=uuid4(), owner=body.owner, amount=body.amount))
+
+        return await once.run(ledger.begin, act, without_key=ledger.shorter)
 
     @router.patch("/{entry_id}", summary="Change", response_model=EntryView)
     async def change(entry_id: UUID, body: AddEntry, once: Once) -> Response:

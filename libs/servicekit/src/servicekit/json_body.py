@@ -7,7 +7,7 @@ would let through, though RFC 8259 has no such numbers). Two members of one name
 
 import json
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 __all__ = ["MalformedJson", "RefusedValue", "parse"]
@@ -76,7 +76,10 @@ class _Reader:
         ).decode
 
     def _number(self, text: str) -> Decimal | _Unstorable:
-        number = Decimal(text)
+        try:
+            number = Decimal(text)
+        except InvalidOperation:  # an exponent past 64 bits
+            return self._refuse("This number is out of range.")
         # An exponent such as 1e999999999 would cost memory as soon as somebody makes it an integer.
         if number and abs(number.adjusted()) > MAX_EXPONENT:
             return self._refuse("This number is out of range.")

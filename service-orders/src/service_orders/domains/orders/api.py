@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Request, Response
 
 from outbox import SingleWrite, UnitOfWork
 from service_orders.dependencies import Waiters, Work
@@ -22,6 +23,7 @@ from service_orders.domains.orders.schemas import (
 )
 from service_orders.domains.orders.states import IllegalTransition, OrderStatus, is_terminal
 from servicekit.app import API_BASE
+from servicekit.batching import Batched
 from servicekit.idempotency import Answer, Once
 from servicekit.openapi import problem_responses
 from servicekit.pagination import Page, PageQuery
@@ -39,6 +41,18 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 }
 
 router = Router(prefix="/orders", tags=["orders"])
+
+
+def _orders(request: Request, work: Work) -> Batched[UUID, Order]:
+    """One reader per process, so that a crowd of readers is served by few statements."""
+    state = request.app.state
+    if not hasattr(state, "orders"):
+        state.orders = Batched[UUID, Order](partial(repository.find_all, work))
+    orders: Batched[UUID, Order] = state.orders
+    return orders
+
+
+Orders = Annotated[Batched[UUID, Order], Depends(_orders)]
 
 
 @router.post(
@@ -81,10 +95,10 @@ async def list_orders(
 
 @router.get("/{order_id}", summary="An order", responses=problem_responses(NOT_FOUND))
 async def get_order(
-    order_id: UUID, work: Work, waiters: Waiters, wait: WaitSeconds = 0
+    order_id: UUID, work: Work, orders: Orders, waiters: Waiters, wait: WaitSeconds = 0
 ) -> OrderView:
     """With `?wait=`, answers as soon as the order has settled."""
-    order = await _settled(order_id, work, waiters, wait)
+    order = await _settled(order_id, orders, waiters, wait)
     async with work.read() as connection:
         return OrderView.of_lines(order, await repository.lines_of(connection, order_id))
 
@@ -95,10 +109,10 @@ async def get_order(
     responses=problem_responses(NOT_FOUND),
 )
 async def get_status(
-    order_id: UUID, work: Work, waiters: Waiters, wait: WaitSeconds = 0
+    order_id: UUID, orders: Orders, waiters: Waiters, wait: WaitSeconds = 0
 ) -> OrderStatusView:
     """With `?wait=`, answers as soon as the order has settled."""
-    return OrderStatusView.of(await _settled(order_id, work, waiters, wait))
+    return OrderStatusView.of(await _settled(order_id, orders, waiters, wait))
 
 
 @router.post(
@@ -128,12 +142,14 @@ async def get_history(order_id: UUID, work: Work) -> History:
         return History.of(await repository.history_of(connection, order_id))
 
 
-async def _settled(order_id: UUID, work: Work, waiters: Waiters, seconds: float) -> Order:
+async def _settled(order_id: UUID, orders: Orders, waiters: Waiters, seconds: float) -> Order:
     """The order, at the latest when the time is up."""
 
     async def read() -> Order:
-        async with work.read() as connection:
-            return await service.get(connection, order_id)
+        order = await orders.get(order_id)
+        if order is None:
+            raise OrderNotFound(order_id)
+        return order
 
     return await waiters.until_settled(
         str(order_id), read, lambda order: is_terminal(order.status), seconds

@@ -13,21 +13,14 @@ from service_orders.domains.orders.states import OrderStatus
 async def on_processing_started(unit: UnitOfWork, event: Envelope) -> None:
     """The order is being worked on."""
     started = OrderProcessingStarted.parse(event.payload)
-    await service.follow(
-        unit, started.order_id, OrderStatus.IN_PROGRESS, reason=None, at=started.started_at
-    )
+    await service.follow(unit, started.order_id, OrderStatus.IN_PROGRESS, reason=None)
 
 
 async def on_processed(unit: UnitOfWork, event: Envelope) -> None:
     """The order is settled, unless it was cancelled before."""
     processed = OrderProcessed.parse(event.payload)
-    await service.follow(
-        unit,
-        processed.order_id,
-        OrderStatus(processed.outcome),
-        reason=processed.reason,
-        at=processed.processed_at,
-    )
+    outcome = OrderStatus(processed.outcome)
+    await service.follow(unit, processed.order_id, outcome, reason=processed.reason)
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Select
 
-from outbox import Event, SingleWrite, UnitOfWork
+from outbox import Event, SingleWrite, UnitOfWork, Work
 from service_orders.domains.orders.models import (
     HistoryEntry,
     Order,
@@ -69,12 +69,24 @@ async def place(
 
 async def find(connection: AsyncConnection, order_id: UUID) -> Order | None:
     """An order as it is now."""
-    return _order((await connection.execute(_by_id(order_id))).one_or_none())
+    row = (await connection.execute(_by_id(order_id))).one_or_none()
+    return None if row is None else _order(row)
+
+
+async def find_all(work: Work, order_ids: Sequence[UUID]) -> dict[UUID, Order]:
+    """These orders as they are now, as far as they exist; in one round trip."""
+    found = select(*(orders.c[field] for field in Order.__slots__)).where(
+        orders.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))
+    )
+    async with work.read() as connection:
+        rows = await connection.execute(found, {"ids": list(order_ids)})
+        return {row.id: _order(row) for row in rows}
 
 
 async def locked(connection: AsyncConnection, order_id: UUID) -> Order | None:
     """An order that nobody else changes until this transaction ends."""
-    return _order((await connection.execute(_by_id(order_id).with_for_update())).one_or_none())
+    row = (await connection.execute(_by_id(order_id).with_for_update())).one_or_none()
+    return None if row is None else _order(row)
 
 
 def newest(*, user_id: str | None, status: OrderStatus | None) -> Select[Any]:
@@ -92,7 +104,7 @@ async def page_of(
 ) -> list[Order]:
     """The orders of a page, and one more if there is a next."""
     rows = await connection.execute(NEWEST_FIRST.select(found, page))
-    return [Order(**{**row._mapping, "status": OrderStatus(row.status)}) for row in rows]
+    return [_order(row) for row in rows]
 
 
 async def lines_of(connection: AsyncConnection, order_id: UUID) -> list[OrderLine]:
@@ -141,7 +153,5 @@ def _by_id(order_id: UUID) -> Select[Any]:
     return select(*(orders.c[field] for field in Order.__slots__)).where(orders.c.id == order_id)
 
 
-def _order(row: Any) -> Order | None:
-    if row is None:
-        return None
+def _order(row: Any) -> Order:
     return Order(**{**row._mapping, "status": OrderStatus(row.status)})

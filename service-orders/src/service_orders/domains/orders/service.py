@@ -60,10 +60,10 @@ async def cancel(unit: UnitOfWork, order_id: UUID) -> Order:
 
 
 async def follow(
-    unit: UnitOfWork, order_id: UUID, target: OrderStatus, *, reason: str | None, at: datetime
+    unit: UnitOfWork, order_id: UUID, target: OrderStatus, *, reason: str | None
 ) -> None:
     """Go where an event leads; what comes too late is noted in the history and changes nothing."""
-    order = await _locked(unit, order_id)
+    order, at = await _locked(unit, order_id), datetime.now(UTC)
     if states.may_move(order.status, target):
         await _set_status(unit, order, target, reason=reason, at=at)
     else:
@@ -81,7 +81,6 @@ async def _locked(unit: UnitOfWork, order_id: UUID) -> Order:
 async def _set_status(
     unit: UnitOfWork, order: Order, status: OrderStatus, *, reason: str | None, at: datetime
 ) -> None:
-    at = max(at, order.updated_at)
     await repository.set_status(unit.connection, order.id, status, reason=reason, at=at)
     await _note(unit, order.id, status, reason=reason, at=at)
     if states.is_terminal(status):
