@@ -11,8 +11,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
+from databases import fresh_database
 
 
 def _setting(name: str) -> str:
@@ -25,13 +25,8 @@ def _setting(name: str) -> str:
 @pytest.fixture
 def database_url() -> Iterator[str]:
     """An empty database of its own, gone after the test."""
-    admin = _setting("TEST_POSTGRES_URL")
-    name = f"test_{uuid4().hex[:12]}"
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield urlunsplit(urlsplit(admin)._replace(path=f"/{name}"))
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with fresh_database(_setting("TEST_POSTGRES_URL")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""Both services, live: one server and one migrated database for all tests of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from databases import fresh_database
+from live_services import Live, live_service
+from raw_http import exchange, request
+
+
+def _live(name: str) -> Iterator[Live]:
+    """Whatever the tests of a file do to it, it answers none of their requests 5xx."""
+    with (
+        fresh_database(os.environ["TEST_POSTGRES_URL"]) as database_url,
+        live_service(name, database_url) as live,
+    ):
+        yield live
+        counted = httpx.get(f"{live.base}/metrics").text.splitlines()
+        assert [line for line in counted if 'status="5' in line] == []
+
+
+@pytest.fixture(scope="module")
+def orders() -> Iterator[Live]:
+    yield from _live("orders")
+
+
+@pytest.fixture(scope="module")
+def processor() -> Iterator[Live]:
+    yield from _live("processor")
+
+
+@pytest.fixture
+def nothing_is_left_behind(orders: Live, processor: Live) -> Iterator[None]:
+    """The test stores no row anywhere, and the services answer the next one."""
+    before = _rows(orders, processor)
+    yield
+    assert exchange(orders, request("GET", b"/api/v1/orders?limit=1")).status_code == 200
+    assert exchange(processor, request("GET", b"/health/ready")).status_code == 200
+    assert _rows(orders, processor) == before
+
+
+def _rows(orders: Live, processor: Live) -> list[dict[str, int]]:
+    kept = ("orders", "order_lines", "order_history", "outbox", "idempotency_keys")
+    return [orders.rows(*kept), processor.rows("products", "outbox")]
