@@ -47,8 +47,9 @@ test-libs: ## the tests of libraries, tools and the layout's rules
 	@$(DEVSTACK) test --part libs --args="$$ARGS"
 bench: venv ## ratios, each beside what it compares with in the same run
 	@$(VENV)python bench/post_orders.py
-chaos: venv ## the long randomised runs (CHAOS_ORDERS=1000 CHAOS_WAITERS=2000 SCHEMATHESIS_EXAMPLES=2000)
+chaos: venv ## the long randomised runs (counts by CHAOS_ORDERS, CHAOS_WAITERS, …)
 	@CHAOS_ORDERS=$${CHAOS_ORDERS:-1000} CHAOS_WAITERS=$${CHAOS_WAITERS:-2000} \
+	 CHAOS_ROUNDS=$${CHAOS_ROUNDS:-200} CHAOS_KEYS=$${CHAOS_KEYS:-1500} \
 	 SCHEMATHESIS_EXAMPLES=$${SCHEMATHESIS_EXAMPLES:-2000} \
 	 $(DEVSTACK) test --args="-s tests/e2e tests/contract $$ARGS"
 lint: venv ## ruff and the import rules

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -51,8 +51,12 @@ async def port() -> AsyncIterator[int]:
 async def connected(port: int, data: bytes) -> AsyncIterator[Connection]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
-    yield reader, writer
-    writer.close()
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()  # whatever was not sent, nobody reads it
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def everything(port: int, data: bytes) -> bytes:
