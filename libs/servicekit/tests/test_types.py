@@ -123,7 +123,6 @@ def test_a_moment_is_given_in_utc_and_read_as_utc_without_an_offset(
         (b'"\\ud83d\\ude00"', "😀"),
         ('"😀"'.encode(), "😀"),
         (b"0.1", Decimal("0.1")),
-        (b'{"a":1,"a":2}', {"a": 2}),
     ],
 )
 def test_json_at_the_edge_of_what_can_be_stored_is_read(text: bytes, value: Any) -> None:
