@@ -33,18 +33,33 @@ async def reconnecting(
 ) -> None:
     """Run sessions one after the other until told to stop. Each begins from nothing.
 
-    What is raised on purpose (`OutboxError`) goes through: it does not mend itself.
+    What is raised on purpose (`OutboxError`) goes through: it does not mend itself. A cancellation
+    that nobody asked for is a loss: aiormq cancels what waits on a connection that fell silent.
     """
     failures = 0
     while not stop.is_set():
         began = time.monotonic()
         try:
             await session()
-        except LOST as problem:
+        except (asyncio.CancelledError, Exception) as problem:
+            if not _is_loss(problem):
+                raise
             failures = 1 if time.monotonic() - began > STEADY_AFTER else failures + 1
             level = logging.WARNING if failures == 1 else logging.DEBUG
             log.log(level, "%s lost its connection, tries again: %s", name, one_line(problem))
-            await pause(stop, min(0.1 * 2**failures, CEILING) * random.uniform(0.5, 1.0))  # noqa: S311
+            await pause(stop, _delay(failures) * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def _delay(failures: int) -> float:
+    """Seconds, however long the outage: a power without a limit ends in an OverflowError."""
+    return min(0.1 * 2.0 ** min(failures, 30), CEILING)
+
+
+def _is_loss(problem: BaseException) -> bool:
+    if isinstance(problem, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and not task.cancelling()
+    return isinstance(problem, LOST)
 
 
 def one_line(problem: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,9 @@ from outbox.envelope import Envelope, Stream
 from outbox.errors import UnreadableMessage
 
 SPEC_VERSION = "1.0"
-# What the inbox can store: bigint and smallint.
+# What the inbox can store: bigint, smallint, and what fits into the index of its key.
 MAX_SEQUENCE, MAX_VERSION = 2**63 - 1, 2**15 - 1
+MAX_BYTES = 255
 
 
 def to_message(envelope: Envelope) -> Message:
@@ -82,8 +83,8 @@ def _event_id(headers: Mapping[str, Any], message_id: str | None) -> UUID:
 
 
 def _text(headers: Mapping[str, Any], name: str) -> str:
-    value = headers.get(name)
-    if isinstance(value, str) and value and "\0" not in value:
+    value = _clean(headers.get(name))
+    if value:
         return value
     raise UnreadableMessage(name)
 
@@ -93,8 +94,10 @@ def _optional(headers: Mapping[str, Any], name: str) -> str | None:
 
 
 def _clean(value: object) -> str | None:
-    """Text that PostgreSQL can store, or None."""
-    return value if isinstance(value, str) and "\0" not in value else None
+    """Text that can be stored and sent on, or None."""
+    if isinstance(value, str) and "\0" not in value and len(value.encode()) <= MAX_BYTES:
+        return value
+    return None
 
 
 def _positive(
@@ -107,9 +110,15 @@ def _positive(
 
 
 def _time(headers: Mapping[str, Any]) -> datetime:
-    """A missing or malformed time costs nothing but itself: the epoch says "unknown"."""
+    """A missing or malformed time costs nothing but itself: the epoch says "unknown".
+
+    So does one at the ends of the calendar, which another time zone would carry past them.
+    """
+    unknown = datetime.fromtimestamp(0, UTC)
     try:
         time = datetime.fromisoformat(headers["cloudEvents:time"])
     except (KeyError, TypeError, ValueError):
-        return datetime.fromtimestamp(0, UTC)
+        return unknown
+    if not MINYEAR < time.year < MAXYEAR:
+        return unknown
     return time if time.tzinfo else time.replace(tzinfo=UTC)

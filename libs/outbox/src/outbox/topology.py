@@ -47,14 +47,27 @@ class Topology:
         return tuple(dict.fromkeys(subscription.queue for subscription in self.subscriptions))
 
     async def ensure(self, connection: AbstractConnection) -> None:
-        """Declare and bind everything, on a channel of its own; harmless when it is all there.
+        """The same as `ensure_on`, on a channel of its own."""
+        async with connection.channel(on_return_raises=True) as channel:
+            await self.ensure_on(channel)
 
-        Raises `TopologyMismatch` or `BrokerRefused`; neither mends itself.
+    async def ensure_on(self, channel: AbstractChannel) -> None:
+        """Declare and bind everything, and prove that an unroutable message comes back.
+
+        Harmless when it is all there. For those who publish; the channel must confirm, and raise
+        on returned messages. Raises `TopologyMismatch` or `BrokerRefused`; neither mends itself.
+        """
+        await self.declare_on(channel)
+        await _audit_hand_off(channel)
+
+    async def declare_on(self, channel: AbstractChannel) -> None:
+        """Declare and bind everything, and publish nothing. Raises as `ensure_on` does.
+
+        For those who consume: a broker short of memory or disk reads no more from a connection
+        that has published, not even acks, and would never be emptied (RabbitMQ, "Alarms").
         """
         try:
-            async with connection.channel(on_return_raises=True) as channel:
-                await self._declare(channel)
-                await _audit_hand_off(channel)
+            await self._declare(channel)
         except (ChannelPreconditionFailed, ChannelLockedResource) as problem:
             raise TopologyMismatch(str(problem)) from problem
         except ChannelAccessRefused as problem:

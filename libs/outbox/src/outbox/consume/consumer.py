@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
 from outbox import metrics
@@ -77,11 +77,12 @@ class Consumer:
             broker = await stack.enter_async_context(
                 await connect(self._broker_url, f"inbox {self._queue}")
             )
-            await self._topology.ensure(broker)
+            checks = await broker.channel(publisher_confirms=False)
+            await self._topology.declare_on(checks)
             channel = await broker.channel(publisher_confirms=False)
             await channel.set_qos(prefetch_count=self._settings.prefetch)
             intake = await Intake.open(channel, self._queue, batch=self._settings.batch)
-            watch = asyncio.create_task(self._watch(broker, intake, stop))
+            watch = asyncio.create_task(self._watch(checks, intake, stop))
             stack.push_async_callback(_end, watch)
             log.info("consumes %s", self._queue)
             self.running = True
@@ -115,13 +116,13 @@ class Consumer:
             await self.inbox.take(envelopes)
         await intake.ack(readable)
 
-    async def _watch(self, broker: AbstractConnection, intake: Intake, stop: asyncio.Event) -> None:
+    async def _watch(self, checks: AbstractChannel, intake: Intake, stop: asyncio.Event) -> None:
         """Bring back bindings that somebody removed; end the wait for deliveries on stop."""
         try:
             while not stop.is_set():
                 await pause(stop, self._settings.topology_check)
                 if not stop.is_set():
-                    await self._topology.ensure(broker)
+                    await self._topology.declare_on(checks)
         finally:
             intake.wake()
 

@@ -97,11 +97,12 @@ class Inbox:
         verdict = position.decide(envelope.sequence, envelope.id)
         if verdict is Verdict.APPLY:
             await self._apply(taking, envelope)
-            while drain and await self._drain_one(taking, envelope.stream):
-                pass
         elif verdict.parks and await parked.park(taking.raw, self.consumer, envelope, verdict):
             position.parked += 1
             log.warning("%s parks %s at %d: %s", *self._where(envelope), verdict)
+        # After a duplicate as well: whoever applied it may have died before it came to the rest.
+        while drain and not position.blocked and await self._drain_one(taking, envelope.stream):
+            pass
         return verdict
 
     async def _apply(self, taking: _Taking, envelope: Envelope) -> None:
@@ -150,13 +151,16 @@ class Inbox:
             if verdict is Verdict.APPLY:
                 position.parked += await parked.park(raw, self.consumer, envelope, FAILED)
                 position.blocked = True
-                await self._note_attempt(raw, parked.ParkedEvent(envelope, 0), problem)
+                await self._note_attempt(raw, parked.ParkedEvent(envelope), problem)
             elif verdict.parks:
                 position.parked += await parked.park(raw, self.consumer, envelope, verdict)
             await positions.store(raw, self.consumer, taking.positions)
 
     async def _drain_singly(self, stream: Stream) -> None:
-        """Apply what waits next in a stream, one transaction each, up to the first that fails."""
+        """Apply what waits next in a stream, one transaction each, up to the first that fails.
+
+        An event that has failed before is left alone until its next attempt is due.
+        """
         while True:
             waiting: parked.ParkedEvent | None = None
             try:
@@ -165,8 +169,11 @@ class Inbox:
                     taking = _Taking(
                         connection, raw, await positions.lock(raw, self.consumer, {stream})
                     )
-                    place = taking.positions[stream].last_sequence + 1
+                    position = taking.positions[stream]
+                    place = position.last_sequence + 1
                     waiting = await parked.at(raw, self.consumer, stream, place)
+                    if waiting is None or (position.blocked and not waiting.due):
+                        return
                     if not await self._drain_one(taking, stream):
                         return
                     await positions.store(raw, self.consumer, taking.positions)

@@ -13,6 +13,7 @@ from outbox.envelope import Envelope, Stream
 Connection = psycopg.AsyncConnection[Any]
 
 FAILED = "failed"
+MAX_ERROR = 1_000
 
 _PARK = """
 INSERT INTO inbox_parked (consumer, source, aggregate_type, aggregate_id, sequence, event_id,
@@ -32,7 +33,7 @@ _OF_STREAM = """
 
 _AT = f"""
 SELECT event_id, sequence, type, version, time, body, correlation_id, causation_id, traceparent,
-       attempts
+       attempts, coalesce(next_attempt_at <= clock_timestamp(), false)
   FROM inbox_parked {_OF_STREAM} AND reason <> 'forked'
  ORDER BY parked_at LIMIT 1
 """  # noqa: S608
@@ -58,10 +59,11 @@ _COUNTS = "SELECT reason, count(*) FROM inbox_parked WHERE consumer = %s GROUP B
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
-    """An event that waits, and how often it has failed."""
+    """An event that waits, how often it has failed, and whether it is to be tried again now."""
 
     envelope: Envelope
-    attempts: int
+    attempts: int = 0
+    due: bool = False
 
 
 def _of(consumer: str, stream: Stream) -> dict[str, Any]:
@@ -102,9 +104,9 @@ async def at(
     row = await cursor.fetchone()
     if row is None:
         return None
-    id_, sequence, type_, version, time, body, *context, attempts = row
+    id_, sequence, type_, version, time, body, *context, attempts, due = row
     envelope = Envelope(id_, stream, sequence, type_, version, time, bytes(body), *context)
-    return ParkedEvent(envelope, attempts)
+    return ParkedEvent(envelope, attempts, due)
 
 
 async def remove(connection: Connection, consumer: str, envelope: Envelope) -> None:
@@ -116,7 +118,7 @@ async def attempted(
     connection: Connection, consumer: str, envelope: Envelope, *, error: str, delay: float | None
 ) -> None:
     """Another attempt failed; the next is after `delay` seconds, or never if that is None."""
-    parameters = {**_identity(consumer, envelope), "error": error, "delay": delay}
+    parameters = {**_identity(consumer, envelope), "error": _storable(error), "delay": delay}
     await connection.execute(_ATTEMPTED, parameters)
 
 
@@ -130,6 +132,12 @@ async def counts(connection: Connection, consumer: str) -> dict[str, int]:
     """How many events wait, by reason."""
     cursor = await connection.execute(_COUNTS, [consumer])
     return dict(await cursor.fetchall())
+
+
+def _storable(error: str) -> str:
+    """An error may quote anything; PostgreSQL takes neither NUL nor lone surrogates."""
+    text = error.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    return text[:MAX_ERROR]
 
 
 def _identity(consumer: str, envelope: Envelope) -> dict[str, Any]:

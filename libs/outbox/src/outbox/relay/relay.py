@@ -28,7 +28,7 @@ from outbox.write.notifier import DOORBELL
 
 log = logging.getLogger(__name__)
 
-# A lost host's lanes are free after some 15 s instead of the kernel's two hours.
+# A lost server is noticed after some 15 s instead of the kernel's two hours.
 _SHORT_KEEPALIVES = {
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -37,6 +37,14 @@ _SHORT_KEEPALIVES = {
     "tcp_user_timeout": 15_000,
     "connect_timeout": 5,
 }
+
+# A lost relay as well, which only the server can notice: until then its lanes have an owner.
+_SERVER_KEEPALIVES = """
+SELECT set_config('tcp_keepalives_idle', '5', false),
+       set_config('tcp_keepalives_interval', '2', false),
+       set_config('tcp_keepalives_count', '3', false),
+       set_config('tcp_user_timeout', '15s', false)
+"""
 
 
 class Relay:
@@ -89,7 +97,9 @@ class Relay:
     async def _open(self, stack: AsyncExitStack) -> Session:
         """Broker first: a relay that cannot publish must not own lanes."""
         broker = await stack.enter_async_context(await connect(self._broker_url, "outbox relay"))
-        await self._topology.ensure(broker)
+        # One channel for all checks: aio-pika keeps something of every channel ever opened.
+        checks = await broker.channel(publisher_confirms=True, on_return_raises=True)
+        await self._topology.ensure_on(checks)
         channel = await broker.channel(publisher_confirms=True, on_return_raises=True)
         exchange = await channel.get_exchange(self._exchange, ensure=False)
         database = await stack.enter_async_context(
@@ -100,6 +110,7 @@ class Relay:
                 **_SHORT_KEEPALIVES,  # type: ignore[arg-type]
             )
         )
+        await database.execute(_SERVER_KEEPALIVES)
         await database.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DOORBELL)))
         lanes = Lanes(database)
         await lanes.join(self._settings.lanes)
@@ -109,7 +120,7 @@ class Relay:
             lanes=lanes,
             schedule=Schedule(database),
             publisher=ExchangePublisher(exchange, timeout=self._settings.confirm_timeout),
-            ensure_topology=lambda: self._topology.ensure(broker),
+            ensure_topology=lambda: self._topology.ensure_on(checks),
             settings=self._settings,
             clock=time.monotonic,
         )

@@ -10,20 +10,19 @@ from __future__ import annotations
 from outbox.relay.log import Connection
 
 _MOVE = """
-WITH candidate AS (
-  SELECT source, key, aggregate_type, aggregate_id FROM outbox_scheduled
+WITH free AS (
+  SELECT e.source, e.key
+    FROM outbox_scheduled e JOIN outbox_streams USING (source, aggregate_type, aggregate_id)
    WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-), free AS (
-  SELECT source, aggregate_type, aggregate_id FROM outbox_streams
-   WHERE (source, aggregate_type, aggregate_id)
-      IN (SELECT source, aggregate_type, aggregate_id FROM candidate)
-     FOR UPDATE SKIP LOCKED
+), fresh AS (
+  SELECT source, key FROM outbox_scheduled e
+   WHERE due_at <= clock_timestamp()
+     AND NOT EXISTS (SELECT FROM outbox_streams s WHERE s.source = e.source
+                        AND s.aggregate_type = e.aggregate_type
+                        AND s.aggregate_id = e.aggregate_id)
+   ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), chosen AS (
-  SELECT source, key FROM candidate c
-   WHERE (source, aggregate_type, aggregate_id) IN (SELECT * FROM free)
-      OR NOT EXISTS (SELECT FROM outbox_streams s WHERE s.source = c.source
-                        AND s.aggregate_type = c.aggregate_type
-                        AND s.aggregate_id = c.aggregate_id)
+  SELECT * FROM free UNION ALL SELECT * FROM fresh
 ), due AS (
   DELETE FROM outbox_scheduled s USING chosen
    WHERE s.source = chosen.source AND s.key = chosen.key
@@ -59,7 +58,10 @@ class Schedule:
         self._connection = connection
 
     async def move_due(self, *, limit: int) -> int:
-        """Move up to `limit` due events into the log; returns how many."""
+        """Move due events into the log, about `limit` at a time; returns how many.
+
+        Those whose stream somebody has locked do not count: they would hide what is behind them.
+        """
         cursor = await self._connection.execute(_MOVE, {"limit": limit})
         (moved,) = await cursor.fetchone() or (0,)
         return int(moved)  # type: ignore[call-overload, no-any-return]

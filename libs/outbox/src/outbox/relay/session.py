@@ -91,12 +91,13 @@ class Session:
         while not stop.is_set():
             await self._keep_house()
             await self._move_due()
-            if await self.relay_window() == self.settings.window:
-                continue
-            rung = await self._doorbell(self._until_next(poll))
+            full = await self.relay_window() == self.settings.window
+            # Heard in any case: rings that nobody takes pile up in the connection.
+            rung = await self._doorbell(0.0 if full else self._until_next(poll))
             if rung:
                 self._due["schedule"] = 0.0
-            poll = self.settings.poll_first if rung else min(poll * 2, self.settings.poll_ceiling)
+            first = full or rung
+            poll = self.settings.poll_first if first else min(poll * 2, self.settings.poll_ceiling)
 
     async def relay_window(self) -> int:
         """Publish and mark the next window; returns how many events it had."""
@@ -168,12 +169,12 @@ class Session:
         """Look at the schedule when something is due, when rung, and once a second."""
         if not (self.lanes.owned and self._is_due("schedule")):
             return
-        while await self.schedule.move_due(limit=self.settings.window) == self.settings.window:
+        while await self.schedule.move_due(limit=self.settings.window) >= self.settings.window:
             pass
         next_due = await self.schedule.next_due()
-        self._postpone(
-            "schedule", HOUSEKEEPING if next_due is None else min(next_due, HOUSEKEEPING)
-        )
+        # What is due and still there waits for somebody's transaction: look again, but do not spin.
+        wait = HOUSEKEEPING if next_due is None else next_due or self.settings.poll_first
+        self._postpone("schedule", min(wait, HOUSEKEEPING))
 
     def _until_next(self, poll: float) -> float:
         """Seconds to wait for a ring: no longer than until a retry or a scheduled event is due."""

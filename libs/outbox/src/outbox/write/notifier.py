@@ -71,7 +71,7 @@ class Notifier:
                     self._conninfo, autocommit=True, connect_timeout=5
                 ) as connection:
                     await self._send(connection)
-            except psycopg.OperationalError as problem:
+            except psycopg.Error as problem:
                 log.warning("notifications wait for the database: %s", one_line(problem))
                 await pause(self._closing, RETRY_AFTER)
 
@@ -89,7 +89,10 @@ class Notifier:
             return
         try:
             await connection.execute(_NOTIFY, [list(column) for column in zip(*rows, strict=True)])
-        except psycopg.OperationalError:
+        except psycopg.DataError as problem:
+            # Kept, it would come up again for ever; those who listen poll as well.
+            log.warning("notifications are dropped, PostgreSQL refuses them: %s", one_line(problem))
+        except psycopg.Error:
             self._keep(pending)
             raise
 
@@ -104,9 +107,10 @@ def _chunks(keys: Iterable[str]) -> list[str]:
     chunk: list[str] = []
     size = 0
     for key in keys:
-        if size + len(key) + 4 > MAX_PAYLOAD:
+        length = len(json.dumps(key)) + 2
+        if chunk and size + length > MAX_PAYLOAD:
             chunks.append(json.dumps(chunk))
             chunk, size = [], 0
         chunk.append(key)
-        size += len(key) + 4
+        size += length
     return [*chunks, json.dumps(chunk) if chunk else ""]

@@ -124,19 +124,21 @@ class Outbox:
         return {
             "outbox_source": self.source,
             "outbox_event_id": ids,
-            "outbox_bucket": [
-                bucket_of(event.aggregate_type, event.aggregate_id) for event in events
-            ],
             "outbox_aggregate_type": [
                 _short("aggregate_type", event.aggregate_type) for event in events
             ],
             "outbox_aggregate_id": [_short("aggregate_id", event.aggregate_id) for event in events],
+            "outbox_bucket": [
+                bucket_of(event.aggregate_type, event.aggregate_id) for event in events
+            ],
             "outbox_type": [_routable(event) for event in events],
             "outbox_version": [event.version for event in events],
             "outbox_payload": [_body(event) for event in events],
-            "outbox_correlation_id": [cause.correlation_id if cause else str(id_) for id_ in ids],
+            "outbox_correlation_id": [
+                _short("correlation_id", cause.correlation_id) if cause else str(id_) for id_ in ids
+            ],
             "outbox_causation_id": str(cause.id) if cause else None,
-            "outbox_traceparent": traceparent or (cause.traceparent if cause else None),
+            "outbox_traceparent": _trace(traceparent or (cause.traceparent if cause else None)),
         }
 
 
@@ -171,6 +173,13 @@ def _short(field: str, value: str) -> str:
 
 def _routable(event: Event) -> str:
     return _short("type", event.type)
+
+
+def _trace(traceparent: str | None) -> str | None:
+    """A malformed trace is dropped; one that fills a frame would close the relay's connection."""
+    if traceparent is None or "\0" in traceparent or len(traceparent) > MAX_SHORT_STRING:
+        return None
+    return traceparent
 
 
 def _body(event: Event) -> str:

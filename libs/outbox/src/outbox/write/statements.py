@@ -51,7 +51,19 @@ outbox_given AS (
 )"""
 ADD = f"WITH {ROWS} SELECT 1"
 
+# With the stream's counter, so that whoever moves the event can tell by a lock that somebody is
+# at the stream: an INSERT that meets an uncommitted one would wait for it. DO NOTHING waits too,
+# for one that is being updated; hence NOT EXISTS.
 SCHEDULE = """
+WITH stream AS (
+  INSERT INTO outbox_streams (source, aggregate_type, aggregate_id, last)
+  SELECT %(outbox_source)s, %(outbox_aggregate_type)s, %(outbox_aggregate_id)s, 0
+   WHERE NOT EXISTS (SELECT FROM outbox_streams
+                      WHERE source = %(outbox_source)s
+                        AND aggregate_type = %(outbox_aggregate_type)s
+                        AND aggregate_id = %(outbox_aggregate_id)s)
+  ON CONFLICT DO NOTHING
+)
 INSERT INTO outbox_scheduled (source, key, due_at, event_id, bucket, aggregate_type, aggregate_id,
                               type, version, payload, correlation_id, causation_id, traceparent)
 VALUES (%(outbox_source)s, %(key)s, %(due_at)s, %(outbox_event_id)s, %(outbox_bucket)s,
