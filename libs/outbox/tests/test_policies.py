@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
+from entries import entry
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox import Envelope, RetryPolicy, Stream
+from outbox import RetryPolicy
 from outbox.buckets import BUCKETS, bucket_of
 from outbox.consume.decide import Position, Verdict
 from outbox.relay.floor import Floor
 from outbox.relay.holds import Holds, retry_delay
-from outbox.relay.log import Entry, Snapshot
+from outbox.relay.log import Snapshot
+from outbox.relay.pace import Pace
 from outbox.relay.publisher import Outcome
-from outbox.relay.session import judge
+from outbox.relay.settling import judge
 from outbox.write.notifier import MAX_PAYLOAD, _chunks
 
 A, R, N, T = Outcome.ACKED, Outcome.RETURNED, Outcome.NACKED, Outcome.TIMED_OUT
@@ -32,57 +33,88 @@ def test_a_bucket_is_one_of_all(kind: str, id_: str) -> None:
     assert 0 <= bucket_of(kind, id_) < BUCKETS
 
 
-def entry(id_: int, aggregate: str) -> Entry:
-    stream = Stream("shop", "order", aggregate)
-    now = datetime.now(UTC)
-    return Entry(id_, 0, Envelope(UUID(int=id_), stream, id_, "order.x", 1, now, b"{}", "c"))
-
-
 @pytest.mark.parametrize("outcome", [R, N, T])
 def test_what_follows_an_unsent_event_of_its_aggregate_counts_as_unsent(outcome: Outcome) -> None:
     entries = [entry(1, "a"), entry(2, "b"), entry(3, "a"), entry(4, "a"), entry(5, "b")]
-    outcomes = dict(zip((e.envelope.id for e in entries), (A, A, outcome, A, A), strict=True))
-    verdict = judge(entries, outcomes)
+    verdict = judge(entries, [A, A, outcome, A, A])
     assert verdict.sent == [1, 2, 5]
-    assert list(verdict.failed) == [3]
-    assert (verdict.lost, verdict.unroutable) == (outcome is T, outcome is R)
+    assert verdict.failed == [(entries[2], outcome)]
+    assert verdict.has(outcome)
+
+
+def test_what_follows_in_a_window_already_under_way_counts_as_unsent_too() -> None:
+    verdict = judge([entry(6, "a"), entry(7, "b")], [A, A], {"order/a"})
+    assert (verdict.sent, verdict.failed) == ([7], [])
+
+
+def looked(floor: Floor, drawn: int, xmin: int, xmax: int, last: int | None) -> int:
+    floor.before_look(Snapshot(drawn, xmin, xmax))
+    floor.after_look(last)
+    return floor.value
 
 
 def test_the_floor_rises_only_after_a_look_at_what_is_settled() -> None:
     floor = Floor()
-    floor.before_look(Snapshot(xmin=10, xmax=20))
-    floor.after_window(5, exhausted=True)
-    floor.before_look(Snapshot(xmin=10, xmax=21))
-    floor.after_window(None, exhausted=True)
-    assert floor.value == 0, "transactions below 21 may still bring ids below 5"
-    floor.before_look(Snapshot(xmin=20, xmax=30))
-    floor.after_window(None, exhausted=True)
-    assert floor.value == 0
-    floor.before_look(Snapshot(xmin=21, xmax=30))
-    assert floor.value == 0, "the look itself starts below"
-    floor.after_window(None, exhausted=True)
-    assert floor.value == 5
+    assert looked(floor, 5, 10, 20, None) == 0, "transactions below 20 may bring ids below 5"
+    assert looked(floor, 8, 19, 25, None) == 0
+    assert looked(floor, 9, 20, 30, None) == 5
+    assert looked(floor, 9, 29, 30, None) == 5
+    assert looked(floor, 9, 30, 30, None) == 9
 
 
-def test_the_floor_stays_when_a_full_window_ended_below_the_candidate() -> None:
+def test_the_floor_rises_no_further_than_what_was_read() -> None:
     floor = Floor()
-    floor.after_window(100, exhausted=True)
-    floor.before_look(Snapshot(1, 2))
-    floor.before_look(Snapshot(2, 2))
-    floor.after_window(50, exhausted=False)
-    assert floor.value == 0
-    floor.after_window(100, exhausted=False)
-    assert floor.value == 100
+    looked(floor, 100, 1, 2, None)
+    assert looked(floor, 100, 2, 2, 50) == 50
+    assert looked(floor, 100, 2, 2, 80) == 80
+    assert looked(floor, 100, 2, 2, None) == 100
+
+
+def test_a_lowered_floor_rises_again_with_the_next_look() -> None:
+    floor = Floor(value=100)
+    floor.lower(None)
+    floor.lower(41)
+    assert floor.value == 40
+    floor.lower(90)
+    assert floor.value == 40
 
 
 def test_a_hold_is_released_when_its_time_has_come() -> None:
     holds = Holds()
-    holds.hold("order/a", attempts=0, now=10.0)
-    holds.hold("order/b", attempts=3, now=10.0)
-    assert not holds.release_due(10.1)
+    holds.hold("order/a", 7, attempts=0, now=10.0)
+    holds.hold("order/b", 5, attempts=3, now=10.0)
+    assert holds.release_due(10.1) is None
     assert holds.next_due(10.1) == pytest.approx(0.1)
-    assert holds.release_due(10.3)
+    assert holds.release_due(10.3, not_yet={"order/a"}) is None
+    assert holds.release_due(10.3) == 7
     assert holds.keys == ["order/b"]
+    holds.hurry(10.4)
+    assert holds.release_due(10.4) == 5
+
+
+def test_a_parked_aggregate_waits_for_a_person() -> None:
+    holds = Holds()
+    holds.hold("order/a", 7, attempts=0, now=10.0)
+    assert holds.park({"order/a": 7, "order/b": 9}) is None
+    holds.hurry(20.0)
+    assert holds.release_due(1e9) is None
+    assert holds.next_due(20.0) is None
+    assert holds.park({"order/a": 7}) == 9
+    assert holds.keys == ["order/a"]
+
+
+def test_what_takes_long_is_done_less_often() -> None:
+    now = 0.0
+    pace = Pace(5.0, lambda: now)
+    assert pace.is_due()
+    with pace.measured():
+        now += 0.01
+    assert pace.left() == pytest.approx(5.0)
+    with pace.measured():
+        now += 1.0
+    assert pace.left() == pytest.approx(50.0)
+    pace.hurry(2.0)
+    assert pace.left() == pytest.approx(2.0)
 
 
 @given(st.integers(0, 10_000))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import (
@@ -9,6 +11,7 @@ from aio_pika.exceptions import (
     AuthenticationError,
     ProbableAuthenticationError,
 )
+from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.exceptions import ConnectionNotAllowed
 from pamqp.exceptions import PAMQPException
 from yarl import URL
@@ -44,3 +47,13 @@ async def connect(url: str, name: str) -> AbstractConnection:
         raise BrokerRefused(f"user {target.user or 'guest'} may not log in") from problem
     except ConnectionNotAllowed as problem:
         raise BrokerRefused(f"no virtual host {target.path!r} for {target.user}") from problem
+
+
+async def is_blocked(channel: UnderlayChannel) -> bool:
+    """Whether the broker has told this connection to wait (connection.blocked: memory or disk)."""
+    try:
+        async with asyncio.timeout(0.01):
+            await channel.connection.ready()
+    except TimeoutError:
+        return True
+    return False

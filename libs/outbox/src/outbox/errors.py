@@ -6,6 +6,7 @@ OutboxError
 ├── TopologyMismatch      the broker holds other queues than the declared ones
 ├── BrokerRefused         the broker refuses the user, password or virtual host
 ├── LanesMismatch         a relay was set up for another number of lanes than the database
+├── DatabaseEncoding      the database's texts are not UTF-8
 └── UnreadableMessage     a delivery that has no source, aggregate and sequence
 """
 
@@ -52,6 +53,13 @@ class LanesMismatch(OutboxError):
 
     def __init__(self, ours: int, theirs: int) -> None:
         super().__init__(f"this relay is set to {ours} lanes, the database to {theirs}")
+
+
+class DatabaseEncoding(OutboxError):
+    """Texts go from the log to the broker as they are, and events are UTF-8."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(f"the outbox needs a database in UTF8, this one is in {encoding}")
 
 
 class UnreadableMessage(OutboxError):

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -48,6 +49,30 @@ async def reconnecting(
             level = logging.WARNING if failures == 1 else logging.DEBUG
             log.log(level, "%s lost its connection, tries again: %s", name, one_line(problem))
             await pause(stop, _delay(failures) * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+async def first_of(*parts: Coroutine[Any, Any, object]) -> None:
+    """Run these side by side until one ends; the others are cancelled then, and its error raised.
+
+    The first part in the order given goes first when several ended at once.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            if not task.done():
+                task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it is over, whatever comes of it."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _delay(failures: int) -> float:

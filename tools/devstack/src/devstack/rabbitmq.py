@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -204,6 +205,13 @@ class RabbitMQ:
                 needs=needs,
             ),
         ]
+
+    def control(self, *arguments: str) -> str:
+        """What `rabbitmqctl` says to these arguments; it comes with the server."""
+        command = [str(self._server.with_name("rabbitmqctl")), "--quiet", *arguments]
+        return subprocess.run(
+            command, env=self._env(), capture_output=True, text=True, check=True, timeout=60
+        ).stdout
 
     def url(self, user: str, password: str) -> str:
         return f"amqp://{user}:{password}@127.0.0.1:{self._ports['amqp']}/%2F"

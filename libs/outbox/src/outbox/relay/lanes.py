@@ -34,6 +34,7 @@ class Lanes:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._space = 0
+        self._taken: set[int] = set()
         self.owned: frozenset[int] = frozenset()
         self.total = 0
         self.relays = 0
@@ -46,21 +47,28 @@ class Lanes:
         self._space = int(await self._value(_SPACE))
         await self._connection.execute(_JOIN, [self._space, _PRESENCE])
 
-    async def balance(self) -> bool:
-        """Take or release lanes towards an even share; true if any was taken.
-
-        Call it only when nothing is in flight: a released lane is another's at once.
-        """
+    async def surplus(self) -> bool:
+        """See who else is here; true if this relay owns more than its share."""
         cursor = await self._connection.execute(_RELAYS_AND_TAKEN, [self._space])
         relays, taken = await cursor.fetchone() or (1, [])
-        self.relays = int(relays)  # type: ignore[call-overload]
-        share = ceil(self.total / max(self.relays, 1))
-        if len(self.owned) > share:
-            await self._release(sorted(self.owned)[share:])
-        elif len(self.owned) < share:
-            others = {int(objid) - 1 for objid in taken}  # type: ignore[attr-defined]
-            return await self._take(share - len(self.owned), others)
-        return False
+        self.relays = int(relays)
+        self._taken = {int(objid) - 1 for objid in taken}
+        return len(self.owned) > self._share
+
+    async def release_surplus(self) -> None:
+        """Hand over what is above the share; nothing of these lanes may be under way."""
+        released = sorted(self.owned)[self._share :]
+        await self._connection.execute(_RELEASE, [self._space, released])
+        self.owned -= set(released)
+
+    async def take_share(self) -> bool:
+        """Take free lanes up to the share; true if any was taken."""
+        missing = self._share - len(self.owned)
+        return missing > 0 and await self._take(missing, self._taken)
+
+    @property
+    def _share(self) -> int:
+        return ceil(self.total / max(self.relays, 1))
 
     async def _take(self, count: int, taken: set[int]) -> bool:
         free = [lane for lane in range(self.total) if lane not in taken]
@@ -69,13 +77,9 @@ class Lanes:
         if not wanted:
             return False
         cursor = await self._connection.execute(_TAKE, [wanted, self._space])
-        got = {int(lane) for (lane,) in await cursor.fetchall()}  # type: ignore[call-overload]
+        got = {int(lane) for (lane,) in await cursor.fetchall()}
         self.owned |= got
         return bool(got)
-
-    async def _release(self, lanes: list[int]) -> None:
-        await self._connection.execute(_RELEASE, [self._space, lanes])
-        self.owned -= set(lanes)
 
     async def _value(self, query: str) -> str:
         cursor = await self._connection.execute(query)

@@ -1,48 +1,72 @@
-"""Reading and marking the log, on the relay's own connection, each statement by itself.
+"""Reading and marking the log, each statement by itself: no transaction is open while the
+broker works.
 
-No transaction stays open while the broker works: the connection is in autocommit.
+The connections are in autocommit. The one that reads has the client encoding SQL_ASCII, with
+which the driver hands out texts as the bytes they came in (psycopg, "Strings adaptation"), and
+the time zone UTC.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
 from outbox.buckets import BUCKETS
-from outbox.envelope import Envelope, Stream
+from outbox.errors import DatabaseEncoding
+from outbox.relay.entry import Entry
 
-Connection = psycopg.AsyncConnection[tuple[object, ...]]
+Connection = psycopg.AsyncConnection[Any]
 
+MAX_WINDOW_BYTES = 8 * 1024 * 1024
+
+# The id comes first: one drawn later, by a transaction younger than the snapshot, is higher.
+_DRAWN = "SELECT last_value FROM outbox_id_seq"
 _SNAPSHOT = """
 SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint
   FROM pg_current_snapshot() s
 """
 
+_OURS = "published_at IS NULL AND parked_at IS NULL AND id > %(floor)s"
+_OF_LANES = " AND bucket = ANY(%(buckets)s)"
+_NOT_IN_FLIGHT = " AND id <> ALL(%(in_flight)s)"
+_NOT_HELD = " AND aggregate_type || '/' || aggregate_id <> ALL(%(held)s)"
+
 # Served by the partial index outbox_unpublished (id, bucket), in its order.
 _LOOK = """
-SELECT id, event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
+SELECT id, event_id::text, source, aggregate_type, aggregate_id, sequence, type, version,
+       replace(created_at::text, ' ', 'T') || ':00', floor(date_part('epoch', created_at))::bigint,
        payload::text, correlation_id, causation_id, traceparent, attempts
-  FROM outbox
- WHERE published_at IS NULL AND parked_at IS NULL AND id > %(floor)s
-   AND bucket = ANY(%(buckets)s)
-   AND aggregate_type || '/' || aggregate_id <> ALL(%(held)s)
+  FROM (
+    SELECT *, sum(pg_column_size(payload)) OVER (ORDER BY id) - pg_column_size(payload) AS before
+      FROM (SELECT * FROM outbox WHERE {condition} ORDER BY id LIMIT %(limit)s) AS oldest
+  ) AS sized
+ WHERE before < %(bytes)s
  ORDER BY id
- LIMIT %(limit)s
 """
+
+_LOWEST = "SELECT min(id) FROM outbox WHERE {condition} AND id <= %(ceiling)s"
 
 # "published_at IS NULL" lets each partition use its partial index; without it every
 # partition is read in full.
 _MARK = """
 UPDATE outbox SET published_at = clock_timestamp(), last_error = NULL
- WHERE id = ANY(%(ids)s) AND published_at IS NULL
+ WHERE id = ANY(%s::bigint[]) AND published_at IS NULL
 """
 
 _FAILED = """
-UPDATE outbox SET attempts = attempts + 1, last_error = failed.error
-  FROM unnest(%(ids)s::bigint[], %(errors)s::text[]) AS failed(id, error)
+UPDATE outbox SET attempts = attempts + 1, last_error = failed.error,
+                  parked_at = CASE WHEN failed.parked THEN clock_timestamp() END
+  FROM unnest(%s::bigint[], %s::text[], %s::boolean[]) AS failed(id, error, parked)
  WHERE outbox.id = failed.id AND published_at IS NULL
+"""
+
+# Served by the partial index outbox_parked.
+_PARKED = """
+SELECT aggregate_type || '/' || aggregate_id, min(id) FROM outbox
+ WHERE parked_at IS NOT NULL AND published_at IS NULL GROUP BY 1
 """
 
 _BACKLOG = """
@@ -52,95 +76,116 @@ SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of the log that is not yet published."""
-
-    id: int
-    attempts: int
-    envelope: Envelope
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Which transactions were over: all below `xmin`; none at `xmax` or above had begun."""
+    """Which transactions were over: all below `xmin`; none at `xmax` or above had begun.
 
+    `drawn` is an id that had been drawn before: transactions at `xmax` or above draw higher ones.
+    """
+
+    drawn: int
     xmin: int
     xmax: int
 
 
-class Log:
-    """The outbox table as the relay sees it."""
+class Reading:
+    """The log as it is looked at, for some lanes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lanes: dict[str, object] = {}
+        self._of_lanes = ""
+
+    async def open(self) -> None:
+        """Raises `DatabaseEncoding` if texts are not UTF-8."""
+        cursor = await self._connection.execute("SHOW server_encoding")
+        (encoding,) = await cursor.fetchone() or ("",)
+        if encoding not in (b"UTF8", "UTF8"):
+            raise DatabaseEncoding(str(encoding))
+
+    def choose(self, lanes: Collection[int], of: int) -> None:
+        """Look at these lanes only, of so many in all."""
+        everything = len(lanes) == of
+        self._of_lanes = "" if everything else _OF_LANES
+        self._lanes = {} if everything else {"buckets": buckets_of(lanes, of)}
+
+    async def snapshot(self) -> Snapshot:
+        """What is settled by now (PostgreSQL, "Transaction ID and Snapshot Information")."""
+        cursor = await self._connection.execute(_DRAWN)
+        (drawn,) = await cursor.fetchone() or (0,)
+        cursor = await self._connection.execute(_SNAPSHOT)
+        xmin, xmax = await cursor.fetchone() or (0, 0)
+        return Snapshot(drawn, xmin, xmax)
+
+    async def look(
+        self, *, floor: int, in_flight: str | None, held: Sequence[str], limit: int
+    ) -> list[Entry]:
+        """The oldest unpublished events above the floor, in order of id.
+
+        `in_flight` are ids to leave out, as a PostgreSQL array. The result ends at `limit`
+        events or where it has 8 MiB, with at least one event if there is any.
+        """
+        condition, parameters = self._condition(floor, in_flight, held)
+        parameters |= {"limit": limit, "bytes": MAX_WINDOW_BYTES}
+        query = _LOOK.format(condition=condition)
+        cursor = await self._connection.execute(query, parameters)
+        return [Entry(*row) for row in await cursor.fetchall()]
+
+    async def lowest(
+        self, *, ceiling: int, in_flight: str | None, held: Sequence[str]
+    ) -> int | None:
+        """The lowest unpublished id at or below the ceiling that is neither in flight nor held."""
+        condition, parameters = self._condition(0, in_flight, held)
+        query = _LOWEST.format(condition=condition)
+        cursor = await self._connection.execute(query, parameters | {"ceiling": ceiling})
+        [(id_,)] = await cursor.fetchall()
+        return id_ if id_ is None else int(id_)
+
+    def _condition(
+        self, floor: int, in_flight: str | None, held: Sequence[str]
+    ) -> tuple[str, dict[str, object]]:
+        condition, parameters = _OURS + self._of_lanes, {"floor": floor, **self._lanes}
+        if in_flight:
+            condition += _NOT_IN_FLIGHT.replace("%(in_flight)s", "%(in_flight)s::bigint[]")
+            parameters["in_flight"] = in_flight
+        if held:
+            condition += _NOT_HELD
+            parameters["held"] = list(held)
+        return condition, parameters
+
+
+class Marking:
+    """The log as it is written to."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def snapshot(self) -> Snapshot:
-        """What is settled by now (PostgreSQL, "Transaction ID and Snapshot Information")."""
-        cursor = await self._connection.execute(_SNAPSHOT)
-        xmin, xmax = await cursor.fetchone() or (0, 0)
-        return Snapshot(xmin, xmax)  # type: ignore[arg-type]
-
-    async def look(
-        self, *, floor: int, lanes: Iterable[int], of: int, held: Iterable[str], limit: int
-    ) -> list[Entry]:
-        """The oldest unpublished events above the floor, of these lanes, in order of id."""
-        parameters = {
-            "floor": floor,
-            "buckets": buckets_of(lanes, of),
-            "held": list(held),
-            "limit": limit,
-        }
-        cursor = await self._connection.execute(_LOOK, parameters)
-        return [_entry(row) for row in await cursor.fetchall()]
-
-    async def mark_published(self, ids: Sequence[int]) -> None:
+    async def published(self, ids: Sequence[int]) -> None:
         """Confirmed events never come up again, until they are replayed."""
-        await self._connection.execute(_MARK, {"ids": list(ids)})
+        await self._connection.execute(_MARK, [array_of(ids)])
 
-    async def record_failures(self, errors: dict[int, str]) -> None:
-        """Make visible why events are still here."""
-        parameters = {"ids": list(errors), "errors": list(errors.values())}
+    async def failed(self, errors: dict[int, str], *, parked: Collection[int] = ()) -> None:
+        """Make visible why events are still here; park those that can never be sent."""
+        parameters = [list(errors), list(errors.values()), [id_ in parked for id_ in errors]]
         await self._connection.execute(_FAILED, parameters)
+
+    async def parked(self) -> dict[str, int]:
+        """Aggregates with a parked event, each with its lowest id."""
+        cursor = await self._connection.execute(_PARKED)
+        return dict(await cursor.fetchall())
 
     async def backlog(self) -> tuple[int, float]:
         """How many events wait (counted to 100,000), and the age of the oldest in seconds."""
         cursor = await self._connection.execute(_BACKLOG)
         count, age = await cursor.fetchone() or (0, 0.0)
-        return count, age  # type: ignore[return-value]
+        return count, age
+
+
+def array_of(ids: Iterable[int]) -> str:
+    """A PostgreSQL array, made at once instead of number by number."""
+    return "{" + ",".join(map(str, ids)) + "}"
 
 
 def buckets_of(lanes: Iterable[int], of: int) -> list[int]:
     """The buckets that make up these lanes, of so many lanes in all."""
     wanted = set(lanes)
     return [bucket for bucket in range(BUCKETS) if bucket % of in wanted]
-
-
-def _entry(row: Sequence[object]) -> Entry:
-    (
-        id_,
-        event_id,
-        source,
-        kind,
-        aggregate,
-        sequence,
-        type_,
-        version,
-        time,
-        body,
-        *context,
-        tries,
-    ) = row
-    correlation_id, causation_id, traceparent = context
-    envelope = Envelope(
-        id=event_id,  # type: ignore[arg-type]
-        stream=Stream(source, kind, aggregate),  # type: ignore[arg-type]
-        sequence=sequence,  # type: ignore[arg-type]
-        type=type_,  # type: ignore[arg-type]
-        version=version,  # type: ignore[arg-type]
-        time=time,  # type: ignore[arg-type]
-        payload=body.encode(),  # type: ignore[attr-defined]
-        correlation_id=correlation_id,  # type: ignore[arg-type]
-        causation_id=causation_id,  # type: ignore[arg-type]
-        traceparent=traceparent,  # type: ignore[arg-type]
-    )
-    return Entry(id_, tries, envelope)  # type: ignore[arg-type]

@@ -1,20 +1,16 @@
-"""Publishing with confirms and `mandatory`, each event with its own outcome."""
+"""Publishing with confirms and `mandatory`: the promise, and its fast implementation.
+
+A window goes out as one write of ready frames; the broker's answers are counted. Several
+windows may be under way on one channel, in order.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
-from uuid import UUID
 
-from aio_pika.abc import AbstractExchange
-from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
-
-from outbox.envelope import Envelope
-from outbox.message import to_message
-
-CONFIRM_TIMEOUT = 10.0
+from outbox.relay.entry import Entry
 
 
 class Outcome(StrEnum):
@@ -26,48 +22,27 @@ class Outcome(StrEnum):
     NACKED = "nacked"
     """The broker took no responsibility (basic.nack, RabbitMQ "Publisher Confirms")."""
     TIMED_OUT = "timed_out"
-    """No answer: the time was up or the channel was gone. It may have arrived or not."""
+    """No answer: the time was up or the connection was gone. It may have arrived or not."""
+    CLOSED = "closed"
+    """The broker closed the channel over one of the publishes that were not answered yet."""
+    REFUSED = "refused"
+    """This event can never be sent, whatever the broker's state."""
+
+
+class Flight(Protocol):
+    """A window under way."""
+
+    async def outcomes(self) -> list[Outcome]:
+        """Wait until each event has an outcome; they come in the order of the events."""
+        ...
 
 
 class Publisher(Protocol):
-    """Publish in the order given. Return only when each event has an outcome."""
+    """Publish in the order given, window after window.
 
-    async def publish(self, envelopes: Sequence[Envelope]) -> dict[UUID, Outcome]: ...
+    `send` returns when a window is on its way; say of each event what became of it, within
+    the timeout after the last sign of progress. A broker that has said it is `blocked` stops
+    the clock.
+    """
 
-
-class ExchangePublisher:
-    """On aio-pika's public API. The channel must confirm, and raise on returned messages."""
-
-    def __init__(self, exchange: AbstractExchange, *, timeout: float = CONFIRM_TIMEOUT) -> None:
-        self._exchange = exchange
-        self._timeout = timeout
-
-    async def publish(self, envelopes: Sequence[Envelope]) -> dict[UUID, Outcome]:
-        """Publish all at once; asyncio starts the tasks in order, the channel's lock keeps it."""
-        answers = await asyncio.gather(
-            *(self._publish_one(envelope) for envelope in envelopes), return_exceptions=True
-        )
-        return {
-            envelope.id: _outcome(answer)
-            for envelope, answer in zip(envelopes, answers, strict=True)
-        }
-
-    async def _publish_one(self, envelope: Envelope) -> None:
-        await self._exchange.publish(
-            to_message(envelope), envelope.type, mandatory=True, timeout=self._timeout
-        )
-
-
-def _outcome(answer: BaseException | None) -> Outcome:
-    match answer:
-        case None:
-            return Outcome.ACKED
-        case PublishError():
-            return Outcome.RETURNED
-        case DeliveryError():
-            return Outcome.NACKED
-        # A channel that closes cancels what waits for a confirm on it.
-        case TimeoutError() | AMQPError() | RuntimeError() | OSError() | asyncio.CancelledError():
-            return Outcome.TIMED_OUT
-        case _:
-            raise answer
+    async def send(self, entries: Sequence[Entry]) -> Flight: ...

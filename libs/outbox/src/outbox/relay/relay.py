@@ -12,19 +12,21 @@ import time
 from contextlib import AsyncExitStack
 
 import psycopg
-from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from outbox import metrics
 from outbox.broker import connect
-from outbox.lifecycle import reconnecting
+from outbox.lifecycle import end, reconnecting
+from outbox.relay.doorbell import Doorbell
 from outbox.relay.lanes import Lanes
-from outbox.relay.log import Log
-from outbox.relay.publisher import ExchangePublisher
+from outbox.relay.log import Connection, Marking, Reading
+from outbox.relay.opening import open_publisher
 from outbox.relay.schedule import Schedule
 from outbox.relay.session import Session
 from outbox.relay.settings import RelaySettings
+from outbox.relay.settling import ChannelClosed
+from outbox.relay.upkeep import Upkeep
 from outbox.topology import Topology
-from outbox.write.notifier import DOORBELL
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +41,9 @@ _SHORT_KEEPALIVES = {
 }
 
 # A lost relay as well, which only the server can notice: until then its lanes have an owner.
-_SERVER_KEEPALIVES = """
-SELECT set_config('tcp_keepalives_idle', '5', false),
+_SESSION = """
+SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),
+       set_config('lock_timeout', '5s', false), set_config('tcp_keepalives_idle', '5', false),
        set_config('tcp_keepalives_interval', '2', false),
        set_config('tcp_keepalives_count', '3', false),
        set_config('tcp_user_timeout', '15s', false)
@@ -65,6 +68,7 @@ class Relay:
         self._topology = topology
         self._settings = settings or RelaySettings()
         self._session: Session | None = None
+        self._suspects: set[int] = set()
 
     @property
     def running(self) -> bool:
@@ -90,6 +94,10 @@ class Relay:
             self._session = session
             try:
                 await session.work(stop)
+            except ChannelClosed:
+                self._suspects = session.in_flight.event_ids()
+                log.warning("%d events go again one by one", len(self._suspects))
+                raise
             finally:
                 self._session = None
                 metrics.LANES_OWNED.set(0)
@@ -100,27 +108,54 @@ class Relay:
         # One channel for all checks: aio-pika keeps something of every channel ever opened.
         checks = await broker.channel(publisher_confirms=True, on_return_raises=True)
         await self._topology.ensure_on(checks)
-        channel = await broker.channel(publisher_confirms=True, on_return_raises=True)
-        exchange = await channel.get_exchange(self._exchange, ensure=False)
-        database = await stack.enter_async_context(
-            await psycopg.AsyncConnection.connect(
-                self._database_url,
-                autocommit=True,
-                application_name="outbox relay",
-                **_SHORT_KEEPALIVES,  # type: ignore[arg-type]
-            )
+        publisher = await open_publisher(
+            broker,
+            self._exchange,
+            patience=self._settings.confirm_timeout,
+            frames=self._settings.frames,
         )
-        await database.execute(_SERVER_KEEPALIVES)
-        await database.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DOORBELL)))
-        lanes = Lanes(database)
-        await lanes.join(self._settings.lanes)
-        return Session(
-            database=database,
-            log=Log(database),
-            lanes=lanes,
-            schedule=Schedule(database),
-            publisher=ExchangePublisher(exchange, timeout=self._settings.confirm_timeout),
+        doorbell = Doorbell(lambda: self._connect("outbox relay doorbell"))
+        bell = asyncio.create_task(doorbell.run())
+        stack.push_async_callback(end, bell)
+        reading, marking, lanes, schedule = await self._open_database(stack)
+        upkeep = Upkeep(
+            marking=marking,
+            schedule=schedule,
+            doorbell=doorbell,
             ensure_topology=lambda: self._topology.ensure_on(checks),
+            clock=time.monotonic,
+            topology_check=self._settings.topology_check,
+        )
+        suspects, self._suspects = self._suspects, set()
+        return Session(
+            reading=reading,
+            marking=marking,
+            lanes=lanes,
+            doorbell=doorbell,
+            publisher=publisher,
             settings=self._settings,
             clock=time.monotonic,
+            upkeep=upkeep,
+            suspects=suspects,
         )
+
+    async def _open_database(
+        self, stack: AsyncExitStack
+    ) -> tuple[Reading, Marking, Lanes, Schedule]:
+        """Two connections: one looks, the other holds the lanes and marks."""
+        keeper = await stack.enter_async_context(await self._connect("outbox relay"))
+        looker = await stack.enter_async_context(
+            await self._connect("outbox relay reading", client_encoding="SQL_ASCII")
+        )
+        reading, lanes = Reading(looker), Lanes(keeper)
+        await reading.open()
+        await lanes.join(self._settings.lanes)
+        return reading, Marking(keeper), lanes, Schedule(keeper)
+
+    async def _connect(self, name: str, **options: str) -> Connection:
+        conninfo = make_conninfo(
+            self._database_url, application_name=name, **_SHORT_KEEPALIVES, **options
+        )
+        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        await connection.execute(_SESSION)
+        return connection

@@ -64,10 +64,10 @@ class Schedule:
         """
         cursor = await self._connection.execute(_MOVE, {"limit": limit})
         (moved,) = await cursor.fetchone() or (0,)
-        return int(moved)  # type: ignore[call-overload, no-any-return]
+        return int(moved)
 
     async def next_due(self) -> float | None:
         """Seconds until the next one is due, at least 0; None if nothing is scheduled."""
         cursor = await self._connection.execute(_NEXT)
         (seconds,) = await cursor.fetchone() or (None,)
-        return None if seconds is None else max(0.0, float(seconds))  # type: ignore[arg-type]
+        return None if seconds is None else max(0.0, float(seconds))

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from outbox.relay.publisher import CONFIRM_TIMEOUT
-
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
     """Times are in seconds."""
 
-    window: int = 500
+    window: int = 1000
+    """Events in one write, and in one marking statement."""
+    windows_in_flight: int = 3
     poll_first: float = 0.05
     poll_ceiling: float = 1.0
-    confirm_timeout: float = CONFIRM_TIMEOUT
+    confirm_timeout: float = 10.0
+    """Without any confirm for so long, and the broker not blocked, the lanes are given up."""
+    drain_within: float = 5.0
+    """When told to stop: how long to wait for what is under way."""
     topology_check: float = 30.0
     full_look: float = 5.0
     lanes: int | None = None
     """If given, must equal the number in the database."""
+    frames: bool = True
+    """Whether to write ready frames; if not, or if that cannot be had, `exchange.publish`."""

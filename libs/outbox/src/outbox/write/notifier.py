@@ -20,6 +20,7 @@ from outbox.lifecycle import one_line, pause
 log = logging.getLogger(__name__)
 
 DOORBELL = "outbox_doorbell"
+SCHEDULED = "scheduled"
 INTERVAL = 0.002
 RETRY_AFTER = 1.0
 CLOSE_WITHIN = 2.0
@@ -55,9 +56,9 @@ class Notifier:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def ring(self) -> None:
+    def ring(self, *what: str) -> None:
         """Tell the relays that there is something new. Call it after commit."""
-        self.announce(DOORBELL)
+        self.announce(DOORBELL, *what)
 
     def announce(self, channel: str, *keys: str) -> None:
         """Tell listeners of a channel that these keys have settled. Call it after commit."""

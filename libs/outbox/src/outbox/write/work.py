@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from outbox.envelope import Envelope, Event
-from outbox.write.notifier import Notifier
+from outbox.write.notifier import SCHEDULED, Notifier
 from outbox.write.outbox import Outbox
 
 
@@ -30,6 +30,7 @@ class UnitOfWork:
         self._outbox = outbox
         self._traceparent = traceparent
         self._emitted = False
+        self._scheduled = False
         self._announced: list[tuple[str, str]] = []
 
     async def emit(self, *events: Event) -> None:
@@ -55,7 +56,7 @@ class UnitOfWork:
         await self._outbox.schedule(
             self.connection, event, key=key, at=at, cause=self.cause, traceparent=self._traceparent
         )
-        self._emitted = True
+        self._scheduled = True
 
     async def unschedule(self, key: str) -> bool:
         """Cancel a scheduled event, before emitting others of its aggregate; false if too late."""
@@ -69,6 +70,8 @@ class UnitOfWork:
         """Say what was to be said after commit. For those who begin units of work."""
         if self._emitted:
             notifier.ring()
+        if self._scheduled:
+            notifier.ring(SCHEDULED)
         for channel, key in self._announced:
             notifier.announce(channel, key)
 

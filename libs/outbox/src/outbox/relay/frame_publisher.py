@@ -1,0 +1,90 @@
+"""The fast publisher: ready frames, one write a window, counted confirms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+
+from outbox.relay.confirms import Confirms, Window
+from outbox.relay.entry import Entry
+from outbox.relay.frames import Frames, Unsendable
+from outbox.relay.publisher import Outcome
+from outbox.relay.wire import Wire
+
+# How often within its patience the publisher looks whether the broker is blocked.
+LOOKS = 8
+
+
+class FramePublisher:
+    """On a channel of its own, which nothing else may publish on."""
+
+    def __init__(self, wire: Wire, exchange: str, *, patience: float) -> None:
+        self._wire = wire
+        self._frames = Frames(exchange, channel=wire.number, frame_max=wire.frame_max)
+        self._patience = patience
+        self._confirms = Confirms()
+        self._last_sign = time.monotonic()
+        wire.listen(self._answered, self._returned, self._closed)
+
+    async def send(self, entries: Sequence[Entry]) -> _Flight:
+        """Write a window at once. Returns when the connection's writer has taken it."""
+        frames: list[bytes] = []
+        refused: set[int] = set()
+        for place, entry in enumerate(entries):
+            try:
+                frames.append(self._frames.of(entry))
+            except Unsendable:
+                refused.add(place)
+        sent = [entry.event_id for place, entry in enumerate(entries) if place not in refused]
+        window = self._confirms.open_window(sent)
+        self._last_sign = time.monotonic()
+        try:
+            await self._wire.write(b"".join(frames))
+        except ConnectionError:
+            window.end(Outcome.TIMED_OUT)
+        return _Flight(self, window, len(entries), refused)
+
+    async def wait_for(self, window: Window) -> None:
+        """Wait for the window's answers, or until the broker has been silent for too long."""
+        while not window.answered.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience / LOOKS):
+                    await window.answered.wait()
+                    return
+            if await self._wire.is_blocked():
+                self._last_sign = time.monotonic()
+            elif time.monotonic() - self._last_sign >= self._patience:
+                return
+
+    def _answered(self, tag: int, multiple: bool, acked: bool) -> None:
+        self._last_sign = time.monotonic()
+        outcome = Outcome.ACKED if acked else Outcome.NACKED
+        self._confirms.answer(tag, outcome, multiple=multiple)
+
+    def _returned(self, message_id: bytes) -> None:
+        self._last_sign = time.monotonic()
+        self._confirms.give_back(message_id)
+
+    def _closed(self, over_a_publish: bool) -> None:
+        self._confirms.end(Outcome.CLOSED if over_a_publish else Outcome.TIMED_OUT)
+
+
+class _Flight:
+    def __init__(
+        self, publisher: FramePublisher, window: Window, size: int, refused: set[int]
+    ) -> None:
+        self._publisher, self._window = publisher, window
+        self._size, self._refused = size, refused
+
+    async def outcomes(self) -> list[Outcome]:
+        """See `Flight.outcomes`."""
+        await self._publisher.wait_for(self._window)
+        answers = self._window.outcomes()
+        if not self._refused:
+            return answers
+        rest = iter(answers)
+        return [
+            Outcome.REFUSED if place in self._refused else next(rest) for place in range(self._size)
+        ]

@@ -1,0 +1,119 @@
+"""The publisher's outcomes on a broker that is out of memory, frozen, killed or picky."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractConnection
+from entries import entry
+
+from devstack.rabbitmq import RabbitMQ
+from devstack.system import System
+from outbox.broker import connect
+from outbox.relay.opening import open_publisher
+from outbox.relay.publisher import Outcome, Publisher
+
+ACKED, TIMED_OUT, CLOSED = Outcome.ACKED, Outcome.TIMED_OUT, Outcome.CLOSED
+PATIENCE = 1.0
+
+
+@pytest.fixture
+async def connection(broker_url: str) -> AsyncIterator[AbstractConnection]:
+    connection = await connect(broker_url, "distress")
+    channel = await connection.channel()
+    await channel.declare_exchange("shop", aio_pika.ExchangeType.TOPIC, durable=True)
+    queue = await channel.declare_queue("kitchen", durable=True)
+    await queue.bind("shop", "order.#")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(params=["frames", "exchange"])
+async def publisher(
+    request: pytest.FixtureRequest, connection: AbstractConnection
+) -> AsyncIterator[Publisher]:
+    fast = request.param == "frames"
+    yield await open_publisher(connection, "shop", patience=PATIENCE, frames=fast)
+
+
+@contextmanager
+def memory_alarm(rabbitmq: RabbitMQ) -> Iterator[None]:
+    rabbitmq.control("set_vm_memory_high_watermark", "0.00001")
+    try:
+        yield
+    finally:
+        rabbitmq.control("set_vm_memory_high_watermark", "0.4")
+
+
+@contextmanager
+def frozen(victim: System) -> Iterator[None]:
+    pid = victim.pid_of("rabbitmq")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_blocked_broker_stops_the_clock(publisher: Publisher, rabbitmq: RabbitMQ) -> None:
+    with memory_alarm(rabbitmq):
+        flight = await publisher.send([entry(n) for n in range(10)])
+        waiting = asyncio.create_task(_outcomes(flight))
+        done, _ = await asyncio.wait({waiting}, timeout=3 * PATIENCE)
+        assert not done
+    assert await asyncio.wait_for(waiting, 20) == [ACKED] * 10
+
+
+async def _outcomes(flight: object) -> list[Outcome]:
+    return await flight.outcomes()  # type: ignore[attr-defined, no-any-return]
+
+
+async def test_a_silent_broker_means_timed_out(publisher: Publisher, victim: System) -> None:
+    assert await (await publisher.send([entry(1)])).outcomes() == [ACKED]
+    with frozen(victim):
+        flight = await publisher.send([entry(n) for n in range(10)])
+        assert await asyncio.wait_for(flight.outcomes(), 10) == [TIMED_OUT] * 10
+
+
+async def test_an_event_that_the_broker_refuses_closes_the_channel_over_the_window(
+    publisher: Publisher, connection: AbstractConnection, rabbitmq: RabbitMQ
+) -> None:
+    rabbitmq.control("eval", "application:set_env(rabbit, max_message_size, 1000).")
+    try:
+        small = await open_publisher(connection, "shop", patience=PATIENCE)
+        flight = await small.send([entry(1), entry(2, payload=b"x" * 2000), entry(3)])
+        outcomes = await asyncio.wait_for(flight.outcomes(), 10)
+    finally:
+        rabbitmq.control("eval", "application:set_env(rabbit, max_message_size, 134217728).")
+    assert outcomes[1:] == [CLOSED, CLOSED]
+    assert outcomes[0] in (ACKED, CLOSED), "what came before may have its confirm already"
+
+
+async def test_a_broker_killed_in_mid_window_leaves_the_rest_unanswered(
+    publisher: Publisher, victim: System
+) -> None:
+    flights = [
+        await publisher.send([entry(n, payload=b"x" * 10_000) for n in range(1000)])
+        for _ in range(3)
+    ]
+    victim.kill("rabbitmq")
+    outcomes = [outcome for flight in flights for outcome in await flight.outcomes()]
+    assert set(outcomes) <= {ACKED, TIMED_OUT}
+    assert outcomes[-1] is TIMED_OUT
+    victim.start_process("rabbitmq")
+
+
+async def test_a_connection_closed_by_force_leaves_the_rest_unanswered(
+    publisher: Publisher, rabbitmq: RabbitMQ
+) -> None:
+    flight = await publisher.send([entry(n, payload=b"x" * 100_000) for n in range(200)])
+    await asyncio.to_thread(rabbitmq.control, "close_all_connections", "-p", "outage", "test")
+    assert set(await asyncio.wait_for(flight.outcomes(), 20)) <= {ACKED, TIMED_OUT}
+    later = await publisher.send([entry(1)])
+    assert await asyncio.wait_for(later.outcomes(), 10) == [TIMED_OUT]
