@@ -35,11 +35,9 @@ async def connection(broker_url: str) -> AsyncIterator[AbstractConnection]:
 
 
 @pytest.fixture(params=["frames", "exchange"])
-async def publisher(
-    request: pytest.FixtureRequest, connection: AbstractConnection
-) -> AsyncIterator[Publisher]:
+async def publisher(request: pytest.FixtureRequest, connection: AbstractConnection) -> Publisher:
     fast = request.param == "frames"
-    yield await open_publisher(connection, "shop", patience=PATIENCE, frames=fast)
+    return await open_publisher(connection, "shop", patience=PATIENCE, frames=fast)
 
 
 @contextmanager

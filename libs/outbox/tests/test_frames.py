@@ -47,7 +47,7 @@ def parts(event: Entry) -> tuple[Basic.Publish, ContentHeader, list[bytes]]:
     trace=st.none() | SHORT,
     body=st.binary(max_size=10_000),
 )
-def test_the_client_reads_out_of_the_frames_what_it_would_have_written(
+def test_the_client_reads_out_of_the_frames_what_it_would_have_written(  # noqa: PLR0917
     aggregate: bytes,
     sequence: int,
     version: int,

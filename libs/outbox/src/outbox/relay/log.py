@@ -63,7 +63,7 @@ UPDATE outbox SET attempts = attempts + 1, last_error = failed.error,
  WHERE outbox.id = failed.id AND published_at IS NULL
 """
 
-# Served by the partial index outbox_parked.
+# Parked rows are few, but stand among all that are unpublished: asked for now and then only.
 _PARKED = """
 SELECT aggregate_type || '/' || aggregate_id, min(id) FROM outbox
  WHERE parked_at IS NOT NULL AND published_at IS NULL GROUP BY 1

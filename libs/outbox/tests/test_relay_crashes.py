@@ -1,0 +1,102 @@
+"""A relay killed by SIGKILL at each of its steps: nothing lost, nothing out of order.
+
+The checker knows nothing of relays: it reads the database and the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+from relay_process import relay_process
+
+from outbox.faults import RELAY_STEPS
+from outbox.lifecycle import pause
+from outbox_world import QUEUE, Happened, World, eventually
+
+AGGREGATES = 12
+ONCE = ("relay.lane_taken", "relay.handing_over")
+Place = tuple[str, int]
+
+
+@pytest.mark.parametrize("nth", [1, 4])
+@pytest.mark.parametrize("step", [s for s in RELAY_STEPS if s not in ONCE])
+async def test_a_relay_killed_at_any_step_loses_and_misorders_nothing(
+    world: World, step: str, nth: int
+) -> None:
+    async with writing(world), relay(world, die_at=f"{step}:{nth}") as doomed:
+        assert await asyncio.wait_for(doomed.wait(), 30) == -signal.SIGKILL
+    async with relay(world):
+        await check(world)
+
+
+@pytest.mark.parametrize("step", ONCE)
+async def test_a_relay_killed_while_lanes_change_hands_loses_and_misorders_nothing(
+    world: World, step: str
+) -> None:
+    async with writing(world), relay(world, die_at=step) as doomed, relay(world):
+        assert await asyncio.wait_for(doomed.wait(), 30) == -signal.SIGKILL
+    async with relay(world), relay(world):
+        await check(world)
+
+
+def relay(
+    world: World, *, die_at: str = ""
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return relay_process(world.database_url, world.broker_url, die_at=die_at, window=7)
+
+
+@asynccontextmanager
+async def writing(world: World) -> AsyncIterator[None]:
+    """Commit events of all aggregates, round after round, for the length of the block."""
+    async with world.broker():
+        pass
+    stop = asyncio.Event()
+    writer = asyncio.create_task(write(world, stop))
+    yield
+    stop.set()
+    await writer
+
+
+async def write(world: World, stop: asyncio.Event) -> None:
+    for number in range(10_000):
+        await world.emit(*(Happened(f"a{n}", number) for n in range(AGGREGATES)))
+        await pause(stop, 0.02)
+        if stop.is_set():
+            return
+
+
+async def check(world: World) -> None:
+    """Every committed event is in the queue; first deliveries are in order per aggregate."""
+    committed = {
+        (aggregate, sequence)
+        for aggregate, sequence in await world.rows("SELECT aggregate_id, sequence FROM outbox")
+    }
+    await eventually(lambda: world.has_unpublished(0), within=30)
+    first: dict[str, list[int]] = {}
+    seen: set[Place] = set()
+    for message in await everything_in_the_queue(world):
+        aggregate, sequence = place_of(message)
+        if (aggregate, sequence) not in seen:
+            seen.add((aggregate, sequence))
+            first.setdefault(aggregate, []).append(sequence)
+    assert seen == committed
+    assert all(sequences == sorted(sequences) for sequences in first.values())
+
+
+async def everything_in_the_queue(world: World) -> list[AbstractIncomingMessage]:
+    async with world.broker() as channel:
+        queue = await channel.declare_queue(QUEUE, passive=True)
+        count = queue.declaration_result.message_count
+    assert count
+    return await world.delivered(count)
+
+
+def place_of(message: AbstractIncomingMessage) -> Place:
+    sequence = message.headers["sequence"]
+    assert isinstance(sequence, int)
+    return str(message.headers["cloudEvents:subject"]), sequence

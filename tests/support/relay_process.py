@@ -1,0 +1,56 @@
+"""A relay of the small world as a process of its own, so that it can be killed.
+
+python relay_process.py DATABASE_URL BROKER_URL [setting=value …]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from outbox import Relay, RelaySettings, Topology
+from outbox_world import EXCHANGE, Takes
+
+
+async def relay(database_url: str, broker_url: str, **settings: int) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await Relay(
+        database_url=database_url,
+        broker_url=broker_url,
+        exchange=EXCHANGE,
+        topology=Topology([EXCHANGE], [Takes()]),
+        settings=RelaySettings(**settings),  # type: ignore[arg-type]
+    ).run(stop)
+
+
+@asynccontextmanager
+async def relay_process(
+    database_url: str, broker_url: str, *, die_at: str = "", **settings: int
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run one for the length of the block; `die_at` names a step, as in `relay.read:2`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        __file__,
+        database_url,
+        broker_url,
+        *(f"{name}={value}" for name, value in settings.items()),
+        env={**os.environ, "APP_ENV": "test", "OUTBOX_FAULT_POINT": die_at}
+        | {"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.wait(), 20)
+
+
+if __name__ == "__main__":
+    pairs = (argument.split("=") for argument in sys.argv[3:])
+    asyncio.run(relay(sys.argv[1], sys.argv[2], **{name: int(value) for name, value in pairs}))
