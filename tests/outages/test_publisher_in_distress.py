@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
+from alarms import frozen, memory_alarm, messages_up_to
 from entries import entry
 
 from devstack.rabbitmq import RabbitMQ
@@ -40,25 +38,6 @@ async def publisher(request: pytest.FixtureRequest, connection: AbstractConnecti
     return await open_publisher(connection, "shop", patience=PATIENCE, frames=fast)
 
 
-@contextmanager
-def memory_alarm(rabbitmq: RabbitMQ) -> Iterator[None]:
-    rabbitmq.control("set_vm_memory_high_watermark", "0.00001")
-    try:
-        yield
-    finally:
-        rabbitmq.control("set_vm_memory_high_watermark", "0.4")
-
-
-@contextmanager
-def frozen(victim: System) -> Iterator[None]:
-    pid = victim.pid_of("rabbitmq")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 async def test_a_blocked_broker_stops_the_clock(publisher: Publisher, rabbitmq: RabbitMQ) -> None:
     with memory_alarm(rabbitmq):
         flight = await publisher.send([entry(n) for n in range(10)])
@@ -82,13 +61,10 @@ async def test_a_silent_broker_means_timed_out(publisher: Publisher, victim: Sys
 async def test_an_event_that_the_broker_refuses_closes_the_channel_over_the_window(
     publisher: Publisher, connection: AbstractConnection, rabbitmq: RabbitMQ
 ) -> None:
-    rabbitmq.control("eval", "application:set_env(rabbit, max_message_size, 1000).")
-    try:
+    with messages_up_to(1000, rabbitmq):
         small = await open_publisher(connection, "shop", patience=PATIENCE)
         flight = await small.send([entry(1), entry(2, payload=b"x" * 2000), entry(3)])
         outcomes = await asyncio.wait_for(flight.outcomes(), 10)
-    finally:
-        rabbitmq.control("eval", "application:set_env(rabbit, max_message_size, 134217728).")
     assert outcomes[1:] == [CLOSED, CLOSED]
     assert outcomes[0] in (ACKED, CLOSED), "what came before may have its confirm already"
 

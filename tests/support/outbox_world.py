@@ -118,6 +118,13 @@ class World:
                         break
         return messages
 
+    async def everything_delivered(self) -> list[AbstractIncomingMessage]:
+        """Take all that is in the queue now."""
+        async with self.broker() as channel:
+            queue = await channel.declare_queue(QUEUE, passive=True)
+            count = queue.declaration_result.message_count
+        return await self.delivered(count or 0)
+
 
 @asynccontextmanager
 async def running(*parts: Relay | Consumer) -> AsyncIterator[asyncio.Event]:

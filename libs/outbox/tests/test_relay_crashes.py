@@ -16,7 +16,7 @@ from relay_process import relay_process
 
 from outbox.faults import RELAY_STEPS
 from outbox.lifecycle import pause
-from outbox_world import QUEUE, Happened, World, eventually
+from outbox_world import Happened, World, eventually
 
 AGGREGATES = 12
 ONCE = ("relay.lane_taken", "relay.handing_over")
@@ -79,21 +79,13 @@ async def check(world: World) -> None:
     await eventually(lambda: world.has_unpublished(0), within=30)
     first: dict[str, list[int]] = {}
     seen: set[Place] = set()
-    for message in await everything_in_the_queue(world):
+    for message in await world.everything_delivered():
         aggregate, sequence = place_of(message)
         if (aggregate, sequence) not in seen:
             seen.add((aggregate, sequence))
             first.setdefault(aggregate, []).append(sequence)
     assert seen == committed
     assert all(sequences == sorted(sequences) for sequences in first.values())
-
-
-async def everything_in_the_queue(world: World) -> list[AbstractIncomingMessage]:
-    async with world.broker() as channel:
-        queue = await channel.declare_queue(QUEUE, passive=True)
-        count = queue.declaration_result.message_count
-    assert count
-    return await world.delivered(count)
 
 
 def place_of(message: AbstractIncomingMessage) -> Place:

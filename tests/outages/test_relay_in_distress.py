@@ -1,0 +1,102 @@
+"""A relay whose broker refuses, blocks or falls silent; whose doorbell is cut."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from alarms import frozen, memory_alarm, messages_up_to
+
+from devstack.rabbitmq import RabbitMQ
+from devstack.system import System
+from outbox_world import Happened, World, eventually, running
+
+BIG = b'{"pad": "%s"}' % (b"x" * 5000)
+
+
+@pytest.mark.parametrize("frames", [True, False])
+async def test_a_refused_event_is_parked_with_its_followers_and_the_rest_goes_on(
+    world: World, rabbitmq: RabbitMQ, frames: bool
+) -> None:
+    with messages_up_to(1000, rabbitmq):
+        async with running(world.relay(frames=frames)):
+            await world.emit(
+                *(Happened(f"a{n}", n) for n in range(20)),
+                Happened("big", body=BIG),
+                Happened("big", 2),
+                *(Happened(f"a{n}", n) for n in range(20)),
+            )
+            await eventually(lambda: world.has_unpublished(2), within=40)
+            assert await parked(world) == [("big", 1)]
+            await world.emit(Happened("big", 3), Happened("b", 1))
+            await eventually(lambda: world.has_unpublished(3))
+    async with running(world.relay(frames=frames)):
+        await world.emit(Happened("c"))
+        await eventually(lambda: world.has_unpublished(3))
+        await world.execute("UPDATE outbox SET parked_at = NULL WHERE parked_at IS NOT NULL")
+        await world.execute("SELECT pg_notify('outbox_doorbell', 'rescan')")
+        await eventually(lambda: world.has_unpublished(0))
+    messages = await world.everything_delivered()
+    mine = [m for m in messages if m.headers["cloudEvents:subject"] == "big"]
+    assert [message.headers["sequence"] for message in mine] == [1, 2, 3]
+
+
+async def parked(world: World) -> list[tuple[object, ...]]:
+    return await world.rows(
+        "SELECT aggregate_id, sequence FROM outbox"
+        " WHERE parked_at IS NOT NULL AND published_at IS NULL"
+    )
+
+
+async def test_a_blocked_broker_costs_no_lanes_and_no_events(
+    world: World, rabbitmq: RabbitMQ
+) -> None:
+    relay = world.relay(confirm_timeout=2.0)
+    async with running(relay):
+        await world.emit(Happened("a"))
+        await world.delivered(1)
+        with memory_alarm(rabbitmq):
+            await world.emit(Happened("a"), Happened("b"))
+            await asyncio.sleep(5)
+            assert len(relay.lanes) == 16
+        await eventually(lambda: world.has_unpublished(0))
+    [attempts] = await world.rows("SELECT sum(attempts) FROM outbox")
+    assert attempts == (0,)
+
+
+async def test_a_silent_broker_costs_the_lanes_until_it_speaks_again(
+    world: World, victim: System
+) -> None:
+    relay = world.relay(confirm_timeout=0.5)
+    async with running(relay):
+        await world.emit(Happened("a"))
+        await world.delivered(1)
+        with frozen(victim):
+            await world.emit(Happened("a"))
+            await eventually(lambda: owns(world, 0))
+        await eventually(lambda: world.has_unpublished(0), within=40)
+
+
+async def owns(world: World, lanes: int) -> bool:
+    [(count,)] = await world.rows(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND objid > 0"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return count == lanes
+
+
+async def test_without_a_doorbell_the_relay_polls_and_says_so_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(world.relay()):
+        await world.emit(Happened("a"))
+        await world.delivered(1)
+        for _ in range(2):
+            await world.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'outbox relay doorbell'"
+                " AND datname = current_database()"
+            )
+            await world.emit(Happened("a"))
+            await world.delivered(1, within=5)
+    assert caplog.text.count("hears no doorbell") == 1
