@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from outbox import Consumer, Envelope, Relay, Topology, UnitOfWork, Work, schema
+from outbox import Consumer, Envelope, Part, Relay, Topology, UnitOfWork, Work, schema
 from outbox.consume.consumer import ConsumerSettings
 from outbox.consume.retry import RetryPolicy
 from outbox.relay.settings import RelaySettings
@@ -127,7 +127,7 @@ class World:
 
 
 @asynccontextmanager
-async def running(*parts: Relay | Consumer) -> AsyncIterator[asyncio.Event]:
+async def running(*parts: Part) -> AsyncIterator[asyncio.Event]:
     """Run relays and consumers for the length of the block, then stop them in good order."""
     stop = asyncio.Event()
     tasks = [asyncio.create_task(part.run(stop)) for part in parts]

@@ -21,7 +21,7 @@ from outbox.errors import (
     UnreadableMessage,
 )
 from outbox.operate.maintenance import Maintenance
-from outbox.operate.partitions import ensure_ahead
+from outbox.operate.partitions import DayPartitions
 from outbox.parts import Part, open_work, worker_parts
 from outbox.relay.relay import Relay
 from outbox.relay.settings import RelaySettings
@@ -35,6 +35,7 @@ __all__ = [
     "BrokerRefused",
     "Consumer",
     "ConsumerSettings",
+    "DayPartitions",
     "Envelope",
     "Event",
     "EventTooLarge",
@@ -58,7 +59,6 @@ __all__ = [
     "UnreadableMessage",
     "Work",
     "declare_inbox",
-    "ensure_ahead",
     "open_work",
     "schema",
     "worker_parts",

@@ -9,6 +9,11 @@ WINDOW_SECONDS = Histogram("outbox_window_seconds", "From publishing a window to
 LANES_OWNED = Gauge("outbox_lanes_owned", "Lanes that this relay owns.")
 BACKLOG = Gauge("outbox_backlog_events", "Events not yet published, counted to 100,000.")
 OLDEST_SECONDS = Gauge("outbox_oldest_unpublished_seconds", "Age of the oldest unpublished event.")
+DAYS_AHEAD = Gauge(
+    "partition_days_ahead",
+    "Days for which inserts have a partition; below 3 is an alarm.",
+    ["table"],
+)
 HELD = Gauge("outbox_held_aggregates", "Aggregates that wait for a retry of their first event.")
 
 CONSUMED = Counter(

@@ -7,11 +7,9 @@ def upgrade() -> None:
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sqlalchemy import Connection, MetaData, text
 
-from outbox.operate.partitions import DAYS_AHEAD, add_statements
+from outbox.operate.partitions import OUTBOX, today
 from outbox.tables import declare_inbox, declare_outbox
 
 DEFAULT_LANES = 16
@@ -28,7 +26,7 @@ def create_outbox(connection: Connection, *, lanes: int = DEFAULT_LANES) -> None
     connection.execute(
         text("INSERT INTO outbox_settings (lanes) VALUES (:lanes)"), {"lanes": lanes}
     )
-    for statement in add_statements(datetime.now(UTC).date(), DAYS_AHEAD):
+    for statement in OUTBOX.add_statements(today()):
         connection.execute(text(statement))
 
 

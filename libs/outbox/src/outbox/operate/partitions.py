@@ -1,78 +1,175 @@
-"""Day partitions of the log, made ahead of time.
+"""Day partitions of a table: made ahead of time, dropped behind.
 
 There is no DEFAULT partition: it would have to be searched under a strong lock whenever a
 partition is added. A missing partition makes inserts fail, so that days are made well ahead.
+Neither adding nor dropping takes an ACCESS EXCLUSIVE lock on the parent.
 """
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-log = logging.getLogger(__name__)
-
-DAYS_AHEAD = 14
-ALARM_BELOW = 3
 # The same number in every process: they must meet on one lock.
 _LOCK = 7_306_914_221
+_LOCK_TIMEOUT = "2s"
+
+_ATTACHED = """
+SELECT inhrelid::regclass::text FROM pg_inherits
+ WHERE inhparent = to_regclass(:table) AND NOT inhdetachpending
+"""
+_PENDING = """
+SELECT inhrelid::regclass::text FROM pg_inherits
+ WHERE inhparent = to_regclass(:table) AND inhdetachpending
+"""
+# Left alone by whoever died between detaching one and dropping it.
+_LOOSE = """
+SELECT c.oid::regclass::text FROM pg_class c
+ WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))
+   AND c.relkind = 'r' AND c.relname ~ ('^' || :table || '_p[0-9]{8}$')
+   AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid)
+"""
 
 
-def name_of(day: date) -> str:
-    """The partition of a day, as in `outbox_p20260131`."""
-    return f"outbox_p{day:%Y%m%d}"
+@dataclass(frozen=True, slots=True)
+class DayPartitions:
+    """A table partitioned by RANGE over days of a timestamptz column, days being UTC."""
+
+    table: str
+    column: str
+    ahead: int = 14
+    """Days for which partitions are made beforehand."""
+    keep: int = 7
+    """Days after which a partition may go."""
+    needed: str = "false"
+    """SQL on a row: whether its partition must stay, however old."""
+
+    def name_of(self, day: date) -> str:
+        """The partition of a day, as in `outbox_p20260131`."""
+        return f"{self.table}_p{day:%Y%m%d}"
+
+    def day_of(self, name: str) -> date:
+        """The day of a partition. Raises `ValueError` if it is none."""
+        return datetime.strptime(name.removeprefix(f"{self.table}_p"), "%Y%m%d").date()  # noqa: DTZ007
+
+    def add_statements(self, today: date) -> list[str]:
+        """SQL that makes the partitions of yesterday, today and the days ahead, where missing.
+
+        LIKE + CHECK + ATTACH, because ATTACH takes only SHARE UPDATE EXCLUSIVE on the parent
+        (PostgreSQL, ALTER TABLE, "ATTACH PARTITION"); the CHECK spares the scan.
+        """
+        return [self._add(today + timedelta(days=n)) for n in range(-1, self.ahead + 1)]
+
+    async def ensure_ahead(self, engine: AsyncEngine) -> None:
+        """Make what is missing, one transaction a day; another process at it is left to it."""
+        async with engine.connect() as connection:
+            for statement in self.add_statements(today()):
+                async with connection.begin():
+                    if await _is_ours_to_do(connection):
+                        await connection.execute(text(statement))
+
+    async def days_ahead(self, connection: AsyncConnection) -> int:
+        """For how many days from now inserts have a partition."""
+        names, ahead = set(await self._names(connection, _ATTACHED)), 0
+        while self.name_of(today() + timedelta(days=ahead + 1)) in names:
+            ahead += 1
+        return ahead
+
+    async def drop_expired(self, engine: AsyncEngine) -> list[str]:
+        """Drop partitions past the retention of which no row is needed; returns their names.
+
+        Killed at any step, it goes on where it was the next time. A row that becomes needed
+        between the check and the detaching (a replay) brings its partition back.
+        """
+        dropped: list[str] = []
+        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with autocommit.connect() as connection:
+            if not await _try_session_lock(connection):
+                return dropped
+            try:
+                await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
+                await self._finish_detaching(connection)
+                for name in await self._expired(connection):
+                    await connection.execute(self._detach(name, "CONCURRENTLY"))
+                for name in await self._names(connection, _LOOSE):
+                    if await self._drop(connection, name):
+                        dropped.append(name)
+            finally:
+                await connection.execute(text("RESET lock_timeout"))
+                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        return dropped
+
+    async def _expired(self, connection: AsyncConnection) -> list[str]:
+        oldest_kept = today() - timedelta(days=self.keep)
+        names = await self._names(connection, _ATTACHED)
+        old = sorted(name for name in names if self.day_of(name) < oldest_kept)
+        return [name for name in old if not await self._is_needed(connection, name)]
+
+    async def _finish_detaching(self, connection: AsyncConnection) -> None:
+        for name in await self._names(connection, _PENDING):
+            await connection.execute(self._detach(name, "FINALIZE"))
+
+    async def _drop(self, connection: AsyncConnection, name: str) -> bool:
+        """Drop a loose partition, or attach it again if a row of it is needed after all."""
+        if await self._is_needed(connection, name):
+            await connection.execute(text(self._attach(self.day_of(name))))
+            return False
+        await connection.execute(text(f"DROP TABLE {name}"))
+        return True
+
+    async def _is_needed(self, connection: AsyncConnection, name: str) -> bool:
+        query = f"SELECT EXISTS (SELECT FROM {name} WHERE {self.needed})"  # noqa: S608
+        return bool((await connection.execute(text(query))).scalar_one())
+
+    async def _names(self, connection: AsyncConnection, query: str) -> list[str]:
+        return list((await connection.execute(text(query), {"table": self.table})).scalars())
+
+    def _detach(self, name: str, how: str) -> TextClause:
+        return text(f"ALTER TABLE {self.table} DETACH PARTITION {name} {how}")
+
+    def _attach(self, day: date) -> str:
+        return (
+            f"ALTER TABLE {self.table} ATTACH PARTITION {self.name_of(day)}"
+            f" FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"
+        )
+
+    def _add(self, day: date) -> str:
+        name, start, end = (
+            self.name_of(day),
+            f"{day} 00:00+00",
+            f"{day + timedelta(days=1)} 00:00+00",
+        )
+        return f"""
+        DO $$ BEGIN
+          IF to_regclass('{name}') IS NULL THEN
+            CREATE TABLE {name} (LIKE {self.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
+              CONSTRAINT {name}_day CHECK ({self.column} >= '{start}' AND {self.column} < '{end}'));
+            {self._attach(day)};
+            ALTER TABLE {name} DROP CONSTRAINT {name}_day;
+          END IF;
+        END $$"""
 
 
-def add_statements(today: date, days: int) -> list[str]:
-    """SQL that makes the partitions of today and the next `days` days, where missing.
-
-    LIKE + CHECK + ATTACH, because ATTACH takes only SHARE UPDATE EXCLUSIVE on the parent
-    (PostgreSQL, ALTER TABLE, "ATTACH PARTITION"); the CHECK spares the scan.
-    """
-    return [_add(today + timedelta(days=n)) for n in range(-1, days + 1)]
+OUTBOX = DayPartitions("outbox", "created_at", needed="published_at IS NULL")
+"""The log. What is not published, or parked, is needed."""
 
 
-def _add(day: date) -> str:
-    name, start, end = name_of(day), f"{day} 00:00+00", f"{day + timedelta(days=1)} 00:00+00"
-    return f"""
-    DO $$ BEGIN
-      IF to_regclass('{name}') IS NULL THEN
-        CREATE TABLE {name} (LIKE outbox INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
-          CONSTRAINT {name}_day CHECK (created_at >= '{start}' AND created_at < '{end}'));
-        ALTER TABLE outbox ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}');
-        ALTER TABLE {name} DROP CONSTRAINT {name}_day;
-      END IF;
-    END $$"""
-
-
-async def ensure_ahead(engine: AsyncEngine, *, days: int = DAYS_AHEAD) -> None:
-    """Make what is missing, one transaction a day; another process at it is left to it."""
-    async with engine.connect() as connection:
-        for statement in add_statements(datetime.now(UTC).date(), days):
-            async with connection.begin():
-                if await _is_ours_to_do(connection):
-                    await connection.execute(text(statement))
+def today() -> date:
+    """The day in UTC."""
+    return datetime.now(UTC).date()
 
 
 async def _is_ours_to_do(connection: AsyncConnection) -> bool:
     locked = await connection.execute(
-        text("SELECT pg_try_advisory_xact_lock(:key), set_config('lock_timeout', '2s', true)"),
-        {"key": _LOCK},
+        text("SELECT pg_try_advisory_xact_lock(:key), set_config('lock_timeout', :wait, true)"),
+        {"key": _LOCK, "wait": _LOCK_TIMEOUT},
     )
     return bool(locked.scalar_one())
 
 
-async def days_ahead(connection: AsyncConnection) -> int:
-    """For how many days from now inserts have a partition."""
-    found = await connection.execute(
-        text(
-            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'outbox'::regclass"
-        )
-    )
-    names, today = set(found.scalars()), datetime.now(UTC).date()
-    ahead = 0
-    while name_of(today + timedelta(days=ahead + 1)) in names:
-        ahead += 1
-    return ahead
+async def _try_session_lock(connection: AsyncConnection) -> bool:
+    locked = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK})
+    return bool(locked.scalar_one())

@@ -1,0 +1,121 @@
+"""Partitions come and go without anybody waiting, and never with what is still needed."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, timedelta
+
+import pytest
+
+from outbox import DayPartitions, Maintenance
+from outbox.operate.partitions import OUTBOX, today
+from outbox_world import Happened, World, eventually, running
+
+LONG_AGO = timedelta(days=30)
+
+
+async def old_partition(world: World, *, published: bool = True) -> str:
+    """A partition of thirty days ago, with one event in it."""
+    day = today() - LONG_AGO
+    for statement in DayPartitions("outbox", "created_at", ahead=0).add_statements(day):
+        await world.execute(statement)
+    await world.emit(Happened("a"))
+    async with world.work.begin() as unit:
+        await unit.connection.exec_driver_sql(
+            "UPDATE outbox SET created_at = created_at - interval '30 days',"
+            f" published_at = {'created_at' if published else 'NULL'}"
+        )
+    return OUTBOX.name_of(day)
+
+
+async def names(world: World) -> set[object]:
+    rows = await world.rows(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'outbox'::regclass"
+    )
+    return {name for (name,) in rows}
+
+
+async def exists(world: World, name: str) -> bool:
+    [(oid,)] = await world.rows("SELECT to_regclass(%s)::text", name)
+    return oid is not None
+
+
+async def test_days_are_made_ahead_and_counted(world: World) -> None:
+    async with world.engine.connect() as connection:
+        assert await OUTBOX.days_ahead(connection) == OUTBOX.ahead
+    await world.execute(f"DROP TABLE {OUTBOX.name_of(today() + timedelta(days=2))}")
+    async with world.engine.connect() as connection:
+        assert await OUTBOX.days_ahead(connection) == 1
+    await OUTBOX.ensure_ahead(world.engine)
+    async with world.engine.connect() as connection:
+        assert await OUTBOX.days_ahead(connection) == OUTBOX.ahead
+
+
+async def test_a_partition_past_the_retention_is_dropped_and_the_younger_ones_stay(
+    world: World,
+) -> None:
+    old, before = await old_partition(world), await names(world)
+    assert old in await OUTBOX.drop_expired(world.engine)
+    after = await names(world)
+    assert before - after == {n for n in before if OUTBOX.day_of(str(n)) < today() - timedelta(7)}
+    assert OUTBOX.name_of(today()) in after
+
+
+async def test_a_partition_with_an_unpublished_event_stays_however_old(world: World) -> None:
+    old = await old_partition(world, published=False)
+    assert old not in await OUTBOX.drop_expired(world.engine)
+    assert old in await names(world)
+    async with running(world.relay()):
+        await eventually(lambda: world.has_unpublished(0))
+    assert old in await OUTBOX.drop_expired(world.engine)
+
+
+async def test_a_detached_partition_of_which_a_row_is_needed_again_comes_back(world: World) -> None:
+    old = await old_partition(world)
+    await world.execute(f"ALTER TABLE outbox DETACH PARTITION {old}")
+    await world.execute(f"UPDATE {old} SET published_at = NULL")
+    assert old not in await OUTBOX.drop_expired(world.engine)
+    async with running(world.relay()):
+        await world.delivered(1)
+
+
+async def test_whoever_died_after_detaching_is_finished_by_the_next(world: World) -> None:
+    old = await old_partition(world)
+    await world.execute(f"ALTER TABLE outbox DETACH PARTITION {old}")
+    assert old in await OUTBOX.drop_expired(world.engine)
+    assert not await exists(world, old)
+
+
+async def test_a_long_transaction_delays_the_dropping_and_blocks_nobody(world: World) -> None:
+    old = await old_partition(world)
+    maintenance = Maintenance(world.engine, interval=0.1)
+    async with world.engine.connect() as reader:
+        await reader.exec_driver_sql("SELECT count(*) FROM outbox")
+        with pytest.raises(Exception, match=r"lock timeout|lock_timeout"):
+            await OUTBOX.drop_expired(world.engine)
+        await world.emit(Happened("b"))
+        async with running(world.relay()):
+            await world.delivered(1)
+    async with running(maintenance):
+        await eventually(lambda: gone(world, old))
+
+
+async def gone(world: World, name: str) -> bool:
+    return not await exists(world, name)
+
+
+async def test_too_few_days_are_an_alarm(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    few = DayPartitions("outbox", "created_at", ahead=0)
+    for day in range(1, OUTBOX.ahead + 1):
+        await world.execute(f"DROP TABLE {OUTBOX.name_of(today() + timedelta(days=day))}")
+    with caplog.at_level(logging.ERROR):
+        async with running(Maintenance(world.engine, few)):
+            await eventually(lambda: said(caplog))
+
+
+async def said(caplog: pytest.LogCaptureFixture) -> bool:
+    return "has partitions for 0 days only" in caplog.text
+
+
+def test_a_name_tells_its_day() -> None:
+    assert OUTBOX.day_of(OUTBOX.name_of(date(2026, 1, 31))) == date(2026, 1, 31)
