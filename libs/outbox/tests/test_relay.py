@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import aio_pika
+import httpx
 import pytest
 
 from outbox import EventTooLarge, LanesMismatch, Relay, TopologyMismatch
@@ -125,3 +127,39 @@ async def test_a_body_over_one_mebibyte_is_refused_when_added(world: World) -> N
     with pytest.raises(EventTooLarge):
         await world.emit(Happened("a", body=b'"' + b"x" * 2**20 + b'"'))
     assert await world.unpublished() == 0
+
+
+async def test_nacked_events_go_again_until_the_queue_has_room(world: World) -> None:
+    async with world.broker():
+        pass
+    set_policy(world.broker_url, {"max-length": 1})
+    async with running(world.relay()):
+        # A quorum queue says that it is full only some time after it was filled.
+        for _ in range(4):
+            await world.emit(*(Happened(f"a{n}") for n in range(5)))
+            await eventually(lambda: all_were_tried(world))
+        assert await world.unpublished()
+        set_policy(world.broker_url, {"max-length": 1000})
+        await eventually(lambda: world.has_unpublished(0))
+    places = {
+        (m.headers["cloudEvents:subject"], m.headers["sequence"])
+        for m in await world.everything_delivered()
+    }
+    assert places == {(f"a{n}", sequence) for n in range(5) for sequence in range(1, 5)}
+
+
+async def all_were_tried(world: World) -> bool:
+    [(count,)] = await world.rows(
+        "SELECT count(*) FROM outbox o WHERE published_at IS NULL AND last_error IS NULL"
+        " AND NOT EXISTS (SELECT FROM outbox p WHERE p.aggregate_id = o.aggregate_id"
+        " AND p.id < o.id AND p.last_error = 'nacked')"
+    )
+    return count == 0
+
+
+def set_policy(broker_url: str, definition: dict[str, int]) -> None:
+    vhost = broker_url.rpartition("/")[2]
+    httpx.put(
+        f"{os.environ['TEST_RABBITMQ_MANAGEMENT_URL']}/api/policies/{vhost}/narrow",
+        json={"pattern": f"^{QUEUE}$", "definition": definition, "apply-to": "queues"},
+    ).raise_for_status()

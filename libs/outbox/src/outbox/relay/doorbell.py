@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import psycopg
 from psycopg import sql
@@ -63,7 +64,7 @@ class Doorbell:
                 await asyncio.sleep(RECONNECT_AFTER)
 
     async def _listen(self) -> None:
-        async with await self._connect() as connection:
+        async with await self._open() as connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DOORBELL)))
             # What was committed while nobody listened, and a proof that rings arrive at all.
             await connection.execute("SELECT pg_notify(%s, '')", [DOORBELL])
@@ -76,6 +77,16 @@ class Doorbell:
                 self._ring(ring)
             async for ring in connection.notifies():
                 self._ring(ring)
+
+    async def _open(self) -> psycopg.AsyncConnection[object]:
+        """A connection; cancelled in mid-way it is closed, because the server would keep it."""
+        opening = asyncio.ensure_future(self._connect())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with suppress(psycopg.Error, OSError):
+                await (await opening).close()
+            raise
 
     def _ring(self, ring: psycopg.Notify) -> None:
         self._rescan = self._rescan or RESCAN in ring.payload
