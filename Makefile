@@ -45,8 +45,8 @@ test-processor: ## the tests of service-processor
 	@$(DEVSTACK) test --part processor --args="$$ARGS"
 test-libs: ## the tests of libraries, tools and the layout's rules
 	@$(DEVSTACK) test --part libs --args="$$ARGS"
-bench: venv ## ratios, each beside what it compares with in the same run
-	@$(VENV)python bench/post_orders.py
+bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" ROUNDS=3)
+	@$(VENV)python -m bench --rounds $${ROUNDS:-1} $$ARGS
 chaos: venv ## the long randomised runs (counts by CHAOS_ORDERS, CHAOS_WAITERS, …)
 	@CHAOS_ORDERS=$${CHAOS_ORDERS:-1000} CHAOS_WAITERS=$${CHAOS_WAITERS:-2000} \
 	 CHAOS_ROUNDS=$${CHAOS_ROUNDS:-200} CHAOS_KEYS=$${CHAOS_KEYS:-1500} \

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from load import post, requests_per_second
+from bench.load import post, requests_per_second
 
 from devstack.postgres import binaries
 from devstack.system import CHECKOUT, Layout, System

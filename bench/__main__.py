@@ -1,0 +1,78 @@
+"""`make bench`: brings up its own PostgreSQL and RabbitMQ, measures, prints, and tidies up.
+
+    python -m bench [--rounds N] [ROW …]      rows: see bench/rows/__init__.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from types import FrameType
+
+from bench import report
+from bench.ceiling import best_ceiling
+from bench.figures import Bench, Figure
+from bench.rows import BY_DEFAULT, ROWS
+from bench.stack import own_stack
+from devstack.console import plain, say
+from devstack.errors import Trouble
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, _leave)
+    unknown = set(options.rows) - set(ROWS)
+    if unknown or not 1 <= options.rounds <= 20:
+        plain(f"bench: rows are {' '.join(ROWS)}; rounds are 1 to 20")
+        return 2
+    try:
+        return _measure(options.rows or list(BY_DEFAULT), options.rounds)
+    except Trouble as trouble:
+        plain(f"bench: {trouble}")
+        return trouble.status
+    except KeyboardInterrupt:
+        plain("bench: interrupted; what it had started is ended")
+        return 130
+
+
+def _measure(rows: list[str], rounds: int) -> int:
+    """All that was found is reported, also when a row fails or is interrupted."""
+    began = time.monotonic()
+    figures: list[Figure] = []
+    complete = False
+    with own_stack() as stack:
+        bench = Bench(stack, best_ceiling(stack.home), rounds)
+        say(f"{stack.described()}; ceiling: {bench.ceiling.name}")
+        try:
+            for row in rows:
+                say(f"{row}: {(ROWS[row].__doc__ or '').splitlines()[0]}")
+                figures += asyncio.run(ROWS[row].run(bench))
+            complete = True
+        finally:
+            plain("\n" + report.as_table(figures))
+            seconds = time.monotonic() - began
+            file = report.write_json(
+                figures, stack, rounds=rounds, seconds=seconds, complete=complete
+            )
+            plain(f"\n{file}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description="See docs/benchmarks.md.")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=" ".join(ROWS))
+    parser.add_argument("--rounds", type=int, default=1)
+    return parser
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends the bench as Ctrl-C does: it tidies up first."""
+    del frame
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""A fresh database and a fresh vhost for each measurement, so that none inherits another's mood."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
+
+import aio_pika
+import httpx
+import psycopg
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from bench.stack import Stack
+from outbox import Topology, schema
+
+SOURCE, EXCHANGE, QUEUE = "bench", "bench", "bench.orders"
+
+# What the textbook consumer knows instead of an inbox, what handlers write, and what the
+# transactions of the row "transaction" are about.
+_OWN_TABLES = """
+CREATE TABLE processed_messages (message_id text PRIMARY KEY, at timestamptz DEFAULT now());
+CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, aggregate_id text,
+                      sequence bigint, at timestamptz DEFAULT clock_timestamp());
+CREATE TABLE orders (id uuid PRIMARY KEY, user_id text NOT NULL, amount numeric(12, 2) NOT NULL,
+                     status text NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE users (id int PRIMARY KEY, orders bigint NOT NULL DEFAULT 0);
+INSERT INTO users (id) SELECT generate_series(1, 1000);
+"""
+
+
+@dataclass(frozen=True)
+class Subscribed:
+    """The one subscription: all orders to one quorum queue."""
+
+    exchange: str = EXCHANGE
+    queue: str = QUEUE
+    routing_keys: tuple[str, ...] = ("order.#",)
+
+
+TOPOLOGY = Topology([EXCHANGE], [Subscribed()])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one measurement happens."""
+
+    database_url: str
+    broker_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the processes under measurement."""
+        return {"BENCH_DATABASE_URL": self.database_url, "BENCH_BROKER_URL": self.broker_url}
+
+    def engine(self) -> AsyncEngine:
+        return create_async_engine(_with_driver(self.database_url))
+
+    def connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        """A connection in autocommit."""
+        return psycopg.connect(self.database_url, autocommit=True)
+
+
+@asynccontextmanager
+async def fresh_place(stack: Stack) -> AsyncIterator[Place]:
+    """Tables and topology are there; a checkpoint was just done."""
+    with _database(stack) as database_url, _vhost(stack) as broker_url:
+        _install(database_url)
+        async with await aio_pika.connect(broker_url) as connection:
+            await TOPOLOGY.ensure(connection)
+        yield Place(database_url, broker_url)
+
+
+@contextmanager
+def _database(stack: Stack) -> Iterator[str]:
+    name = f"bench_{uuid4().hex[:12]}"
+    with psycopg.connect(stack.postgres_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield urlunsplit(urlsplit(stack.postgres_url)._replace(path=f"/{name}"))
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def _vhost(stack: Stack) -> Iterator[str]:
+    base, name = urlsplit(stack.rabbitmq_url), f"bench-{uuid4().hex[:12]}"
+    vhost = f"/api/vhosts/{quote(name, safe='')}"
+    rights = {"configure": ".*", "write": ".*", "read": ".*"}
+    with httpx.Client(base_url=stack.management_url, timeout=60) as management:
+        management.put(vhost).raise_for_status()
+        management.put(f"/api/permissions/{name}/{base.username}", json=rights).raise_for_status()
+        try:
+            yield urlunsplit(base._replace(path=f"/{name}"))
+        finally:
+            management.delete(vhost).raise_for_status()
+
+
+def _install(url: str) -> None:
+    engine = create_engine(_with_driver(url))
+    with engine.begin() as connection:
+        schema.create_outbox(connection)
+        schema.create_inbox(connection)
+        connection.exec_driver_sql(_OWN_TABLES)
+    engine.dispose()
+
+
+def _with_driver(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://")

@@ -1,0 +1,23 @@
+"""The relay under measurement, with its default settings."""
+
+from __future__ import annotations
+
+import os
+
+from bench.place import EXCHANGE, TOPOLOGY
+from bench.processes.answering import serve
+from outbox import Relay
+
+
+def main() -> None:
+    relay = Relay(
+        database_url=os.environ["BENCH_DATABASE_URL"],
+        broker_url=os.environ["BENCH_BROKER_URL"],
+        exchange=EXCHANGE,
+        topology=TOPOLOGY,
+    )
+    serve(relay.run, ready=lambda: relay.running, lanes=lambda: len(relay.lanes))
+
+
+if __name__ == "__main__":
+    main()

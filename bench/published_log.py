@@ -1,0 +1,59 @@
+"""A log of a million published events whose index entries are dead, and a session that keeps them.
+
+What hurts is not a long log but this order: inserted unpublished, so that every event has an entry
+in the partial index; a snapshot is taken; then they are marked. The old versions are dead, but
+somebody could still see them, so that no vacuum removes their index entries, and a look from the
+index' beginning walks past a million of them. A transaction that has also written keeps
+`pg_snapshot_xmin` back in addition, so that nothing that waits for it can advance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+import psycopg
+
+from bench.place import SOURCE, Place
+
+# In steps, because one statement of a million rows would be a transaction of its own kind.
+_STEP = 100_000
+_INSERT = """
+INSERT INTO outbox (event_id, bucket, source, aggregate_type, aggregate_id, sequence, type, version,
+                    payload, correlation_id)
+SELECT gen_random_uuid(), n %% 1024, %(source)s, 'order', 'published-' || n, 1, 'order.created', 1,
+       '{"order_id":"00000000-0000-7000-8000-000000000000","user_id":"user_000001"}', n::text
+  FROM generate_series(%(first)s::int, %(last)s::int) n
+"""
+_MARK = "UPDATE outbox SET published_at = clock_timestamp() WHERE published_at IS NULL"
+
+
+class Holder(StrEnum):
+    """Who holds a snapshot over the log."""
+
+    NOBODY = "nobody"
+    READER = "reader"
+    WRITER = "writer"
+
+
+@contextmanager
+def published_log(place: Place, rows: int, holder: Holder) -> Iterator[None]:
+    """For the length of the block the log is there, and held, or vacuumed if nobody holds it."""
+    with place.connect() as connection, psycopg.connect(place.database_url) as held:
+        for first in range(1, rows + 1, _STEP):
+            last = min(first + _STEP - 1, rows)
+            connection.execute(_INSERT, {"source": SOURCE, "first": first, "last": last})
+        if holder is not Holder.NOBODY:
+            _hold(held, holder)
+        connection.execute(_MARK)
+        connection.execute("VACUUM ANALYZE outbox")
+        yield
+        held.rollback()
+
+
+def _hold(session: psycopg.Connection[tuple[object, ...]], holder: Holder) -> None:
+    session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    session.execute("SELECT count(*) FROM outbox_settings")
+    if holder is Holder.WRITER:
+        session.execute("UPDATE users SET orders = orders + 1 WHERE id = 1")

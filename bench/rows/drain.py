@@ -1,0 +1,88 @@
+"""Drain 50,000 committed events by one relay, against the ceiling and a textbook relay."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bench.drain import EVENTS, TEXTBOOK, Drained, drain, median, one_of_queue
+from bench.figures import Bench, Better, Figure, Judged, compare, setting
+from bench.messages import differences
+from bench.place import fresh_place
+
+TEXTBOOK_EVENTS = 10_000
+"""Fewer, because its rate is a tenth or less and does not depend on how many there are."""
+
+
+async def run(bench: Bench) -> list[Figure]:
+    events = setting("BENCH_EVENTS", EVENTS, least=1000, most=1_000_000)
+    ceilings: list[float] = []
+    relays: list[Drained] = []
+    textbooks: list[Drained] = []
+    remarks: set[str] = set()
+    for turn in bench.turns:
+        async with fresh_place(bench.stack) as place:
+            done = await asyncio.to_thread(bench.ceiling.publish, place, events)
+            ceilings.append(events / done.seconds)
+        async with fresh_place(bench.stack) as place:
+            relays.append(await drain(place, events=events))
+            remarks.update(differences(await one_of_queue(place)))
+        async with fresh_place(bench.stack) as place:
+            few = min(events, TEXTBOOK_EVENTS)
+            textbooks.append(await drain(place, script=TEXTBOOK, events=few))
+        bench.note(
+            f"turn {turn + 1}: {bench.ceiling.name} {ceilings[-1]:,.0f}/s, "
+            f"relay {relays[-1].rate:,.0f}/s at {relays[-1].cpu:.1f} µs, "
+            f"textbook relay {textbooks[-1].rate:,.0f}/s at {textbooks[-1].cpu:.1f} µs"
+        )
+    return _figures(bench, ceilings, relays, textbooks, "; ".join(sorted(remarks)))
+
+
+def _figures(
+    bench: Bench,
+    ceilings: list[float],
+    relays: list[Drained],
+    textbooks: list[Drained],
+    remark: str,
+) -> list[Figure]:
+    ours, textbook = median(relays), median(textbooks)
+    rates, theirs = [one.rate for one in relays], [one.rate for one in textbooks]
+    return [
+        Figure(
+            "drain / ceiling",
+            ours.rate,
+            "/s",
+            bench.ceiling.name,
+            sorted(ceilings)[len(ceilings) // 2],
+            compare(rates, ceilings),
+            least=0.65,
+            aim=0.95,
+            cpu=ours.cpu,
+            remark=f"the relay's messages differ from the ceiling's in {remark}" if remark else "",
+            turns={"relay": rates, "ceiling": ceilings},
+        ),
+        Figure(
+            "relay CPU per event",
+            ours.cpu,
+            "µs",
+            "textbook relay",
+            textbook.cpu,
+            compare([one.cpu for one in relays], [one.cpu for one in textbooks]),
+            least=25,
+            aim=12,
+            judged=Judged.MEASURED,
+            better=Better.LOWER,
+            turns={"relay": [one.cpu for one in relays]},
+        ),
+        Figure(
+            "drain / textbook relay",
+            ours.rate,
+            "/s",
+            "textbook relay",
+            textbook.rate,
+            compare(rates, theirs),
+            least=10,
+            aim=25,
+            cpu=ours.cpu,
+            turns={"relay": rates, "textbook relay": theirs},
+        ),
+    ]

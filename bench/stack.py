@@ -1,0 +1,87 @@
+"""PostgreSQL and RabbitMQ of the bench's own, durable as in production, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from devstack import processes, testing
+from devstack.infrastructure import Wanted
+from devstack.layout import of as layout_of
+from devstack.native import Native
+from devstack.system import CHECKOUT, Layout, System
+
+FOLDER = CHECKOUT / ".local" / "bench"
+_WANTED = Wanted(postgres=True, rabbitmq=True, redis=False)
+_SHOWN = (
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "shared_buffers",
+    "max_wal_size",
+    "autovacuum",
+)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where both are, and what they are."""
+
+    home: Path
+    postgres_url: str
+    rabbitmq_url: str
+    management_url: str
+    versions: dict[str, str]
+    settings: dict[str, str]
+
+    def described(self) -> str:
+        """One line on versions and durability, for above the table."""
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        return f"{versions}; {os.cpu_count()} cores; {settings}"
+
+
+@contextmanager
+def own_stack() -> Iterator[Stack]:
+    """Bring both up on free ports, and remove them with all their data."""
+    _sweep()
+    layout = layout_of()
+    layout.prepare()
+    Native(layout, os.environ).install_packages(_WANTED)
+    home = FOLDER / str(os.getpid())
+    home.parent.mkdir(mode=0o700, exist_ok=True)
+    system = System(Layout(CHECKOUT, home), with_services=False, wanted=_WANTED)
+    try:
+        system.start()
+        urls = testing.exports(system)
+        postgres = urls["TEST_POSTGRES_URL"]
+        yield Stack(
+            home=home,
+            postgres_url=postgres,
+            rabbitmq_url=urls["TEST_RABBITMQ_URL"],
+            management_url=urls["TEST_RABBITMQ_MANAGEMENT_URL"],
+            versions=dict(system.versions),
+            settings=_settings(postgres),
+        )
+    finally:
+        system.destroy()
+
+
+def _settings(url: str) -> dict[str, str]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT name, current_setting(name) FROM unnest(%s::text[]) name", [list(_SHOWN)]
+        ).fetchall()
+    return {str(name): str(value) for name, value in rows}
+
+
+def _sweep() -> None:
+    """Folders are named by the pid of their run; what a killed run left is removed."""
+    for home in FOLDER.glob("*") if FOLDER.exists() else ():
+        if home.name.isdecimal() and "bench" not in processes.command_of(int(home.name)):
+            System(Layout(CHECKOUT, home)).destroy()
