@@ -1,6 +1,6 @@
 """`make bench`: brings up its own PostgreSQL and RabbitMQ, measures, prints, and tidies up.
 
-    python -m bench [--rounds N] [ROW …]      rows: see bench/rows/__init__.py
+python -m bench [--rounds N] [ROW …]      rows: see bench/rows/__init__.py
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import signal
 import sys
 import time
 from types import FrameType
+
+import uvloop
 
 from bench import report
 from bench.ceiling import best_ceiling
@@ -49,7 +51,8 @@ def _measure(rows: list[str], rounds: int) -> int:
         try:
             for row in rows:
                 say(f"{row}: {(ROWS[row].__doc__ or '').splitlines()[0]}")
-                figures += asyncio.run(ROWS[row].run(bench))
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    figures += runner.run(ROWS[row].run(bench))
             complete = True
         finally:
             plain("\n" + report.as_table(figures))

@@ -71,10 +71,7 @@ def _template() -> str:
 def _by_ready_frames(place: Place, count: int) -> Published:
     return ready_frames.publish(
         place.broker_url,
-        [
-            ready_frames.frames_of(EXCHANGE, TYPE, _properties(n), payload(n))
-            for n in range(count)
-        ],
+        [ready_frames.frames_of(EXCHANGE, TYPE, _properties(n), payload(n)) for n in range(count)],
     )
 
 

@@ -14,6 +14,7 @@ from outbox.write.notifier import DOORBELL
 AGGREGATES = 10_000
 TYPE, AGGREGATE_TYPE = "order.created", "order"
 _BATCH = 1_000
+_NUMBER = slice(37, 49)
 # From above, where relays come last: cheap to ask again and again while they work.
 _OPEN = """
 SELECT id FROM outbox WHERE id > %s AND published_at IS NULL ORDER BY id DESC LIMIT 1
@@ -52,6 +53,11 @@ def payload(number: int) -> bytes:
         b'{"order_id":"00000000-0000-7000-8000-%012d","user_id":"user_000001","amount":"140.00",'
         b'"products":[{"product_id":"product_1","quantity":1},{"product_id":"product_2"}]}' % number
     )
+
+
+def number_of(body: bytes) -> int:
+    """The number that `payload` was given."""
+    return int(body[_NUMBER])
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ index' beginning walks past a million of them. A transaction that has also writt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from enum import StrEnum
 
 import psycopg
@@ -29,6 +30,9 @@ SELECT gen_random_uuid(), n %% 1024, %(source)s, 'order', 'published-' || n, 1, 
 _MARK = "UPDATE outbox SET published_at = clock_timestamp() WHERE published_at IS NULL"
 
 
+Session = psycopg.Connection[tuple[object, ...]]
+
+
 class Holder(StrEnum):
     """Who holds a snapshot over the log."""
 
@@ -37,22 +41,27 @@ class Holder(StrEnum):
     WRITER = "writer"
 
 
-@contextmanager
-def published_log(place: Place, rows: int, holder: Holder) -> Iterator[None]:
+@asynccontextmanager
+async def published_log(place: Place, rows: int, holder: Holder) -> AsyncIterator[None]:
     """For the length of the block the log is there, and held, or vacuumed if nobody holds it."""
-    with place.connect() as connection, psycopg.connect(place.database_url) as held:
+    with psycopg.connect(place.database_url) as session:
+        await asyncio.to_thread(_make, place, rows, session, holder)
+        yield
+        session.rollback()
+
+
+def _make(place: Place, rows: int, session: Session, holder: Holder) -> None:
+    with place.connect() as connection:
         for first in range(1, rows + 1, _STEP):
             last = min(first + _STEP - 1, rows)
             connection.execute(_INSERT, {"source": SOURCE, "first": first, "last": last})
         if holder is not Holder.NOBODY:
-            _hold(held, holder)
+            _hold(session, holder)
         connection.execute(_MARK)
         connection.execute("VACUUM ANALYZE outbox")
-        yield
-        held.rollback()
 
 
-def _hold(session: psycopg.Connection[tuple[object, ...]], holder: Holder) -> None:
+def _hold(session: Session, holder: Holder) -> None:
     session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     session.execute("SELECT count(*) FROM outbox_settings")
     if holder is Holder.WRITER:

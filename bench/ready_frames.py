@@ -36,9 +36,7 @@ def frames_of(exchange: str, key: str, properties: dict[str, Any], payload: byte
     del given["type"]
     parts = (
         commands.Basic.Publish(exchange=exchange, routing_key=key, mandatory=True),
-        header.ContentHeader(
-            body_size=len(payload), properties=commands.Basic.Properties(**given)
-        ),
+        header.ContentHeader(body_size=len(payload), properties=commands.Basic.Properties(**given)),
         body.ContentBody(payload),
     )
     return b"".join(frame.marshal(part, CHANNEL) for part in parts)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from bench.figures import Bench, Figure
-from bench.rows import drain, held_snapshot, relays
+from bench.rows import (
+    consuming,
+    drain,
+    held_snapshot,
+    latency,
+    post_orders,
+    relays,
+    soak,
+    transaction,
+)
 
 
 class Row(Protocol):
@@ -14,8 +23,17 @@ class Row(Protocol):
 
     __doc__: str | None
 
-    def run(self, bench: Bench) -> Awaitable[list[Figure]]: ...
+    def run(self, bench: Bench) -> Coroutine[Any, Any, list[Figure]]: ...
 
 
-ROWS: dict[str, Row] = {"drain": drain, "held": held_snapshot, "relays": relays}
+ROWS: dict[str, Row] = {
+    "drain": drain,
+    "held": held_snapshot,
+    "relays": relays,
+    "latency": latency,
+    "transaction": transaction,
+    "consuming": consuming,
+    "post-orders": post_orders,
+    "soak": soak,
+}
 BY_DEFAULT = tuple(ROWS)

@@ -6,8 +6,6 @@ Without means the same log, vacuumed. A snapshot is held once by a session that 
 
 from __future__ import annotations
 
-import asyncio
-
 from bench.drain import EVENTS, Drained, drain, median
 from bench.figures import Bench, Figure, compare, setting
 from bench.place import fresh_place
@@ -30,13 +28,8 @@ async def run(bench: Bench) -> list[Figure]:
 
 
 async def _drained(bench: Bench, holder: Holder, events: int, rows: int) -> Drained:
-    async with fresh_place(bench.stack) as place:
-        log = published_log(place, rows, holder)
-        await asyncio.to_thread(log.__enter__)
-        try:
-            return await drain(place, events=events)
-        finally:
-            await asyncio.to_thread(log.__exit__, None, None, None)
+    async with fresh_place(bench.stack) as place, published_log(place, rows, holder):
+        return await drain(place, events=events)
 
 
 def _figure(holder: Holder, drains: dict[Holder, list[Drained]]) -> Figure:

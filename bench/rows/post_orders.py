@@ -11,15 +11,14 @@ import json
 import re
 import statistics
 import subprocess
-import tempfile
 from pathlib import Path
 
+from bench.figures import Bench, Figure, compare
 from bench.load import post, requests_per_second
-
 from devstack.postgres import binaries
 from devstack.system import CHECKOUT, Layout, System
 
-ROUNDS, SECONDS, CLIENTS = 3, 5, 16
+SECONDS, CLIENTS = 5, 16
 ORDER = {
     "user_id": "user_1",
     "products": [{"product_id": f"product_{n}", "quantity": n + 1} for n in range(3)],
@@ -66,29 +65,34 @@ def pgbench(system: System, folder: Path) -> float:
     return float(found[1])
 
 
-def main() -> None:
-    """Both in turn, so that they share the machine's moods."""
-    with (
-        tempfile.TemporaryDirectory() as name,
-        System(Layout(CHECKOUT, Path(name) / "system")) as system,
-    ):
+async def run(bench: Bench) -> list[Figure]:
+    """A system with services of its own, beside which the bench's own stack stands idle."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    layout = Layout(CHECKOUT, bench.stack.home / "system")
+    with System(layout) as system:
         for worker in ("orders-worker", "processor-worker", "processor-api"):
             system.stop_process(worker)
         request = post("/api/v1/orders", json.dumps(ORDER).encode())
         url = system.urls["orders"]
-        ratios = []
-        for _ in range(ROUNDS):
-            ours, latency = asyncio.run(
-                requests_per_second(url, request, connections=CLIENTS, seconds=SECONDS)
+        for turn in bench.turns:
+            rate, latency = await requests_per_second(
+                url, request, connections=CLIENTS, seconds=SECONDS
             )
-            theirs = pgbench(system, Path(name))
-            ratios.append(ours / theirs)
-            print(
-                f"POST /orders {ours:7.0f}/s ({latency:.1f} ms mean)   pgbench {theirs:7.0f}/s"
-                f"   ratio {ours / theirs:.2f}"
+            ours.append(rate)
+            theirs.append(await asyncio.to_thread(pgbench, system, bench.stack.home))
+            bench.note(
+                f"turn {turn + 1}: POST /orders {rate:,.0f}/s ({latency:.1f} ms mean), "
+                f"pgbench {theirs[-1]:,.0f}/s"
             )
-        print(f"median ratio {statistics.median(ratios):.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    return [
+        Figure(
+            "POST /orders / like transaction",
+            statistics.median(ours),
+            "/s",
+            "pgbench",
+            statistics.median(theirs),
+            compare(ours, theirs),
+            turns={"POST /orders": ours, "pgbench": theirs},
+        )
+    ]

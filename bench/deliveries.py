@@ -1,0 +1,42 @@
+"""A queue filled before anybody consumes: events in order, a tenth of them delivered twice."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+
+from bench.events import TYPE, aggregate_id, payload
+from bench.messages import EVENT_ID, properties
+from bench.place import EXCHANGE, Place
+from bench.ready_frames import frames_of, publish
+
+DUPLICATES = 0.1
+AGGREGATES = 2_000
+_LATER = 50
+"""At most so many deliveries after the first: as after a lost connection, not after a day."""
+
+
+def fill_queue(place: Place, deliveries: int) -> int:
+    """Returns how many different events they are."""
+    events = deliveries - int(deliveries * DUPLICATES)
+    publish(place.broker_url, [_frames(number) for number in _numbers(events, deliveries)])
+    return events
+
+
+def _numbers(events: int, deliveries: int) -> list[int]:
+    """Events in order; the repeated ones are chosen by a fixed seed."""
+    chance = random.Random(20)
+    repeated = sorted(chance.sample(range(events), deliveries - events))
+    places = [(float(number), number) for number in range(events)]
+    places += [(number + chance.uniform(0.5, _LATER), number) for number in repeated]
+    return [number for _, number in sorted(places)]
+
+
+def _frames(number: int) -> bytes:
+    given = properties(
+        EVENT_ID.format(number),
+        aggregate_id(number % AGGREGATES),
+        number // AGGREGATES + 1,
+        datetime.now(UTC),
+    )
+    return frames_of(EXCHANGE, TYPE, given, payload(number))

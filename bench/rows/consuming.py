@@ -1,0 +1,106 @@
+"""Consume 20,000 deliveries, a tenth of them duplicates, one inserted row each.
+
+Against a textbook consumer: a table of processed messages, one transaction and one ack each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from dataclasses import dataclass
+
+from bench.child import child
+from bench.deliveries import fill_queue
+from bench.figures import Bench, Figure, compare, setting
+from bench.place import Place, fresh_place
+
+DELIVERIES = 20_000
+CONSUME_WITHIN = 180.0
+TEXTBOOK = "textbook consumer"
+# Of its own rows, by their time of writing: connecting is not part of it.
+_DONE = """
+SELECT count(*), count(DISTINCT (aggregate_id, sequence)),
+       coalesce(extract(epoch FROM max(at) - min(at)), 0)::float8 FROM effects
+"""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to consume, and how many times the textbook's rate it has to reach."""
+
+    script: str
+    arguments: tuple[str, ...] = ()
+    least: float | None = None
+
+
+VARIANTS = {
+    TEXTBOOK: Variant("textbook_consumer"),
+    # Here goes: "consumer, handle_many": Variant("consumer", ("handle_many",), least=5).
+    "consumer, handle": Variant("consumer", ("handle",), least=3),
+}
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """Deliveries per second, and CPU per delivery in microseconds."""
+
+    rate: float
+    cpu: float
+
+
+async def run(bench: Bench) -> list[Figure]:
+    count = setting("BENCH_DELIVERIES", DELIVERIES, least=1000, most=1_000_000)
+    found: dict[str, list[Consumed]] = {name: [] for name in VARIANTS}
+    for turn in bench.turns:
+        for name, variant in VARIANTS.items():
+            async with fresh_place(bench.stack) as place:
+                found[name].append(await _consume(place, variant, count))
+        bench.note(
+            f"turn {turn + 1}: "
+            + ", ".join(
+                f"{name} {consumed[-1].rate:,.0f}/s at {consumed[-1].cpu:.1f} µs"
+                for name, consumed in found.items()
+            )
+        )
+    return [_figure(name, found) for name in VARIANTS if name != TEXTBOOK]
+
+
+async def _consume(place: Place, variant: Variant, deliveries: int) -> Consumed:
+    """Nothing may take effect twice or be missing."""
+    events = await asyncio.to_thread(fill_queue, place, deliveries)
+    async with child(variant.script, place, *variant.arguments) as consumer:
+        before = (await consumer.usage()).cpu
+        seconds = await asyncio.to_thread(_wait, place, events)
+        used = (await consumer.usage()).cpu - before
+    return Consumed(deliveries / seconds, used / deliveries * 1e6)
+
+
+def _wait(place: Place, events: int) -> float:
+    until = time.monotonic() + CONSUME_WITHIN
+    with place.connect() as connection:
+        while True:
+            [(rows, distinct, seconds)] = connection.execute(_DONE).fetchall()
+            assert isinstance(seconds, float)
+            if rows != distinct:
+                raise RuntimeError(f"{rows} effects of {distinct} events")
+            if rows == events:
+                return seconds
+            if time.monotonic() > until:
+                raise TimeoutError(f"{rows} of {events} were consumed in {CONSUME_WITHIN} s")
+            time.sleep(0.1)
+
+
+def _figure(name: str, found: dict[str, list[Consumed]]) -> Figure:
+    rates = {key: [one.rate for one in consumed] for key, consumed in found.items()}
+    return Figure(
+        name,
+        statistics.median(rates[name]),
+        "/s",
+        TEXTBOOK,
+        statistics.median(rates[TEXTBOOK]),
+        compare(rates[name], rates[TEXTBOOK]),
+        least=VARIANTS[name].least,
+        cpu=statistics.median(one.cpu for one in found[name]),
+        turns={name: rates[name], TEXTBOOK: rates[TEXTBOOK]},
+    )
