@@ -78,7 +78,7 @@ class _Wire:
         login = commands.Connection.StartOk({}, "PLAIN", f"\0{user}\0{password}", "en_US")
         self._send(0, login)
         self._expect(commands.Connection.Tune)
-        self._send(0, commands.Connection.TuneOk(0, 131_072, 0))
+        self._send(0, commands.Connection.TuneOk(CHANNEL, 131_072, 0))
         self._send(0, commands.Connection.Open(vhost))
         self._expect(commands.Connection.OpenOk)
         self._send(CHANNEL, commands.Channel.Open())
