@@ -57,7 +57,7 @@ lint: venv ## ruff and the import rules
 	@$(VENV)ruff format --check .
 	@$(VENV)lint-imports
 types: venv ## mypy --strict
-	@$(VENV)mypy libs/*/src service-*/src tools/*/src
+	@$(VENV)mypy libs/*/src service-*/src tools/*/src bench
 format: venv ## let ruff format and fix what it can
 	@$(VENV)ruff check --fix .
 	@$(VENV)ruff format .

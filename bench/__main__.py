@@ -10,6 +10,7 @@ import asyncio
 import signal
 import sys
 import time
+import traceback
 from types import FrameType
 
 import uvloop
@@ -17,10 +18,13 @@ import uvloop
 from bench import report
 from bench.ceiling import best_ceiling
 from bench.figures import Bench, Figure
-from bench.rows import BY_DEFAULT, ROWS
+from bench.rows import BY_DEFAULT, ROWS, soak
 from bench.stack import own_stack
 from devstack.console import plain, say
 from devstack.errors import Trouble
+
+ROW_WITHIN = 1_800
+"""Seconds for one round of a row."""
 
 
 def main() -> int:
@@ -41,27 +45,43 @@ def main() -> int:
 
 
 def _measure(rows: list[str], rounds: int) -> int:
-    """All that was found is reported, also when a row fails or is interrupted."""
+    """What was found is reported, also when a row fails or the run is interrupted."""
     began = time.monotonic()
     figures: list[Figure] = []
-    complete = False
+    missing = list(rows)
     with own_stack() as stack:
         bench = Bench(stack, best_ceiling(stack.home), rounds)
         say(f"{stack.described()}; ceiling: {bench.ceiling.name}")
         try:
             for row in rows:
-                say(f"{row}: {(ROWS[row].__doc__ or '').splitlines()[0]}")
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    figures += runner.run(ROWS[row].run(bench))
-            complete = True
+                found = _figures_of(row, bench)
+                if found:
+                    figures += found
+                    missing.remove(row)
         finally:
-            plain("\n" + report.as_table(figures))
-            seconds = time.monotonic() - began
-            file = report.write_json(
-                figures, stack, rounds=rounds, seconds=seconds, complete=complete
-            )
-            plain(f"\n{file}")
-    return 0
+            if figures:
+                seconds = time.monotonic() - began
+                plain("\n" + report.as_table(figures))
+                plain(f"\n{report.write_json(figures, bench, seconds=seconds, missing=missing)}")
+    if missing:
+        plain(f"bench: nothing was found out about {' '.join(missing)}")
+    return 1 if missing else 0
+
+
+def _figures_of(row: str, bench: Bench) -> list[Figure]:
+    """None if it fails: the others are taken all the same."""
+    say(f"{row}: {(ROWS[row].__doc__ or '').splitlines()[0]}")
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_bounded(row, bench))
+    except Exception:
+        traceback.print_exc()
+        return []
+
+
+async def _bounded(row: str, bench: Bench) -> list[Figure]:
+    async with asyncio.timeout(ROW_WITHIN * bench.rounds + soak.seconds()):
+        return await ROWS[row].run(bench)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,11 +19,11 @@ _LATER = 50
 def fill_queue(place: Place, deliveries: int) -> int:
     """Returns how many different events they are."""
     events = deliveries - int(deliveries * DUPLICATES)
-    publish(place.broker_url, [_frames(number) for number in _numbers(events, deliveries)])
+    publish(place.broker_url, [_frames(number) for number in delivered_numbers(events, deliveries)])
     return events
 
 
-def _numbers(events: int, deliveries: int) -> list[int]:
+def delivered_numbers(events: int, deliveries: int) -> list[int]:
     """Events in order; the repeated ones are chosen by a fixed seed."""
     chance = random.Random(20)
     repeated = sorted(chance.sample(range(events), deliveries - events))

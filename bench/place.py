@@ -66,12 +66,17 @@ class Place:
 
 @asynccontextmanager
 async def fresh_place(stack: Stack) -> AsyncIterator[Place]:
-    """Tables and topology are there; a checkpoint was just done."""
+    """All of it is gone after the block."""
     with _database(stack) as database_url, _vhost(stack) as broker_url:
-        _install(database_url)
-        async with await aio_pika.connect(broker_url) as connection:
-            await TOPOLOGY.ensure(connection)
-        yield Place(database_url, broker_url)
+        yield await prepared(database_url, broker_url)
+
+
+async def prepared(database_url: str, broker_url: str) -> Place:
+    """Put tables and topology into an empty database and an empty vhost."""
+    _install(database_url)
+    async with await aio_pika.connect(broker_url) as connection:
+        await TOPOLOGY.ensure(connection)
+    return Place(database_url, broker_url)
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.figures import Better, Figure, Judged
-from bench.stack import FOLDER, Stack
+from bench.figures import Bench, Better, Figure, Judged
+from bench.stack import FOLDER
 from devstack.console import table
 
 HEAD = ["figure", "measured", "compared with", "ratio", "CPU µs", "least", "aim", "reached"]
@@ -23,18 +24,20 @@ def as_table(figures: Sequence[Figure]) -> str:
 
 
 def write_json(
-    figures: Sequence[Figure], stack: Stack, *, rounds: int, seconds: float, complete: bool
+    figures: Sequence[Figure], bench: Bench, *, seconds: float, missing: Sequence[str]
 ) -> Path:
     """The latest result, and the same under its time; below .local, which is never committed."""
     folder = FOLDER / "results"
     folder.mkdir(parents=True, exist_ok=True)
     result = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "rounds": rounds,
+        "rounds": bench.rounds,
         "seconds": round(seconds, 1),
-        "complete": complete,
-        "versions": stack.versions,
-        "postgres_settings": stack.settings,
+        "missing_rows": list(missing),
+        "cores": os.cpu_count(),
+        "load_before": bench.stack.load,
+        "versions": bench.stack.versions,
+        "postgres_settings": bench.stack.settings,
         "figures": [{**asdict(figure), "reached": figure.verdict} for figure in figures],
     }
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"

@@ -38,17 +38,20 @@ class Stack:
     management_url: str
     versions: dict[str, str]
     settings: dict[str, str]
+    load: float
+    """The machine's load before anything of the bench ran: what is above 0 is other people's."""
 
     def described(self) -> str:
         """One line on versions and durability, for above the table."""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
-        return f"{versions}; {os.cpu_count()} cores; {settings}"
+        return f"{versions}; {os.cpu_count()} cores, load {self.load:.2f} before; {settings}"
 
 
 @contextmanager
 def own_stack() -> Iterator[Stack]:
     """Bring both up on free ports, and remove them with all their data."""
+    load = os.getloadavg()[0]
     _sweep()
     layout = layout_of()
     layout.prepare()
@@ -67,6 +70,7 @@ def own_stack() -> Iterator[Stack]:
             management_url=urls["TEST_RABBITMQ_MANAGEMENT_URL"],
             versions=dict(system.versions),
             settings=_settings(postgres),
+            load=load,
         )
     finally:
         system.destroy()

@@ -38,7 +38,7 @@ class Sample:
 
 
 async def run(bench: Bench) -> list[Figure]:
-    count = setting("SOAK_SECONDS", SECONDS, least=10, most=86_400) * RATE
+    count = seconds() * RATE
     tenth = count // 10
     samples: list[Sample] = []
     began = time.monotonic()
@@ -51,6 +51,11 @@ async def run(bench: Bench) -> list[Figure]:
                 bench.note(_said(samples[-1], journey, tenth))
             await journey.all_arrived()
     return _figures(samples, journey, tenth, count / (time.monotonic() - began))
+
+
+def seconds() -> int:
+    """How long it is to last."""
+    return setting("SOAK_SECONDS", SECONDS, least=10, most=86_400)
 
 
 async def _tenth(journey: Journey, send: Send, first: int, count: int) -> None:
