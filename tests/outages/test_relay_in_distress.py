@@ -73,16 +73,8 @@ async def test_a_silent_broker_costs_the_lanes_until_it_speaks_again(
         await world.delivered(1)
         with frozen(victim):
             await world.emit(Happened("a"))
-            await eventually(lambda: owns(world, 0))
+            await eventually(lambda: world.has_owned_lanes(0))
         await eventually(lambda: world.has_unpublished(0), within=40)
-
-
-async def owns(world: World, lanes: int) -> bool:
-    [(count,)] = await world.rows(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND objid > 0"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    return count == lanes
 
 
 async def test_without_a_doorbell_the_relay_polls_and_says_so_once(

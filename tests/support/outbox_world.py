@@ -95,6 +95,15 @@ class World:
     async def has_unpublished(self, count: int) -> bool:
         return await self.unpublished() == count
 
+    async def has_owned_lanes(self, count: int) -> bool:
+        """Whether so many lanes have an owner, in whatever process."""
+        [(owned,)] = await self.rows(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+            " AND objid > 0 AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return owned == count
+
     @asynccontextmanager
     async def broker(self, *, declare: bool = True) -> AsyncIterator[AbstractChannel]:
         async with await aio_pika.connect(self.broker_url) as connection:

@@ -38,8 +38,11 @@ async def test_a_relay_killed_at_any_step_loses_and_misorders_nothing(
 async def test_a_relay_killed_while_lanes_change_hands_loses_and_misorders_nothing(
     world: World, step: str
 ) -> None:
-    async with writing(world), relay(world, die_at=step) as doomed, relay(world):
-        assert await asyncio.wait_for(doomed.wait(), 30) == -signal.SIGKILL
+    async with writing(world), relay(world, die_at=step) as doomed:
+        if step == "relay.handing_over":
+            await eventually(lambda: world.has_owned_lanes(16))
+        async with relay(world):
+            assert await asyncio.wait_for(doomed.wait(), 30) == -signal.SIGKILL
     async with relay(world), relay(world):
         await check(world)
 

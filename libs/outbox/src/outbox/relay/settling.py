@@ -28,7 +28,7 @@ class ChannelClosed(ConnectionError):
 class Verdict:
     """What a window's outcomes mean for its rows."""
 
-    sent: list[int] = field(default_factory=list)
+    sent: list[Entry] = field(default_factory=list)
     failed: list[tuple[Entry, Outcome]] = field(default_factory=list)
 
     def has(self, outcome: Outcome) -> bool:
@@ -44,7 +44,7 @@ def judge(
     Of the `broken` ones, of which an earlier event has failed already, none does.
     """
     if not broken and outcomes.count(Outcome.ACKED) == len(outcomes):
-        return Verdict(sent=[entry.id for entry in entries])
+        return Verdict(sent=list(entries))
     verdict = Verdict()
     stopped = set(broken)
     for entry, outcome in zip(entries, outcomes, strict=True):
@@ -52,7 +52,7 @@ def judge(
         if key in stopped:
             continue
         if outcome is Outcome.ACKED:
-            verdict.sent.append(entry.id)
+            verdict.sent.append(entry)
         else:
             verdict.failed.append((entry, outcome))
             stopped.add(key)
