@@ -14,7 +14,6 @@ from outbox.buckets import BUCKETS, bucket_of
 from outbox.consume.decide import Position, Verdict
 from outbox.relay.floor import Floor
 from outbox.relay.holds import Holds, retry_delay
-from outbox.relay.log import Snapshot
 from outbox.relay.pace import Pace
 from outbox.relay.publisher import Outcome
 from outbox.relay.settling import judge
@@ -48,27 +47,28 @@ def test_what_follows_in_a_window_already_under_way_counts_as_unsent_too() -> No
     assert (verdict.sent, verdict.failed) == (entries[1:], [])
 
 
-def looked(floor: Floor, drawn: int, xmin: int, xmax: int, last: int | None) -> int:
-    floor.before_look(Snapshot(drawn, xmin, xmax))
+def looked(floor: Floor, oldest_running: int, last: int | None) -> int:
+    floor.before_look(oldest_running)
     floor.after_look(last)
     return floor.value
 
 
 def test_the_floor_rises_only_after_a_look_at_what_is_settled() -> None:
     floor = Floor()
-    assert looked(floor, 5, 10, 20, None) == 0, "transactions below 20 may bring ids below 5"
-    assert looked(floor, 8, 19, 25, None) == 0
-    assert looked(floor, 9, 20, 30, None) == 5
-    assert looked(floor, 9, 29, 30, None) == 5
-    assert looked(floor, 9, 30, 30, None) == 9
+    floor.propose(5, transaction=20)
+    assert not floor.wants(8), "one thing after the other"
+    assert looked(floor, 19, None) == 0, "transaction 19 may bring ids below 5"
+    assert looked(floor, 20, None) == 5
+    assert not floor.wants(5)
+    assert floor.wants(9)
 
 
 def test_the_floor_rises_no_further_than_what_was_read() -> None:
     floor = Floor()
-    looked(floor, 100, 1, 2, None)
-    assert looked(floor, 100, 2, 2, 50) == 50
-    assert looked(floor, 100, 2, 2, 80) == 80
-    assert looked(floor, 100, 2, 2, None) == 100
+    floor.propose(100, transaction=2)
+    assert looked(floor, 2, 50) == 50
+    assert looked(floor, 2, 80) == 80
+    assert looked(floor, 2, None) == 100
 
 
 def test_a_lowered_floor_rises_again_with_the_next_look() -> None:

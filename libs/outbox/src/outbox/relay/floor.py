@@ -1,17 +1,18 @@
 """How far down the relay has to look.
 
 An id is drawn before its transaction commits, so that a row may appear below rows seen long
-ago. An id is settled once every transaction that could have drawn it or a lower one is over: when
-the oldest running transaction is at or past the xmax of a snapshot taken after it was drawn.
-Looking from there skips the index entries of rows already published, which a long transaction
-keeps alive.
+ago. An id is settled once every transaction that could have drawn it or a lower one is over. A
+writer has its transaction id before it draws (the stream's counter comes first), so all of them
+have lower ids than a transaction that begins after the id was seen to be drawn. The xmax of a
+snapshot would not do: it tells what has ended, and lies below transactions that are running.
+
+Looking from there skips the index entries of rows already published, which a long snapshot keeps
+alive.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from outbox.relay.log import Snapshot
 
 
 @dataclass
@@ -19,16 +20,22 @@ class Floor:
     """Every id at or below `value` is settled, and published, in flight or held by this relay."""
 
     value: int = 0
-    _candidate: int = 0
-    _candidate_xmax: int = 0
     _settled: int = 0
+    _candidate: int = 0
+    _transaction: int = 0
 
-    def before_look(self, snapshot: Snapshot) -> None:
+    def wants(self, drawn: int) -> bool:
+        """Whether an id that has been drawn is worth to be proposed."""
+        return not self._candidate and drawn > self._settled
+
+    def propose(self, drawn: int, transaction: int) -> None:
+        """An id had been drawn before this transaction began."""
+        self._candidate, self._transaction = drawn, transaction
+
+    def before_look(self, oldest_running: int) -> None:
         """Note what is settled; the look that follows sees all of it."""
-        if self._candidate and snapshot.xmin >= self._candidate_xmax:
+        if self._candidate and oldest_running >= self._transaction:
             self._settled, self._candidate = self._candidate, 0
-        if not self._candidate and snapshot.drawn > self._settled:
-            self._candidate, self._candidate_xmax = snapshot.drawn, snapshot.xmax
 
     def after_look(self, last: int | None) -> None:
         """Rise to what was seen of the settled ids; `last` is where the look ended, if it did."""

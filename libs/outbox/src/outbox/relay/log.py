@@ -9,8 +9,7 @@ the time zone UTC.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -21,12 +20,9 @@ Connection = psycopg.AsyncConnection[Any]
 
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
 
-# The id comes first: one drawn later, by a transaction younger than the snapshot, is higher.
-_DRAWN = "SELECT last_value FROM outbox_id_seq"
-_SNAPSHOT = """
-SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint
-  FROM pg_current_snapshot() s
-"""
+_OLDEST_RUNNING = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_DRAWN = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_id_seq"
+_XID = "SELECT pg_current_xact_id()::text::bigint"
 
 _OURS = "published_at IS NULL AND parked_at IS NULL AND id > %(floor)s"
 _OF_LANES = " AND get_bit(%(lanes)s::varbit, bucket %% %(of)s) = 1"
@@ -83,18 +79,6 @@ SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Which transactions were over: all below `xmin`; none at `xmax` or above had begun.
-
-    `drawn` is an id that had been drawn before: transactions at `xmax` or above draw higher ones.
-    """
-
-    drawn: int
-    xmin: int
-    xmax: int
-
-
 class Reading:
     """The log as it is looked at, for some lanes."""
 
@@ -118,13 +102,17 @@ class Reading:
         self._of_lanes = "" if everything else _OF_LANES
         self._lanes = {} if everything else {"lanes": bits, "of": of}
 
-    async def snapshot(self) -> Snapshot:
-        """What is settled by now (PostgreSQL, "Transaction ID and Snapshot Information")."""
-        cursor = await self._connection.execute(_DRAWN)
-        (drawn,) = await cursor.fetchone() or (0,)
-        cursor = await self._connection.execute(_SNAPSHOT)
-        xmin, xmax = await cursor.fetchone() or (0, 0)
-        return Snapshot(drawn, xmin, xmax)
+    async def oldest_running(self) -> int:
+        """All transactions below this id are over (PostgreSQL, "Transaction ID Functions")."""
+        return await self._number(_OLDEST_RUNNING)
+
+    async def drawn(self) -> int:
+        """The highest id that has been drawn, committed or not."""
+        return await self._number(_DRAWN)
+
+    async def next_transaction(self) -> int:
+        """The id of a transaction that begins, and ends, with this call."""
+        return await self._number(_XID)
 
     async def look(
         self, *, floor: int, in_flight: str | None, held: Sequence[str], limit: int
@@ -149,6 +137,11 @@ class Reading:
         cursor = await self._connection.execute(query, parameters | {"ceiling": ceiling})
         [(id_,)] = await cursor.fetchall()
         return id_ if id_ is None else int(id_)
+
+    async def _number(self, query: LiteralString) -> int:
+        cursor = await self._connection.execute(query)
+        [(number,)] = await cursor.fetchall()
+        return int(number)
 
     def _condition(
         self, floor: int, in_flight: str | None, held: Sequence[str]
