@@ -10,6 +10,7 @@ from outbox import schema
 from outbox.consume.consumer import Consumer, ConsumerSettings
 from outbox.consume.inbox import Handler, Inbox
 from outbox.consume.retry import RetryPolicy
+from outbox.consume.tables import declare_inbox
 from outbox.envelope import Envelope, Event, Stream
 from outbox.errors import (
     BrokerRefused,
@@ -25,7 +26,6 @@ from outbox.operate.partitions import DayPartitions
 from outbox.parts import Part, open_work, worker_parts
 from outbox.relay.relay import Relay
 from outbox.relay.settings import RelaySettings
-from outbox.tables import declare_inbox
 from outbox.topology import Topology
 from outbox.write.notifier import Notifier
 from outbox.write.outbox import Outbox

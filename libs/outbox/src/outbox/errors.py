@@ -7,10 +7,17 @@ OutboxError
 ├── BrokerRefused         the broker refuses the user, password or virtual host
 ├── LanesMismatch         a relay was set up for another number of lanes than the database
 ├── DatabaseEncoding      the database's texts are not UTF-8
-└── UnreadableMessage     a delivery that has no source, aggregate and sequence
+├── UnreadableMessage     a delivery that has no source, aggregate and sequence
+├── Unreadable            a body that its handler cannot read: no retry can help
+├── NotParked             no parked event at that place, or more than one
+└── NothingMissing        no gap where one was to be skipped
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outbox.envelope import Stream
 
 
 class OutboxError(Exception):
@@ -67,3 +74,24 @@ class UnreadableMessage(OutboxError):
 
     def __init__(self, field: str) -> None:
         super().__init__(f"message without a usable {field}")
+
+
+class Unreadable(OutboxError):
+    """For handlers: this body cannot be read. It is parked at once, and not tried again."""
+
+
+class NotParked(OutboxError):
+    """There is no one event to act on at this place of the stream."""
+
+    def __init__(self, stream: Stream, found: Sequence[object]) -> None:
+        there = (
+            f"{len(found)} are there: {', '.join(map(str, found))}" if found else "none is there"
+        )
+        super().__init__(f"not exactly one such event of {stream} is parked; {there}")
+
+
+class NothingMissing(OutboxError):
+    """A gap was to be skipped where none is."""
+
+    def __init__(self, stream: Stream, first: int, last: int) -> None:
+        super().__init__(f"{stream} waits for nothing missing from {first} to {last}")

@@ -2,15 +2,20 @@
 
 def upgrade() -> None:
     outbox.schema.create_outbox(op.get_bind())
-    outbox.schema.create_inbox(op.get_bind())
+    outbox.schema.install_inbox(op.get_bind())
+    outbox.schema.create_jobs(op.get_bind())
+
+A migration that has run must go on meaning the same: what is here never changes, later versions
+of the tables have functions of their own.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, MetaData, text
 
+from outbox.consume.tables import declare_inbox, declare_version_1, declare_version_2
 from outbox.operate.partitions import OUTBOX, today
-from outbox.tables import declare_inbox, declare_outbox
+from outbox.tables import declare_outbox
 
 DEFAULT_LANES = 16
 
@@ -30,11 +35,31 @@ def create_outbox(connection: Connection, *, lanes: int = DEFAULT_LANES) -> None
         connection.execute(text(statement))
 
 
+def install_inbox(connection: Connection) -> None:
+    """Create all that a consumer needs, in its newest version: for a first migration."""
+    create_inbox(connection)
+    upgrade_inbox_to_2(connection)
+
+
 def create_inbox(connection: Connection) -> None:
-    """Create the inbox and its parked events."""
+    """Create version 1: the inbox and its parked events."""
     metadata = MetaData()
-    declare_inbox(metadata)
+    declare_version_1(metadata)
     metadata.create_all(connection, checkfirst=False)
+
+
+def upgrade_inbox_to_2(connection: Connection) -> None:
+    """Add what version 2 has more: attempts, discarded events, ids of foreign messages."""
+    metadata = MetaData()
+    declare_version_2(metadata)
+    metadata.create_all(connection, checkfirst=False)
+
+
+def downgrade_inbox_to_1(connection: Connection) -> None:
+    """Undo `upgrade_inbox_to_2`."""
+    metadata = MetaData()
+    declare_version_2(metadata)
+    metadata.drop_all(connection)
 
 
 def drop_outbox(connection: Connection) -> None:
@@ -45,7 +70,7 @@ def drop_outbox(connection: Connection) -> None:
 
 
 def drop_inbox(connection: Connection) -> None:
-    """Undo `create_inbox`."""
+    """Undo `create_inbox` or `install_inbox`."""
     metadata = MetaData()
     declare_inbox(metadata)
     metadata.drop_all(connection)

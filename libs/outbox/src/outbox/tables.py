@@ -15,7 +15,6 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -108,50 +107,3 @@ def _declare_scheduled(metadata: MetaData) -> None:
     )
     # The relay asks for what is due, and for when the next one is.
     Index("outbox_scheduled_due", scheduled.c.due_at)
-
-
-def declare_inbox(metadata: MetaData) -> None:
-    """Declare `inbox` and `inbox_parked`."""
-    Table(
-        "inbox",
-        metadata,
-        Column("consumer", Text, primary_key=True),
-        *_stream_key(primary_key=True),
-        Column("last_sequence", BigInteger, nullable=False, server_default="0"),
-        Column("last_event_id", Uuid),
-        # Set while an event of the stream waits for its retry: what follows waits behind it.
-        Column("blocked", Boolean, nullable=False, server_default=text("false")),
-        Column("parked", Integer, nullable=False, server_default="0"),
-        postgresql_with={"fillfactor": 70},
-    )
-    _declare_parked(metadata)
-
-
-def _declare_parked(metadata: MetaData) -> None:
-    parked = Table(
-        "inbox_parked",
-        metadata,
-        Column("consumer", Text, primary_key=True),
-        *_stream_key(primary_key=True),
-        Column("sequence", BigInteger, primary_key=True),
-        Column("event_id", Uuid, primary_key=True),
-        Column("reason", Text, nullable=False),
-        Column("type", Text, nullable=False),
-        Column("version", SmallInteger, nullable=False),
-        Column("time", DateTime(True), nullable=False),
-        Column("body", LargeBinary, nullable=False),
-        Column("correlation_id", Text, nullable=False),
-        Column("causation_id", Text),
-        Column("traceparent", Text),
-        Column("attempts", Integer, nullable=False, server_default="0"),
-        Column("next_attempt_at", DateTime(True)),
-        Column("last_error", Text),
-        Column("parked_at", DateTime(True), nullable=False, server_default=_NOW),
-    )
-    # The retrier asks for what is due, and nothing else has a due time.
-    Index(
-        "inbox_parked_due",
-        parked.c.consumer,
-        parked.c.next_attempt_at,
-        postgresql_where=text("next_attempt_at IS NOT NULL"),
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
@@ -12,7 +13,9 @@ from outbox.envelope import Envelope, Stream
 
 Connection = psycopg.AsyncConnection[Any]
 
-FAILED = "failed"
+FAILED, CRASHED, UNREADABLE, DISCARDED = "failed", "crashed", "unreadable", "discarded"
+FORKED = Verdict.FORKED.value
+REASONS = (*(v.value for v in Verdict if v.parks), FAILED, CRASHED, UNREADABLE, DISCARDED)
 MAX_ERROR = 1_000
 
 _PARK = """
@@ -33,7 +36,7 @@ _OF_STREAM = """
 
 _AT = f"""
 SELECT event_id, sequence, type, version, time, body, correlation_id, causation_id, traceparent,
-       attempts, coalesce(next_attempt_at <= clock_timestamp(), false)
+       attempts, coalesce(next_attempt_at <= clock_timestamp(), false), reason = 'discarded'
   FROM inbox_parked {_OF_STREAM} AND reason <> 'forked'
  ORDER BY parked_at LIMIT 1
 """  # noqa: S608
@@ -42,10 +45,27 @@ _REMOVE = f"DELETE FROM inbox_parked {_OF_STREAM} AND event_id = %(event_id)s"  
 
 _ATTEMPTED = f"""
 UPDATE inbox_parked
-   SET reason = '{FAILED}', attempts = attempts + 1, last_error = %(error)s,
+   SET reason = %(reason)s, attempts = attempts + %(counts)s, last_error = %(error)s,
        next_attempt_at = clock_timestamp() + make_interval(secs => %(delay)s)
 {_OF_STREAM} AND event_id = %(event_id)s
 """  # noqa: S608
+
+_MAKE_DUE = f"""
+UPDATE inbox_parked SET next_attempt_at = clock_timestamp(), attempts = 0
+{_OF_STREAM} AND reason <> 'forked'
+RETURNING 1
+"""  # noqa: S608
+
+_LET_GO = """
+DELETE FROM inbox_parked
+ WHERE (consumer, source, aggregate_type, aggregate_id)
+     = (%(consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s)
+   AND sequence <= %(through)s
+RETURNING 1
+"""
+
+# Another event was applied at this place: what is left there can never be.
+_FORK = f"UPDATE inbox_parked SET reason = '{FORKED}', next_attempt_at = NULL {_OF_STREAM}"  # noqa: S608
 
 _DUE = """
 SELECT DISTINCT source, aggregate_type, aggregate_id
@@ -64,6 +84,7 @@ class ParkedEvent:
     envelope: Envelope
     attempts: int = 0
     due: bool = False
+    discarded: bool = False
 
 
 def _of(consumer: str, stream: Stream) -> dict[str, Any]:
@@ -104,9 +125,9 @@ async def at(
     row = await cursor.fetchone()
     if row is None:
         return None
-    id_, sequence, type_, version, time, body, *context, attempts, due = row
+    id_, sequence, type_, version, time, body, *context, attempts, due, discarded = row
     envelope = Envelope(id_, stream, sequence, type_, version, time, bytes(body), *context)
-    return ParkedEvent(envelope, attempts, due)
+    return ParkedEvent(envelope, attempts, due, discarded)
 
 
 async def remove(connection: Connection, consumer: str, envelope: Envelope) -> None:
@@ -114,12 +135,52 @@ async def remove(connection: Connection, consumer: str, envelope: Envelope) -> N
     await connection.execute(_REMOVE, _identity(consumer, envelope))
 
 
-async def attempted(
-    connection: Connection, consumer: str, envelope: Envelope, *, error: str, delay: float | None
+async def remove_row(
+    connection: Connection, consumer: str, stream: Stream, sequence: int, event_id: UUID
 ) -> None:
-    """Another attempt failed; the next is after `delay` seconds, or never if that is None."""
-    parameters = {**_identity(consumer, envelope), "error": _storable(error), "delay": delay}
-    await connection.execute(_ATTEMPTED, parameters)
+    """The same, for whoever has no envelope."""
+    place = {"sequence": sequence, "event_id": event_id}
+    await connection.execute(_REMOVE, {**_of(consumer, stream), **place})
+
+
+async def fork_rest(connection: Connection, consumer: str, stream: Stream, sequence: int) -> None:
+    """Whatever else is parked at a place that has been passed is forked."""
+    await connection.execute(_FORK, {**_of(consumer, stream), "sequence": sequence})
+
+
+async def let_go(connection: Connection, consumer: str, stream: Stream, *, through: int) -> int:
+    """Remove what is parked up to a sequence; returns how many events."""
+    cursor = await connection.execute(_LET_GO, {**_of(consumer, stream), "through": through})
+    return len(await cursor.fetchall())
+
+
+async def make_due(connection: Connection, consumer: str, stream: Stream, sequence: int) -> bool:
+    """Let the event at this place be tried now, with all attempts before it; false if none is."""
+    cursor = await connection.execute(_MAKE_DUE, {**_of(consumer, stream), "sequence": sequence})
+    return await cursor.fetchone() is not None
+
+
+async def attempted(
+    connection: Connection,
+    consumer: str,
+    envelope: Envelope,
+    *,
+    error: str,
+    delay: float | None,
+    reason: str = FAILED,
+    counts: bool = True,
+) -> None:
+    """An attempt came to nothing; the next is after `delay` seconds, or never if that is None."""
+    await connection.execute(
+        _ATTEMPTED,
+        {
+            **_identity(consumer, envelope),
+            "error": _storable(error),
+            "delay": delay,
+            "reason": reason,
+            "counts": int(counts),
+        },
+    )
 
 
 async def due(connection: Connection, consumer: str, *, limit: int = 100) -> list[Stream]:

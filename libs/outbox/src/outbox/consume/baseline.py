@@ -1,0 +1,66 @@
+"""Where a consumer begins: explicitly, instead of at the first event of every stream.
+
+A new consumer begins at 0 by itself: what it gets first of a stream has to be sequence 1, else it
+is held as a gap. A baseline says which events it does without, or has had some other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+
+from outbox.consume import discarding, parked, positions
+from outbox.consume.parking import REDRIVE
+from outbox.envelope import Stream
+
+Connection = psycopg.AsyncConnection[Any]
+
+_LAST = """
+SELECT source, aggregate_type, aggregate_id, last FROM outbox_streams
+ WHERE %(types)s::text[] IS NULL OR aggregate_type = ANY(%(types)s)
+"""
+
+CHUNK = 1_000
+
+
+async def baseline(connection: Connection, consumer: str, sequences: Mapping[Stream, int]) -> int:
+    """Let a consumer go on after these sequences, whatever it has had; returns how many streams.
+
+    0 means from the beginning: everything that is delivered again takes effect again. What is
+    parked at or below its stream's sequence is let go, what is parked beyond it flows.
+    """
+    streams = sorted(sequences, key=str)
+    for start in range(0, len(streams), CHUNK):
+        chunk = {stream: sequences[stream] for stream in streams[start : start + CHUNK]}
+        await _baseline(connection, consumer, chunk)
+    return len(streams)
+
+
+async def producer_streams(
+    producer: Connection, *, aggregate_types: list[str] | None = None
+) -> dict[Stream, int]:
+    """How far a producer's streams have come, by its own database: for a baseline at their end.
+
+    Publish nothing of them meanwhile, or begin to consume before: what is written between this
+    reading and the binding of the queue is a gap else, and shows as one.
+    """
+    cursor = await producer.execute(_LAST, {"types": aggregate_types})
+    return {Stream(source, kind, id_): last for source, kind, id_, last in await cursor.fetchall()}
+
+
+async def _baseline(connection: Connection, consumer: str, sequences: Mapping[Stream, int]) -> None:
+    async with connection.transaction():
+        locked = await positions.lock(connection, consumer, sequences)
+        for stream, position in locked.items():
+            position.last_sequence, position.last_event_id = sequences[stream], None
+            position.blocked = False
+            if position.parked:
+                position.parked -= await parked.let_go(
+                    connection, consumer, stream, through=position.last_sequence
+                )
+                await discarding.pass_tombstones(connection, consumer, stream, position)
+                await parked.make_due(connection, consumer, stream, position.last_sequence + 1)
+        await positions.store(connection, consumer, locked)
+        await connection.execute("SELECT pg_notify(%s, %s)", [REDRIVE, consumer])

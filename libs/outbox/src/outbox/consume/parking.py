@@ -1,0 +1,153 @@
+"""What a person can do about parked events: look, redrive, discard, skip what never arrives.
+
+Invariant: whatever changes a stream happens under the lock of its row, as with the consumer
+itself, and leaves the order as it was. Each function is one transaction of its own on the
+connection given, or part of the one that is open there; consumers hear of it when it commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+
+from outbox.consume import discarding, parked, positions
+from outbox.consume.decide import Position
+from outbox.consume.listing import Gap, Parked, list_gaps, list_parked, show
+from outbox.envelope import Stream
+from outbox.errors import NothingMissing, NotParked
+
+__all__ = ["Gap", "Parked", "discard", "list_gaps", "list_parked", "redrive", "show", "skip"]
+
+Connection = psycopg.AsyncConnection[Any]
+
+REDRIVE = "inbox_redrive"
+"""The channel on which consumers hear that something is to be tried now; says for whom."""
+
+_STREAMS = """
+SELECT DISTINCT i.source, i.aggregate_type, i.aggregate_id
+  FROM inbox i JOIN inbox_parked p USING (consumer, source, aggregate_type, aggregate_id)
+ WHERE i.consumer = %(consumer)s AND p.sequence = i.last_sequence + 1 AND p.reason <> 'forked'
+   AND (%(reason)s::text IS NULL OR p.reason = %(reason)s)
+   AND (%(source)s::text IS NULL OR (i.source, i.aggregate_type, i.aggregate_id)
+        = (%(source)s, %(aggregate_type)s, %(aggregate_id)s))
+"""
+
+_FORGET = "DELETE FROM inbox_attempts WHERE consumer = %s AND (source, aggregate_type, \
+aggregate_id, sequence) = (%s, %s, %s, %s)"
+
+_NOTIFY = "SELECT pg_notify(%s, %s)"
+
+
+async def redrive(
+    connection: Connection,
+    consumer: str,
+    *,
+    stream: Stream | None = None,
+    reason: str | None = None,
+) -> int:
+    """Let the first event of each stopped stream be tried at once, as if it were the first time.
+
+    Of one stream, of those whose first event is parked for a reason, or of all. What waits behind
+    follows in order. Works after the last attempt too. Returns for how many streams.
+    """
+    async with connection.transaction():
+        found = await connection.execute(
+            _STREAMS, {"consumer": consumer, "reason": reason, **_filter(stream)}
+        )
+        streams = {Stream(*row) for row in await found.fetchall()}
+        if not streams:
+            return 0
+        locked = await positions.lock(connection, consumer, streams)
+        due = [await _make_due(connection, consumer, *item) for item in locked.items()]
+        await connection.execute(_NOTIFY, [REDRIVE, consumer])
+    return sum(due)
+
+
+async def discard(
+    connection: Connection,
+    consumer: str,
+    stream: Stream,
+    sequence: int,
+    *,
+    event_id: object | None = None,
+    note: str = "",
+) -> Parked:
+    """Do without a parked event: it never takes effect, and those behind it flow.
+
+    The stream moves past it in the same transaction, or, where earlier ones are still waited
+    for, as soon as those are through. The whole event is kept in `inbox_discarded`. `event_id`
+    chooses where two are parked at one place. Raises `NotParked`.
+    """
+    async with connection.transaction():
+        position = (await positions.lock(connection, consumer, {stream}))[stream]
+        event = _one_of(await show(connection, consumer, stream, sequence), stream, event_id)
+        await discarding.record(connection, event, note)
+        if event.reason == parked.FORKED or sequence <= position.last_sequence:
+            await parked.remove_row(connection, consumer, stream, sequence, event.event_id)
+            position.parked -= 1
+        else:
+            await discarding.entomb(connection, event)
+            await discarding.pass_tombstones(connection, consumer, stream, position)
+        await _let_flow(connection, consumer, stream, position)
+    return event
+
+
+async def skip(
+    connection: Connection,
+    consumer: str,
+    stream: Stream,
+    *,
+    through: int | None = None,
+    note: str = "",
+) -> tuple[int, int]:
+    """Do without events that never arrived, and let those beyond them flow.
+
+    Without `through`, exactly up to the first event that is held. Should a skipped event arrive
+    after all, it is a duplicate. Returns the first and the last sequence skipped. Raises
+    `NothingMissing` if there is no gap there, or an event in it is parked: discard that one.
+    """
+    async with connection.transaction():
+        position = (await positions.lock(connection, consumer, {stream}))[stream]
+        first = position.last_sequence + 1
+        held = await discarding.first_held(connection, consumer, stream, position.last_sequence)
+        last = through if through is not None else (held or first) - 1
+        if last < first or (held is not None and held <= last):
+            raise NothingMissing(stream, first, last)
+        await discarding.record_missing(connection, consumer, stream, (first, last), note)
+        position.last_sequence, position.last_event_id = last, None
+        await discarding.pass_tombstones(connection, consumer, stream, position)
+        await _let_flow(connection, consumer, stream, position)
+    return first, last
+
+
+async def _let_flow(
+    connection: Connection, consumer: str, stream: Stream, position: Position
+) -> None:
+    await positions.store(connection, consumer, {stream: position})
+    if position.parked and not position.blocked:
+        await _make_due(connection, consumer, stream, position)
+    await connection.execute(_NOTIFY, [REDRIVE, consumer])
+
+
+async def _make_due(
+    connection: Connection, consumer: str, stream: Stream, position: Position
+) -> bool:
+    place = position.last_sequence + 1
+    await connection.execute(
+        _FORGET, [consumer, stream.source, stream.aggregate_type, stream.aggregate_id, place]
+    )
+    return await parked.make_due(connection, consumer, stream, place)
+
+
+def _filter(stream: Stream | None) -> Mapping[str, str | None]:
+    names = ("source", "aggregate_type", "aggregate_id")
+    return {name: None if stream is None else getattr(stream, name) for name in names}
+
+
+def _one_of(found: list[Parked], stream: Stream, event_id: object | None) -> Parked:
+    matching = [event for event in found if event_id in (None, event.event_id)]
+    if len(matching) != 1:
+        raise NotParked(stream, [event.event_id for event in found])
+    return matching[0]
