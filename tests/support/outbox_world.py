@@ -14,8 +14,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox import Consumer, Envelope, Part, Relay, Topology, UnitOfWork, Work, schema
-from outbox.consume.consumer import ConsumerSettings
 from outbox.consume.retry import RetryPolicy
+from outbox.consume.settings import ConsumerSettings
 from outbox.relay.settings import RelaySettings
 
 SOURCE, EXCHANGE, QUEUE = "shop", "shop", "kitchen.orders"
@@ -160,7 +160,7 @@ def install(url: str) -> None:
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
         schema.create_outbox(connection)
-        schema.create_inbox(connection)
+        schema.install_inbox(connection)
         connection.exec_driver_sql(
             "CREATE TABLE effects (id serial, aggregate_id text, sequence bigint)"
         )

@@ -7,9 +7,13 @@ await Consumer(...).run(stop)                    # on the other side
 """
 
 from outbox import schema
-from outbox.consume.consumer import Consumer, ConsumerSettings
-from outbox.consume.inbox import Handler, Inbox
+from outbox.consume import baseline, parking
+from outbox.consume.consumer import Consumer
+from outbox.consume.foreign import Foreign
+from outbox.consume.handlers import Handler, Handlers, handle_many
+from outbox.consume.inbox import Inbox
 from outbox.consume.retry import RetryPolicy
+from outbox.consume.settings import ConsumerSettings, InboxSettings
 from outbox.consume.tables import declare_inbox
 from outbox.envelope import Envelope, Event, Stream
 from outbox.errors import (
@@ -19,6 +23,7 @@ from outbox.errors import (
     LanesMismatch,
     OutboxError,
     TopologyMismatch,
+    Unreadable,
     UnreadableMessage,
 )
 from outbox.operate.maintenance import Maintenance
@@ -39,8 +44,11 @@ __all__ = [
     "Envelope",
     "Event",
     "EventTooLarge",
+    "Foreign",
     "Handler",
+    "Handlers",
     "Inbox",
+    "InboxSettings",
     "InvalidEvent",
     "LanesMismatch",
     "Maintenance",
@@ -56,10 +64,14 @@ __all__ = [
     "Topology",
     "TopologyMismatch",
     "UnitOfWork",
+    "Unreadable",
     "UnreadableMessage",
     "Work",
+    "baseline",
     "declare_inbox",
+    "handle_many",
     "open_work",
+    "parking",
     "schema",
     "worker_parts",
 ]

@@ -54,3 +54,6 @@ class Envelope:
     correlation_id: str
     causation_id: str | None = None
     traceparent: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}, {self.stream} at {self.sequence}"

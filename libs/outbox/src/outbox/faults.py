@@ -19,6 +19,15 @@ RELAY_STEPS = (
     "relay.handing_over",
 )
 
+CONSUMER_STEPS = (
+    "consumer.delivered",
+    "consumer.locked",
+    "consumer.handled",
+    "consumer.committed",
+    "consumer.acked",
+)
+JOB_STEPS = ("job.claimed", "job.called", "job.committed")
+
 _reached: Counter[str] = Counter()
 _armed = os.environ.get("OUTBOX_FAULT_POINT", "") if os.environ.get("APP_ENV") == "test" else ""
 _step, _, _nth = _armed.partition(":")

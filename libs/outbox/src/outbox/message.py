@@ -67,9 +67,9 @@ def from_delivery(delivery: DeliveredMessage) -> Envelope:
         sequence=_positive(headers, "sequence"),
         type=_text(headers, "cloudEvents:type"),
         version=_positive(headers, "version", default=1, limit=MAX_VERSION),
-        time=_time(headers),
+        time=event_time(headers),
         payload=bytes(delivery.body),
-        correlation_id=_clean(properties.correlation_id) or _text(headers, "cloudEvents:id"),
+        correlation_id=short_text(properties.correlation_id) or _text(headers, "cloudEvents:id"),
         causation_id=_optional(headers, "causation_id"),
         traceparent=_optional(headers, "traceparent"),
     )
@@ -83,17 +83,17 @@ def _event_id(headers: Mapping[str, Any], message_id: str | None) -> UUID:
 
 
 def _text(headers: Mapping[str, Any], name: str) -> str:
-    value = _clean(headers.get(name))
+    value = short_text(headers.get(name))
     if value:
         return value
     raise UnreadableMessage(name)
 
 
 def _optional(headers: Mapping[str, Any], name: str) -> str | None:
-    return _clean(headers.get(name))
+    return short_text(headers.get(name))
 
 
-def _clean(value: object) -> str | None:
+def short_text(value: object) -> str | None:
     """Text that can be stored and sent on, or None."""
     if isinstance(value, str) and "\0" not in value and len(value.encode()) <= MAX_BYTES:
         return value
@@ -109,7 +109,7 @@ def _positive(
     raise UnreadableMessage(name)
 
 
-def _time(headers: Mapping[str, Any]) -> datetime:
+def event_time(headers: Mapping[str, Any]) -> datetime:
     """A missing or malformed time costs nothing but itself: the epoch says "unknown".
 
     So does one at the ends of the calendar, which another time zone would carry past them.

@@ -23,3 +23,16 @@ BATCH_SECONDS = Histogram(
     "inbox_batch_seconds", "A batch, from its first event to its ack.", ["consumer"]
 )
 PARKED = Gauge("inbox_parked_events", "Parked events by reason.", ["consumer", "reason"])
+RETRIES = Counter("inbox_retries_total", "Tries of parked events.", ["consumer", "outcome"])
+CRASHED = Counter(
+    "inbox_crashed_total", "Events parked because the process died of them.", ["consumer"]
+)
+HANDLER_SECONDS = Histogram(
+    "inbox_handler_seconds", "A handler, from call to return.", ["consumer", "type"]
+)
+LAG_SECONDS = Histogram(
+    "inbox_lag_seconds",
+    "From the time of an event to its being taken; of each batch the oldest.",
+    ["consumer"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)

@@ -10,7 +10,7 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox.consume.consumer import Consumer
-from outbox.consume.inbox import Handler
+from outbox.consume.handlers import Handlers
 from outbox.operate.maintenance import Maintenance
 from outbox.relay.relay import Relay
 from outbox.topology import Topology
@@ -35,7 +35,7 @@ def worker_parts(
     exchange: str,
     topology: Topology,
     work: Work,
-    queues: Mapping[str, Mapping[str, Handler]],
+    queues: Mapping[str, Handlers],
 ) -> dict[str, Part]:
     """A relay, a consumer for each queue and the maintenance, by name."""
     relay = Relay(

@@ -8,37 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from itertools import groupby
 
 from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
 from outbox import metrics
 from outbox.broker import connect
-from outbox.consume.inbox import Handler, Inbox
+from outbox.consume.foreign import from_foreign
+from outbox.consume.handlers import Handlers
+from outbox.consume.inbox import Inbox
 from outbox.consume.intake import Intake
-from outbox.consume.retry import RetryPolicy
+from outbox.consume.retrier import Retrier
+from outbox.consume.settings import ConsumerSettings
+from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope
 from outbox.errors import UnreadableMessage
+from outbox.faults import reach
 from outbox.lifecycle import pause, reconnecting
 from outbox.message import from_delivery
 from outbox.topology import Topology
 from outbox.write.work import Work
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerSettings:
-    """Times are in seconds."""
-
-    batch: int = 200
-    prefetch: int = 500
-    retry_every: float = 1.0
-    topology_check: float = 30.0
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class Consumer:
@@ -48,17 +43,22 @@ class Consumer:
         self,
         *,
         queue: str,
-        handlers: Mapping[str, Handler],
+        handlers: Handlers,
         work: Work,
         broker_url: str,
         topology: Topology,
         settings: ConsumerSettings | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._queue = queue
         self._broker_url = broker_url
         self._topology = topology
         self._settings = settings or ConsumerSettings()
-        self.inbox = Inbox(queue, handlers, work, self._settings.retry)
+        self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
+        self.inbox = Inbox(queue, handlers, work, self._settings.inbox, self._watchdog)
+        self._retrier = Retrier(self.inbox, work, self._settings)
+        self._lag = metrics.LAG_SECONDS.labels(queue)
+        self._batch_seconds = metrics.BATCH_SECONDS.labels(queue)
         self.running = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -66,11 +66,12 @@ class Consumer:
 
         Raises `BrokerRefused` or `TopologyMismatch`, which need a person.
         """
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._retry_parked(stop))
-            group.create_task(
-                reconnecting(f"consumer {self._queue}", lambda: self._run_session(stop), stop)
-            )
+        with self._watchdog.watching():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._retrier.run(stop))
+                group.create_task(
+                    reconnecting(f"consumer {self._queue}", lambda: self._run_session(stop), stop)
+                )
 
     async def _run_session(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
@@ -99,22 +100,42 @@ class Consumer:
                 if stop.is_set():
                     return
                 raise
-            with metrics.BATCH_SECONDS.labels(self._queue).time():
-                await self._take(intake, batch)
+            reach("consumer.delivered")
+            with self._batch_seconds.time():
+                # Perhaps the process died of one of those that come again: they go singly.
+                for again, deliveries in groupby(batch, key=_redelivered):
+                    await self._take(intake, list(deliveries), again=again)
+            reach("consumer.acked")
 
-    async def _take(self, intake: Intake, batch: list[DeliveredMessage]) -> None:
+    async def _take(
+        self, intake: Intake, deliveries: Sequence[DeliveredMessage], *, again: bool
+    ) -> None:
         envelopes: list[Envelope] = []
         readable: list[DeliveredMessage] = []
-        for delivery in batch:
+        for delivery in deliveries:
             try:
-                envelopes.append(from_delivery(delivery))
+                envelopes.append(self._envelope(delivery))
                 readable.append(delivery)
             except UnreadableMessage as problem:
                 log.warning("%s sends a message to its dead letters: %s", self._queue, problem)
                 await intake.dead_letter(delivery)
         if envelopes:
+            self._lag.observe(_age(envelopes))
+        if again:
+            for envelope, delivery in zip(envelopes, readable, strict=True):
+                await self.inbox.take_redelivered(envelope)
+                await intake.ack([delivery])
+        elif envelopes:
             await self.inbox.take(envelopes)
-        await intake.ack(readable)
+            await intake.ack(readable)
+
+    def _envelope(self, delivery: DeliveredMessage) -> Envelope:
+        try:
+            return from_delivery(delivery)
+        except UnreadableMessage:
+            if self._settings.foreign is None:
+                raise
+            return from_foreign(delivery, self._settings.foreign)
 
     async def _watch(self, checks: AbstractChannel, intake: Intake, stop: asyncio.Event) -> None:
         """Bring back bindings that somebody removed; end the wait for deliveries on stop."""
@@ -126,14 +147,14 @@ class Consumer:
         finally:
             intake.wake()
 
-    async def _retry_parked(self, stop: asyncio.Event) -> None:
-        await reconnecting(f"retrier {self._queue}", lambda: self._retry_session(stop), stop)
 
-    async def _retry_session(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            await self.inbox.retry_due()
-            await self.inbox.report()
-            await pause(stop, self._settings.retry_every)
+def _redelivered(delivery: DeliveredMessage) -> bool:
+    return bool(delivery.redelivered)
+
+
+def _age(envelopes: Sequence[Envelope]) -> float:
+    """Seconds since the oldest event's time; a producer's clock may be ahead."""
+    return max(0.0, time.time() - min(envelope.time for envelope in envelopes).timestamp())
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -18,27 +18,40 @@ FORKED = Verdict.FORKED.value
 REASONS = (*(v.value for v in Verdict if v.parks), FAILED, CRASHED, UNREADABLE, DISCARDED)
 MAX_ERROR = 1_000
 
-_PARK = """
-INSERT INTO inbox_parked (consumer, source, aggregate_type, aggregate_id, sequence, event_id,
-                          reason, type, version, time, body, correlation_id, causation_id,
-                          traceparent)
-VALUES (%(consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s, %(sequence)s, %(event_id)s,
-        %(reason)s, %(type)s, %(version)s, %(time)s, %(body)s, %(correlation_id)s,
-        %(causation_id)s, %(traceparent)s)
-ON CONFLICT DO NOTHING
-RETURNING 1
-"""
-
 _OF_STREAM = """
  WHERE consumer = %(consumer)s AND source = %(source)s AND aggregate_type = %(aggregate_type)s
    AND aggregate_id = %(aggregate_id)s AND sequence = %(sequence)s
 """
+
+_PARK = f"""
+INSERT INTO inbox_parked (consumer, source, aggregate_type, aggregate_id, sequence, event_id,
+                          reason, type, version, time, body, correlation_id, causation_id,
+                          traceparent)
+SELECT %(consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s, %(sequence)s, %(event_id)s,
+       -- Only one event can be the one at its place: the first that came.
+       CASE WHEN EXISTS (SELECT FROM inbox_parked {_OF_STREAM}) THEN 'forked' ELSE %(reason)s END,
+       %(type)s, %(version)s, %(time)s, %(body)s, %(correlation_id)s, %(causation_id)s,
+       %(traceparent)s
+ON CONFLICT DO NOTHING
+RETURNING reason
+"""  # noqa: S608
 
 _AT = f"""
 SELECT event_id, sequence, type, version, time, body, correlation_id, causation_id, traceparent,
        attempts, coalesce(next_attempt_at <= clock_timestamp(), false), reason = 'discarded'
   FROM inbox_parked {_OF_STREAM} AND reason <> 'forked'
  ORDER BY parked_at LIMIT 1
+"""  # noqa: S608
+
+# The event has taken effect. If another is parked at its place, that one can never be.
+_SETTLE = f"""
+WITH gone AS (
+  DELETE FROM inbox_parked {_OF_STREAM} AND event_id = %(event_id)s RETURNING 1
+), forked AS (
+  UPDATE inbox_parked SET reason = '{FORKED}', next_attempt_at = NULL
+  {_OF_STREAM} AND event_id <> %(event_id)s
+)
+SELECT count(*) FROM gone
 """  # noqa: S608
 
 _REMOVE = f"DELETE FROM inbox_parked {_OF_STREAM} AND event_id = %(event_id)s"  # noqa: S608
@@ -51,6 +64,20 @@ UPDATE inbox_parked
 """  # noqa: S608
 
 _MAKE_DUE = f"""
+UPDATE inbox_parked SET next_attempt_at = clock_timestamp(), attempts = 0
+{_OF_STREAM} AND reason <> 'forked'
+RETURNING 1
+"""  # noqa: S608
+
+_LET_GO = """
+DELETE FROM inbox_parked
+ WHERE (consumer, source, aggregate_type, aggregate_id)
+     = (%(consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s)
+   AND sequence <= %(through)s
+RETURNING 1
+"""
+
+_DUE = f"""
 UPDATE inbox_parked SET next_attempt_at = clock_timestamp(), attempts = 0
 {_OF_STREAM} AND reason <> 'forked'
 RETURNING 1
@@ -98,8 +125,11 @@ def _of(consumer: str, stream: Stream) -> dict[str, Any]:
 
 async def park(
     connection: Connection, consumer: str, envelope: Envelope, reason: Verdict | str
-) -> bool:
-    """Keep an event; false if it was kept already."""
+) -> str | None:
+    """Keep an event; returns for what reason, None if it was kept already.
+
+    Where another event is parked at the same place, the reason is `forked`.
+    """
     parameters = {
         **_of(consumer, envelope.stream),
         "sequence": envelope.sequence,
@@ -114,7 +144,8 @@ async def park(
         "traceparent": envelope.traceparent,
     }
     cursor = await connection.execute(_PARK, parameters)
-    return await cursor.fetchone() is not None
+    row = await cursor.fetchone()
+    return None if row is None else str(row[0])
 
 
 async def at(
@@ -130,6 +161,14 @@ async def at(
     return ParkedEvent(envelope, attempts, due, discarded)
 
 
+async def settle(connection: Connection, consumer: str, envelope: Envelope) -> int:
+    """The event has taken effect and waits no longer; returns how many rows that were."""
+    cursor = await connection.execute(_SETTLE, _identity(consumer, envelope))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def remove(connection: Connection, consumer: str, envelope: Envelope) -> None:
     """The event has taken effect and waits no longer."""
     await connection.execute(_REMOVE, _identity(consumer, envelope))
@@ -141,11 +180,6 @@ async def remove_row(
     """The same, for whoever has no envelope."""
     place = {"sequence": sequence, "event_id": event_id}
     await connection.execute(_REMOVE, {**_of(consumer, stream), **place})
-
-
-async def fork_rest(connection: Connection, consumer: str, stream: Stream, sequence: int) -> None:
-    """Whatever else is parked at a place that has been passed is forked."""
-    await connection.execute(_FORK, {**_of(consumer, stream), "sequence": sequence})
 
 
 async def let_go(connection: Connection, consumer: str, stream: Stream, *, through: int) -> int:

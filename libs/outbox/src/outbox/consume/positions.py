@@ -33,6 +33,8 @@ SELECT source, aggregate_type, aggregate_id, last_sequence, last_event_id, block
    FOR UPDATE OF inbox
 """  # noqa: S608
 
+_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
+
 _STORE = """
 UPDATE inbox SET last_sequence = s.last_sequence, last_event_id = s.last_event_id,
                  blocked = s.blocked, parked = s.parked
@@ -44,13 +46,26 @@ UPDATE inbox SET last_sequence = s.last_sequence, last_event_id = s.last_event_i
 """
 
 
+LOCK_TIMEOUT = 5.0
+"""Seconds that a transaction of the inbox waits for any lock before it gives way."""
+
+
 async def lock(
-    connection: Connection, consumer: str, streams: Iterable[Stream]
+    connection: Connection,
+    consumer: str,
+    streams: Iterable[Stream],
+    *,
+    lock_timeout: float = LOCK_TIMEOUT,
 ) -> dict[Stream, Position]:
-    """Lock the rows of these streams until the transaction ends, making those that lack."""
+    """Lock the rows of these streams until the transaction ends, making those that lack.
+
+    One round trip. Nothing in this transaction waits for a lock longer than `lock_timeout` seconds.
+    """
     parameters = {"consumer": consumer, **_columns(streams)}
-    await connection.execute(_CREATE, parameters)
-    cursor = await connection.execute(_LOCK, parameters)
+    async with connection.pipeline():
+        await connection.execute(_TIMEOUT, [f"{lock_timeout * 1000:.0f}ms"])
+        await connection.execute(_CREATE, parameters)
+        cursor = await connection.execute(_LOCK, parameters)
     return {
         Stream(source, kind, id_): Position(*rest)
         for source, kind, id_, *rest in await cursor.fetchall()

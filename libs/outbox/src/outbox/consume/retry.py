@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from json import JSONDecodeError
+from typing import TypeVar
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from outbox.errors import Unreadable
+
+_CONTENTION_STATES = ("40P01", "40001", "55P03")
+"""Deadlock detected, serialization failure, lock not available (PostgreSQL, "Error Codes")."""
+CONTENTION_TRIES = 3
+
+T = TypeVar("T")
 
 # PostgreSQL, "Error Codes": connection exception, too many connections, shutdown and start-up.
 _LOSS_STATES = ("08", "53300", "57P01", "57P02", "57P03")
@@ -40,3 +53,30 @@ def is_loss(problem: BaseException) -> bool:
     if isinstance(problem, (psycopg.OperationalError, psycopg.InterfaceError)):
         return problem.sqlstate is None or problem.sqlstate.startswith(_LOSS_STATES)
     return False
+
+
+def is_contention(problem: BaseException) -> bool:
+    """Whether a transaction was in the way of another: the same again may well succeed."""
+    original = problem.orig if isinstance(problem, DBAPIError) else problem
+    return isinstance(original, psycopg.Error) and original.sqlstate in _CONTENTION_STATES
+
+
+def is_unreadable(problem: BaseException) -> bool:
+    """Whether a body could not be read; no retry can help. The default of the consumer's hook."""
+    if isinstance(problem, (Unreadable, JSONDecodeError, UnicodeDecodeError)):
+        return True
+    # Not imported: this library does not need pydantic, its users' event classes may.
+    pydantic = sys.modules.get("pydantic_core")
+    return pydantic is not None and isinstance(problem, pydantic.ValidationError)
+
+
+async def contending(transaction: Callable[[], Awaitable[T]]) -> T:
+    """Run a transaction, and some times more if others were in its way."""
+    for left in reversed(range(CONTENTION_TRIES)):
+        try:
+            return await transaction()
+        except Exception as problem:
+            if not left or not is_contention(problem):
+                raise
+        await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311
+    raise AssertionError("unreachable")

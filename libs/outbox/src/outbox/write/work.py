@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from outbox.envelope import Envelope, Event
-from outbox.write.notifier import SCHEDULED, Notifier
+from outbox.write.notifier import Notifier
 from outbox.write.outbox import Outbox
+from outbox.write.outgoing import Outgoing
 
 
 class UnitOfWork:
@@ -24,21 +25,37 @@ class UnitOfWork:
         *,
         cause: Envelope | None = None,
         traceparent: str | None = None,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self.connection = connection
         self.cause = cause
         self._outbox = outbox
         self._traceparent = traceparent
-        self._emitted = False
-        self._scheduled = False
-        self._announced: list[tuple[str, str]] = []
+        self._outgoing = outgoing or Outgoing(connection)
+
+    def caused_by(self, event: Envelope) -> UnitOfWork:
+        """The same transaction, for what follows from one event of several.
+
+        async def on_placed(unit: UnitOfWork, events: Sequence[Envelope]) -> None:
+            for event in events:
+                await unit.caused_by(event).emit(...)
+        """
+        return UnitOfWork(
+            self.connection,
+            self._outbox,
+            cause=event,
+            traceparent=event.traceparent,
+            outgoing=self._outgoing,
+        )
 
     async def emit(self, *events: Event) -> None:
         """Add events to the outbox, in the order given."""
-        await self._outbox.add(
-            self.connection, *events, cause=self.cause, traceparent=self._traceparent
-        )
-        self._emitted = self._emitted or bool(events)
+        if events:
+            rows, parameters = self._outbox.rows(
+                *events, cause=self.cause, traceparent=self._traceparent
+            )
+            await self._outgoing.send(f"WITH {rows} SELECT 1", parameters, outbox_only=True)
+            self._outgoing.emitted = True
 
     async def write(self, tables: str, parameters: Mapping[str, Any], *events: Event) -> None:
         """Write rows and emit events in one statement.
@@ -47,16 +64,24 @@ class UnitOfWork:
         `placed AS (INSERT INTO orders … VALUES (%(id)s, …))`.
         """
         rows, more = self._outbox.rows(*events, cause=self.cause, traceparent=self._traceparent)
-        statement = f"WITH {tables}, {rows} SELECT 1"
-        await self.connection.exec_driver_sql(statement, {**parameters, **more})
-        self._emitted = True
+        await self._outgoing.send(f"WITH {tables}, {rows} SELECT 1", {**parameters, **more})
+        self._outgoing.emitted = True
+
+    async def send(self, statement: str, parameters: Mapping[str, Any]) -> None:
+        """Run a statement whose answer nobody needs, in the driver's paramstyle.
+
+        `INSERT INTO cooked VALUES (%(id)s)`. In a handler it is the fast way to write: it goes to
+        the database together with those of other events, before any statement that could see what
+        it writes. What it raises may therefore be raised later, at the latest before the commit.
+        """
+        await self._outgoing.send(statement, parameters)
 
     async def schedule(self, event: Event, *, key: str, at: datetime) -> None:
         """Emit an event later; the same key again replaces it."""
         await self._outbox.schedule(
             self.connection, event, key=key, at=at, cause=self.cause, traceparent=self._traceparent
         )
-        self._scheduled = True
+        self._outgoing.scheduled = True
 
     async def unschedule(self, key: str) -> bool:
         """Cancel a scheduled event, before emitting others of its aggregate; false if too late."""
@@ -64,16 +89,11 @@ class UnitOfWork:
 
     def announce(self, channel: str, key: str) -> None:
         """Once committed, tell those who wait on the channel that the key has settled."""
-        self._announced.append((channel, key))
+        self._outgoing.announced.append((channel, key))
 
     def committed(self, notifier: Notifier) -> None:
         """Say what was to be said after commit. For those who begin units of work."""
-        if self._emitted:
-            notifier.ring()
-        if self._scheduled:
-            notifier.ring(SCHEDULED)
-        for channel, key in self._announced:
-            notifier.announce(channel, key)
+        self._outgoing.committed(notifier)
 
 
 class SingleWrite:
@@ -135,11 +155,18 @@ class Work:
         """
         return self._reading.connect()
 
-    def within(self, connection: AsyncConnection, cause: Envelope) -> UnitOfWork:
+    def within(
+        self,
+        connection: AsyncConnection,
+        cause: Envelope | None,
+        outgoing: Outgoing | None = None,
+    ) -> UnitOfWork:
         """The unit of work of a handler, inside a transaction that the consumer began."""
-        return UnitOfWork(connection, self._outbox, cause=cause, traceparent=cause.traceparent)
+        trace = cause.traceparent if cause else None
+        return UnitOfWork(
+            connection, self._outbox, cause=cause, traceparent=trace, outgoing=outgoing
+        )
 
-    def committed(self, units: list[UnitOfWork]) -> None:
-        """Say what the units of a committed transaction have to say."""
-        for unit in units:
-            unit.committed(self._notifier)
+    def committed(self, outgoing: Outgoing) -> None:
+        """Say what a committed transaction has to say."""
+        outgoing.committed(self._notifier)

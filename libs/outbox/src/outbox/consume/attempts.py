@@ -1,0 +1,45 @@
+"""Events that were begun: counted before their handler runs, forgotten when it has ended.
+
+A count that is still there when an event comes again means that a process died in between.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from outbox.envelope import Envelope
+
+Connection = psycopg.AsyncConnection[Any]
+
+_BEGIN = """
+INSERT INTO inbox_attempts AS a (consumer, source, aggregate_type, aggregate_id, sequence, attempts)
+VALUES (%s, %s, %s, %s, %s, 1)
+ON CONFLICT (consumer, source, aggregate_type, aggregate_id, sequence)
+DO UPDATE SET attempts = a.attempts + 1, last_at = clock_timestamp()
+RETURNING attempts
+"""
+
+_FORGET = """
+DELETE FROM inbox_attempts
+ WHERE consumer = %s AND source = %s AND aggregate_type = %s AND aggregate_id = %s AND sequence = %s
+"""
+
+
+async def begin(connection: Connection, consumer: str, event: Envelope) -> int:
+    """Count an attempt; returns how many have been begun with this one."""
+    cursor = await connection.execute(_BEGIN, _place(consumer, event))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def forget(connection: Connection, consumer: str, event: Envelope) -> None:
+    """The event's handler has ended, and the process lives."""
+    await connection.execute(_FORGET, _place(consumer, event))
+
+
+def _place(consumer: str, event: Envelope) -> list[object]:
+    stream = event.stream
+    return [consumer, stream.source, stream.aggregate_type, stream.aggregate_id, event.sequence]

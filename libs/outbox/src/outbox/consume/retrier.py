@@ -1,0 +1,56 @@
+"""Beside the consumer, on the database alone: parked events whose time has come, and upkeep."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from outbox.consume.inbox import Inbox
+from outbox.consume.redrives import Redrives
+from outbox.consume.settings import ConsumerSettings
+from outbox.lifecycle import reconnecting
+from outbox.write.work import Work
+
+LISTEN_SLICE = 0.25
+"""So many seconds at most the end waits for a doorbell that nobody rings."""
+REPORT_EVERY = 1.0
+UPKEEP_EVERY = 600.0
+
+
+class Retrier:
+    """Looks every so often, and at once when rung."""
+
+    def __init__(self, inbox: Inbox, work: Work, settings: ConsumerSettings) -> None:
+        self._inbox = inbox
+        self._work = work
+        self._settings = settings
+        self._due: dict[str, float] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop, through any loss of the database."""
+        name = f"retrier {self._inbox.consumer}"
+        await reconnecting(name, lambda: self._session(stop), stop)
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        async with Redrives.listening(self._work.engine, self._inbox.consumer) as redrives:
+            while not stop.is_set():
+                await self._inbox.retry_due()
+                if self._is_due("report", REPORT_EVERY):
+                    await self._inbox.report()
+                terms = self._settings.foreign
+                if terms is not None and self._is_due("upkeep", UPKEEP_EVERY):
+                    await self._inbox.forget_old(terms)
+                await self._pause(redrives, stop)
+
+    async def _pause(self, redrives: Redrives, stop: asyncio.Event) -> None:
+        until = time.monotonic() + self._settings.retry_every
+        while not stop.is_set() and (left := until - time.monotonic()) > 0:
+            if await redrives.wait(min(left, LISTEN_SLICE)):
+                return
+
+    def _is_due(self, what: str, every: float) -> bool:
+        now = time.monotonic()
+        due = now >= self._due.get(what, 0.0)
+        if due:
+            self._due[what] = now + every
+        return due

@@ -1,0 +1,46 @@
+"""What can be set about a consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from outbox.consume.foreign import Foreign
+from outbox.consume.positions import LOCK_TIMEOUT
+from outbox.consume.retry import RetryPolicy, is_unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class InboxSettings:
+    """Times are in seconds."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    crashes: int = 3
+    """What the process died of so often is parked."""
+    lock_timeout: float = LOCK_TIMEOUT
+    """No transaction of the inbox waits longer for a lock."""
+    unreadable: Callable[[BaseException], bool] = is_unreadable
+    """Whether what a handler raised means that the body cannot be read: no retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """Times are in seconds."""
+
+    batch: int = 200
+    prefetch: int = 500
+    retry_every: float = 1.0
+    topology_check: float = 30.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    crashes: int = 3
+    lock_timeout: float = LOCK_TIMEOUT
+    unreadable: Callable[[BaseException], bool] = is_unreadable
+    hangs_after: float = 60.0
+    """A handler that takes longer ends the process."""
+    foreign: Foreign | None = None
+    """Set to take messages of producers that number nothing; else they are dead letters."""
+
+    @property
+    def inbox(self) -> InboxSettings:
+        """Those that are the inbox's."""
+        return InboxSettings(self.retry, self.crashes, self.lock_timeout, self.unreadable)

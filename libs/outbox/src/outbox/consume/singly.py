@@ -1,0 +1,186 @@
+"""One event a transaction: after a failure, after a death, and for what was parked.
+
+Before anything is handled here that may have killed a process, an attempt is counted in a
+transaction of its own; what has killed too many is parked as `crashed` instead of handled.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from outbox import metrics
+from outbox.consume import attempts, discarding, parked
+from outbox.consume.decide import Verdict
+from outbox.consume.parked import ParkedEvent
+from outbox.consume.retry import contending, is_contention, is_loss
+from outbox.consume.settings import InboxSettings
+from outbox.consume.taking import DRAIN, Blame, Taking
+from outbox.consume.transaction import Transactions
+from outbox.envelope import Envelope, Stream
+from outbox.lifecycle import one_line
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What becomes of an event that could not be handled. `delay` is None for: not by itself."""
+
+    reason: str
+    error: str
+    delay: float | None
+    counts: bool = True
+
+
+class Singly:
+    """The careful way of one consumer."""
+
+    def __init__(self, transactions: Transactions, settings: InboxSettings) -> None:
+        self._transactions = transactions
+        self._settings = settings
+        self._consumer = transactions.consumer
+
+    async def take(self, envelope: Envelope, *, counted: bool = False) -> None:
+        """Apply or park one delivery, then what is parked behind it."""
+        try:
+            more = await contending(lambda: self._take(envelope, counted))
+        except Exception as problem:
+            if is_loss(problem):
+                raise
+            await self._park(envelope, self._judge(problem, failed=1))
+        else:
+            if more:
+                await self.drain(envelope.stream)
+
+    async def take_counted(self, envelope: Envelope) -> None:
+        """The same for one that came before: if processes have died of it, it is parked."""
+        begun = await contending(lambda: self._begin(envelope))
+        # The delivery before this one was not counted, and did not end well either.
+        if begun >= self._settings.crashes:
+            await self._park(envelope, self._crashed(begun))
+        else:
+            await self.take(envelope, counted=begun > 0)
+
+    async def drain(self, stream: Stream) -> None:
+        """Apply what waits next in a stream, up to the first that fails.
+
+        An event that has failed before is left alone until its next attempt is due.
+        """
+        while True:
+            head, begun = await contending(lambda: self._begin_parked(stream))
+            if head is None or not await self._drain_from(head, begun):
+                return
+
+    async def _take(self, envelope: Envelope, counted: bool) -> bool:
+        """True if something is parked that may be next now."""
+        begin = self._transactions.begin
+        async with begin([envelope.stream], counted=envelope if counted else None) as taking:
+            await taking.take(envelope, drain=False)
+            position = taking.positions[envelope.stream]
+        return position.parked > 0 and not position.blocked
+
+    async def _begin(self, envelope: Envelope) -> int:
+        """Count an attempt; 0 if the event has nothing to be done, or nothing that could kill."""
+        if envelope.type not in self._transactions.handlers:
+            return 0
+        async with self._transactions.begin([envelope.stream]) as taking:
+            position = taking.positions[envelope.stream]
+            if position.decide(envelope.sequence, envelope.id) is not Verdict.APPLY:
+                return 0
+            return await attempts.begin(taking.raw, self._consumer, envelope)
+
+    async def _begin_parked(self, stream: Stream) -> tuple[ParkedEvent | None, int]:
+        """What is next in a stream and may be tried, and how often it has been begun by now."""
+        async with self._transactions.begin([stream]) as taking:
+            position, raw = taking.positions[stream], taking.raw
+            if not position.blocked:
+                await discarding.pass_tombstones(raw, self._consumer, stream, position)
+            waiting = await parked.at(raw, self._consumer, stream, position.last_sequence + 1)
+            if waiting is None or (position.blocked and not waiting.due):
+                return None, 0
+            begun = await attempts.begin(raw, self._consumer, waiting.envelope)
+            if begun <= self._settings.crashes:
+                return waiting, begun
+            await self._note(taking, waiting.envelope, self._crashed(begun - 1))
+            return None, 0
+
+    async def _drain_from(self, head: ParkedEvent, begun: int) -> bool:
+        """True if it took effect. Followers go along, unless a process has died here before."""
+        limit = DRAIN if begun == 1 else 1
+        while True:
+            blame = Blame()
+            try:
+                await contending(lambda: self._drain(head, limit, blame))  # noqa: B023
+            except Exception as problem:
+                if is_loss(problem):
+                    raise
+                # Up to the guilty one, if it is known and another.
+                place = blame.event.sequence if blame.event else 0
+                limit = min(limit - 1, max(place - head.envelope.sequence, 1))
+                if limit < 1 or place == head.envelope.sequence:
+                    await self._keep_waiting(head, problem)
+                    return False
+            else:
+                metrics.RETRIES.labels(self._consumer, "applied").inc()
+                return True
+
+    async def _drain(self, head: ParkedEvent, limit: int, blame: Blame) -> None:
+        stream = head.envelope.stream
+        blame.event = None
+        async with self._transactions.begin([stream], blame, counted=head.envelope) as taking:
+            await taking.drain(stream, limit=limit)
+
+    async def _keep_waiting(self, head: ParkedEvent, problem: Exception) -> None:
+        metrics.RETRIES.labels(self._consumer, "failed").inc()
+        envelope = head.envelope
+        begin = self._transactions.begin
+        async with begin([envelope.stream], counted=envelope) as taking:
+            position = taking.positions[envelope.stream]
+            if position.last_sequence + 1 == envelope.sequence:
+                failure = self._judge(problem, failed=head.attempts + 1)
+                await self._note(taking, envelope, failure)
+
+    async def _park(self, envelope: Envelope, failure: Failure) -> None:
+        begin = self._transactions.begin
+        async with begin([envelope.stream], counted=envelope) as taking:
+            position = taking.positions[envelope.stream]
+            if position.decide(envelope.sequence, envelope.id) is not Verdict.APPLY:
+                await taking.take(envelope, drain=False)
+                return
+            kept = await parked.park(taking.raw, self._consumer, envelope, failure.reason)
+            position.parked += kept is not None
+            await self._note(taking, envelope, failure)
+            taking.verdicts[failure.reason] += 1
+
+    async def _note(self, taking: Taking, envelope: Envelope, failure: Failure) -> None:
+        """The event stops its stream until it is tried again."""
+        log.warning(
+            "%s parks %s as %s: %s", self._consumer, envelope, failure.reason, failure.error
+        )
+        if failure.reason == parked.CRASHED:
+            metrics.CRASHED.labels(self._consumer).inc()
+            await attempts.forget(taking.raw, self._consumer, envelope)
+        taking.positions[envelope.stream].blocked = True
+        await parked.attempted(
+            taking.raw,
+            self._consumer,
+            envelope,
+            error=failure.error,
+            delay=failure.delay,
+            reason=failure.reason,
+            counts=failure.counts,
+        )
+
+    def _judge(self, problem: Exception, *, failed: int) -> Failure:
+        error = f"{type(problem).__name__}: {one_line(problem)}"
+        if self._settings.unreadable(problem):
+            return Failure(parked.UNREADABLE, error, delay=None)
+        if is_contention(problem):
+            # Others were in its way; that is not the event's failure.
+            return Failure(parked.FAILED, error, self._settings.retry.delay(1), counts=False)
+        return Failure(parked.FAILED, error, self._settings.retry.delay(failed))
+
+    def _crashed(self, times: int) -> Failure:
+        error = f"the process died {times} times while it handled this"
+        return Failure(parked.CRASHED, error, delay=None)

@@ -1,0 +1,145 @@
+"""One transaction of the inbox: locked positions, and what is done under them.
+
+Invariant: the row of a stream is locked before its events are looked at, and moves on in the
+same transaction as their effects and the answers to them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from outbox.consume import attempts, foreign, parked, positions
+from outbox.consume.decide import Position, Verdict
+from outbox.consume.handlers import Bound
+from outbox.consume.watchdog import Watchdog
+from outbox.envelope import Envelope, Stream
+from outbox.write.outgoing import Outgoing
+from outbox.write.work import UnitOfWork, Work
+
+DRAIN = 200
+"""So many parked events at most are drained in one transaction."""
+
+
+@dataclass(slots=True)
+class Blame:
+    """Whose handler was running when something was raised, if it is known."""
+
+    event: Envelope | None = None
+
+
+@dataclass(slots=True)
+class Taking:
+    """Give it events in order, then `finish`, then commit."""
+
+    consumer: str
+    handlers: Mapping[str, Bound]
+    work: Work
+    watchdog: Watchdog
+    connection: AsyncConnection
+    raw: psycopg.AsyncConnection[Any]
+    positions: dict[Stream, Position]
+    blame: Blame
+    outgoing: Outgoing
+    verdicts: Counter[str] = field(default_factory=Counter)
+    _groups: dict[str, list[Envelope]] = field(default_factory=dict)
+    _grouped: dict[Stream, str] = field(default_factory=dict)
+    _foreign: list[Stream] = field(default_factory=list)
+
+    async def take(self, envelope: Envelope, *, drain: bool) -> None:
+        """Decide about a delivery, and do it."""
+        position = self.positions[envelope.stream]
+        verdict = position.decide(envelope.sequence, envelope.id)
+        said = verdict.value
+        if verdict is Verdict.APPLY:
+            await self._apply(envelope, position)
+        elif verdict.parks:
+            reason = await parked.park(self.raw, self.consumer, envelope, verdict)
+            position.parked += reason is not None
+            said = reason or said
+        self.verdicts[said] += 1
+        # After a duplicate as well: whoever applied it may have died before it came to the rest.
+        if drain and position.parked and not position.blocked:
+            await self.drain(envelope.stream)
+
+    async def drain(self, stream: Stream, *, limit: int = DRAIN) -> int:
+        """Apply the parked events that are next in a stream; returns how many there were.
+
+        If there are more than `limit`, the retrier goes on.
+        """
+        position = self.positions[stream]
+        for done in range(limit):
+            waiting = None
+            if position.parked:
+                place = position.last_sequence + 1
+                waiting = await parked.at(self.raw, self.consumer, stream, place)
+            if waiting is None:
+                return done
+            position.blocked = False
+            await self._apply(waiting.envelope, position, effect=not waiting.discarded)
+        await parked.make_due(self.raw, self.consumer, stream, position.last_sequence + 1)
+        return limit
+
+    async def finish(self, counted: Envelope | None = None) -> None:
+        """All that is still kept back, and the positions; `counted` needs no count any more."""
+        for kind in list(self._groups):
+            await self._flush(kind)
+        await self.outgoing.flush()
+        if counted is not None:
+            await attempts.forget(self.raw, self.consumer, counted)
+        if self._foreign:
+            await foreign.remember(self.raw, self.consumer, self._foreign)
+        await positions.store(self.raw, self.consumer, self.positions)
+
+    async def _apply(self, envelope: Envelope, position: Position, *, effect: bool = True) -> None:
+        """Unknown types advance the stream and do nothing else."""
+        handler = self.handlers.get(envelope.type) if effect else None
+        if handler is not None:
+            if self._grouped:
+                await self._keep_order(envelope)
+            if handler.one is not None:
+                await self._handle(handler, [envelope])
+            else:
+                self._groups.setdefault(envelope.type, []).append(envelope)
+                self._grouped[envelope.stream] = envelope.type
+        position.advance(envelope.sequence, envelope.id)
+        if position.parked:
+            position.parked -= await parked.settle(self.raw, self.consumer, envelope)
+        if foreign.is_foreign(envelope.stream):
+            self._foreign.append(envelope.stream)
+
+    async def _keep_order(self, envelope: Envelope) -> None:
+        """An event of the stream that waits in another type's group comes first."""
+        kind = self._grouped.get(envelope.stream)
+        if kind is not None and kind != envelope.type:
+            await self._flush(kind)
+
+    async def _flush(self, kind: str) -> None:
+        events = self._groups.pop(kind)
+        for event in events:
+            self._grouped.pop(event.stream, None)
+        await self._handle(self.handlers[kind], events)
+
+    async def _handle(self, handler: Bound, events: list[Envelope]) -> None:
+        began = time.perf_counter()
+        watched = self.watchdog.begin(events[0])
+        try:
+            if handler.one is not None:
+                await handler.one(self._unit(events[0]), events[0])
+            elif handler.many is not None:
+                await handler.many(self._unit(None), events)
+        except Exception:
+            self.blame.event = events[0] if len(events) == 1 else None
+            raise
+        finally:
+            self.watchdog.done(watched)
+        handler.seconds.observe(time.perf_counter() - began)
+
+    def _unit(self, cause: Envelope | None) -> UnitOfWork:
+        return self.work.within(self.connection, cause, self.outgoing)

@@ -1,0 +1,66 @@
+"""Ends a process whose handler hangs; whoever supervises it starts it anew.
+
+A thread, because a handler that blocks the event loop stops every task of it. What hung is
+delivered again, and counted like any other death: the third time it is parked as `crashed`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger(__name__)
+
+EXIT_STATUS = 70
+"""EX_SOFTWARE of sysexits.h."""
+
+
+def _end(_what: str) -> None:
+    logging.shutdown()
+    os._exit(EXIT_STATUS)
+
+
+class Watchdog:
+    """Knows what is being handled since when. `end` is called once with what hangs."""
+
+    def __init__(self, limit: float, end: Callable[[str], None] = _end) -> None:
+        self._limit = limit
+        self._end = end
+        self._since: dict[int, tuple[float, object]] = {}
+        self._next = 0
+        self._closing = threading.Event()
+
+    def begin(self, what: object) -> int:
+        """Something begins; give the number returned to `done`."""
+        self._next += 1
+        self._since[self._next] = (time.monotonic(), what)
+        return self._next
+
+    def done(self, number: int) -> None:
+        """It has ended, well or not."""
+        self._since.pop(number, None)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch for the length of the block."""
+        self._closing.clear()
+        thread = threading.Thread(target=self._watch, name="handler watchdog", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._closing.set()
+            thread.join()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(min(self._limit / 4, 1.0)):
+            now = time.monotonic()
+            for since, what in list(self._since.values()):
+                if now - since > self._limit:
+                    log.critical("hangs for %.0f s, this process ends: %s", now - since, what)
+                    self._end(str(what))
+                    return

@@ -1,0 +1,84 @@
+"""What a transaction has to say, and statements that nobody waits for, sent together.
+
+A statement whose answer nobody needs costs a round trip for nothing. In a consumer's transaction
+such statements are kept back and sent in one pipeline: before any other statement that could see
+what they write, and before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import psycopg
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.util import await_only
+
+from outbox.write.notifier import SCHEDULED, Notifier
+
+PIPELINE = 500
+"""So many statements at most are kept back."""
+
+
+class Outgoing:
+    """Belongs to one transaction. `together` keeps statements back; else each goes at once."""
+
+    def __init__(self, connection: AsyncConnection, *, together: bool = False) -> None:
+        self._connection = connection
+        self._together = together
+        self._waiting: list[tuple[str, Mapping[str, Any]]] = []
+        self._rows_wait = False
+        self._listening = False
+        self.emitted = False
+        self.scheduled = False
+        self.announced: list[tuple[str, str]] = []
+
+    async def send(
+        self, statement: str, parameters: Mapping[str, Any], *, outbox_only: bool = False
+    ) -> None:
+        """Run a statement in the driver's paramstyle, now or later, in the order of all others."""
+        if not self._together:
+            await self._connection.exec_driver_sql(statement, dict(parameters))
+            return
+        if not self._listening:
+            self._listen()
+        self._waiting.append((statement, parameters))
+        self._rows_wait = self._rows_wait or not outbox_only
+        if len(self._waiting) >= PIPELINE:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what was kept back; raises what the first of the statements raises."""
+        if not self._waiting:
+            return
+        waiting, self._waiting, self._rows_wait = self._waiting, [], False
+        raw = await raw_connection(self._connection)
+        async with raw.pipeline(), raw.cursor() as cursor:
+            for statement, parameters in waiting:
+                await cursor.execute(statement.encode(), parameters)
+
+    def committed(self, notifier: Notifier) -> None:
+        """Say what was to be said after commit."""
+        if self.emitted:
+            notifier.ring()
+        if self.scheduled:
+            notifier.ring(SCHEDULED)
+        for channel, key in self.announced:
+            notifier.announce(channel, key)
+
+    def _listen(self) -> None:
+        """Whoever runs a statement on the connection sees what was sent before it."""
+        self._listening = True
+        event.listen(self._connection.sync_connection, "before_cursor_execute", self._before)
+
+    def _before(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
+        # Events wait longer: nobody sees them but those who look into the outbox.
+        if self._rows_wait or (self._waiting and "outbox" in statement):
+            await_only(self.flush())
+
+
+async def raw_connection(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+    """The psycopg connection beneath: the library's own statements take the short way."""
+    fairy = await connection.get_raw_connection()
+    return cast("psycopg.AsyncConnection[Any]", fairy.driver_connection)
