@@ -1,0 +1,23 @@
+"""What the inbox's version 2 has more.
+
+Revises: processor_0002
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+from outbox import schema
+
+revision = "processor_0003"
+down_revision = "processor_0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    schema.upgrade_inbox_to_2(op.get_bind())
+
+
+def downgrade() -> None:
+    schema.downgrade_inbox_to_1(op.get_bind())
