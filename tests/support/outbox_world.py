@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -13,9 +13,11 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from outbox import Consumer, Envelope, Part, Relay, Topology, UnitOfWork, Work, schema
+from outbox import Consumer, Handler, Part, Relay, Topology, Work, schema
+from outbox.consume.handlers import HandleMany
 from outbox.consume.retry import RetryPolicy
 from outbox.consume.settings import ConsumerSettings
+from outbox.consume.watchdog import Watchdog
 from outbox.relay.settings import RelaySettings
 
 SOURCE, EXCHANGE, QUEUE = "shop", "shop", "kitchen.orders"
@@ -68,20 +70,32 @@ class World:
             settings=RelaySettings(**settings),  # type: ignore[arg-type]
         )
 
-    def consumer(self, handler: Callable[[UnitOfWork, Envelope], Awaitable[None]]) -> Consumer:
+    def consumer(
+        self,
+        handler: Handler | HandleMany,
+        *,
+        more: Mapping[str, Handler | HandleMany] | None = None,
+        watchdog: Watchdog | None = None,
+        **settings: object,
+    ) -> Consumer:
+        usual = {"retry_every": 0.1, "retry": RetryPolicy(base=0.1, ceiling=0.2)}
         return Consumer(
             queue=QUEUE,
-            handlers={"order.happened": handler},
+            handlers={"order.happened": handler, **(more or {})},
             work=self.work,
             broker_url=self.broker_url,
             topology=self.topology,
-            settings=ConsumerSettings(retry_every=0.1, retry=RetryPolicy(base=0.1, ceiling=0.2)),
+            settings=ConsumerSettings(**(usual | settings)),  # type: ignore[arg-type]
+            watchdog=watchdog,
         )
 
     async def rows(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
         async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
             cursor = await connection.execute(query, parameters)  # type: ignore[arg-type]
             return list(await cursor.fetchall())
+
+    async def psycopg(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
+        return await psycopg.AsyncConnection.connect(self.database_url)
 
     async def execute(self, statement: str, *parameters: object) -> None:
         async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
@@ -161,6 +175,7 @@ def install(url: str) -> None:
     with engine.begin() as connection:
         schema.create_outbox(connection)
         schema.install_inbox(connection)
+        schema.create_jobs(connection)
         connection.exec_driver_sql(
             "CREATE TABLE effects (id serial, aggregate_id text, sequence bigint)"
         )

@@ -6,7 +6,7 @@ await Relay(...).run(stop)                       # in a process of its own, or s
 await Consumer(...).run(stop)                    # on the other side
 """
 
-from outbox import schema
+from outbox import jobs, schema
 from outbox.consume import baseline, parking
 from outbox.consume.consumer import Consumer
 from outbox.consume.foreign import Foreign
@@ -70,6 +70,7 @@ __all__ = [
     "baseline",
     "declare_inbox",
     "handle_many",
+    "jobs",
     "open_work",
     "parking",
     "schema",

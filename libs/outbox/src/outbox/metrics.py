@@ -36,3 +36,6 @@ LAG_SECONDS = Histogram(
     ["consumer"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
 )
+
+JOBS = Counter("outbox_jobs_total", "Attempts at jobs, by their outcome.", ["kind", "outcome"])
+JOB_SECONDS = Histogram("outbox_job_seconds", "An attempt at a job, from claim to end.", ["kind"])

@@ -14,6 +14,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, MetaData, text
 
 from outbox.consume.tables import declare_inbox, declare_version_1, declare_version_2
+from outbox.jobs.tables import declare_jobs
 from outbox.operate.partitions import OUTBOX, today
 from outbox.tables import declare_outbox
 
@@ -59,6 +60,20 @@ def downgrade_inbox_to_1(connection: Connection) -> None:
     """Undo `upgrade_inbox_to_2`."""
     metadata = MetaData()
     declare_version_2(metadata)
+    metadata.drop_all(connection)
+
+
+def create_jobs(connection: Connection) -> None:
+    """Create the table of jobs, for calls to the outside."""
+    metadata = MetaData()
+    declare_jobs(metadata)
+    metadata.create_all(connection, checkfirst=False)
+
+
+def drop_jobs(connection: Connection) -> None:
+    """Undo `create_jobs`, with all jobs."""
+    metadata = MetaData()
+    declare_jobs(metadata)
     metadata.drop_all(connection)
 
 

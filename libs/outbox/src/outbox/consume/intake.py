@@ -10,6 +10,11 @@ from aio_pika.abc import AbstractChannel
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 
+LINGER = 0.004
+"""Seconds that a busy consumer waits for a larger batch; they cost less than a transaction."""
+BUSY = 10
+"""So many deliveries at once, and more are likely to follow."""
+
 
 class ConsumerCancelled(ConnectionError):
     """The broker ended the consumer: the queue was deleted or the channel closed."""
@@ -21,6 +26,7 @@ class Intake:
     def __init__(self, channel: UnderlayChannel, *, batch: int) -> None:
         self._channel = channel
         self._batch = batch
+        self._busy = False
         self._arrived: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
 
     @classmethod
@@ -41,11 +47,17 @@ class Intake:
         self._arrived.put_nowait(None)
 
     async def next_batch(self) -> list[DeliveredMessage]:
-        """Wait for a delivery, take what else is there. Raises `ConsumerCancelled` at the end."""
+        """Wait for a delivery, take what else is there. Raises `ConsumerCancelled` at the end.
+
+        Where little comes, nothing waits for company.
+        """
         batch = [await self._arrived.get()]
+        if self._busy and self._arrived.qsize() < self._batch - 1:
+            await asyncio.sleep(LINGER)
         with suppress(asyncio.QueueEmpty):
             while len(batch) < self._batch and batch[-1] is not None:
                 batch.append(self._arrived.get_nowait())
+        self._busy = len(batch) >= BUSY
         if batch[-1] is None:
             raise ConsumerCancelled("the broker ended the consumer")
         return [delivery for delivery in batch if delivery is not None]

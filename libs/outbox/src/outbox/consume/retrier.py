@@ -6,9 +6,10 @@ import asyncio
 import time
 
 from outbox.consume.inbox import Inbox
-from outbox.consume.redrives import Redrives
+from outbox.consume.parking import REDRIVE
 from outbox.consume.settings import ConsumerSettings
 from outbox.lifecycle import reconnecting
+from outbox.listening import Listener
 from outbox.write.work import Work
 
 LISTEN_SLICE = 0.25
@@ -32,7 +33,7 @@ class Retrier:
         await reconnecting(name, lambda: self._session(stop), stop)
 
     async def _session(self, stop: asyncio.Event) -> None:
-        async with Redrives.listening(self._work.engine, self._inbox.consumer) as redrives:
+        async with Listener.on(self._work.engine, REDRIVE) as redrives:
             while not stop.is_set():
                 await self._inbox.retry_due()
                 if self._is_due("report", REPORT_EVERY):
@@ -42,10 +43,10 @@ class Retrier:
                     await self._inbox.forget_old(terms)
                 await self._pause(redrives, stop)
 
-    async def _pause(self, redrives: Redrives, stop: asyncio.Event) -> None:
+    async def _pause(self, redrives: Listener, stop: asyncio.Event) -> None:
         until = time.monotonic() + self._settings.retry_every
         while not stop.is_set() and (left := until - time.monotonic()) > 0:
-            if await redrives.wait(min(left, LISTEN_SLICE)):
+            if self._inbox.consumer in await redrives.heard(min(left, LISTEN_SLICE)):
                 return
 
     def _is_due(self, what: str, every: float) -> bool:

@@ -128,15 +128,18 @@ class Work:
         self._traceparent = traceparent
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[UnitOfWork]:
+    async def begin(self, *, cause: Envelope | None = None) -> AsyncIterator[UnitOfWork]:
         """Commit when the block ends, roll back when it raises.
+
+        What is emitted follows from `cause`, if there is one.
 
         async with work.begin() as unit:
             await unit.connection.execute(...)
             await unit.emit(OrderCreated(...))
         """
         async with self.engine.begin() as connection:
-            unit = UnitOfWork(connection, self._outbox, traceparent=self._traceparent())
+            trace = cause.traceparent if cause else self._traceparent()
+            unit = UnitOfWork(connection, self._outbox, cause=cause, traceparent=trace)
             yield unit
         unit.committed(self._notifier)
 

@@ -1,0 +1,54 @@
+"""The table of jobs, declared on the MetaData of the application that uses it."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+_NOW = text("clock_timestamp()")
+
+
+def declare_jobs(metadata: MetaData) -> None:
+    """Declare `outbox_jobs`."""
+    jobs = Table(
+        "outbox_jobs",
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("kind", Text, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("payload", JSON, nullable=False),
+        # waiting, done or failed; who works on a waiting one holds the lease.
+        Column("state", Text, nullable=False, server_default="waiting"),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("lease_id", Uuid),
+        Column("lease_until", DateTime(True)),
+        Column("next_attempt_at", DateTime(True), nullable=False, server_default=_NOW),
+        Column("last_error", Text),
+        Column("correlation_id", Text, nullable=False),
+        Column("causation_id", Uuid),
+        Column("traceparent", Text),
+        Column("created_at", DateTime(True), nullable=False, server_default=_NOW),
+        Column("ended_at", DateTime(True)),
+        UniqueConstraint("kind", "key", name="outbox_jobs_kind_key"),
+        postgresql_with={"fillfactor": 70},
+    )
+    # Workers ask for what is due, of the kinds they know; ended jobs leave the index.
+    Index(
+        "outbox_jobs_due",
+        jobs.c.kind,
+        jobs.c.next_attempt_at,
+        postgresql_where=text("state = 'waiting'"),
+    )

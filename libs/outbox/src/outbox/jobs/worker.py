@@ -1,0 +1,183 @@
+"""Works on jobs: claims one, calls with no transaction open, commits what came of it.
+
+Invariant: a result is committed with the end of its job, under the lease of whoever made the
+call. If the lease was lost meanwhile, the result is thrown away: the call is made again by the
+next owner, with the same key, and the other side answers as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from outbox import metrics
+from outbox.consume.retry import contending, is_loss
+from outbox.faults import reach
+from outbox.jobs import store
+from outbox.jobs.job import Declined, Job, JobHandler, Result
+from outbox.jobs.settings import JobSettings
+from outbox.lifecycle import one_line, pause, reconnecting
+from outbox.listening import Listener
+from outbox.write.work import Work
+
+log = logging.getLogger(__name__)
+
+UPKEEP_EVERY = 600.0
+MAX_ERROR = 1_000
+LISTEN_SLICE = 0.25
+"""So many seconds at most the end waits for a doorbell that nobody rings."""
+
+
+class LeaseLost(Exception):
+    """The job is somebody else's by now."""
+
+
+class WorkerDied(Exception):
+    """The worker of the last attempt did not say how it ended."""
+
+
+class JobWorker:
+    """A part of a worker process; any number may run, each with some calls at once."""
+
+    def __init__(
+        self, work: Work, handlers: Mapping[str, JobHandler], settings: JobSettings | None = None
+    ) -> None:
+        self._work = work
+        self._handlers = handlers
+        self._kinds = sorted(handlers)
+        self._settings = settings or JobSettings()
+        self._upkeep = 0.0
+        self._wake = asyncio.Event()
+        self.running = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop, through any loss of the database; then end the calls begun."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reconnecting("jobs", lambda: self._listen(stop), stop))
+            for number in range(self._settings.concurrency):
+                name = f"jobs {number + 1}"
+                group.create_task(reconnecting(name, lambda: self._session(stop), stop))
+
+    async def run_due(self) -> int:
+        """Work on what is due now, one after the other; returns how many. For tests and tools."""
+        done = 0
+        while (job := await self._claim()) is not None:
+            await self._work_on(job)
+            done += 1
+        return done
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                job = await self._claim()
+                self.running = True
+                if job is not None:
+                    await self._work_on(job)
+                else:
+                    await self._keep_house()
+                    await pause(self._wake, await self._until_next())
+        finally:
+            self.running = False
+
+    async def _listen(self, stop: asyncio.Event) -> None:
+        """Let nobody wait who could work, or should stop."""
+        try:
+            async with Listener.on(self._work.engine, store.JOBS) as listener:
+                while not stop.is_set():
+                    if await listener.heard(LISTEN_SLICE):
+                        self._wake.set()
+        finally:
+            self._wake.set()
+
+    async def _claim(self) -> Job | None:
+        async with self._work.engine.begin() as connection:
+            return await store.claim(connection, self._kinds, self._settings.lease)
+
+    async def _until_next(self) -> float:
+        async with self._work.read() as connection:
+            seconds = await store.until_next(connection, self._kinds)
+        longest = self._settings.poll
+        return longest if seconds is None else min(max(seconds, 0.01), longest)
+
+    async def _work_on(self, job: Job) -> None:
+        reach("job.claimed")
+        beating = asyncio.create_task(self._keep_lease(job))
+        began = time.perf_counter()
+        try:
+            result = await self._call(job, beating)
+            reach("job.called")
+            await contending(lambda: self._commit(job, result))
+        except LeaseLost:
+            log.warning(
+                "job %s %s took longer than its lease; its result is void", job.kind, job.key
+            )
+            metrics.JOBS.labels(job.kind, "void").inc()
+        except Exception as problem:
+            if is_loss(problem):
+                raise
+            await self._failed(job, problem)
+        else:
+            metrics.JOBS.labels(job.kind, "done").inc()
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            metrics.JOB_SECONDS.labels(job.kind).observe(time.perf_counter() - began)
+
+    async def _call(self, job: Job, beating: asyncio.Task[None]) -> Result:
+        """Make the call; give it up when the lease is lost, for then nothing can come of it."""
+        if job.attempt > self._settings.retry.attempts:
+            raise WorkerDied(f"no end is known of attempt {job.attempt - 1}, the last")
+        calling = asyncio.ensure_future(self._handlers[job.kind](job))
+        try:
+            await asyncio.wait({calling, beating}, return_when=asyncio.FIRST_COMPLETED)
+            if not calling.done():
+                raise LeaseLost
+            return calling.result()
+        finally:
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
+
+    async def _keep_lease(self, job: Job) -> None:
+        """Returns when the lease is lost; a database that is away is asked again until then."""
+        until = time.monotonic() + self._settings.lease
+        while time.monotonic() < until:
+            await asyncio.sleep(self._settings.heartbeat)
+            asked = time.monotonic()
+            try:
+                async with self._work.engine.begin() as connection:
+                    if not await store.extend(connection, job, self._settings.lease):
+                        return
+            except Exception as problem:
+                log.warning("job %s %s: no heartbeat: %s", job.kind, job.key, one_line(problem))
+            else:
+                until = asked + self._settings.lease
+
+    async def _commit(self, job: Job, result: Result) -> None:
+        """The end of the job first: its row's lock keeps everybody else away until the commit."""
+        async with self._work.begin(cause=job.cause) as unit:
+            if not await store.end(unit.connection, job):
+                raise LeaseLost
+            await result(unit)
+        reach("job.committed")
+
+    async def _failed(self, job: Job, problem: Exception) -> None:
+        delay = self._settings.retry.delay(job.attempt)
+        if isinstance(problem, Declined):
+            delay = None
+        outcome = "failed" if delay is None else "retry"
+        error = f"{type(problem).__name__}: {one_line(problem)}"
+        log.warning("job %s %s, attempt %d: %s", job.kind, job.key, job.attempt, error)
+        metrics.JOBS.labels(job.kind, outcome).inc()
+        text = error.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+        async with self._work.engine.begin() as connection:
+            await store.release(connection, job, error=text[:MAX_ERROR], delay=delay)
+
+    async def _keep_house(self) -> None:
+        if time.monotonic() < self._upkeep:
+            return
+        self._upkeep = time.monotonic() + UPKEEP_EVERY
+        async with self._work.engine.begin() as connection:
+            await store.forget_done(connection, self._settings.retention.total_seconds())

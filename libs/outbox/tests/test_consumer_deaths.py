@@ -1,0 +1,137 @@
+"""Processes that die at every step of the consumer, and events that they die of.
+
+What is looked at is only what the database and the queue say afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from deliveries import effects, events, has_effects, parks, publish, queue_is_empty, stream_of
+
+from outbox import parking
+from outbox_world import QUEUE, World, eventually
+
+SUPPORT = Path(__file__).parents[3] / "tests" / "support"
+
+
+async def start(world: World, **environment: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(SUPPORT / "kitchen_process.py"),
+        world.database_url,
+        world.broker_url,
+        env={**os.environ, "PYTHONPATH": str(SUPPORT), **environment},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+
+
+async def ended(process: asyncio.subprocess.Process) -> int:
+    async with asyncio.timeout(30):
+        return await process.wait()
+
+
+@asynccontextmanager
+async def supervised(world: World) -> AsyncIterator[list[int]]:
+    """Started again each time it dies; the exit statuses."""
+    statuses: list[int] = []
+    process = await start(world)
+
+    async def watch() -> None:
+        nonlocal process
+        while True:
+            statuses.append(await process.wait())
+            process = await start(world)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield statuses
+    finally:
+        watching.cancel()
+        process.send_signal(signal.SIGTERM)
+        await ended(process)
+
+
+@pytest.mark.parametrize("step", ["delivered", "locked", "handled", "committed", "acked"])
+async def test_a_consumer_killed_at_a_step_loses_nothing_and_repeats_nothing(
+    world: World, step: str
+) -> None:
+    async with world.broker():
+        pass
+    batch = [event for name in "abc" for event in events(4, name)]
+    await publish(world, *batch)
+    killed = await start(world, APP_ENV="test", OUTBOX_FAULT_POINT=f"consumer.{step}")
+    assert await ended(killed) == -signal.SIGKILL
+    async with supervised(world) as statuses:
+        await eventually(lambda: has_effects(world, 12), within=30)
+        await publish(world, *events(1, "d"))
+        await eventually(lambda: has_effects(world, 13))
+        await eventually(lambda: queue_is_empty(world))
+    assert await effects(world) == {**{name: [1, 2, 3, 4] for name in "abc"}, "d": [1]}
+    assert await world.rows("SELECT * FROM inbox_attempts") == []
+    assert statuses == []
+
+
+async def test_a_fault_point_is_ignored_outside_of_tests(world: World) -> None:
+    await publish(world, *events(1))
+    process = await start(world, APP_ENV="prod", OUTBOX_FAULT_POINT="consumer.handled")
+    await eventually(lambda: has_effects(world, 1), within=30)
+    process.send_signal(signal.SIGTERM)
+    assert await ended(process) == 0
+
+
+async def test_what_kills_the_process_three_times_is_parked_and_the_queue_flows(
+    world: World,
+) -> None:
+    await publish(world, *events(3, "a"), *events(3, "poison"), *events(3, "b"))
+    async with supervised(world) as statuses:
+        await eventually(lambda: has_effects(world, 6), within=60)
+        await eventually(lambda: parks(world, [("crashed", 1), ("behind", 2), ("behind", 3)]))
+        await eventually(lambda: queue_is_empty(world))
+        assert statuses == [3, 3, 3]
+        async with await world.psycopg() as connection:
+            await parking.discard(connection, QUEUE, stream_of("poison"), 1, note="it kills")
+        await eventually(lambda: has_effects(world, 8))
+    assert await effects(world) == {"a": [1, 2, 3], "b": [1, 2, 3], "poison": [2, 3]}
+    assert await world.rows("SELECT * FROM inbox_attempts") == []
+    assert await world.rows("SELECT reason, note FROM inbox_discarded") == [("crashed", "it kills")]
+
+
+async def test_what_was_parked_and_kills_when_it_is_drained_is_parked_as_crashed(
+    world: World,
+) -> None:
+    first, second = events(2, "other")
+    await world.execute("INSERT INTO inbox VALUES (%s, 'shop', 'order', 'poison', 0)", QUEUE)
+    async with supervised(world) as statuses:
+        await publish(world, second, *events(1, "poison", first=2))
+        await eventually(lambda: parks(world, [("gap", 2), ("gap", 2)]), within=30)
+        await publish(world, *events(1, "poison"), first)
+        await eventually(lambda: parks(world, [("crashed", 1), ("behind", 2)]), within=60)
+        await eventually(lambda: has_effects(world, 2))
+        assert len(statuses) == 3
+        async with await world.psycopg() as connection:
+            assert await parking.redrive(connection, QUEUE, reason="crashed") == 1
+        await eventually(lambda: so_many(statuses, 6), within=60)
+        await eventually(lambda: parks(world, [("crashed", 1), ("gap", 2)]), within=60)
+    assert await effects(world) == {"other": [1, 2]}
+
+
+async def so_many(statuses: list[int], count: int) -> bool:
+    return len(statuses) >= count
+
+
+async def test_a_handler_that_hangs_ends_the_process_and_is_parked_in_the_end(
+    world: World,
+) -> None:
+    await publish(world, *events(1, "hangs"), *events(1, "a"))
+    async with supervised(world) as statuses:
+        await eventually(lambda: parks(world, [("crashed", 1)]), within=60)
+        await eventually(lambda: has_effects(world, 1))
+        assert statuses == [70, 70, 70]

@@ -1,0 +1,40 @@
+"""A consumer in a process of its own, which tests make die: python kitchen_process.py DB BROKER.
+
+An event of the aggregate `poison` ends the process, one of `hangs` blocks it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from deliveries import record
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from outbox import Envelope, Notifier, Outbox, UnitOfWork, Work
+from outbox_world import SOURCE, World
+
+
+async def cook(unit: UnitOfWork, event: Envelope) -> None:
+    if event.stream.aggregate_id == "poison" and event.sequence == 1:
+        os._exit(3)
+    if event.stream.aggregate_id == "hangs" and event.sequence == 1:
+        time.sleep(60)  # noqa: ASYNC251 this is what it is about
+    await record(unit, event)
+
+
+async def main(database_url: str, broker_url: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    engine = create_async_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    async with Notifier(database_url) as notifier:
+        world = World(database_url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))
+        await world.consumer(cook, hangs_after=0.5).run(stop)
+    await engine.dispose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
