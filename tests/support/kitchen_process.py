@@ -1,6 +1,7 @@
 """A consumer in a process of its own, which tests make die: python kitchen_process.py DB BROKER.
 
-An event of the aggregate `poison` ends the process, one of `hangs` blocks it.
+The first event of the aggregate `poison` ends the process, so does the second of `poison late`;
+the first of `hangs` blocks it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from outbox_world import SOURCE, World
 
 
 async def cook(unit: UnitOfWork, event: Envelope) -> None:
-    if event.stream.aggregate_id == "poison" and event.sequence == 1:
+    if (event.stream.aggregate_id, event.sequence) in (("poison", 1), ("poison late", 2)):
         os._exit(3)
     if event.stream.aggregate_id == "hangs" and event.sequence == 1:
         time.sleep(60)  # noqa: ASYNC251 this is what it is about

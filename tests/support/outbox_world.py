@@ -95,7 +95,7 @@ class World:
             return list(await cursor.fetchall())
 
     async def psycopg(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
-        return await psycopg.AsyncConnection.connect(self.database_url)
+        return await psycopg.AsyncConnection.connect(self.database_url, autocommit=True)
 
     async def execute(self, statement: str, *parameters: object) -> None:
         async with await psycopg.AsyncConnection.connect(self.database_url) as connection:

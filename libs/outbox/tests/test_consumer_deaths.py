@@ -107,20 +107,19 @@ async def test_what_kills_the_process_three_times_is_parked_and_the_queue_flows(
 async def test_what_was_parked_and_kills_when_it_is_drained_is_parked_as_crashed(
     world: World,
 ) -> None:
-    first, second = events(2, "other")
-    await world.execute("INSERT INTO inbox VALUES (%s, 'shop', 'order', 'poison', 0)", QUEUE)
+    first, second, third = events(3, "poison late")
     async with supervised(world) as statuses:
-        await publish(world, second, *events(1, "poison", first=2))
-        await eventually(lambda: parks(world, [("gap", 2), ("gap", 2)]), within=30)
-        await publish(world, *events(1, "poison"), first)
-        await eventually(lambda: parks(world, [("crashed", 1), ("behind", 2)]), within=60)
-        await eventually(lambda: has_effects(world, 2))
-        assert len(statuses) == 3
+        await publish(world, second, third)
+        await eventually(lambda: parks(world, [("gap", 2), ("gap", 3)]), within=30)
+        await publish(world, first, *events(2, "a"))
+        await eventually(lambda: parks(world, [("crashed", 2), ("gap", 3)]), within=60)
+        await eventually(lambda: has_effects(world, 3))
+        died = len(statuses)
         async with await world.psycopg() as connection:
             assert await parking.redrive(connection, QUEUE, reason="crashed") == 1
-        await eventually(lambda: so_many(statuses, 6), within=60)
-        await eventually(lambda: parks(world, [("crashed", 1), ("gap", 2)]), within=60)
-    assert await effects(world) == {"other": [1, 2]}
+        await eventually(lambda: so_many(statuses, died + 3), within=60)
+        await eventually(lambda: parks(world, [("crashed", 2), ("gap", 3)]), within=60)
+    assert await effects(world) == {"poison late": [1], "a": [1, 2]}
 
 
 async def so_many(statuses: list[int], count: int) -> bool:

@@ -17,6 +17,7 @@ SPEC_VERSION = "1.0"
 # What the inbox can store: bigint, smallint, and what fits into the index of its key.
 MAX_SEQUENCE, MAX_VERSION = 2**63 - 1, 2**15 - 1
 MAX_BYTES = 255
+UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 
 def to_message(envelope: Envelope) -> Message:
@@ -95,9 +96,10 @@ def _optional(headers: Mapping[str, Any], name: str) -> str | None:
 
 def short_text(value: object) -> str | None:
     """Text that can be stored and sent on, or None."""
-    if isinstance(value, str) and "\0" not in value and len(value.encode()) <= MAX_BYTES:
-        return value
-    return None
+    if not isinstance(value, str) or "\0" in value:
+        return None
+    size = len(value) if value.isascii() else len(value.encode())
+    return value if size <= MAX_BYTES else None
 
 
 def _positive(
@@ -114,11 +116,10 @@ def event_time(headers: Mapping[str, Any]) -> datetime:
 
     So does one at the ends of the calendar, which another time zone would carry past them.
     """
-    unknown = datetime.fromtimestamp(0, UTC)
     try:
         time = datetime.fromisoformat(headers["cloudEvents:time"])
     except (KeyError, TypeError, ValueError):
-        return unknown
+        return UNKNOWN_TIME
     if not MINYEAR < time.year < MAXYEAR:
-        return unknown
+        return UNKNOWN_TIME
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -29,7 +29,7 @@ from outbox.envelope import Envelope
 from outbox.errors import UnreadableMessage
 from outbox.faults import reach
 from outbox.lifecycle import pause, reconnecting
-from outbox.message import from_delivery
+from outbox.message import UNKNOWN_TIME, from_delivery
 from outbox.topology import Topology
 from outbox.write.work import Work
 
@@ -119,8 +119,7 @@ class Consumer:
             except UnreadableMessage as problem:
                 log.warning("%s sends a message to its dead letters: %s", self._queue, problem)
                 await intake.dead_letter(delivery)
-        if envelopes:
-            self._lag.observe(_age(envelopes))
+        self._observe_lag(envelopes)
         if again:
             for envelope, delivery in zip(envelopes, readable, strict=True):
                 await self.inbox.take_redelivered(envelope)
@@ -128,6 +127,12 @@ class Consumer:
         elif envelopes:
             await self.inbox.take(envelopes)
             await intake.ack(readable)
+
+    def _observe_lag(self, envelopes: Sequence[Envelope]) -> None:
+        """Of the oldest event; a producer's clock may be ahead of ours."""
+        known = [envelope.time for envelope in envelopes if envelope.time != UNKNOWN_TIME]
+        if known:
+            self._lag.observe(max(0.0, time.time() - min(known).timestamp()))
 
     def _envelope(self, delivery: DeliveredMessage) -> Envelope:
         try:
@@ -150,11 +155,6 @@ class Consumer:
 
 def _redelivered(delivery: DeliveredMessage) -> bool:
     return bool(delivery.redelivered)
-
-
-def _age(envelopes: Sequence[Envelope]) -> float:
-    """Seconds since the oldest event's time; a producer's clock may be ahead."""
-    return max(0.0, time.time() - min(envelope.time for envelope in envelopes).timestamp())
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -1,0 +1,169 @@
+"""What can be done about parked events, while the consumer runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import aio_pika
+import pytest
+from deliveries import effects, events, has_effects, parks, publish, record, stream_of
+from uuid_utils.compat import uuid7
+
+from outbox import Envelope, Foreign, RetryPolicy, UnitOfWork, Unreadable, baseline, parking
+from outbox.consume import foreign
+from outbox.envelope import Stream
+from outbox.errors import NothingMissing, NotParked
+from outbox_world import EXCHANGE, QUEUE, World, eventually, running
+
+A = stream_of("a")
+NEVER = RetryPolicy(attempts=1)
+
+
+class Switch:
+    """A handler that fails at one place until it is mended."""
+
+    def __init__(self, problem: Exception, sequence: int = 2) -> None:
+        self.problem: Exception | None = problem
+        self.sequence = sequence
+        self.calls = 0
+
+    async def __call__(self, unit: UnitOfWork, event: Envelope) -> None:
+        if event.stream.aggregate_id == "a" and event.sequence == self.sequence:
+            self.calls += 1
+            if self.problem is not None:
+                raise self.problem
+        await record(unit, event)
+
+
+async def test_redrive_works_after_the_last_attempt_and_followers_come_in_order(
+    world: World,
+) -> None:
+    switch = Switch(ValueError("broken"))
+    async with running(world.consumer(switch, retry=NEVER, retry_every=600)):
+        await publish(world, *events(40, "a"))
+        await eventually(lambda: world_counts(world, 39))
+        async with await world.psycopg() as connection:
+            [first, *_] = await parking.list_parked(connection, QUEUE)
+            assert (first.reason, first.attempts, first.next_attempt_at) == ("failed", 1, None)
+            assert first.last_error == "ValueError: broken"
+            [shown] = await parking.show(connection, QUEUE, A, 2)
+            assert shown.body == b"{}"
+            switch.problem = None
+            assert await parking.redrive(connection, QUEUE, reason="crashed") == 0
+            assert await parking.redrive(connection, QUEUE, stream=A) == 1
+        await eventually(lambda: has_effects(world, 40))
+    assert await effects(world) == {"a": list(range(1, 41))}
+    assert await world.rows("SELECT parked, blocked FROM inbox") == [(0, False)]
+
+
+async def world_counts(world: World, count: int) -> bool:
+    return await world.rows("SELECT count(*) FROM inbox_parked") == [(count,)]
+
+
+async def test_discard_leaves_no_hole_and_keeps_the_event_on_record(world: World) -> None:
+    async with running(world.consumer(Switch(ValueError("broken")), retry=NEVER, retry_every=600)):
+        await publish(world, *events(4, "a"))
+        await eventually(lambda: world_counts(world, 3))
+        async with await world.psycopg() as connection:
+            await parking.discard(connection, QUEUE, A, 3, note="not this either")
+            await eventually(lambda: parks(world, [("failed", 2), ("discarded", 3), ("behind", 4)]))
+            await parking.discard(connection, QUEUE, A, 2)
+            with pytest.raises(NotParked):
+                await parking.discard(connection, QUEUE, A, 2)
+        await publish(world, *events(1, "a", first=5))
+        await eventually(lambda: has_effects(world, 3))
+    assert await effects(world) == {"a": [1, 4, 5]}
+    assert await world.rows(
+        "SELECT reason, first_sequence, note FROM inbox_discarded ORDER BY id"
+    ) == [("behind", 3, "not this either"), ("failed", 2, "")]
+    assert await world.rows("SELECT parked, last_sequence FROM inbox") == [(0, 5)]
+
+
+async def test_skipping_what_never_arrived_lets_the_rest_flow(world: World) -> None:
+    one, _, _, four, _, six = events(6, "a")
+    async with running(world.consumer(record, retry_every=600)):
+        await publish(world, one, four, six)
+        await eventually(lambda: parks(world, [("gap", 4), ("gap", 6)]))
+        async with await world.psycopg() as connection:
+            [gap] = await parking.list_gaps(connection, QUEUE)
+            assert (gap.stream, gap.first, gap.last, gap.held) == (A, 2, 3, 2)
+            with pytest.raises(NothingMissing):
+                await parking.skip(connection, QUEUE, A, through=4)
+            assert await parking.skip(connection, QUEUE, A) == (2, 3)
+            await eventually(lambda: has_effects(world, 2))
+            assert await parking.skip(connection, QUEUE, A) == (5, 5)
+        await eventually(lambda: has_effects(world, 3))
+    assert await effects(world) == {"a": [1, 4, 6]}
+
+
+async def test_of_two_events_at_one_place_behind_a_gap_the_first_is_applied(world: World) -> None:
+    first, second, third = events(3, "a")
+    other = replace(second, id=uuid7())
+    async with running(world.consumer(record)):
+        await publish(world, second, other, third)
+        await eventually(lambda: parks(world, [("gap", 2), ("forked", 2), ("gap", 3)]))
+        await publish(world, first)
+        await eventually(lambda: parks(world, [("forked", 2)]))
+        async with await world.psycopg() as connection:
+            [left] = await parking.list_parked(connection, QUEUE)
+            assert left.event_id == other.id
+            await parking.discard(connection, QUEUE, A, 2, event_id=other.id)
+    assert await effects(world) == {"a": [1, 2, 3]}
+    assert await world.rows("SELECT parked, last_sequence FROM inbox") == [(0, 3)]
+
+
+async def test_an_unreadable_body_is_parked_at_once_and_not_tried_again(world: World) -> None:
+    switch = Switch(Unreadable("what is this?"))
+    async with running(world.consumer(switch)):
+        event = events(2, "a")
+        await publish(world, event[0], replace(event[1], payload=b"\xff\x00"))
+        await eventually(lambda: parks(world, [("unreadable", 2)]))
+        calls = switch.calls
+        await publish(world, *events(3, "b"))
+        await eventually(lambda: has_effects(world, 4))
+        [(body, due)] = await world.rows("SELECT body, next_attempt_at FROM inbox_parked")
+        assert (body, due, switch.calls) == (b"\xff\x00", None, calls)
+        switch.problem = None
+        async with await world.psycopg() as connection:
+            assert await parking.redrive(connection, QUEUE, reason="unreadable") == 1
+        await eventually(lambda: has_effects(world, 5))
+
+
+async def test_a_baseline_says_where_a_consumer_begins(world: World) -> None:
+    async with await world.psycopg() as connection:
+        await baseline.baseline(connection, QUEUE, {A: 5})
+    async with running(world.consumer(record, retry_every=600)):
+        await publish(world, *events(7, "a"), *events(2, "b", first=3))
+        await eventually(lambda: has_effects(world, 2))
+        await eventually(lambda: parks(world, [("gap", 3), ("gap", 4)]))
+        async with await world.psycopg() as connection:
+            await baseline.baseline(connection, QUEUE, {stream_of("b"): 3})
+        await eventually(lambda: has_effects(world, 3))
+    assert await effects(world) == {"a": [6, 7], "b": [4]}
+    assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
+
+
+async def test_a_baseline_can_be_taken_from_the_producer(world: World) -> None:
+    await world.execute("INSERT INTO outbox_streams VALUES ('shop', 'order', 'a', 4)")
+    async with await world.psycopg() as connection:
+        found = await baseline.producer_streams(connection, aggregate_types=["order"])
+        assert found == {A: 4}
+        assert await baseline.baseline(connection, QUEUE, found) == 1
+    assert await world.rows("SELECT last_sequence FROM inbox") == [(4,)]
+
+
+async def test_foreign_messages_are_deduplicated_by_their_id(world: World) -> None:
+    message = aio_pika.Message(b"{}", message_id="m-1", app_id="till", type="order.happened")
+    async with running(world.consumer(record, foreign=Foreign())):
+        async with world.broker() as channel:
+            exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+            for _ in range(3):
+                await exchange.publish(message, "order.happened")
+        await publish(world, *events(1, "a"))
+        await eventually(lambda: has_effects(world, 2))
+    assert await effects(world) == {"m-1": [1], "a": [1]}
+    await world.execute("UPDATE inbox_messages SET taken_at = taken_at - interval '8 days'")
+    async with await world.psycopg() as connection:
+        assert await foreign.forget_old(connection, QUEUE, Foreign().retention) == 1
+    assert await world.rows("SELECT aggregate_id FROM inbox") == [("a",)]
+    assert foreign.is_foreign(Stream("till", foreign.MESSAGE, "m-1"))

@@ -1,0 +1,45 @@
+"""The watchdog knows what hangs, though the event loop stands still."""
+
+from __future__ import annotations
+
+import threading
+
+from deliveries import events, has_effects, publish, record
+
+from outbox import Envelope, UnitOfWork
+from outbox.consume.watchdog import Watchdog
+from outbox_world import World, eventually, running
+
+
+async def test_a_handler_that_blocks_the_loop_is_noticed(world: World) -> None:
+    noticed, what = threading.Event(), list[str]()
+
+    def end(hanging: str) -> None:
+        what.append(hanging)
+        noticed.set()
+
+    async def blocks(unit: UnitOfWork, event: Envelope) -> None:
+        assert noticed.wait(10)
+        await record(unit, event)
+
+    [event] = events(1)
+    await publish(world, event)
+    async with running(world.consumer(blocks, watchdog=Watchdog(0.2, end))):
+        await eventually(lambda: has_effects(world, 1))
+    assert what == [str(event)]
+
+
+def test_only_what_has_not_ended_is_noticed() -> None:
+    noticed, what = threading.Event(), list[str]()
+
+    def end(hanging: str) -> None:
+        what.append(hanging)
+        noticed.set()
+
+    watchdog = Watchdog(0.1, end)
+    with watchdog.watching():
+        for _ in range(1_000):
+            watchdog.done(watchdog.begin("short"))
+        watchdog.begin("long")
+        assert noticed.wait(10)
+    assert what == ["long"]
