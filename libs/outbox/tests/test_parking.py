@@ -10,7 +10,7 @@ from deliveries import effects, events, has_effects, parks, publish, record, str
 from uuid_utils.compat import uuid7
 
 from outbox import Envelope, Foreign, RetryPolicy, UnitOfWork, Unreadable, baseline, parking
-from outbox.consume import foreign
+from outbox.consume import foreign, parked
 from outbox.envelope import Stream
 from outbox.errors import NothingMissing, NotParked
 from outbox_world import EXCHANGE, QUEUE, World, eventually, running
@@ -110,6 +110,20 @@ async def test_of_two_events_at_one_place_behind_a_gap_the_first_is_applied(worl
             await parking.discard(connection, QUEUE, A, 2, event_id=other.id)
     assert await effects(world) == {"a": [1, 2, 3]}
     assert await world.rows("SELECT parked, last_sequence FROM inbox") == [(0, 3)]
+
+
+async def test_who_waits_at_a_place_comes_before_who_arrives_there(world: World) -> None:
+    [first], [other] = events(1, "a"), events(1, "a")
+    inbox = world.consumer(record).inbox
+    async with await world.psycopg() as connection:
+        await baseline.baseline(connection, QUEUE, {A: 0})
+        await parked.park(connection, QUEUE, first, "gap")
+        await connection.execute("UPDATE inbox SET parked = 1")
+    await inbox.take([other])
+    assert await effects(world) == {"a": [1]}
+    [(reason, id_)] = await world.rows("SELECT reason, event_id FROM inbox_parked")
+    assert (reason, id_) == ("forked", other.id)
+    assert await world.rows("SELECT last_event_id, parked FROM inbox") == [(first.id, 1)]
 
 
 async def test_an_unreadable_body_is_parked_at_once_and_not_tried_again(world: World) -> None:

@@ -26,6 +26,13 @@ DELETE FROM inbox_attempts
  WHERE consumer = %s AND source = %s AND aggregate_type = %s AND aggregate_id = %s AND sequence = %s
 """
 
+_FORGET_PASSED = """
+DELETE FROM inbox_attempts a USING inbox i
+ WHERE a.consumer = %s AND i.consumer = a.consumer AND i.source = a.source
+   AND i.aggregate_type = a.aggregate_type AND i.aggregate_id = a.aggregate_id
+   AND a.sequence <= i.last_sequence
+"""
+
 
 async def begin(connection: Connection, consumer: str, event: Envelope) -> int:
     """Count an attempt; returns how many have been begun with this one."""
@@ -38,6 +45,11 @@ async def begin(connection: Connection, consumer: str, event: Envelope) -> int:
 async def forget(connection: Connection, consumer: str, event: Envelope) -> None:
     """The event's handler has ended, and the process lives."""
     await connection.execute(_FORGET, _place(consumer, event))
+
+
+async def forget_passed(connection: Connection, consumer: str) -> None:
+    """Forget the counts of events whose streams went on some other way, as by a discard."""
+    await connection.execute(_FORGET_PASSED, [consumer])
 
 
 def _place(consumer: str, event: Envelope) -> list[object]:

@@ -27,6 +27,7 @@ Connection = psycopg.AsyncConnection[Any]
 
 MESSAGE = "message id"
 """The aggregate type of such streams; no event class can have it, for want of the space."""
+FORGET_AT_ONCE = 1_000
 _NAMESPACE = UUID("8f0e1a52-6b6d-4f51-9d0e-2f5f3c0f7c55")
 
 _REMEMBER = """
@@ -104,7 +105,7 @@ async def remember(connection: Connection, consumer: str, streams: Sequence[Stre
 
 
 async def forget_old(
-    connection: Connection, consumer: str, retention: timedelta, *, limit: int = 1_000
+    connection: Connection, consumer: str, retention: timedelta, *, limit: int = FORGET_AT_ONCE
 ) -> int:
     """Forget message ids past their retention; returns how many."""
     parameters = {

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from outbox import metrics
-from outbox.consume import foreign, parked
+from outbox.consume import attempts, foreign, parked
 from outbox.consume.handlers import Handlers, bind
 from outbox.consume.parked import REASONS
 from outbox.consume.retry import contending, is_loss
@@ -95,10 +95,12 @@ class Inbox:
         for reason in REASONS:
             metrics.PARKED.labels(self.consumer, reason).set(counts.get(reason, 0))
 
-    async def forget_old(self, terms: foreign.Foreign) -> None:
-        """Forget the ids of foreign messages that are past their retention."""
-        forgotten = 1_000
-        while forgotten == 1_000:
+    async def keep_house(self, terms: foreign.Foreign | None) -> None:
+        """Forget counts that are of no use, and ids of foreign messages past their retention."""
+        async with self._work.engine.begin() as connection:
+            await attempts.forget_passed(await raw_connection(connection), self.consumer)
+        forgotten = foreign.FORGET_AT_ONCE
+        while terms is not None and forgotten == foreign.FORGET_AT_ONCE:
             async with self._work.engine.begin() as connection:
                 forgotten = await foreign.forget_old(
                     await raw_connection(connection), self.consumer, terms.retention

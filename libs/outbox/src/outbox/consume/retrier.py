@@ -38,9 +38,8 @@ class Retrier:
                 await self._inbox.retry_due()
                 if self._is_due("report", REPORT_EVERY):
                     await self._inbox.report()
-                terms = self._settings.foreign
-                if terms is not None and self._is_due("upkeep", UPKEEP_EVERY):
-                    await self._inbox.forget_old(terms)
+                if self._is_due("upkeep", UPKEEP_EVERY):
+                    await self._inbox.keep_house(self._settings.foreign)
                 await self._pause(redrives, stop)
 
     async def _pause(self, redrives: Listener, stop: asyncio.Event) -> None:

@@ -56,6 +56,9 @@ class Taking:
         """Decide about a delivery, and do it."""
         position = self.positions[envelope.stream]
         verdict = position.decide(envelope.sequence, envelope.id)
+        if verdict is Verdict.APPLY and position.parked and await self._is_waiting(envelope):
+            # Whatever waits at this place came first, and is drained below.
+            verdict = Verdict.GAP
         said = verdict.value
         if verdict is Verdict.APPLY:
             await self._apply(envelope, position)
@@ -96,6 +99,10 @@ class Taking:
         if self._foreign:
             await foreign.remember(self.raw, self.consumer, self._foreign)
         await positions.store(self.raw, self.consumer, self.positions)
+
+    async def _is_waiting(self, envelope: Envelope) -> bool:
+        at = (envelope.stream, envelope.sequence)
+        return await parked.at(self.raw, self.consumer, *at) is not None
 
     async def _apply(self, envelope: Envelope, position: Position, *, effect: bool = True) -> None:
         """Unknown types advance the stream and do nothing else."""
