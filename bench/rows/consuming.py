@@ -37,8 +37,9 @@ class Variant:
 
 VARIANTS = {
     TEXTBOOK: Variant("textbook_consumer"),
-    # Here goes: "consumer, handle_many": Variant("consumer", ("handle_many",), least=5).
+    "consumer, handle, SQLAlchemy": Variant("consumer", ("sqlalchemy",)),
     "consumer, handle": Variant("consumer", ("handle",), least=3),
+    "consumer, handle_many": Variant("consumer", ("handle_many",), least=5),
 }
 
 

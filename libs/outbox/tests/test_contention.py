@@ -43,6 +43,7 @@ async def test_a_locked_row_delays_its_own_stream_and_costs_no_attempt(world: Wo
         await record(unit, event)
 
     async with await world.psycopg() as holder:
+        await holder.set_autocommit(False)
         await holder.execute("SELECT FROM stock WHERE id = 'a' FOR UPDATE")
         async with running(world.consumer(reserves, lock_timeout=0.1)):
             await publish(world, *events(2, "a"), *events(2, "b"))
