@@ -3,54 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 
 import aio_pika
-from sqlalchemy import text
+from deliveries import effects, events, has_effects, parks, publish, queue_is_empty, record
 
 from outbox import Envelope, UnitOfWork
-from outbox.envelope import Stream
 from outbox.message import to_message
 from outbox.topology import dead_letters_of
 from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
-
-INSERT = text("INSERT INTO effects (aggregate_id, sequence) VALUES (:id, :sequence)")
-
-
-async def record(unit: UnitOfWork, event: Envelope) -> None:
-    """The effect that the tests count."""
-    parameters = {"id": event.stream.aggregate_id, "sequence": event.sequence}
-    await unit.connection.execute(INSERT, parameters)
-
-
-async def effects(world: World) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
-    for aggregate, sequence in await world.rows(
-        "SELECT aggregate_id, sequence FROM effects ORDER BY id"
-    ):
-        found[str(aggregate)].append(int(str(sequence)))
-    return dict(found)
-
-
-async def publish(world: World, *envelopes: Envelope) -> None:
-    """Past the relay, in whatever order and number."""
-    async with world.broker() as channel:
-        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
-        for envelope in envelopes:
-            await exchange.publish(to_message(envelope), envelope.type)
-
-
-async def captured(world: World, count: int, aggregate: str = "a") -> list[Envelope]:
-    """So many real events of one aggregate, as they would be published."""
-    from datetime import UTC, datetime
-
-    from uuid_utils.compat import uuid7
-
-    stream, now = Stream("shop", "order", aggregate), datetime.now(UTC)
-    return [
-        Envelope(uuid7(), stream, n, "order.happened", 1, now, b"{}", "c")
-        for n in range(1, count + 1)
-    ]
 
 
 async def test_each_event_takes_effect_once_and_in_order(world: World) -> None:
@@ -61,42 +21,26 @@ async def test_each_event_takes_effect_once_and_in_order(world: World) -> None:
     assert await effects(world) == {f"a{n}": list(range(1, 11)) for n in range(20)}
 
 
-async def has_effects(world: World, count: int) -> bool:
-    return sum(len(sequences) for sequences in (await effects(world)).values()) >= count
-
-
 async def test_duplicates_and_reorderings_change_nothing(world: World) -> None:
-    events = await captured(world, 6)
+    found = events(6)
     async with running(world.consumer(record)):
-        await publish(world, *(events[n] for n in (0, 0, 3, 1, 1, 5, 4, 2, 0, 3)))
+        await publish(world, *(found[n] for n in (0, 0, 3, 1, 1, 5, 4, 2, 0, 3)))
         await eventually(lambda: has_effects(world, 6))
-        await publish(world, events[5])
+        await publish(world, found[5])
         await eventually(lambda: queue_is_empty(world))
     assert await effects(world) == {"a": [1, 2, 3, 4, 5, 6]}
     assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
 
 
-async def queue_is_empty(world: World) -> bool:
-    async with world.broker() as channel:
-        queue = await channel.declare_queue(QUEUE, passive=True)
-        return queue.declaration_result.message_count == 0
-
-
 async def test_a_gap_is_held_until_the_missing_event_arrives(world: World) -> None:
-    events = await captured(world, 3)
+    found = events(3)
     async with running(world.consumer(record)):
-        await publish(world, events[0], events[2])
+        await publish(world, found[0], found[2])
         await eventually(lambda: parks(world, [("gap", 3)]))
         assert await effects(world) == {"a": [1]}
-        await publish(world, events[1])
+        await publish(world, found[1])
         await eventually(lambda: has_effects(world, 3))
     assert await effects(world) == {"a": [1, 2, 3]}
-
-
-async def parks(world: World, expected: list[tuple[str, int]]) -> bool:
-    return (
-        await world.rows("SELECT reason, sequence FROM inbox_parked ORDER BY sequence") == expected
-    )
 
 
 async def test_a_failing_event_stops_its_own_aggregate_only_and_resumes_in_order(
@@ -122,7 +66,7 @@ async def test_a_failing_event_stops_its_own_aggregate_only_and_resumes_in_order
 
 
 async def test_the_same_sequence_with_another_id_is_held_as_forked(world: World) -> None:
-    [first], [other] = await captured(world, 1), await captured(world, 1)
+    [first], [other] = events(1), events(1)
     async with running(world.consumer(record)):
         await publish(world, first)
         await eventually(lambda: has_effects(world, 1))
@@ -132,7 +76,7 @@ async def test_the_same_sequence_with_another_id_is_held_as_forked(world: World)
 
 
 async def test_a_message_without_a_stream_goes_to_the_dead_letters(world: World) -> None:
-    [event] = await captured(world, 1)
+    [event] = events(1)
     async with running(world.consumer(record)):
         async with world.broker() as channel:
             exchange = await channel.get_exchange(EXCHANGE, ensure=False)
@@ -148,7 +92,7 @@ async def test_a_message_without_a_stream_goes_to_the_dead_letters(world: World)
 
 
 async def test_headers_that_the_inbox_cannot_store_do_no_harm(world: World) -> None:
-    good, bad, odd = await captured(world, 3)
+    good, bad, odd = events(3)
     async with running(world.consumer(record)):
         async with world.broker() as channel:
             exchange = await channel.get_exchange(EXCHANGE, ensure=False)
