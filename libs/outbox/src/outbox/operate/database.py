@@ -1,0 +1,57 @@
+"""The operator's connection to a database that holds an outbox, an inbox or both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import class_row
+
+Connection = psycopg.AsyncConnection[Any]
+Row = TypeVar("Row")
+
+CONNECT_TIMEOUT = 5
+_RESCAN = "SELECT pg_notify('outbox_doorbell', 'rescan')"
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Connection]:
+    """A connection in autocommit; takes libpq's URLs and SQLAlchemy's `postgresql+psycopg://`."""
+    plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    async with await psycopg.AsyncConnection.connect(
+        plain, autocommit=True, application_name="outbox cli", connect_timeout=CONNECT_TIMEOUT
+    ) as connection:
+        yield connection
+
+
+async def fetch(
+    connection: Connection,
+    kind: type[Row],
+    query: str,
+    parameters: Mapping[str, object] | None = None,
+) -> list[Row]:
+    """Rows as instances of a dataclass whose fields are named like the columns."""
+    async with connection.cursor(row_factory=class_row(kind)) as cursor:
+        await cursor.execute(query, parameters, prepare=False)
+        return await cursor.fetchall()
+
+
+async def value(
+    connection: Connection, query: str, parameters: Mapping[str, object] | None = None
+) -> Any:
+    """The first column of the first row, or None."""
+    cursor = await connection.execute(query, parameters, prepare=False)
+    row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+async def has_table(connection: Connection, name: str) -> bool:
+    """Whether the search path leads to such a table."""
+    return bool(await value(connection, "SELECT to_regclass(%(name)s)", {"name": name}))
+
+
+async def rescan(connection: Connection) -> None:
+    """Have the relays look from the beginning: something old is to be published again."""
+    await connection.execute(_RESCAN)

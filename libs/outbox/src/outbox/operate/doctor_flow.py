@@ -1,0 +1,139 @@
+"""Whether events move: relays, lanes, backlog, parked events, clocks, and the server's promises."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from outbox.operate.database import Connection, value
+from outbox.operate.findings import Finding, error, ok, warning
+from outbox.operate.status import InboxStatus, OutboxStatus, status
+
+OLDEST = 60.0
+SKEW = 1.0
+LONG_TRANSACTION = 300
+
+_SERVER = """
+SELECT current_setting('fsync'), current_setting('full_page_writes'),
+       current_setting('synchronous_commit')
+"""
+_LONG = """
+SELECT count(*), max(extract(epoch FROM clock_timestamp() - xact_start))::float8
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid()
+   AND xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
+"""
+_FUTURE = """
+SELECT count(*) FROM outbox
+ WHERE published_at IS NULL AND created_at > clock_timestamp() + interval '1 minute'
+"""
+
+
+async def check_flow(connection: Connection) -> list[Finding]:
+    """Everything that can be seen in one database while the system runs."""
+    now = await status(connection)
+    found = [await _clock(connection), *await _server(connection), await _transactions(connection)]
+    if now.outbox:
+        found += [_relays(now.outbox), *_backlog(now.outbox), _scheduled(now.outbox)]
+        if await value(connection, _FUTURE):
+            fix = "set the database server's clock right (NTP)"
+            found.append(warning("clock", "the log has events from the future", fix))
+    if now.inbox:
+        found += _parked(now.inbox)
+    return found
+
+
+async def _clock(connection: Connection) -> Finding:
+    began = time.monotonic()
+    theirs: datetime = await value(connection, "SELECT clock_timestamp()")
+    ours = datetime.now(UTC) - timedelta(seconds=(time.monotonic() - began) / 2)
+    skew = (theirs - ours).total_seconds()
+    if abs(skew) > SKEW:
+        says = (
+            f"the database is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine"
+        )
+        return warning("clock", says, "set both clocks right (NTP): ages and delays are off by it")
+    return ok("clock", f"{abs(skew) * 1000:.0f} ms from this machine's")
+
+
+async def _server(connection: Connection) -> list[Finding]:
+    cursor = await connection.execute(_SERVER)
+    fsync, pages, commit = await cursor.fetchone() or ("on", "on", "on")
+    findings = []
+    if "off" in (fsync, pages):
+        says = "a power cut may destroy this database (fsync or full_page_writes is off)"
+        findings.append(error("durability", says, "turn both on, except where data may be lost"))
+    if commit in ("off", "local"):
+        says = f"synchronous_commit is {commit}: a commit that was answered may be lost"
+        findings.append(warning("durability", says, "ALTER DATABASE … SET synchronous_commit = on"))
+    return findings or [ok("durability", "commits are on disk when they are answered")]
+
+
+async def _transactions(connection: Connection) -> Finding:
+    cursor = await connection.execute(_LONG, {"seconds": LONG_TRANSACTION})
+    count, oldest = await cursor.fetchone() or (0, None)
+    if count:
+        says = f"{count} open for more than 5 minutes, the longest for {oldest:.0f} s"
+        fix = "end what is idle in a transaction: it keeps dead index entries alive for the relay"
+        return warning("transactions", says, fix)
+    return ok("transactions", "none is open for long")
+
+
+def _relays(outbox: OutboxStatus) -> Finding:
+    lanes = outbox.lanes
+    if not lanes.relays:
+        says = "no relay is connected: nothing is published"
+        return error("relay", says, "start a worker or a relay; look at its log if one should run")
+    if lanes.unowned:
+        says = f"{len(lanes.unowned)} of {lanes.total} lanes have no owner"
+        return warning("relay", says, "wait a few seconds and look again; then restart the relays")
+    return ok("relay", f"{len(lanes.relays)} connected, {lanes.total} lanes owned")
+
+
+def _backlog(outbox: OutboxStatus) -> list[Finding]:
+    findings = []
+    for trouble in outbox.troubles:
+        says = f"{trouble.events} events {trouble.state}: {trouble.error}"
+        fix = "look at the broker; `outbox status` shows whether it goes on"
+        if trouble.error == "returned":
+            fix = "no queue takes them: check bindings, and that the type has a subscription"
+        if trouble.state == "parked":
+            fix = (
+                "`outbox discard` publishes tombstones, `outbox retry` tries them again as they are"
+            )
+        findings.append(error("backlog", says, fix))
+    oldest = outbox.backlog.oldest_seconds or 0.0
+    if oldest > OLDEST:
+        says = f"{outbox.backlog.events} events wait, the oldest for {oldest:.0f} s"
+        findings.append(error("backlog", says, "is a relay connected, does the broker confirm?"))
+    return findings or [
+        ok("backlog", f"{outbox.backlog.events} events, {oldest:.1f} s old at most")
+    ]
+
+
+def _scheduled(outbox: OutboxStatus) -> Finding:
+    due = outbox.scheduled
+    late = due.next_due is not None and due.next_due < datetime.now(UTC) - timedelta(minutes=1)
+    if due.overdue and late:
+        says = f"{due.overdue} events are overdue since {due.next_due:%Y-%m-%d %H:%M:%S%z}"
+        return error("schedule", says, "relays move them: is one connected and owns lanes?")
+    return ok("schedule", f"{due.events} events to come")
+
+
+def _parked(inbox: InboxStatus) -> list[Finding]:
+    fixes = {
+        "failed": "mend the cause, then `outbox parked redrive`; or `outbox parked discard`",
+        "gap": "`outbox reconcile` names what is missing, `outbox replay` at its source brings it",
+        "forked": "the source was restored: compare both histories, then `outbox parked discard`",
+    }
+    found = []
+    for parked in inbox.parked:
+        if parked.reason == "behind":
+            continue
+        young = parked.oldest > datetime.now(UTC) - timedelta(seconds=OLDEST)
+        since = f"{parked.oldest:%Y-%m-%d %H:%M:%S%z}"
+        says = f"{parked.consumer}: {parked.events} {parked.reason} since {since}"
+        level = warning if young or parked.next_attempt else error
+        fix = fixes.get(parked.reason, "`outbox parked list` and `outbox parked show`")
+        found.append(level("parked", says, fix))
+    return found or [ok("parked", "nothing waits for a person")]

@@ -1,0 +1,45 @@
+"""What a check has to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """How bad it is. An error breaks a promise of the library, now or soon."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check with its result and, unless it is fine, the fix."""
+
+    check: str
+    level: Level
+    says: str
+    fix: str = ""
+
+
+def ok(check: str, says: str) -> Finding:
+    """All is well."""
+    return Finding(check, Level.OK, says)
+
+
+def warning(check: str, says: str, fix: str) -> Finding:
+    """Worth a look."""
+    return Finding(check, Level.WARNING, says, fix)
+
+
+def error(check: str, says: str, fix: str) -> Finding:
+    """Has to be mended."""
+    return Finding(check, Level.ERROR, says, fix)
+
+
+def skipped(check: str, why: str, fix: str) -> Finding:
+    """Could not be looked at."""
+    return Finding(check, Level.SKIPPED, why, fix)

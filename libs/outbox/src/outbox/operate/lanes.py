@@ -1,0 +1,53 @@
+"""Who owns which lane, as PostgreSQL sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from outbox.operate.database import Connection, fetch, value
+
+# The relay's own terms (see `relay/lanes.py`): object 0 is its presence, lane n is object n + 1.
+_RELAYS = """
+SELECT l.pid, a.application_name AS name, a.client_addr::text AS address,
+       a.backend_start AS since,
+       coalesce(array_agg(l.objid::bigint - 1 ORDER BY l.objid) FILTER (WHERE l.objid > 0), '{}')
+         AS lanes
+  FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+   AND l.classid = (hashtext('outbox lanes in ' || current_schema()) & 2147483647)::bigint::oid
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ GROUP BY l.pid, a.application_name, a.client_addr, a.backend_start
+ ORDER BY a.backend_start, l.pid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySession:
+    """A relay's database session with the lanes it owns; none is one that stands by."""
+
+    pid: int
+    name: str | None
+    address: str | None
+    since: datetime | None
+    lanes: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMap:
+    """All lanes, numbered from 0."""
+
+    total: int
+    relays: list[RelaySession]
+
+    @property
+    def unowned(self) -> list[int]:
+        """Lanes whose events nobody publishes."""
+        owned = {lane for relay in self.relays for lane in relay.lanes}
+        return [lane for lane in range(self.total) if lane not in owned]
+
+
+async def lane_map(connection: Connection) -> LaneMap:
+    """The relays that are connected right now, and what is left."""
+    total = await value(connection, "SELECT lanes FROM outbox_settings")
+    return LaneMap(total or 0, await fetch(connection, RelaySession, _RELAYS))

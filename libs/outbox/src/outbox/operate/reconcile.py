@@ -1,0 +1,117 @@
+"""A producer's streams against a consumer's inbox: every event that should be there and is not.
+
+A gap shows by itself when the next event arrives; the loss of a stream's last events does not.
+Comparing how far both sides have come finds both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from outbox.operate.database import Connection
+from outbox.operate.holes import Hole, ahead, holes_of
+from outbox.operate.streams import Pair, paired
+
+GRACE = 10.0
+DETAILED = 1_000
+
+
+@dataclass
+class Reconciliation:
+    """One consumer against one producer. Details are kept for the first `DETAILED` streams."""
+
+    consumer: str
+    kinds: list[str]
+    streams: int = 0
+    behind: int = 0
+    waiting: int = 0
+    unpublished: int = 0
+    under_way: int = 0
+    holes: list[Hole] = field(default_factory=list)
+    complete: bool = True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing that will not come by itself."""
+        return not self.holes and self.complete
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """All consumers, and the streams that none of them takes."""
+
+    results: list[Reconciliation]
+    untaken: list[str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no consumer has a hole."""
+        return all(result.is_whole for result in self.results)
+
+
+async def reconcile(
+    producer: Connection,
+    consumer: Connection,
+    *,
+    consumers: Collection[str] = (),
+    aggregate_types: Collection[str] = (),
+    expected: Iterable[tuple[str, str]] = (),
+    grace: float = GRACE,
+) -> Compared:
+    """Compare every consumer with every stream that it takes.
+
+    Which it takes is what it has taken before, and `expected`: (consumer, aggregate type).
+    `consumers` and `aggregate_types` limit; both together say all that is to be compared.
+    Published less than `grace` seconds ago is under way, not missing.
+    """
+    produced = await _kinds(producer, "SELECT DISTINCT source, aggregate_type FROM outbox_streams")
+    if aggregate_types:
+        produced = {kind for kind in produced if kind[1] in aggregate_types}
+    taken = await _taken(consumer)
+    for name, kind in expected:
+        taken.setdefault(name, set()).update(made for made in produced if made[1] == kind)
+    if consumers:
+        named = produced if aggregate_types else set[tuple[str, str]]()
+        taken = {name: taken.get(name, set()) | named for name in consumers}
+    results = [
+        await _compare(producer, consumer, name, taken[name] & produced, grace)
+        for name in sorted(taken)
+        if taken[name] & produced
+    ]
+    untaken = produced - {kind for kinds in taken.values() for kind in kinds}
+    return Compared(results, sorted(f"{source}/{kind}" for source, kind in untaken))
+
+
+async def _compare(
+    producer: Connection, consumer: Connection, name: str, kinds: set[tuple[str, str]], grace: float
+) -> Reconciliation:
+    found = Reconciliation(name, sorted(f"{source}/{kind}" for source, kind in kinds))
+    behind: list[Pair] = []
+    before: list[Pair] = []
+    async for pair in paired(producer, consumer, name, kinds):
+        found.streams += 1
+        if pair.applied < pair.last:
+            found.behind += 1
+            behind.append(pair) if len(behind) < DETAILED else None
+        elif pair.applied > pair.last and len(before) < DETAILED:
+            before.append(pair)
+    found.complete = found.behind == len(behind)
+    details = await holes_of(producer, consumer, name, behind, grace)
+    found.waiting, found.unpublished = details.waiting, details.unpublished
+    found.under_way = details.under_way
+    found.holes = [*details.holes, *await ahead(producer, before)]
+    return found
+
+
+async def _kinds(connection: Connection, query: str) -> set[tuple[str, str]]:
+    cursor = await connection.execute(query)
+    return {(source, kind) for source, kind in await cursor.fetchall()}
+
+
+async def _taken(connection: Connection) -> dict[str, set[tuple[str, str]]]:
+    cursor = await connection.execute("SELECT DISTINCT consumer, source, aggregate_type FROM inbox")
+    taken: dict[str, set[tuple[str, str]]] = {}
+    for name, source, kind in await cursor.fetchall():
+        taken.setdefault(name, set()).add((source, kind))
+    return taken

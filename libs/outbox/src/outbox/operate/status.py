@@ -1,0 +1,148 @@
+"""One look at a database: what waits to be published, what waits to be applied, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from outbox.operate.database import Connection, fetch, has_table
+from outbox.operate.days import day_partitions, days_covered, today
+from outbox.operate.lanes import LaneMap, lane_map
+
+COUNTED_TO = 100_000
+
+_BACKLOG = """
+SELECT count(*) AS events,
+       extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_seconds,
+       count(*) FILTER (WHERE attempts > 0) AS failing,
+       count(DISTINCT (source, aggregate_type, aggregate_id)) FILTER (WHERE attempts > 0) AS held
+  FROM (SELECT * FROM outbox WHERE published_at IS NULL AND parked_at IS NULL
+         ORDER BY id LIMIT %(limit)s) waiting
+"""
+_TROUBLES = """
+SELECT CASE WHEN parked_at IS NULL THEN 'held' ELSE 'parked' END AS state,
+       coalesce(last_error, 'unknown') AS error, count(*) AS events, min(created_at) AS oldest
+  FROM outbox
+ WHERE published_at IS NULL AND (parked_at IS NOT NULL OR attempts > 0)
+ GROUP BY 1, 2 ORDER BY 1, 3 DESC
+"""
+_SCHEDULED = """
+SELECT count(*) AS events, min(due_at) AS next_due,
+       count(*) FILTER (WHERE due_at < clock_timestamp()) AS overdue
+  FROM outbox_scheduled
+"""
+_CONSUMERS = """
+SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
+  FROM inbox GROUP BY consumer ORDER BY consumer
+"""
+_PARKED = """
+SELECT consumer, reason, count(*) AS events, min(parked_at) AS oldest,
+       min(next_attempt_at) AS next_attempt
+  FROM inbox_parked GROUP BY consumer, reason ORDER BY consumer, reason
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Events not yet published, counted to `COUNTED_TO`. Held ones have failed before."""
+
+    events: int
+    oldest_seconds: float | None
+    failing: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Unpublished events with the same last error."""
+
+    state: str
+    error: str
+    events: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """Events that are not yet in the log; overdue ones should have been moved."""
+
+    events: int
+    next_due: datetime | None
+    overdue: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStreams:
+    """The streams that a consumer knows, and how many wait behind a failed event."""
+
+    consumer: str
+    streams: int
+    blocked: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedCount:
+    """Parked events of one consumer for one reason."""
+
+    consumer: str
+    reason: str
+    events: int
+    oldest: datetime
+    next_attempt: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """The producer's half."""
+
+    backlog: Backlog
+    troubles: list[Trouble]
+    scheduled: Scheduled
+    lanes: LaneMap
+    partitions: int
+    days_covered: int
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStatus:
+    """The consumer's half."""
+
+    consumers: list[ConsumerStreams]
+    parked: list[ParkedCount]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A half is None where the database has no such tables."""
+
+    outbox: OutboxStatus | None
+    inbox: InboxStatus | None
+
+
+async def status(connection: Connection) -> Status:
+    """Everything at a glance; costs what the backlog costs to count."""
+    return Status(
+        await _outbox(connection) if await has_table(connection, "outbox") else None,
+        await _inbox(connection) if await has_table(connection, "inbox") else None,
+    )
+
+
+async def _outbox(connection: Connection) -> OutboxStatus:
+    [backlog] = await fetch(connection, Backlog, _BACKLOG, {"limit": COUNTED_TO})
+    [scheduled] = await fetch(connection, Scheduled, _SCHEDULED)
+    partitions = await day_partitions(connection)
+    return OutboxStatus(
+        backlog=backlog,
+        troubles=await fetch(connection, Trouble, _TROUBLES),
+        scheduled=scheduled,
+        lanes=await lane_map(connection),
+        partitions=len(partitions),
+        days_covered=days_covered(partitions, await today(connection)),
+    )
+
+
+async def _inbox(connection: Connection) -> InboxStatus:
+    return InboxStatus(
+        await fetch(connection, ConsumerStreams, _CONSUMERS),
+        await fetch(connection, ParkedCount, _PARKED),
+    )
