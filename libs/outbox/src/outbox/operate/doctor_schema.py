@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import MetaData
 
+from outbox.consume.tables import declare_inbox
 from outbox.operate.database import Connection, has_table
 from outbox.operate.days import day_partitions, days_covered, today
 from outbox.operate.findings import Finding, error, ok, warning
-from outbox.tables import declare_inbox, declare_outbox
+from outbox.tables import declare_outbox
 
 DAYS_WANTED = 3
 MIGRATE = "run the application's migrations; see outbox.schema for what they have to call"

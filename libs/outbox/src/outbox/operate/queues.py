@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
+from aiormq.exceptions import ChannelAccessRefused
 
 from outbox.broker import connect
 from outbox.topology import dead_letters_of
@@ -14,7 +15,7 @@ from outbox.topology import dead_letters_of
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """What a queue holds; None where there is no such queue."""
+    """What a queue holds; None where there is no such queue, or this user may not look."""
 
     queue: str
     ready: int | None
@@ -40,7 +41,7 @@ async def declared(connection: AbstractConnection, name: str) -> tuple[int | Non
     async with connection.channel() as channel:
         try:
             queue = await channel.declare_queue(name, passive=True)
-        except ChannelNotFoundEntity:
+        except (ChannelNotFoundEntity, ChannelAccessRefused):
             return None, None
         result = queue.declaration_result
         return result.message_count, result.consumer_count

@@ -1,0 +1,28 @@
+"""All commands by their names."""
+
+from __future__ import annotations
+
+import typer
+
+from outbox.cli import comparing, examining, looking, mending, parking
+
+HELP = """Look after outbox and inbox. Databases by --database-url or DATABASE_URL, the broker by
+--broker-url or RABBITMQ_URL.
+
+Exit status: 0 as it should be, 1 something needs a person, 2 wrong usage or unreachable, 3 the
+question was answered with no."""
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help=HELP, pretty_exceptions_show_locals=False
+)
+app.command("status")(looking.show_all)
+app.command("lanes")(looking.lanes)
+app.command("partitions")(looking.partitions)
+app.command("explain")(looking.explain)
+app.command("doctor")(examining.doctor)
+app.add_typer(parking.app, name="parked")
+app.command("replay")(mending.replay)
+app.command("discard")(mending.discard)
+app.command("retry")(mending.retry)
+app.command("reconcile")(comparing.reconcile)
+app.command("baseline")(comparing.baseline)

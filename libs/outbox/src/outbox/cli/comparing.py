@@ -1,0 +1,127 @@
+"""Commands on two databases at once: reconcile, baseline."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from outbox.cli.options import Application, ConsumerUrl, Json, ProducerUrl, Yes
+from outbox.cli.output import emit, plain, say, table, warn
+from outbox.cli.session import FOUND, confirm, run, topology_of
+from outbox.consume.baseline import baseline as set_baseline
+from outbox.envelope import Stream
+from outbox.operate.beginning import beginnings
+from outbox.operate.database import open_database
+from outbox.operate.reconcile import DETAILED, GRACE, Compared, Reconciliation
+from outbox.operate.reconcile import reconcile as compare
+from outbox.topology import Topology
+
+Consumers = Annotated[
+    list[str] | None,
+    typer.Option("--consumer", metavar="QUEUE", help="Only this one; repeatable."),
+]
+AggregateTypes = Annotated[
+    list[str] | None, typer.Option("--aggregate-type", help="Only this one; repeatable.")
+]
+
+
+def reconcile(
+    *,
+    producer_url: ProducerUrl,
+    consumer_url: ConsumerUrl,
+    consumer: Consumers = None,
+    aggregate_type: AggregateTypes = None,
+    app: Application = None,
+    grace: Annotated[float, typer.Option(help="Seconds that an event may be under way.")] = GRACE,
+    as_json: Json = False,
+) -> None:
+    """Name every event that a producer has and a consumer lacks, the last ones included."""
+    expected = _expected(topology_of(app)) if app else []
+
+    async def ask() -> Compared:
+        async with open_database(producer_url) as producer, open_database(consumer_url) as theirs:
+            return await compare(
+                producer,
+                theirs,
+                consumers=consumer or [],
+                aggregate_types=aggregate_type or [],
+                expected=expected,
+                grace=grace,
+            )
+
+    found = run(ask())
+    if as_json:
+        emit({"whole": found.is_whole, **plain(found)})
+    else:
+        _show(found)
+    if not found.is_whole:
+        raise typer.Exit(FOUND)
+
+
+def _expected(topology: Topology) -> list[tuple[str, str]]:
+    """Queues with their aggregate types, as in `order.#`."""
+    return [
+        (subscription.queue, key.removesuffix(".#"))
+        for subscription in topology.subscriptions
+        for key in subscription.routing_keys
+    ]
+
+
+def _show(found: Compared) -> None:
+    for kind in found.untaken:
+        warn(f"no consumer here has taken anything of {kind}")
+    if not found.results:
+        say("nothing to compare: give --consumer and --aggregate-type")
+    for result in found.results:
+        _show_one(result)
+
+
+def _show_one(result: Reconciliation) -> None:
+    rows = (
+        (h.stream, h.first, h.last, h.why.value, h.tail, " ".join(map(str, h.event_ids[:3])))
+        for h in result.holes
+    )
+    columns = ("stream", "first", "last", "why", "tail", "events")
+    table(f"holes of {result.consumer}", columns, rows)
+    say(
+        f"{result.consumer}: {result.streams} streams of {', '.join(result.kinds)} compared, "
+        f"{result.behind} behind: {len(result.holes)} holes, {result.waiting} events parked, "
+        f"{result.unpublished} not yet published, {result.under_way} under way"
+    )
+    if not result.complete:
+        say(f"only the first {DETAILED} streams that are behind were looked at: there may be more")
+
+
+def baseline(
+    *,
+    consumer: Annotated[str, typer.Argument(help="Its name is its queue's.")],
+    producer_url: ProducerUrl,
+    consumer_url: ConsumerUrl,
+    aggregate_type: AggregateTypes = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Let a new consumer begin with what comes from now on, instead of at the first event.
+
+    Have its queue bound before. Streams of which it has applied something are left alone.
+    """
+
+    async def ask() -> dict[Stream, int]:
+        async with open_database(producer_url) as producer, open_database(consumer_url) as theirs:
+            return await beginnings(producer, theirs, consumer, aggregate_types=aggregate_type)
+
+    async def do(sequences: dict[Stream, int]) -> int:
+        async with open_database(consumer_url) as theirs:
+            return await set_baseline(theirs, consumer, sequences)
+
+    found = run(ask())
+    changed = 0
+    if found and not dry_run:
+        confirm(f"Let {consumer} never have the past of {len(found)} streams?", yes=yes)
+        changed = run(do(found))
+    if as_json:
+        emit({"streams": len(found), "changed": changed})
+    else:
+        say(f"{len(found)} streams, {changed} changed")

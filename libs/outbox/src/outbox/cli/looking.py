@@ -1,0 +1,144 @@
+"""Commands that only look: status, lanes, partitions, explain."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Annotated
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import typer
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from outbox.broker import LOST
+from outbox.cli.options import BrokerUrl, DatabaseUrl, Json
+from outbox.cli.output import emit, plain, say, table, warn
+from outbox.cli.render import show_lanes, show_status
+from outbox.cli.session import FOUND, run
+from outbox.errors import OutboxError
+from outbox.operate.database import open_database
+from outbox.operate.days import DayPartition, day_partitions, days_covered
+from outbox.operate.days import today as database_today
+from outbox.operate.explain import look_up
+from outbox.operate.lanes import LaneMap, lane_map
+from outbox.operate.partitions import ensure_ahead
+from outbox.operate.queues import QueueDepth, queue_depths
+from outbox.operate.status import Status, status
+from outbox.operate.story import Step, story
+
+QUEUES_UNSEEN: tuple[type[BaseException], ...] = (OutboxError, *LOST)
+
+
+def show_all(
+    *, database_url: DatabaseUrl, broker_url: BrokerUrl = None, as_json: Json = False
+) -> None:
+    """What waits to be published and to be applied, who relays, how full the queues are."""
+    found = run(_status(database_url))
+    queues = _depths(found, broker_url)
+    if as_json:
+        emit({**plain(found), "queues": plain(queues)})
+    else:
+        show_status(found, queues)
+
+
+async def _status(url: str) -> Status:
+    async with open_database(url) as connection:
+        return await status(connection)
+
+
+def _depths(found: Status, broker_url: str | None) -> list[QueueDepth] | None:
+    if broker_url is None or found.inbox is None:
+        return None
+    names = [known.consumer for known in found.inbox.consumers]
+
+    async def ask() -> list[QueueDepth] | None:
+        try:
+            return await queue_depths(broker_url, names)
+        except QUEUES_UNSEEN as problem:
+            warn(f"the queues are not shown: {problem}")
+            return None
+
+    return run(ask())
+
+
+def lanes(*, database_url: DatabaseUrl, as_json: Json = False) -> None:
+    """Who owns which lane, from PostgreSQL's locks and sessions."""
+
+    async def ask() -> LaneMap:
+        async with open_database(database_url) as connection:
+            return await lane_map(connection)
+
+    found = run(ask())
+    if as_json:
+        emit({**plain(found), "unowned": found.unowned})
+    else:
+        show_lanes(found)
+    if found.unowned:
+        raise typer.Exit(FOUND)
+
+
+def partitions(
+    *,
+    database_url: DatabaseUrl,
+    ensure: Annotated[bool, typer.Option("--ensure", help="First make what is missing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The log's days: sizes, what is not yet published, how far ahead there is room."""
+    found, covered = run(_partitions(database_url, ensure))
+    if as_json:
+        emit({"days_covered": covered, "partitions": plain(found)})
+    else:
+        columns = ("partition", "bounds", "bytes", "events (estimate)", "unpublished", "parked")
+        rows = ((p.name, p.bounds, p.bytes, p.events, p.waiting, p.parked) for p in found)
+        table("partitions", columns, rows)
+        say(f"room for {covered} days, today included")
+    if not covered:
+        raise typer.Exit(FOUND)
+
+
+async def _partitions(url: str, ensure: bool) -> tuple[list[DayPartition], int]:
+    if ensure:
+        engine = create_async_engine(urlsplit(url)._replace(scheme="postgresql+psycopg").geturl())
+        try:
+            await ensure_ahead(engine)
+        finally:
+            await engine.dispose()
+    async with open_database(url) as connection:
+        found = await day_partitions(connection)
+        return found, days_covered(found, await database_today(connection))
+
+
+def explain(
+    *,
+    event_id: Annotated[UUID, typer.Argument(help="The event's id, as in logs and headers.")],
+    database_url: DatabaseUrl,
+    consumer_url: Annotated[
+        list[str] | None,
+        typer.Option("--consumer-url", metavar="URL", help="Another database to ask; repeatable."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The life of one event: written, confirmed, delivered, applied, as far as is known."""
+    steps = run(_steps(event_id, [database_url, *(consumer_url or [])]))
+    if as_json:
+        emit({"event_id": event_id, "steps": steps})
+    elif steps:
+        columns = ("step", "done", "at", "database", "detail")
+        table(str(event_id), columns, ((s.step, s.done, s.at, s.where, s.detail) for s in steps))
+    else:
+        say(f"{event_id}: unknown here")
+    if not steps:
+        raise typer.Exit(FOUND)
+
+
+async def _steps(event_id: UUID, urls: list[str]) -> list[Step]:
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(open_database(url)) for url in urls]
+        seen = await look_up(connections, event_id)
+    return story(dict(zip(map(_name, urls), seen, strict=False)))
+
+
+def _name(url: str) -> str:
+    """A database as people call it, without its password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or ''}:{parts.port or 5432}{parts.path}"

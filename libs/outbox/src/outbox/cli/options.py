@@ -1,0 +1,64 @@
+"""Options that several commands have, so that they are spelt and explained alike."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        "--database-url",
+        envvar="DATABASE_URL",
+        metavar="URL",
+        help="postgresql://user:password@host:port/database",
+        show_default=False,
+    ),
+]
+ProducerUrl = Annotated[
+    str,
+    typer.Option(
+        "--producer-url",
+        envvar="DATABASE_URL",
+        metavar="URL",
+        help="The database with the outbox.",
+        show_default=False,
+    ),
+]
+ConsumerUrl = Annotated[
+    str,
+    typer.Option(
+        "--consumer-url",
+        envvar="CONSUMER_DATABASE_URL",
+        metavar="URL",
+        help="The database with the inbox.",
+        show_default=False,
+    ),
+]
+BrokerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--broker-url",
+        envvar="RABBITMQ_URL",
+        metavar="URL",
+        help="amqp://user:password@host:port/vhost",
+        show_default=False,
+    ),
+]
+Application = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        envvar="OUTBOX_APP",
+        metavar="MODULE:NAME",
+        help="Where the application keeps its Topology, or a function that returns it.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Consumer = Annotated[
+    str | None,
+    typer.Option("--consumer", metavar="QUEUE", help="One consumer; its name is its queue's."),
+]

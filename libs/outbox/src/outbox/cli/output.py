@@ -1,0 +1,96 @@
+"""Tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+# Not the 80 columns that rich assumes: a pipe has room for whole ids.
+PIPE_WIDTH = 240
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where to print. Without markup: brackets in an error message are brackets."""
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal:
+        made.width = PIPE_WIDTH
+    return made
+
+
+def say(*lines: str) -> None:
+    """Plain lines."""
+    for line in lines:
+        console().print(clean(line), soft_wrap=True)
+
+
+def warn(line: str) -> None:
+    """A line beside the output."""
+    console(stderr=True).print(clean(line), soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows under their headings; nothing where there are none."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(cell(entry) for entry in row))
+    if made.row_count:
+        console().print(made)
+
+
+def cell(entry: object) -> str:
+    """What a person wants to read."""
+    match entry:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if entry else "no"
+        case datetime():
+            return f"{entry.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+        case float():
+            return f"{entry:.1f}"
+        case _:
+            return clean(str(entry))
+
+
+def clean(text: str) -> str:
+    """Without control characters, which a stored text could send to the terminal."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def emit(value: object) -> None:
+    """One JSON document."""
+    print(json.dumps(plain(value), indent=2, ensure_ascii=True))  # noqa: T201 it is the output
+
+
+def plain(value: Any) -> Any:
+    """As JSON has it: times in RFC 3339, bytes as text where they are text."""
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    match value:
+        case Mapping():
+            return {str(key): plain(entry) for key, entry in value.items()}
+        case str() | int() | float() | bool() | None:
+            return value
+        case bytes() | datetime() | date():
+            return _text(value)
+        case Iterable():
+            return [plain(entry) for entry in value]
+        case _:
+            return str(value)
+
+
+def _text(value: bytes | date) -> str:
+    return (
+        value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value.isoformat()
+    )

@@ -1,0 +1,61 @@
+"""Status and lanes as tables."""
+
+from __future__ import annotations
+
+from outbox.cli.output import cell, say, table
+from outbox.operate.lanes import LaneMap
+from outbox.operate.queues import QueueDepth
+from outbox.operate.status import COUNTED_TO, InboxStatus, OutboxStatus, Status
+
+
+def show_status(found: Status, queues: list[QueueDepth] | None) -> None:
+    """Both halves, and the queues if they were asked for."""
+    if found.outbox is None and found.inbox is None:
+        say("there is neither an outbox nor an inbox in this database")
+    if found.outbox:
+        _outbox(found.outbox)
+    if found.inbox:
+        _inbox(found.inbox)
+    if queues is not None:
+        columns = ("queue", "ready", "consumers", "dead letters")
+        table("queues", columns, ((q.queue, q.ready, q.consumers, q.dead) for q in queues))
+
+
+def _outbox(outbox: OutboxStatus) -> None:
+    backlog, lanes = outbox.backlog, outbox.lanes
+    many = "+" if backlog.events == COUNTED_TO else ""
+    owned = lanes.total - len(lanes.unowned)
+    rows = [
+        ("backlog", f"{backlog.events}{many} events"),
+        ("oldest", f"{cell(backlog.oldest_seconds)} s"),
+        ("held", f"{backlog.failing} events of {backlog.held} aggregates"),
+        ("scheduled", f"{outbox.scheduled.events}, next {cell(outbox.scheduled.next_due)}"),
+        ("lanes", f"{owned} of {lanes.total} owned by {len(lanes.relays)} relays"),
+        ("partitions", f"{outbox.partitions}, room for {outbox.days_covered} days"),
+    ]
+    table("outbox", ("what", "now"), rows)
+    columns = ("state", "last error", "events", "oldest")
+    rows_ = ((t.state, t.error, t.events, t.oldest) for t in outbox.troubles)
+    table("not published", columns, rows_)
+
+
+def _inbox(inbox: InboxStatus) -> None:
+    rows = ((c.consumer, c.streams, c.blocked) for c in inbox.consumers)
+    table("inbox", ("consumer", "streams", "blocked"), rows)
+    if not inbox.consumers:
+        say("inbox: nothing was taken yet")
+    columns = ("consumer", "reason", "events", "oldest", "next attempt")
+    parked = ((p.consumer, p.reason, p.events, p.oldest, p.next_attempt) for p in inbox.parked)
+    table("parked", columns, parked)
+
+
+def show_lanes(found: LaneMap) -> None:
+    """A line for each relay, and what is left."""
+    columns = ("pid", "relay", "address", "since", "lanes")
+    rows = (
+        (r.pid, r.name, r.address, r.since, " ".join(map(str, r.lanes)) or "stands by")
+        for r in found.relays
+    )
+    table(f"{found.total} lanes", columns, rows)
+    if found.unowned:
+        say(f"without an owner: {' '.join(map(str, found.unowned))}")

@@ -1,0 +1,79 @@
+"""What surrounds every command: its exit status, its questions, the application's topology.
+
+0: as it should be. 1: something was found that needs a person. 2: wrong usage, or a database or
+broker that cannot be used. 3: the question was answered with no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import psycopg
+import typer
+
+from outbox.broker import LOST
+from outbox.cli.output import warn
+from outbox.errors import OutboxError
+from outbox.topology import Topology
+
+FOUND, UNUSABLE, REFUSED = 1, 2, 3
+Result = TypeVar("Result")
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a command's work; what goes wrong outside of it is one line and exit status 2."""
+    try:
+        return asyncio.run(work)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as problem:
+        fail(f"{_first(problem)}: has this database been migrated, and is it the right one?")
+    except psycopg.Error as problem:
+        fail(f"the database: {_first(problem)}")
+    except OutboxError as problem:
+        fail(str(problem))
+    except LOST as problem:
+        fail(f"the broker: {_first(problem)}")
+
+
+def fail(sentence: str) -> NoReturn:
+    """End with one line."""
+    warn(f"outbox: {sentence}")
+    raise typer.Exit(UNUSABLE)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is changed, unless told not to; without an answer it is no."""
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        warn("nothing was changed")
+        raise typer.Exit(REFUSED)
+
+
+def topology_of(where: str) -> Topology:
+    """The topology that `module:name` leads to; the working directory is searched too."""
+    module, _, path = where.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: object = import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError, ValueError) as problem:
+        fail(f"--app {where}: {problem}")
+    if callable(found) and not isinstance(found, Topology):
+        found = found()
+    if not isinstance(found, Topology):
+        fail(f"--app {where}: that is no outbox.Topology, nor a function that returns one")
+    return found
+
+
+def _first(problem: BaseException) -> str:
+    return str(problem).strip().partition("\n")[0] or type(problem).__name__
