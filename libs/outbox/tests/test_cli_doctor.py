@@ -1,0 +1,135 @@
+"""`outbox doctor`: each thing that is wrong is found, and the fix is said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from operator_world import Pair, management_url, open_pair, record
+
+from outbox.operate.database import open_database
+from outbox.operate.doctor import examine
+from outbox.operate.management import Management
+from outbox.topology import queue_arguments
+from outbox_world import EXCHANGE, QUEUE, Happened, eventually, running
+
+APP = ("--app", "kitchen_topology:TOPOLOGY")
+
+
+@pytest.fixture
+async def pair(broker_url: str) -> AsyncIterator[Pair]:
+    async with open_pair(broker_url) as opened:
+        yield opened
+
+
+async def errors(pair: Pair, *words: str) -> dict[str, str]:
+    """What is wrong by check, each with its fix."""
+    said = await pair.say("doctor", "--json", *words, status=1)
+    found: dict[str, str] = {}
+    for finding in said.json["findings"]:
+        if finding["level"] == "error" and finding["check"] != "durability":
+            assert finding["fix"]
+            found[finding["check"]] = f"{found.get(finding['check'], '')} {finding['says']}".strip()
+    return found
+
+
+async def findings(pair: Pair) -> list[tuple[str, str]]:
+    management = Management(management_url(), pair.producer.broker_url)
+    async with open_database(pair.producer.database_url) as connection:
+        found = await examine(
+            connection,
+            broker_url=pair.producer.broker_url,
+            topology=pair.producer.topology,
+            management=management,
+        )
+    return [(f.check, f.level.value) for f in found if f.check not in ("durability", "clock")]
+
+
+async def test_a_system_that_runs_well_has_no_errors(pair: Pair) -> None:
+    relay = pair.producer.relay()
+    async with running(relay, pair.consumer.consumer(record)):
+        await eventually(lambda: owns_all(relay))
+        found = await findings(pair)
+    assert {level for _, level in found} == {"ok"}
+    assert {"tables", "indexes", "relay", f"queue {QUEUE}", "bindings"} <= {
+        name for name, _ in found
+    }
+
+
+async def owns_all(relay: object) -> bool:
+    return len(relay.lanes) == 16  # type: ignore[attr-defined]
+
+
+async def test_a_missing_relay_queue_and_exchange_are_named(pair: Pair) -> None:
+    found = await errors(pair, *APP)
+    assert "no relay is connected" in found["relay"]
+    assert "does not exist" in found[f"queue {QUEUE}"]
+    assert "does not exist" in found[f"exchange {EXCHANGE}"]
+
+
+async def test_a_missing_index_and_missing_columns_are_named(pair: Pair) -> None:
+    await pair.producer.execute("DROP INDEX outbox_unpublished")
+    assert "outbox_unpublished" in (await errors(pair))["indexes"]
+    await pair.producer.execute("ALTER TABLE outbox DROP COLUMN traceparent")
+    assert "outbox lacks traceparent" in (await errors(pair))["tables"]
+    await pair.producer.execute("DROP TABLE inbox_parked")
+    assert "there is no table inbox_parked" in (await errors(pair))["tables"]
+
+
+async def test_too_few_partitions_ahead_are_an_error(pair: Pair) -> None:
+    days = await pair.producer.rows(
+        "SELECT inhrelid::regclass::text FROM pg_inherits"
+        " WHERE inhparent = 'outbox'::regclass ORDER BY 1"
+    )
+    for (name,) in days[4:]:
+        await pair.producer.execute(f"DROP TABLE {name}")
+    assert "3 more days" in (await errors(pair))["partitions"]
+    for (name,) in days[:4]:
+        await pair.producer.execute(f"DROP TABLE {name}")
+    assert "none for today" in (await errors(pair))["partitions"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("x-delivery-limit", 20), ("x-single-active-consumer", False)]
+)
+async def test_a_queue_with_other_arguments_is_named_with_the_argument(
+    pair: Pair, argument: str, value: object
+) -> None:
+    async with pair.producer.broker(declare=False) as channel:
+        arguments = {**queue_arguments(QUEUE), argument: value}
+        await channel.declare_queue(QUEUE, durable=True, arguments=arguments)
+    found = await pair.say("doctor", "--json", *APP, status=1)
+    says = [f["says"] for f in found.json["findings"] if f["check"] == f"queue {QUEUE}"]
+    assert any(says_.startswith(f"{argument} is") for says_ in says), says
+
+
+async def test_an_unbound_queue_is_named(pair: Pair) -> None:
+    async with pair.producer.broker() as channel:
+        queue = await channel.get_queue(QUEUE, ensure=False)
+        await queue.unbind(EXCHANGE, "order.#")
+    assert (await errors(pair, *APP))[
+        "bindings"
+    ] == f"{QUEUE} is not bound to {EXCHANGE} by order.#"
+
+
+async def test_stuck_events_are_named(pair: Pair) -> None:
+    await pair.producer.emit(Happened("a"), Happened("b"))
+    await pair.producer.execute(
+        "UPDATE outbox SET attempts = 1, last_error = 'returned' WHERE aggregate_id = 'a'"
+    )
+    assert "1 events held: returned" in (await errors(pair))["backlog"]
+
+
+async def test_an_app_that_cannot_be_found_is_status_2(pair: Pair) -> None:
+    for where in ("nowhere:TOPOLOGY", "kitchen_topology:NOTHING", "kitchen_topology:NOT_ONE", "x"):
+        await pair.say("doctor", "--app", where, status=2)
+
+
+async def test_a_function_may_name_the_topology(pair: Pair) -> None:
+    assert f"queue {QUEUE}" in await errors(pair, "--app", "kitchen_topology:topology")
+
+
+async def test_without_a_management_url_bindings_are_said_to_be_skipped(pair: Pair) -> None:
+    said = await pair.say("doctor", *APP, "--management-url", "http://127.0.0.1:1", status=1)
+    assert "skipped" in said.out
+    await pair.say("doctor", *APP, "--management-url", "ftp://127.0.0.1", status=2)

@@ -1,0 +1,143 @@
+"""`outbox parked`, `discard`, `retry` and `baseline`: what a person does about stuck events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from operator_world import Pair, effects, open_pair, record
+
+from outbox import Envelope, UnitOfWork
+from outbox_world import QUEUE, Happened, eventually, running
+
+
+@pytest.fixture
+async def pair(broker_url: str) -> AsyncIterator[Pair]:
+    async with open_pair(broker_url) as opened:
+        yield opened
+
+
+async def fails(unit: UnitOfWork, event: Envelope) -> None:
+    if event.stream.aggregate_id == "poison":
+        raise ValueError("no such [meal]")
+    await record(unit, event)
+
+
+async def parked_are(pair: Pair, count: int) -> bool:
+    return await pair.consumer.rows("SELECT count(*) FROM inbox_parked") == [(count,)]
+
+
+async def effects_are(pair: Pair, count: int) -> bool:
+    return await pair.consumer.rows("SELECT count(*) FROM effects") == [(count,)]
+
+
+@pytest.fixture
+async def poisoned(pair: Pair) -> Pair:
+    """Three events of one aggregate wait behind a handler that failed the first of them."""
+    async with running(pair.producer.relay(), pair.consumer.consumer(fails)):
+        await pair.producer.emit(*(Happened("poison", n) for n in range(3)), Happened("fine"))
+        await eventually(lambda: parked_are(pair, 3))
+        await eventually(lambda: effects_are(pair, 1))
+        await eventually(lambda: pair.producer.has_unpublished(0))
+    return pair
+
+
+async def test_parked_events_are_listed_with_their_reason(poisoned: Pair) -> None:
+    said = await poisoned.at_consumer("parked", "list", "--json")
+    assert [(e["sequence"], e["reason"]) for e in said.json] == [
+        (1, "failed"),
+        (2, "behind"),
+        (3, "behind"),
+    ]
+    said = await poisoned.at_consumer("parked", "list", "--consumer", QUEUE, "--reason", "failed")
+    assert "no such [meal]" in said.out
+    assert "1 events" in said.out
+
+
+async def test_show_prints_the_body(poisoned: Pair) -> None:
+    said = await poisoned.at_consumer("parked", "show", QUEUE, "shop/order/poison")
+    assert '{"number": 2}' in said.out
+    await poisoned.at_consumer("parked", "show", QUEUE, "shop/order/nobody", status=1)
+    await poisoned.at_consumer("parked", "show", QUEUE, "nonsense", status=2)
+
+
+async def test_a_redriven_stream_is_applied_in_order_once_the_handler_is_mended(
+    poisoned: Pair,
+) -> None:
+    await poisoned.consumer.execute(
+        "UPDATE inbox_parked SET next_attempt_at = NULL, attempts = 10 WHERE reason = 'failed'"
+    )
+    async with running(poisoned.consumer.consumer(record)):
+        said = await poisoned.at_consumer("parked", "redrive", QUEUE, "--json")
+        assert said.json == {"streams": 1}
+        await eventually(lambda: effects_are(poisoned, 4))
+    assert (await effects(poisoned.consumer))["poison"] == [1, 2, 3]
+
+
+async def test_a_discarded_event_never_takes_effect_and_those_behind_it_flow(
+    poisoned: Pair,
+) -> None:
+    words = ("parked", "discard", QUEUE, "shop/order/poison", "1", "--note", "never a meal")
+    await poisoned.at_consumer(*words, answer="n\n", status=3)
+    await poisoned.at_consumer(*words, "--yes")
+    await poisoned.at_consumer(*words, "--yes", status=2)
+    async with running(poisoned.consumer.consumer(record)):
+        await eventually(lambda: effects_are(poisoned, 3))
+    assert (await effects(poisoned.consumer))["poison"] == [2, 3]
+
+
+async def test_a_gap_can_be_seen_and_skipped(pair: Pair) -> None:
+    async with running(pair.producer.relay()):
+        await pair.producer.emit(Happened("a"), Happened("a"))
+        await eventually(lambda: pair.producer.has_unpublished(0))
+    await pair.producer.delivered(1)
+    async with running(pair.consumer.consumer(record)):
+        await eventually(lambda: parked_are(pair, 1))
+        said = await pair.at_consumer("parked", "gaps", QUEUE, "--json")
+        assert [(gap["first"], gap["last"], gap["held"]) for gap in said.json] == [(1, 1, 1)]
+        said = await pair.at_consumer("parked", "skip", QUEUE, "shop/order/a", "--yes", "--json")
+        assert said.json == {"first": 1, "last": 1}
+        await eventually(lambda: effects_are(pair, 1))
+    assert await effects(pair.consumer) == {"a": [2]}
+
+
+async def test_a_discarded_event_of_the_log_leaves_a_tombstone_that_consumers_skip(
+    pair: Pair,
+) -> None:
+    await pair.producer.emit(Happened("a"), Happened("a"), Happened("a"))
+    await pair.producer.execute(
+        "UPDATE outbox SET parked_at = now(), last_error = 'too large' WHERE sequence = 2"
+    )
+    listed = (await pair.say("discard", "--json")).json
+    [event_id] = [event["event_id"] for event in listed["parked"]]
+    await pair.say("discard", event_id, answer="n\n", status=3)
+    await pair.say("discard", event_id, "--yes")
+    async with running(pair.producer.relay(), pair.consumer.consumer(record)):
+        await eventually(lambda: effects_are(pair, 2))
+    assert await effects(pair.consumer) == {"a": [1, 3]}
+    assert await pair.consumer.rows("SELECT last_sequence FROM inbox") == [(3,)]
+    await pair.say("discard", event_id, "--yes", status=1)
+
+
+async def test_a_retried_event_of_the_log_goes_out_as_it_is(pair: Pair) -> None:
+    await pair.producer.emit(Happened("a"))
+    await pair.producer.execute("UPDATE outbox SET parked_at = now()")
+    [event] = (await pair.say("retry", "--json")).json["parked"]
+    async with running(pair.producer.relay(), pair.consumer.consumer(record)):
+        await pair.say("retry", event["event_id"], "--yes")
+        await eventually(lambda: effects_are(pair, 1))
+
+
+async def test_a_new_consumer_with_a_baseline_begins_with_what_comes(pair: Pair) -> None:
+    await pair.producer.emit(Happened("a"), Happened("a"), Happened("b"))
+    await pair.producer.execute("UPDATE outbox SET published_at = now()")
+    async with running(pair.producer.relay(), pair.consumer.consumer(record)):
+        await pair.producer.emit(Happened("a"))
+        await eventually(lambda: parked_are(pair, 1))
+        said = await pair.say("baseline", QUEUE, "--dry-run", "--json")
+        assert said.json == {"streams": 2, "changed": 0}
+        await pair.say("baseline", QUEUE, "--yes")
+        await pair.producer.emit(Happened("b"), Happened("c"))
+        await eventually(lambda: effects_are(pair, 3))
+    assert await effects(pair.consumer) == {"a": [3], "b": [2], "c": [1]}
+    assert (await pair.say("baseline", QUEUE, "--json")).json == {"streams": 0, "changed": 0}

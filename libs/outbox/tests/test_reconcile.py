@@ -1,0 +1,97 @@
+"""`outbox reconcile`: what a producer has and a consumer lacks is named, to the last event."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from operator_world import Pair, open_pair, record
+
+from outbox_world import Happened, eventually, running
+
+
+@pytest.fixture
+async def pair(broker_url: str) -> AsyncIterator[Pair]:
+    """Aggregates a, b and c with three events each, all applied."""
+    async with open_pair(broker_url) as opened:
+        async with running(opened.producer.relay(), opened.consumer.consumer(record)):
+            await opened.producer.emit(*(Happened(a, n) for n in range(3) for a in "abc"))
+            await eventually(lambda: applied(opened, 9))
+            await eventually(lambda: opened.producer.has_unpublished(0))
+        yield opened
+
+
+async def applied(pair: Pair, count: int) -> bool:
+    return await pair.consumer.rows("SELECT count(*) FROM effects") == [(count,)]
+
+
+async def holes(pair: Pair, *words: str, status: int = 1) -> list[tuple[object, ...]]:
+    said = await pair.say("reconcile", "--json", "--grace", "0", *words, status=status)
+    return [
+        (hole["stream"], hole["first"], hole["last"], hole["why"], hole["tail"])
+        for result in said.json["results"]
+        for hole in result["holes"]
+    ]
+
+
+async def test_two_sides_that_agree_have_no_holes(pair: Pair) -> None:
+    assert await holes(pair, status=0) == []
+
+
+async def test_a_lost_tail_is_named(pair: Pair) -> None:
+    await pair.consumer.execute("UPDATE inbox SET last_sequence = 1 WHERE aggregate_id = 'b'")
+    assert await holes(pair) == [("shop/order/b", 2, 3, "lost", True)]
+    said = await pair.say("reconcile", "--grace", "0", status=1)
+    assert "shop/order/b" in said.out
+
+
+async def test_a_stream_that_never_arrived_is_named(pair: Pair) -> None:
+    await pair.consumer.execute("DELETE FROM inbox WHERE aggregate_id = 'c'")
+    assert await holes(pair) == [("shop/order/c", 1, 3, "lost", True)]
+
+
+async def test_a_gap_before_parked_events_is_no_tail(pair: Pair) -> None:
+    async with running(pair.producer.relay()):
+        await pair.producer.emit(Happened("a"), Happened("a"))
+        await eventually(lambda: pair.producer.has_unpublished(0))
+    await pair.producer.delivered(1)
+    async with running(pair.consumer.consumer(record)):
+        await eventually(lambda: parked(pair, 1))
+    assert await holes(pair) == [("shop/order/a", 4, 4, "lost", False)]
+    said = await pair.say("reconcile", "--json", "--grace", "0", status=1)
+    assert said.json["results"][0]["waiting"] == 1
+
+
+async def parked(pair: Pair, count: int) -> bool:
+    return await pair.consumer.rows("SELECT count(*) FROM inbox_parked") == [(count,)]
+
+
+async def test_what_is_unpublished_or_under_way_is_no_hole(pair: Pair) -> None:
+    await pair.producer.emit(Happened("a"))
+    said = await pair.say("reconcile", "--json")
+    assert said.json["results"][0]["unpublished"] == 1
+    await pair.producer.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
+    said = await pair.say("reconcile", "--json", "--grace", "60")
+    assert said.json["results"][0]["under_way"] == 1
+
+
+async def test_what_the_log_no_longer_has_is_said_to_be_forgotten(pair: Pair) -> None:
+    await pair.consumer.execute("UPDATE inbox SET last_sequence = 0 WHERE aggregate_id = 'a'")
+    await pair.producer.execute("DELETE FROM outbox WHERE aggregate_id = 'a' AND sequence < 3")
+    assert await holes(pair) == [
+        ("shop/order/a", 1, 2, "forgotten", True),
+        ("shop/order/a", 3, 3, "lost", True),
+    ]
+
+
+async def test_a_producer_that_was_restored_from_an_older_state_shows(pair: Pair) -> None:
+    await pair.producer.execute("UPDATE outbox_streams SET last = 2 WHERE aggregate_id = 'a'")
+    assert await holes(pair) == [("shop/order/a", 3, 3, "ahead", True)]
+
+
+async def test_a_consumer_that_never_took_anything_has_to_be_named(pair: Pair) -> None:
+    await pair.consumer.execute("DELETE FROM inbox")
+    said = await pair.say("reconcile", "--json")
+    assert said.json["untaken"] == ["shop/order"]
+    named = await holes(pair, "--consumer", "kitchen.orders", "--aggregate-type", "order")
+    assert len(named) == 3

@@ -1,0 +1,13 @@
+"""The topology of the small world, where `--app` can find it."""
+
+from __future__ import annotations
+
+from outbox import Topology
+from outbox_world import EXCHANGE, Takes
+
+TOPOLOGY = Topology([EXCHANGE], [Takes()])
+NOT_ONE = "a string"
+
+
+def topology() -> Topology:
+    return TOPOLOGY
