@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, CursorResult, MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
@@ -26,8 +27,9 @@ MAX_PAYLOAD = 1024 * 1024
 MAX_SHORT_STRING = 255
 
 
-Writes = AsyncConnection | AsyncSession
-"""Where a transaction of the caller's is open."""
+Writes = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
+WritesSync = Connection | Session | psycopg.Connection[Any]
+"""Where a transaction of the caller's is open: SQLAlchemy's, its ORM's, or the driver's own."""
 
 
 class Outbox:
@@ -58,7 +60,7 @@ class Outbox:
 
     def add_sync(
         self,
-        connection: Connection | Session,
+        connection: WritesSync,
         *events: Event,
         cause: Envelope | None = None,
         traceparent: str | None = None,
@@ -67,8 +69,12 @@ class Outbox:
         if not events:
             return []
         tail, parameters = self.rows(*events, cause=cause, traceparent=traceparent)
-        real = connection.connection() if isinstance(connection, Session) else connection
-        real.exec_driver_sql(f"WITH {tail} SELECT 1", parameters)
+        statement = f"WITH {tail} SELECT 1"
+        if isinstance(connection, psycopg.Connection):
+            connection.execute(statement, parameters)
+        else:
+            real = connection.connection() if isinstance(connection, Session) else connection
+            real.exec_driver_sql(statement, parameters)
         return _ids(parameters)
 
     def rows(
@@ -112,6 +118,8 @@ class Outbox:
         scheduled row, then the stream.
         """
         deleted = await _run(connection, UNSCHEDULE, {"outbox_source": self.source, "key": key})
+        if isinstance(deleted, psycopg.AsyncCursor):
+            return await deleted.fetchone() is not None
         return deleted.first() is not None
 
     def _parameters(
@@ -152,7 +160,11 @@ def _ids(parameters: dict[str, Any]) -> list[UUID]:
     return ids if isinstance(ids, list) else [ids]
 
 
-async def _run(connection: Writes, statement: str, parameters: dict[str, Any]) -> CursorResult[Any]:
+async def _run(
+    connection: Writes, statement: str, parameters: dict[str, Any]
+) -> CursorResult[Any] | psycopg.AsyncCursor[Any]:
+    if isinstance(connection, psycopg.AsyncConnection):
+        return await connection.execute(statement, parameters)
     if isinstance(connection, AsyncSession):
         connection = await connection.connection()
     return await connection.exec_driver_sql(statement, parameters)

@@ -1,0 +1,173 @@
+"""For the tests of those who use the library: no broker, no waiting, no luck.
+
+source = Source("shop")
+parked = await deliver(work, "kitchen.orders", handlers, *source.envelopes(OrderPlaced("1")))
+assert parked == []
+
+The database is real: what the library promises is done by PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from outbox.consume.handlers import Handlers
+from outbox.consume.inbox import Inbox
+from outbox.consume.parking import Parked, list_parked
+from outbox.envelope import Envelope, Event, Stream
+from outbox.write.work import Work
+
+_UNPUBLISHED = """
+SELECT id, event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
+       payload::text, correlation_id, causation_id, traceparent
+  FROM outbox WHERE published_at IS NULL AND parked_at IS NULL ORDER BY id
+"""
+_MARK = "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY(%s)"
+
+FAULT_POINT = "OUTBOX_FAULT_POINT"
+
+
+class Source:
+    """Makes events into what a consumer gets, numbering each aggregate's from 1."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._last: Counter[Stream] = Counter()
+
+    def envelopes(self, *events: Event) -> list[Envelope]:
+        """The next events of their streams, in order."""
+        return [self._envelope(event) for event in events]
+
+    def _envelope(self, event: Event) -> Envelope:
+        stream = Stream(self.name, event.aggregate_type, event.aggregate_id)
+        self._last[stream] += 1
+        id_ = uuid7()
+        return Envelope(
+            id=id_,
+            stream=stream,
+            sequence=self._last[stream],
+            type=event.type,
+            version=event.version,
+            time=datetime.now(UTC),
+            payload=event.payload(),
+            correlation_id=str(id_),
+        )
+
+
+def duplicated(envelopes: Sequence[Envelope], *, seed: int = 0) -> list[Envelope]:
+    """Each once and, somewhere behind that, once more: a broker may deliver anything twice."""
+    chance = random.Random(seed)  # noqa: S311 the same for the same seed
+    arranged = list(envelopes)
+    for envelope in envelopes:
+        first = arranged.index(envelope)
+        arranged.insert(chance.randint(first + 1, len(arranged)), envelope)
+    return arranged
+
+
+def reordered(envelopes: Sequence[Envelope], *, seed: int = 0) -> list[Envelope]:
+    """The same in some other order, as two channels or a returned batch make it."""
+    return random.Random(seed).sample(envelopes, len(envelopes))  # noqa: S311
+
+
+async def deliver(
+    work: Work, consumer: str, handlers: Handlers, *envelopes: Envelope, one_by_one: bool = False
+) -> list[Parked]:
+    """Give events to the handlers as a consumer does: inbox, transaction, parking.
+
+    Returns what this consumer has parked now: nothing, when each took effect. In one batch,
+    or one batch each.
+    """
+    inbox = Inbox(consumer, handlers, work)
+    for batch in [[envelope] for envelope in envelopes] if one_by_one else [list(envelopes)]:
+        await inbox.take(batch)
+    async with work.engine.connect() as connection:
+        return await list_parked(await _raw(connection), consumer)
+
+
+class Publishes(Protocol):
+    """Takes one event; true if the broker has it."""
+
+    def __call__(self, envelope: Envelope) -> bool: ...
+
+
+@dataclass
+class RecordingPublisher:
+    """Keeps what is published. What `refuses` is true for is not taken."""
+
+    refuses: Callable[[Envelope], bool] = lambda _envelope: False
+    published: list[Envelope] = field(default_factory=list)
+
+    def __call__(self, envelope: Envelope) -> bool:
+        taken = not self.refuses(envelope)
+        if taken:
+            self.published.append(envelope)
+        return taken
+
+    @property
+    def types(self) -> list[str]:
+        """The types of what was published, in order."""
+        return [envelope.type for envelope in self.published]
+
+
+async def relay_once(connection: AsyncConnection, publish: Publishes) -> list[Envelope]:
+    """Publish what is in the log, in order, and mark what was taken; returns that.
+
+    Sees what the caller's own transaction has written, so that a test may roll it all back. As
+    with the relay, the events of an aggregate wait behind one that was not taken.
+    """
+    raw = await _raw(connection)
+    cursor = await raw.execute(_UNPUBLISHED)
+    taken: list[tuple[int, Envelope]] = []
+    stuck: set[Stream] = set()
+    for id_, *columns in await cursor.fetchall():
+        envelope = _envelope(columns)
+        if envelope.stream not in stuck and publish(envelope):
+            taken.append((id_, envelope))
+        else:
+            stuck.add(envelope.stream)
+    await raw.execute(_MARK, [[id_ for id_, _ in taken]])
+    return [envelope for _, envelope in taken]
+
+
+def _envelope(columns: Sequence[Any]) -> Envelope:
+    id_, source, kind, aggregate, sequence, type_, version, time, payload, *context = columns
+    stream = Stream(source, kind, aggregate)
+    return Envelope(id_, stream, sequence, type_, version, time, payload.encode(), *context)
+
+
+async def killed_at(
+    step: str, *command: str, environment: Mapping[str, str] | None = None, within: float = 30.0
+) -> None:
+    """Run a program that dies by SIGKILL at a step, such as `relay.confirmed` or `…:3`.
+
+    The steps are in `outbox.faults`. Raises AssertionError if it ends in any other way, or lives
+    on for `within` seconds (then it is killed).
+    """
+    surroundings = {**os.environ, **(environment or {}), "APP_ENV": "test", FAULT_POINT: step}
+    process = await asyncio.create_subprocess_exec(*command, env=surroundings)
+    try:
+        async with asyncio.timeout(within):
+            status = await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise AssertionError(f"{command[0]} did not come to {step} within {within} s") from None
+    if status != -signal.SIGKILL:
+        raise AssertionError(f"{command[0]} ended with {status} instead of dying at {step}")
+
+
+async def _raw(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+    fairy = await connection.get_raw_connection()
+    return cast("psycopg.AsyncConnection[Any]", fairy.driver_connection)

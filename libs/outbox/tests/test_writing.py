@@ -1,0 +1,82 @@
+"""`outbox.add` in whatever transaction the caller has."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from outbox import Outbox
+from outbox_world import SOURCE, Happened, World
+
+OUTBOX = Outbox(SOURCE)
+ONE = (Happened("a"),)
+MANY = (Happened("a"), Happened("b"), Happened("a"))
+BOTH = pytest.mark.parametrize("events", [ONE, MANY])
+
+
+async def sequences(world: World) -> list[tuple[object, ...]]:
+    return await world.rows("SELECT aggregate_id, sequence FROM outbox ORDER BY id")
+
+
+def expected(events: tuple[Happened, ...]) -> list[tuple[str, int]]:
+    return [("a", 1)] if events == ONE else [("a", 1), ("b", 1), ("a", 2)]
+
+
+@BOTH
+async def test_an_async_connection_writes(world: World, events: tuple[Happened, ...]) -> None:
+    async with world.engine.begin() as connection:
+        ids = await OUTBOX.add(connection, *events)
+    assert len(ids) == len(events)
+    assert await sequences(world) == expected(events)
+
+
+@BOTH
+async def test_an_async_session_writes(world: World, events: tuple[Happened, ...]) -> None:
+    async with AsyncSession(world.engine) as session, session.begin():
+        await OUTBOX.add(session, *events)
+    assert await sequences(world) == expected(events)
+
+
+@BOTH
+async def test_a_plain_async_psycopg_connection_writes(
+    world: World, events: tuple[Happened, ...]
+) -> None:
+    async with await psycopg.AsyncConnection.connect(world.database_url) as connection:
+        await OUTBOX.add(connection, *events)
+        assert await sequences(world) == [], "not before the commit"
+    assert await sequences(world) == expected(events)
+
+
+@BOTH
+async def test_a_connection_a_session_and_plain_psycopg_write_synchronously(
+    world: World, events: tuple[Happened, ...]
+) -> None:
+    url = world.database_url
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        OUTBOX.add_sync(connection, *events)
+    with Session(engine) as session, session.begin():
+        OUTBOX.add_sync(session, Happened("c"))
+    engine.dispose()
+    with psycopg.connect(url) as plain:
+        OUTBOX.add_sync(plain, Happened("d"))
+    assert await sequences(world) == [*expected(events), ("c", 1), ("d", 1)]
+
+
+async def test_what_is_rolled_back_is_not_written(world: World) -> None:
+    async with AsyncSession(world.engine) as session:
+        await OUTBOX.add(session, Happened("a"))
+        await session.rollback()
+    assert await sequences(world) == []
+
+
+async def test_plain_psycopg_schedules_and_cancels(world: World) -> None:
+    async with await psycopg.AsyncConnection.connect(world.database_url) as connection:
+        await OUTBOX.schedule(connection, Happened("a"), key="k", at=datetime.now(UTC))
+        assert await OUTBOX.unschedule(connection, "k")
+        assert not await OUTBOX.unschedule(connection, "k")
