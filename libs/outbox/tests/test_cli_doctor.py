@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from operator_world import Pair, management_url, open_pair, record
 
+from operator_world import Pair, management_url, open_pair, record
 from outbox.operate.database import open_database
 from outbox.operate.doctor import examine
 from outbox.operate.management import Management

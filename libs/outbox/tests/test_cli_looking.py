@@ -7,8 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from operator_world import Pair, open_pair, record
 
+from operator_world import Pair, open_pair, record
 from outbox import Envelope, UnitOfWork
 from outbox_world import QUEUE, Happened, eventually, running
 

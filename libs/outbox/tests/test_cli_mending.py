@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from operator_world import Pair, effects, open_pair, record
 
+from operator_world import Pair, effects, open_pair, record
 from outbox import Envelope, UnitOfWork
 from outbox_world import QUEUE, Happened, eventually, running
 

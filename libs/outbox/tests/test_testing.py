@@ -6,8 +6,8 @@ import sys
 from uuid import UUID
 
 import pytest
-from operator_world import effects, record
 
+from operator_world import effects, record
 from outbox import Envelope, Handlers, UnitOfWork
 from outbox.testing import (
     RecordingPublisher,

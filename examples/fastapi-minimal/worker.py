@@ -1,0 +1,50 @@
+"""The relay, which publishes what was committed, and the kitchen, which takes it from the queue.
+
+Run as many of these as you like.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from events import EXCHANGE, QUEUE, TOPOLOGY
+from outbox import Envelope, UnitOfWork, open_work, worker_parts
+from tables import DATABASE_URL, SQLALCHEMY_URL, Meal, outbox
+
+
+async def cook(unit: UnitOfWork, event: Envelope) -> None:
+    """Its effect and the place in the stream commit together: once, however often it runs."""
+    meal = json.loads(event.payload)["meal"]
+    order_id = int(event.stream.aggregate_id)
+    await unit.connection.execute(insert(Meal).values(order_id=order_id, meal=meal))
+    print(f"cooked {meal} for order {order_id}", flush=True)
+
+
+async def main() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_work(create_async_engine(SQLALCHEMY_URL), DATABASE_URL, outbox) as work:
+        parts = worker_parts(
+            database_url=DATABASE_URL,
+            broker_url=os.environ["RABBITMQ_URL"],
+            exchange=EXCHANGE,
+            topology=TOPOLOGY,
+            work=work,
+            queues={QUEUE: {"order.placed": cook}},
+        )
+        async with asyncio.TaskGroup() as group:
+            for part in parts.values():
+                group.create_task(part.run(stop))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    asyncio.run(main())
