@@ -6,6 +6,10 @@ from outbox import Topology
 from outbox_world import EXCHANGE, Takes
 
 TOPOLOGY = Topology([EXCHANGE], [Takes()])
+WITH_MENU = Topology(
+    [EXCHANGE],
+    [Takes(routing_keys=("order.#", "menu.#")), Takes(queue="elsewhere", routing_keys=("menu.#",))],
+)
 NOT_ONE = "a string"
 
 

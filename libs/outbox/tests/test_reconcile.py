@@ -95,3 +95,11 @@ async def test_a_consumer_that_never_took_anything_has_to_be_named(pair: Pair) -
     assert said.json["untaken"] == ["shop/order"]
     named = await holes(pair, "--consumer", "kitchen.orders", "--aggregate-type", "order")
     assert len(named) == 3
+
+
+async def test_a_topology_adds_what_a_known_consumer_has_not_met_yet(pair: Pair) -> None:
+    await pair.producer.emit(Happened("m", type="menu.changed", aggregate_type="menu"))
+    await pair.producer.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
+    assert await holes(pair, status=0) == []
+    app = ("--app", "kitchen_topology:WITH_MENU")
+    assert await holes(pair, *app) == [("shop/menu/m", 1, 1, "lost", True)]

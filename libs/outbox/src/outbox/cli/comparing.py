@@ -13,7 +13,7 @@ from outbox.consume.baseline import baseline as set_baseline
 from outbox.envelope import Stream
 from outbox.operate.beginning import beginnings
 from outbox.operate.database import open_database
-from outbox.operate.reconcile import DETAILED, GRACE, Compared, Reconciliation
+from outbox.operate.reconcile import DETAILED, GRACE, Compared, Reconciliation, Takes
 from outbox.operate.reconcile import reconcile as compare
 from outbox.topology import Topology
 
@@ -59,10 +59,10 @@ def reconcile(
         raise typer.Exit(FOUND)
 
 
-def _expected(topology: Topology) -> list[tuple[str, str]]:
-    """Queues with their aggregate types, as in `order.#`."""
+def _expected(topology: Topology) -> list[Takes]:
+    """Queues with their aggregate types, as in `order.#`; some subscriptions name their source."""
     return [
-        (subscription.queue, key.removesuffix(".#"))
+        Takes(subscription.queue, key.removesuffix(".#"), getattr(subscription, "source", None))
         for subscription in topology.subscriptions
         for key in subscription.routing_keys
     ]

@@ -47,7 +47,7 @@ def replay(
     found, oldest = run(_preview(database_url, selection))
     total = sum(entry.events for entry in found)
     if selection.since and oldest and oldest > selection.since:
-        warn(f"the log begins at {cell(oldest)}: older events are gone")
+        warn(f"the log begins at {cell(oldest)}: nothing older can be published again")
     if not as_json:
         columns = ("type", "events", "aggregates", "oldest", "newest")
         rows = ((e.type, e.events, e.aggregates, e.oldest, e.newest) for e in found)

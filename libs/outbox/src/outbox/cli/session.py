@@ -66,8 +66,8 @@ def topology_of(where: str) -> Topology:
         found: object = import_module(module)
         for name in path.split("."):
             found = getattr(found, name)
-    except (ImportError, AttributeError, ValueError) as problem:
-        fail(f"--app {where}: {problem}")
+    except (Exception, SystemExit) as problem:
+        fail(f"--app {where}: {type(problem).__name__}: {_first(problem)}")
     if callable(found) and not isinstance(found, Topology):
         found = found()
     if not isinstance(found, Topology):

@@ -17,6 +17,15 @@ GRACE = 10.0
 DETAILED = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """That a consumer takes an aggregate type, of one source or, if that is None, of any."""
+
+    consumer: str
+    aggregate_type: str
+    source: str | None = None
+
+
 @dataclass
 class Reconciliation:
     """One consumer against one producer. Details are kept for the first `DETAILED` streams."""
@@ -56,21 +65,27 @@ async def reconcile(
     *,
     consumers: Collection[str] = (),
     aggregate_types: Collection[str] = (),
-    expected: Iterable[tuple[str, str]] = (),
+    expected: Iterable[Takes] = (),
     grace: float = GRACE,
 ) -> Compared:
     """Compare every consumer with every stream that it takes.
 
-    Which it takes is what it has taken before, and `expected`: (consumer, aggregate type).
-    `consumers` and `aggregate_types` limit; both together say all that is to be compared.
+    Which it takes is what it has taken before, and what is `expected` of a consumer that this
+    database knows or that is named. `consumers` and `aggregate_types` limit; both together say
+    all that is to be compared.
     Published less than `grace` seconds ago is under way, not missing.
     """
     produced = await _kinds(producer, "SELECT DISTINCT source, aggregate_type FROM outbox_streams")
     if aggregate_types:
         produced = {kind for kind in produced if kind[1] in aggregate_types}
     taken = await _taken(consumer)
-    for name, kind in expected:
-        taken.setdefault(name, set()).update(made for made in produced if made[1] == kind)
+    for takes in expected:
+        if takes.consumer in {*taken, *consumers}:
+            taken.setdefault(takes.consumer, set()).update(
+                (source, kind)
+                for source, kind in produced
+                if kind == takes.aggregate_type and takes.source in (None, source)
+            )
     if consumers:
         named = produced if aggregate_types else set[tuple[str, str]]()
         taken = {name: taken.get(name, set()) | named for name in consumers}
