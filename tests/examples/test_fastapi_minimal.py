@@ -171,5 +171,5 @@ def test_the_library_does_without_the_command_line(venv: Path, tmp_path: Path) -
     done = subprocess.run(
         [venv / "bin/python", "-c", main], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "pip install 'outbox-rabbitmq[cli]'" in done.stderr

@@ -14,5 +14,6 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name not in {"typer", "rich"}:
             raise
-        sys.exit(NEEDS_EXTRA)
+        print(NEEDS_EXTRA, file=sys.stderr)  # noqa: T201
+        sys.exit(2)
     app(prog_name="outbox")
