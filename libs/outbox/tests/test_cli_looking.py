@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -125,6 +126,16 @@ async def explained(pair: Pair) -> list[dict[str, Any]]:
         await pair.say("explain", str(event_id), *consumer, "--json")
     ).json["steps"]
     return found
+
+
+async def test_explain_knows_events_that_are_not_due_yet(pair: Pair) -> None:
+    async with pair.producer.work.begin() as unit:
+        later = datetime.now(UTC) + timedelta(hours=1)
+        await unit.schedule(Happened("a"), key="remind a", at=later)
+    [(event_id,)] = await pair.producer.rows("SELECT event_id FROM outbox_scheduled")
+    [step] = (await pair.say("explain", str(event_id), "--json")).json["steps"]
+    assert (step["step"], step["done"]) == ("scheduled", False)
+    assert "remind a" in step["detail"]
 
 
 async def test_an_event_that_nobody_knows_is_status_1(pair: Pair) -> None:

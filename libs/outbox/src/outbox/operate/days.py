@@ -16,7 +16,7 @@ SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds,
                     count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
                FROM outbox WHERE published_at IS NULL GROUP BY tableoid) open
          ON open.tableoid = c.oid
- WHERE i.inhparent = to_regclass('outbox')
+ WHERE i.inhparent = to_regclass('outbox') AND NOT i.inhdetachpending
  ORDER BY c.relname
 """
 
