@@ -104,12 +104,11 @@ async def _arguments(connection: AbstractConnection, name: str) -> Finding:
 
 
 def _inequivalent(problem: Exception) -> str:
-    """The broker names the first argument that differs."""
-    found = re.search(r"inequivalent arg '([^']+)'.*?(received .*)$", str(problem), re.S)
-    if not found:
-        return str(problem).strip().partition("\n")[0]
-    current = re.search(r"current is (.*?)['\"]?$", found[2])
-    return f"{found[1]} is {current[1] if current else 'other than declared'}"
+    """The broker names the first argument that differs, with both values."""
+    said = str(problem).strip().partition("\n")[0]
+    value = r"(?:the value )?'?([^']*?)'?(?: of type '[^']*')?"
+    found = re.search(rf"arg '([^']+)' .*received {value} but current is {value}$", said)
+    return f"{found[1]} is {found[3]}, not {found[2]}" if found else said
 
 
 def _bindings(topology: Topology, management: Management | None) -> list[Finding]:
