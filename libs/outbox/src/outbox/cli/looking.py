@@ -21,7 +21,7 @@ from outbox.operate.days import DayPartition, day_partitions, days_covered
 from outbox.operate.days import today as database_today
 from outbox.operate.explain import look_up
 from outbox.operate.lanes import LaneMap, lane_map
-from outbox.operate.partitions import ensure_ahead
+from outbox.operate.partitions import OUTBOX
 from outbox.operate.queues import QueueDepth, queue_depths
 from outbox.operate.status import Status, status
 from outbox.operate.story import Step, story
@@ -100,7 +100,7 @@ async def _partitions(url: str, ensure: bool) -> tuple[list[DayPartition], int]:
     if ensure:
         engine = create_async_engine(urlsplit(url)._replace(scheme="postgresql+psycopg").geturl())
         try:
-            await ensure_ahead(engine)
+            await OUTBOX.ensure_ahead(engine)
         finally:
             await engine.dispose()
     async with open_database(url) as connection:
