@@ -53,6 +53,16 @@ async def total(pair: Pair, count: int) -> bool:
     return await pair.consumer.rows("SELECT count(*) FROM effects") == [(count,)]
 
 
+async def test_relays_hear_of_a_replay_and_look_from_the_beginning_at_once(pair: Pair) -> None:
+    async with running(pair.producer.relay(full_look=3600)):
+        await pair.producer.emit(*(Happened("a") for _ in range(5)))
+        await pair.producer.delivered(5)
+        await eventually(lambda: pair.producer.has_unpublished(0))
+        await pair.say("replay", "--aggregate", "order/a", "--yes")
+        again = await pair.producer.delivered(5, within=5)
+    assert [message.headers["sequence"] for message in again] == [1, 2, 3, 4, 5]
+
+
 async def test_only_what_was_chosen_is_replayed(pair: Pair) -> None:
     await published(pair, Happened("a"), Happened("b"), Happened("a", type="order.ended"))
     said = await pair.say("replay", "--aggregate", "order/b", "--yes")
