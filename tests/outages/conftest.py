@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from databases import fresh_database
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from devstack.infrastructure import Wanted
 from devstack.rabbitmq import RabbitMQ
 from devstack.system import CHECKOUT, Layout, System
-from outbox import Notifier, Outbox, Work
-from outbox_world import SOURCE, World, install
+from outbox_world import World, open_world
 
 
 @pytest.fixture(scope="session")
@@ -39,15 +36,6 @@ def broker_url(victim: System, rabbitmq: RabbitMQ) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(victim: System) -> Iterator[str]:
-    with fresh_database(victim.admin_database_url) as url:
-        yield url
-
-
-@pytest.fixture
-async def world(database_url: str, broker_url: str) -> AsyncIterator[World]:
-    install(database_url)
-    engine = create_async_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
-    async with Notifier(database_url) as notifier:
-        yield World(database_url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))
-    await engine.dispose()
+async def world(victim: System, broker_url: str) -> AsyncIterator[World]:
+    async with open_world(victim.admin_database_url, broker_url) as world:
+        yield world

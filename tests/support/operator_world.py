@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
-from databases import fresh_database
-from sqlalchemy import create_engine
-from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner
 
-from outbox import Envelope, Notifier, Outbox, UnitOfWork, Work, schema
+from outbox import Envelope, UnitOfWork
 from outbox.cli.app import app
-from outbox_world import SOURCE, World
+from outbox_world import World, open_world
 
 
 def management_url() -> str:
@@ -67,43 +61,9 @@ class Pair:
 
 @asynccontextmanager
 async def open_pair(broker_url: str) -> AsyncIterator[Pair]:
-    template = urlsplit(await asyncio.to_thread(_template)).path.removeprefix("/")
-    async with AsyncExitStack() as stack:
-        worlds = []
-        for _ in range(2):
-            admin = os.environ["TEST_POSTGRES_URL"]
-            url = stack.enter_context(fresh_database(admin, template=template))
-            worlds.append(await stack.enter_async_context(_world(url, broker_url)))
-        yield Pair(*worlds)
-
-
-@asynccontextmanager
-async def _world(url: str, broker_url: str) -> AsyncIterator[World]:
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    async with Notifier(url) as notifier:
-        yield World(url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))
-    await engine.dispose()
-
-
-@cache
-def _template() -> str:
-    """Made once: to copy a database is quicker than to create its tables again."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    url = stack.enter_context(fresh_database(os.environ["TEST_POSTGRES_URL"]))
-    _install(url)
-    return url
-
-
-def _install(url: str) -> None:
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.begin() as connection:
-        schema.create_outbox(connection)
-        schema.install_inbox(connection)
-        connection.exec_driver_sql(
-            "CREATE TABLE effects (id serial, aggregate_id text, sequence bigint)"
-        )
-    engine.dispose()
+    admin = os.environ["TEST_POSTGRES_URL"]
+    async with open_world(admin, broker_url) as producer, open_world(admin, broker_url) as consumer:
+        yield Pair(producer, consumer)
 
 
 async def record(unit: UnitOfWork, event: Envelope) -> None:
