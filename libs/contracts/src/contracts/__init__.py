@@ -5,6 +5,21 @@ renamed, removed or narrowed. The golden samples in `tests/golden` hold this.
 """
 
 from contracts.base import Contract
+from contracts.bookings import (
+    BookingCancelled,
+    BookingChecking,
+    BookingConfirmed,
+    BookingCreated,
+    BookingRejected,
+    Rejection,
+)
+from contracts.floor import (
+    ReservationCreated,
+    ReservationDeleted,
+    RestaurantCreated,
+    TableCreated,
+    TableDeleted,
+)
 from contracts.orders import (
     OrderCancelled,
     OrderCreated,
@@ -13,20 +28,45 @@ from contracts.orders import (
     OrderProcessed,
     OrderProcessingStarted,
 )
-from contracts.subscriptions import EXCHANGES, SUBSCRIPTIONS, UNSUBSCRIBED, Exchange, Subscription
+from contracts.subscriptions import (
+    AUDIT,
+    AUDIT_KEPT,
+    EXCHANGES,
+    SUBSCRIPTIONS,
+    UNSUBSCRIBED,
+    Exchange,
+    Subscription,
+)
 
 EVENTS: tuple[type[Contract], ...] = (
     OrderCreated,
     OrderCancelled,
     OrderProcessingStarted,
     OrderProcessed,
+    BookingCreated,
+    BookingCancelled,
+    BookingChecking,
+    BookingConfirmed,
+    BookingRejected,
+    RestaurantCreated,
+    TableCreated,
+    TableDeleted,
+    ReservationCreated,
+    ReservationDeleted,
 )
 
 __all__ = [
+    "AUDIT",
+    "AUDIT_KEPT",
     "EVENTS",
     "EXCHANGES",
     "SUBSCRIPTIONS",
     "UNSUBSCRIBED",
+    "BookingCancelled",
+    "BookingChecking",
+    "BookingConfirmed",
+    "BookingCreated",
+    "BookingRejected",
     "Contract",
     "Exchange",
     "OrderCancelled",
@@ -35,5 +75,11 @@ __all__ = [
     "OrderProcessed",
     "OrderProcessingStarted",
     "OrderedProduct",
+    "Rejection",
+    "ReservationCreated",
+    "ReservationDeleted",
+    "RestaurantCreated",
     "Subscription",
+    "TableCreated",
+    "TableDeleted",
 ]

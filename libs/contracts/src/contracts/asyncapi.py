@@ -56,6 +56,12 @@ def _consume(subscription: Any) -> dict[str, Any]:
         "action": "receive",
         "channel": {"$ref": f"#/channels/{subscription.exchange}"},
         "summary": f"{subscription.queue} takes every event of {subscription.aggregate_type}.",
+        "messages": [
+            {"$ref": f"#/channels/{subscription.exchange}/messages/{event.type}"}
+            for event in EVENTS
+            if (event.source, event.aggregate_type)
+            == (subscription.source, subscription.aggregate_type)
+        ],
     }
 
 

@@ -6,6 +6,7 @@ events would have holes in its sequence.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NamedTuple
 
 
@@ -23,11 +24,18 @@ class Subscription(NamedTuple):
     exchange: str
     aggregate_type: str
     queue: str
+    parts: tuple[str, ...] = ()
+    """Further first words of types in streams of the aggregate: a table's in its restaurant's."""
+
+    @property
+    def first_words(self) -> tuple[str, ...]:
+        """What the types of these events begin with."""
+        return (self.aggregate_type, *self.parts)
 
     @property
     def routing_keys(self) -> tuple[str, ...]:
         """The binding keys of the queue (topic exchange, AMQP 0-9-1 section 3.1.3.3)."""
-        return (f"{self.aggregate_type}.#",)
+        return tuple(f"{word}.#" for word in self.first_words)
 
 
 ORDERS = Exchange("service-orders", "orders")
@@ -37,7 +45,15 @@ EXCHANGES: tuple[Exchange, ...] = (ORDERS, PROCESSOR)
 SUBSCRIPTIONS: tuple[Subscription, ...] = (
     Subscription(*ORDERS, "order", "processor.orders"),
     Subscription(*PROCESSOR, "order", "orders.orders"),
+    Subscription(*ORDERS, "booking", "processor.bookings"),
+    Subscription(*PROCESSOR, "booking", "orders.bookings"),
+    Subscription(*PROCESSOR, "restaurant", "orders.restaurants", parts=("table",)),
 )
 
-UNSUBSCRIBED: frozenset[str] = frozenset()
-"""Aggregate types that are published although nobody here consumes them."""
+UNSUBSCRIBED: frozenset[str] = frozenset({"reservation"})
+"""Aggregate types that are published although nobody here but the audit takes them."""
+
+AUDIT = "audit"
+"""The stream queue that takes every event of every exchange."""
+
+AUDIT_KEPT = timedelta(days=7)

@@ -12,7 +12,8 @@ class Event(Protocol):
     """What can be added to an outbox: any object with these members.
 
     `aggregate_type` and `aggregate_id` name the stream whose order is kept; `type` is the
-    routing key and starts with the aggregate type, as in `order.created`.
+    routing key and starts with the aggregate type, as in `order.created`, or with the name of a
+    part of it (`table.created` in a restaurant's stream), which its subscriptions then take too.
     """
 
     @property

@@ -1,0 +1,71 @@
+"""Events in the life of a booking: asked for in one service, decided about in the other."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from contracts.base import Contract
+
+Rejection = Literal["no table big enough", "no table free"]
+
+
+class _BookingEvent(Contract):
+    aggregate_type: ClassVar[str] = "booking"
+
+    booking_id: int
+
+    @property
+    def aggregate_id(self) -> str:
+        return str(self.booking_id)
+
+
+class BookingCreated(_BookingEvent):
+    """Somebody asked for a table; the period is half-open: it ends before `ends_at`."""
+
+    type: ClassVar[str] = "booking.created"
+    source: ClassVar[str] = "service-orders"
+
+    restaurant_id: int
+    starts_at: datetime
+    ends_at: datetime
+    guests_count: int
+    created_at: datetime
+
+
+class BookingCancelled(_BookingEvent):
+    """The booking was cancelled; the table that is held for it, if any, is to be freed."""
+
+    type: ClassVar[str] = "booking.cancelled"
+    source: ClassVar[str] = "service-orders"
+
+    cancelled_at: datetime
+
+
+class BookingChecking(_BookingEvent):
+    """A table is being looked for."""
+
+    type: ClassVar[str] = "booking.checking"
+    source: ClassVar[str] = "service-processor"
+
+    started_at: datetime
+
+
+class BookingConfirmed(_BookingEvent):
+    """A table is held for the booking."""
+
+    type: ClassVar[str] = "booking.confirmed"
+    source: ClassVar[str] = "service-processor"
+
+    table_id: int
+    confirmed_at: datetime
+
+
+class BookingRejected(_BookingEvent):
+    """There is no table for the booking, for one of two reasons."""
+
+    type: ClassVar[str] = "booking.rejected"
+    source: ClassVar[str] = "service-processor"
+
+    reason: Rejection
+    rejected_at: datetime

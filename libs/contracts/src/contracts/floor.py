@@ -1,0 +1,85 @@
+"""Events of restaurants and their tables, and of tables reserved without a booking."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from contracts.base import Contract
+
+
+class _RestaurantEvent(Contract):
+    """Tables are in their restaurant's stream, so that they come after it and in order."""
+
+    source: ClassVar[str] = "service-processor"
+    aggregate_type: ClassVar[str] = "restaurant"
+
+    restaurant_id: int
+
+    @property
+    def aggregate_id(self) -> str:
+        return str(self.restaurant_id)
+
+
+class RestaurantCreated(_RestaurantEvent):
+    """A restaurant, without tables so far; said again, its tables follow again."""
+
+    type: ClassVar[str] = "restaurant.created"
+
+    name: str
+    address: str
+    description: str | None
+    timezone: str
+    created_at: datetime
+
+
+class TableCreated(_RestaurantEvent):
+    """A restaurant has a table more."""
+
+    type: ClassVar[str] = "table.created"
+
+    table_id: int
+    name: str
+    seats: int
+    location: str
+    created_at: datetime
+
+
+class TableDeleted(_RestaurantEvent):
+    """A restaurant has a table less."""
+
+    type: ClassVar[str] = "table.deleted"
+
+    table_id: int
+    deleted_at: datetime
+
+
+class _ReservationEvent(Contract):
+    source: ClassVar[str] = "service-processor"
+    aggregate_type: ClassVar[str] = "reservation"
+
+    reservation_id: int
+
+    @property
+    def aggregate_id(self) -> str:
+        return str(self.reservation_id)
+
+
+class ReservationCreated(_ReservationEvent):
+    """A certain table was reserved for a period, half-open: it ends before `ends_at`."""
+
+    type: ClassVar[str] = "reservation.created"
+
+    table_id: int
+    customer_name: str
+    starts_at: datetime
+    ends_at: datetime
+    created_at: datetime
+
+
+class ReservationDeleted(_ReservationEvent):
+    """The reservation was taken back; its table is free again."""
+
+    type: ClassVar[str] = "reservation.deleted"
+
+    deleted_at: datetime
