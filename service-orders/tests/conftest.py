@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 
 import httpx
 import pytest
-from orders_service import Service
 from prometheus_client import CollectorRegistry
+from served import Service
 
 from outbox import open_work
 from service_orders import bootstrap

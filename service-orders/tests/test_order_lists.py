@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from orders_service import Service
+from served import Service
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 

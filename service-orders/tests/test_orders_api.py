@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from orders_service import Service
+from served import Service
 from sqlalchemy import text
 
 from contracts import OrderCreated, OrderProcessed

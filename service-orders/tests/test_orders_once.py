@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from orders_service import Service
+from served import Service
 from sqlalchemy import text
 
 from service_orders.domains.orders.schemas import PlaceOrder

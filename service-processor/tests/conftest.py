@@ -1,17 +1,24 @@
-"""service-processor's database, migrated."""
+"""service-processor on a migrated database of its own, without a server and without a broker."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
+from prometheus_client import CollectorRegistry
+from served import Service
 
 from outbox import Work, open_work
 from service_processor import bootstrap
 from service_processor.metadata import outbox
+from service_processor.settings import Settings
 from servicekit.database import create_engine
+from servicekit.metrics import HttpMetrics
 from servicekit.migrations import upgrade
 from servicekit.urls import PostgresUrl
+
+NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"
 
 
 @pytest.fixture
@@ -27,3 +34,13 @@ async def work(migrated: PostgresUrl) -> AsyncIterator[Work]:
     engine = create_engine(migrated, application_name="test")
     async with open_work(engine, migrated, outbox) as work:
         yield work
+
+
+@pytest.fixture
+async def service(work: Work, migrated: PostgresUrl) -> AsyncIterator[Service]:
+    variables = {"DATABASE_URL_PROCESSOR": str(migrated), "rabbitmq_url": NO_BROKER}
+    settings = Settings.model_validate(variables)
+    app = bootstrap.build_app(settings, work, metrics=HttpMetrics(CollectorRegistry()))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://processor/api/v1") as http:
+        yield Service(http, work, migrated)

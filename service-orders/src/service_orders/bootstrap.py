@@ -6,11 +6,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
-from contracts import EXCHANGES, SUBSCRIPTIONS
+from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import ORDERS
 from outbox import Topology, Work, open_work, worker_parts
 from service_orders import NAME, VERSION
 from service_orders.domains import DOMAINS
+from service_orders.domains.restaurants.service import KnownZones
 from service_orders.metadata import outbox
 from service_orders.settings import DATABASE_VARIABLE, Settings
 from service_orders.waiting import SETTLED
@@ -26,7 +27,7 @@ from servicekit.settings import load
 from servicekit.waiting import Waiters
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
-TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS)
+TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
 
 
 async def migrate() -> None:
@@ -49,7 +50,13 @@ async def api() -> None:
         waiters = await stack.enter_async_context(
             Waiters(settings.database_url, SETTLED, stop=base.stop)
         )
-        app = build_app(work, waiters, api_health(base, broker), key_lifetime=settings.key_lifetime)
+        app = build_app(
+            work,
+            waiters,
+            api_health(base, broker),
+            key_lifetime=settings.key_lifetime,
+            booking_limit=settings.booking_limit,
+        )
         await base.serve(app)
 
 
@@ -60,19 +67,21 @@ def build_app(
     metrics: HttpMetrics | None = None,
     *,
     key_lifetime: timedelta = KEY_LIFETIME,
+    booking_limit: timedelta = timedelta(days=730),
 ) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
     app = create_app(
         title=NAME,
         version=VERSION,
-        description="Place orders and watch what becomes of them.",
-        routers=[domain.router for domain in DOMAINS],
+        description="Place orders, book tables, and watch what becomes of them.",
+        routers=[domain.router for domain in DOMAINS if domain.router],
         problems={error: spec for domain in DOMAINS for error, spec in domain.problems.items()},
         health=health,
         metrics=metrics,
         key_lifetime=key_lifetime,
     )
     app.state.work, app.state.waiters = work, waiters
+    app.state.zones, app.state.booking_limit = KnownZones(work), booking_limit
     return app
 
 
@@ -89,7 +98,7 @@ async def work(*names: str) -> None:
             exchange=ORDERS.name,
             topology=TOPOLOGY,
             work=units,
-            queues={domain.queue: domain.handlers for domain in DOMAINS},
+            queues={domain.queue: domain.handlers for domain in DOMAINS if domain.queue},
         )
         parts["maintenance keys"] = KeyUpkeep(units.engine)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}

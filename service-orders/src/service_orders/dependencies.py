@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Protocol
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Request
 
 import outbox
 from servicekit import waiting
+
+
+class RestaurantZones(Protocol):
+    """Say in which time zone a restaurant is, or None if no such restaurant is known."""
+
+    async def of(self, restaurant_id: int) -> ZoneInfo | None: ...
 
 
 def _work(request: Request) -> outbox.Work:
@@ -20,5 +28,17 @@ def _waiters(request: Request) -> waiting.Waiters:
     return waiters
 
 
+def _zones(request: Request) -> RestaurantZones:
+    zones: RestaurantZones = request.app.state.zones
+    return zones
+
+
+def _booking_limit(request: Request) -> timedelta:
+    limit: timedelta = request.app.state.booking_limit
+    return limit
+
+
 Work = Annotated[outbox.Work, Depends(_work)]
 Waiters = Annotated[waiting.Waiters, Depends(_waiters)]
+Zones = Annotated[RestaurantZones, Depends(_zones)]
+BookingLimit = Annotated[timedelta, Depends(_booking_limit)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from pydantic import Field
@@ -15,9 +16,15 @@ DATABASE_VARIABLE = "DATABASE_URL_ORDERS"
 class Settings(ServiceSettings):
     """Read once, at start."""
 
-    owned_prefixes: ClassVar[tuple[str, ...]] = ("ORDERS_", "DATABASE_URL_")
+    owned_prefixes: ClassVar[tuple[str, ...]] = ("ORDERS_", "BOOKING_", "DATABASE_URL_")
     foreign_variables: ClassVar[frozenset[str]] = frozenset({"DATABASE_URL_PROCESSOR"})
 
     database_url: PostgresUrl = Field(validation_alias=DATABASE_VARIABLE)
     orders_port: Port = 8000
     orders_worker_port: Port = 8010
+    booking_max_days_ahead: int = Field(730, ge=1, le=36500, examples=[730])
+
+    @property
+    def booking_limit(self) -> timedelta:
+        """How far ahead a booking may lie."""
+        return timedelta(days=self.booking_max_days_ahead)

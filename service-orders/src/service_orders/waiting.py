@@ -1,3 +1,6 @@
-"""The channel on which consumers say which orders have settled, and `?wait=` listens."""
+"""The channel on which consumers say what has settled, and `?wait=` listens.
+
+Orders go by their id, bookings by `booking/<id>`.
+"""
 
 SETTLED = "orders_settled"

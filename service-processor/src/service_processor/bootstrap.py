@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
-from contracts import EXCHANGES, SUBSCRIPTIONS
+from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import PROCESSOR
 from outbox import Topology, Work, open_work, worker_parts
 from service_processor import NAME, VERSION
@@ -17,12 +17,13 @@ from servicekit.app import ServiceApp, create_app
 from servicekit.broker import BrokerProbe
 from servicekit.database import create_engine
 from servicekit.health import Health
+from servicekit.idempotency_upkeep import KeyUpkeep
 from servicekit.metrics import HttpMetrics
 from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
 from servicekit.settings import load
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
-TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS)
+TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
 
 
 async def migrate() -> None:
@@ -56,14 +57,15 @@ def build_app(
         title=NAME,
         version=VERSION,
         description="Does the work that events ask for, and shows what it knows.",
-        routers=[domain.router for domain in domains(settings)],
+        routers=[domain.router for domain in domains(settings) if domain.router],
         problems={
             error: spec for domain in domains(settings) for error, spec in domain.problems.items()
         },
         health=health,
         metrics=metrics,
+        key_lifetime=settings.key_lifetime,
     )
-    app.state.work = work
+    app.state.work, app.state.default_timezone = work, settings.default_timezone
     return app
 
 
@@ -80,8 +82,9 @@ async def work(*names: str) -> None:
             exchange=PROCESSOR.name,
             topology=TOPOLOGY,
             work=units,
-            queues={domain.queue: domain.handlers for domain in domains(settings)},
+            queues={d.queue: d.handlers for d in domains(settings) if d.queue},
         )
+        parts["maintenance keys"] = KeyUpkeep(units.engine)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}
         await run_parts(base, chosen)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 import outbox
+from service_processor.seating.desk import Desk
 
 
 def _work(request: Request) -> outbox.Work:
@@ -15,3 +16,21 @@ def _work(request: Request) -> outbox.Work:
 
 
 Work = Annotated[outbox.Work, Depends(_work)]
+
+
+def _seats(request: Request, work: Work) -> Desk:
+    """One per process: it remembers what never changes."""
+    state = request.app.state
+    if not hasattr(state, "desk"):
+        state.desk = Desk(work)
+    desk: Desk = state.desk
+    return desk
+
+
+def _default_timezone(request: Request) -> str:
+    zone: str = request.app.state.default_timezone
+    return zone
+
+
+Seats = Annotated[Desk, Depends(_seats)]
+DefaultTimezone = Annotated[str, Depends(_default_timezone)]

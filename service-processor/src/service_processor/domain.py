@@ -1,4 +1,4 @@
-"""What a domain gives to the service: routes, errors, and handlers for one queue."""
+"""What a domain gives to the service: routes and errors, handlers for one queue, or both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Domain:
     """One folder under `domains/`."""
 
     name: str
-    queue: str
-    handlers: Mapping[str, Handler]
-    router: Router
+    queue: str | None = None
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    router: Router | None = None
     problems: Mapping[type[Exception], ProblemSpec] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from sqlalchemy import MetaData
 
 from outbox import Outbox, declare_inbox
 from service_processor import NAME
+from servicekit.idempotency_keys import declare_idempotency_keys
 
 metadata = MetaData(
     naming_convention={
@@ -18,3 +19,4 @@ metadata = MetaData(
 )
 outbox = Outbox(NAME, metadata)
 declare_inbox(metadata)
+declare_idempotency_keys(metadata)

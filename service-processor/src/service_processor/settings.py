@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from servicekit.local_time import ZoneName
 from servicekit.settings import Port, Probability, Seconds, ServiceSettings
 from servicekit.urls import PostgresUrl
 
@@ -27,6 +28,7 @@ class Settings(ServiceSettings):
         "PROCESSOR_",
         "PROCESSING_",
         "FULFILMENT_",
+        "DEFAULT_TIMEZONE",
         "DATABASE_URL_",
     )
     foreign_variables: ClassVar[frozenset[str]] = frozenset({"DATABASE_URL_ORDERS"})
@@ -38,6 +40,7 @@ class Settings(ServiceSettings):
     processing_success_rate: Probability = 0.8
     processing_delay_min: Seconds = 0.0
     processing_delay_max: Seconds = 0.0
+    default_timezone: ZoneName = Field("UTC", examples=["Europe/Berlin"])
 
     @model_validator(mode="after")
     def _delays_are_a_range(self) -> Self:

@@ -8,7 +8,8 @@ needs `reject-publish` (RabbitMQ, "Quorum Queues", "Dead Lettering").
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from outbox.errors import BrokerRefused, TopologyMismatch
 
 DEAD_LETTERS = "dead"
 DELIVERY_LIMIT = 1_000_000
+SEGMENT_BYTES = 50_000_000
 
 
 class Subscription(Protocol):
@@ -37,9 +39,16 @@ class Subscription(Protocol):
 class Topology:
     """All that has to be there before the first publish."""
 
-    def __init__(self, exchanges: Iterable[str], subscriptions: Iterable[Subscription]) -> None:
+    def __init__(
+        self,
+        exchanges: Iterable[str],
+        subscriptions: Iterable[Subscription],
+        streams: Mapping[str, timedelta] | None = None,
+    ) -> None:
         self.exchanges = tuple(exchanges)
         self.subscriptions = tuple(subscriptions)
+        self.streams = dict(streams or {})
+        """Stream queues that take everything, and how long each keeps it."""
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -87,6 +96,13 @@ class Topology:
             queue = await channel.get_queue(subscription.queue, ensure=False)
             for key in subscription.routing_keys:
                 await queue.bind(subscription.exchange, key)
+        # After the queues: with a stream bound, an event whose own queue is missing is confirmed.
+        for name, kept in self.streams.items():
+            stream = await channel.declare_queue(
+                name, durable=True, arguments=stream_arguments(kept)
+            )
+            for exchange in self.exchanges:
+                await stream.bind(exchange, "#")
 
 
 def dead_letters_of(queue: str) -> str:
@@ -104,6 +120,18 @@ def queue_arguments(name: str) -> dict[str, Any]:
         "x-dead-letter-routing-key": name,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
+    }
+
+
+def stream_arguments(kept: timedelta) -> dict[str, Any]:
+    """The arguments of a stream (RabbitMQ, "Streams", "Retention").
+
+    Age is looked at when a segment is full, hence segments smaller than the default of 500 MB.
+    """
+    return {
+        "x-queue-type": "stream",
+        "x-max-age": f"{int(kept.total_seconds())}s",
+        "x-stream-max-segment-size-bytes": SEGMENT_BYTES,
     }
 
 

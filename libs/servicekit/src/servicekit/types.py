@@ -114,7 +114,7 @@ Money = Annotated[
 """At least 0, below 10^10, two decimals; taken as a JSON number or string, given as a string."""
 
 
-def _no_number(value: object) -> object:
+def refuse_number(value: object) -> object:
     if isinstance(value, int | float | Decimal):
         raise ValueError("has to be a time such as 2026-05-01T18:00:00Z")  # noqa: TRY004
     return value
@@ -136,7 +136,7 @@ def rfc3339(moment: datetime) -> str:
 
 Timestamp = Annotated[
     datetime,
-    BeforeValidator(_no_number),
+    BeforeValidator(refuse_number),
     AfterValidator(_in_utc),
     PlainSerializer(rfc3339, return_type=str),
     WithJsonSchema(

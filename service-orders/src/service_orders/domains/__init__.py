@@ -1,6 +1,8 @@
 """The domains of this service. Adding one is adding its name here."""
 
 from service_orders.domain import Domain
+from service_orders.domains.bookings import BOOKINGS
 from service_orders.domains.orders import ORDERS
+from service_orders.domains.restaurants import RESTAURANTS
 
-DOMAINS: tuple[Domain, ...] = (ORDERS,)
+DOMAINS: tuple[Domain, ...] = (ORDERS, BOOKINGS, RESTAURANTS)

@@ -35,8 +35,11 @@ _PLACES = (
     "/usr/local/rabbitmq/sbin",
 )
 ADMIN, ADMIN_PASSWORD = "admin", "admin-dev-only"
-_OWN = r"^(orders|processor|dead)(\..*)?$"
-_READ = r"^(orders|processor)(\..*)?$|^dead$"
+_OWN = r"^(orders|processor|dead)(\..*)?$|^audit$"
+_READ = {
+    "orders": r"^(orders|processor)(\..*)?$|^dead$",
+    "processor": r"^(orders|processor)(\..*)?$|^(dead|audit)$",
+}
 _SERVICES = ("orders", "processor")
 
 
@@ -91,7 +94,8 @@ def definitions() -> dict[str, object]:
     """Users and rights loaded at boot; with them RabbitMQ makes no guest."""
     services = [_user(name, f"{name}-dev-only") for name in _SERVICES]
     rights = [
-        _rights(name, _OWN, rf"^({name}|dead|(orders|processor)\..*)$", _READ) for name in _SERVICES
+        _rights(name, _OWN, rf"^({name}|dead|audit|(orders|processor)\..*)$", _READ[name])
+        for name in _SERVICES
     ]
     return {
         "vhosts": [{"name": "/"}],

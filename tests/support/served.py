@@ -1,4 +1,4 @@
-"""service-orders as its tests see it."""
+"""A service as its tests see it."""
 
 from __future__ import annotations
 

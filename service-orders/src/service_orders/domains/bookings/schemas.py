@@ -1,0 +1,89 @@
+"""Bookings as they look from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Self
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service_orders.domains.bookings.models import Booking, HistoryEntry
+from service_orders.domains.bookings.states import BookingStatus
+from servicekit.local_time import LocalTime, ShownTime, shown
+from servicekit.types import Timestamp, Whole
+
+MAX_GUESTS = 1000
+SHORTEST, LONGEST, USUAL = 15, 24 * 60, 120  # minutes
+
+# A time that is not past when somebody pastes it.
+SOON = (datetime.now(UTC) + timedelta(days=60)).strftime("%Y-%m-01T19:00:00")
+
+
+class Book(BaseModel):
+    """A table for so many guests. A time without an offset is in the restaurant's zone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"restaurant_id": 1, "booking_datetime": SOON, "guests_count": 2}]
+        }
+    )
+
+    restaurant_id: Annotated[int, Whole(1)]
+    booking_datetime: LocalTime
+    guests_count: Annotated[int, Whole(1, MAX_GUESTS)]
+    duration_minutes: Annotated[int, Whole(SHORTEST, LONGEST)] = USUAL
+
+
+class BookingView(BaseModel):
+    """A booking and where it stands; `booking_datetime` has the restaurant's offset."""
+
+    id: int = Field(examples=[1])
+    restaurant_id: int = Field(examples=[1])
+    booking_datetime: ShownTime
+    duration_minutes: int
+    guests_count: int
+    status: BookingStatus
+    reason: str | None
+    table_id: int | None = Field(description="Once confirmed; kept when cancelled after that.")
+    created_at: Timestamp
+    updated_at: Timestamp
+
+    @classmethod
+    def of(cls, booking: Booking) -> Self:
+        return cls(
+            id=booking.id,
+            restaurant_id=booking.restaurant_id,
+            booking_datetime=shown(booking.starts_at, ZoneInfo(booking.timezone)),
+            duration_minutes=booking.duration_minutes,
+            guests_count=booking.guests_count,
+            status=booking.status,
+            reason=booking.reason,
+            table_id=booking.table_id,
+            created_at=booking.created_at,
+            updated_at=booking.updated_at,
+        )
+
+
+class BookingHistoryItem(BaseModel):
+    """A status that the booking has had."""
+
+    status: str
+    at: Timestamp
+    reason: str | None
+    caused_by: UUID | None = Field(description="The event that caused it; null for a request.")
+
+
+class BookingHistory(BaseModel):
+    """Oldest first."""
+
+    items: list[BookingHistoryItem]
+
+    @classmethod
+    def of(cls, entries: Sequence[HistoryEntry]) -> Self:
+        items = [
+            BookingHistoryItem.model_validate(entry, from_attributes=True) for entry in entries
+        ]
+        return cls(items=items)

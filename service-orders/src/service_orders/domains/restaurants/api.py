@@ -1,0 +1,40 @@
+"""Restaurants over HTTP, to be read only: they are kept by service-processor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from service_orders.dependencies import Work
+from service_orders.domains.restaurants import repository
+from service_orders.domains.restaurants.errors import UnknownRestaurant
+from service_orders.domains.restaurants.schemas import RestaurantSummary, RestaurantView
+from servicekit.openapi import problem_responses
+from servicekit.pagination import Page, PageQuery
+from servicekit.problems import ProblemSpec
+from servicekit.requests import Router
+from servicekit.types import IntId
+
+NOT_FOUND = ProblemSpec(404, "restaurant_not_found")
+
+PROBLEMS: Mapping[type[Exception], ProblemSpec] = {UnknownRestaurant: NOT_FOUND}
+
+router = Router(prefix="/restaurants", tags=["restaurants"])
+
+
+@router.get("", summary="Restaurants, newest first")
+async def list_restaurants(work: Work, page: PageQuery) -> Page[RestaurantSummary]:
+    """Those that can be booked at; without their tables."""
+    async with work.read() as connection:
+        found = await repository.page_of(connection, page)
+    return repository.NEWEST_FIRST.page(found, page, RestaurantSummary.of)
+
+
+@router.get("/{restaurant_id}", summary="A restaurant", responses=problem_responses(NOT_FOUND))
+async def get_restaurant(restaurant_id: IntId, work: Work) -> RestaurantView:
+    """With its tables."""
+    async with work.read() as connection:
+        found = await repository.find(connection, restaurant_id)
+        if found is None:
+            raise UnknownRestaurant(restaurant_id)
+        tables = await repository.tables_of(connection, restaurant_id)
+    return RestaurantView.of_tables(found, tables)

@@ -1,0 +1,32 @@
+"""What service-processor tells of restaurants, put into the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from contracts import RestaurantCreated, TableCreated, TableDeleted
+from outbox import Envelope, Handler, UnitOfWork
+from service_orders.domains.restaurants import repository
+
+
+async def on_restaurant_created(unit: UnitOfWork, event: Envelope) -> None:
+    """New, or told again from the beginning."""
+    await repository.put_restaurant(unit.connection, RestaurantCreated.parse(event.payload))
+
+
+async def on_table_created(unit: UnitOfWork, event: Envelope) -> None:
+    """The restaurant is there already: its event came before, in the same stream."""
+    await repository.put_table(unit.connection, TableCreated.parse(event.payload))
+
+
+async def on_table_deleted(unit: UnitOfWork, event: Envelope) -> None:
+    """Nobody can be seated there any more."""
+    deleted = TableDeleted.parse(event.payload)
+    await repository.remove_table(unit.connection, deleted.table_id)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    RestaurantCreated.type: on_restaurant_created,
+    TableCreated.type: on_table_created,
+    TableDeleted.type: on_table_deleted,
+}

@@ -1,0 +1,25 @@
+"""What other domains ask about restaurants."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from outbox import Work
+from service_orders.domains.restaurants import repository
+
+
+class KnownZones:
+    """The time zones of restaurants. None ever changes its own, so each is read once."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._zones: dict[int, ZoneInfo] = {}
+
+    async def of(self, restaurant_id: int) -> ZoneInfo | None:
+        """The zone of a restaurant, None if no such restaurant has been told of."""
+        if restaurant_id not in self._zones:
+            async with self._work.read() as connection:
+                found = await repository.find(connection, restaurant_id)
+            if found is not None:
+                self._zones[restaurant_id] = ZoneInfo(found.timezone)
+        return self._zones.get(restaurant_id)

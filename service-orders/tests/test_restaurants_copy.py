@@ -1,0 +1,70 @@
+"""The copy of the restaurants follows the processor's events, and can be told them again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from served import Service
+from uuid_utils.compat import uuid7
+
+from contracts import Contract, RestaurantCreated, TableCreated, TableDeleted
+from outbox import Envelope, Inbox, Stream
+from service_orders.domains.restaurants.handlers import HANDLERS
+
+NOW = datetime.now(UTC)
+RESTAURANT = RestaurantCreated(
+    restaurant_id=1,
+    name="Trattoria",
+    address="Harbour 1",
+    description="By the sea",
+    timezone="Europe/Rome",
+    created_at=NOW,
+)
+
+
+def table(id_: int, seats: int) -> TableCreated:
+    return TableCreated(
+        restaurant_id=1, table_id=id_, name=f"T{id_}", seats=seats, location="", created_at=NOW
+    )
+
+
+def gone(id_: int) -> TableDeleted:
+    return TableDeleted(restaurant_id=1, table_id=id_, deleted_at=NOW)
+
+
+async def tell(service: Service, *events: Contract, after: int = 0) -> None:
+    stream = Stream("service-processor", "restaurant", "1")
+    await Inbox("orders.restaurants", HANDLERS, service.work).take(
+        [
+            Envelope(uuid7(), stream, sequence, event.type, 1, NOW, event.payload(), "c")
+            for sequence, event in enumerate(events, after + 1)
+        ]
+    )
+
+
+async def shown(service: Service) -> Any:
+    return (await service.http.get("/api/v1/restaurants/1")).json()
+
+
+async def test_a_restaurant_is_shown_with_its_tables_smallest_first(service: Service) -> None:
+    await tell(service, RESTAURANT, table(1, 6), table(2, 2), table(3, 4), gone(3))
+    found = await shown(service)
+    assert (found["name"], found["timezone"]) == ("Trattoria", "Europe/Rome")
+    assert [(one["id"], one["seats"]) for one in found["tables"]] == [(2, 2), (1, 6)]
+    [listed] = (await service.http.get("/api/v1/restaurants")).json()["items"]
+    assert listed == {key: value for key, value in found.items() if key != "tables"}
+
+
+async def test_an_unknown_restaurant_is_a_problem(service: Service) -> None:
+    answer = await service.http.get("/api/v1/restaurants/1")
+    assert (answer.status_code, answer.json()["code"]) == (404, "restaurant_not_found")
+
+
+async def test_told_again_the_copy_is_what_is_told_now(service: Service) -> None:
+    await tell(service, RESTAURANT, table(1, 6), table(2, 2))
+    renamed = RESTAURANT.model_copy(update={"name": "Osteria"})
+    await tell(service, renamed, table(2, 2), after=3)
+    found = await shown(service)
+    assert found["name"] == "Osteria"
+    assert [one["id"] for one in found["tables"]] == [2]

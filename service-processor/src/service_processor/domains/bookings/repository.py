@@ -1,0 +1,59 @@
+"""The statements about decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service_processor.domains.bookings.models import booking_decisions
+from service_processor.domains.bookings.policy import Decision
+from service_processor.seating.choice import Obstacle, Party
+
+
+async def record(
+    connection: AsyncConnection, party: Party, decision: Decision, at: datetime
+) -> None:
+    """Keep what was decided; a second decision about a booking is a bug, and fails."""
+    row = {
+        "booking_id": party.booking_id,
+        "restaurant_id": party.restaurant_id,
+        "period": party.period,
+        "guests_count": party.guests_count,
+        "outcome": decision.outcome,
+        "reason": decision.reason,
+        "table_id": decision.table_id,
+        "obstacles": _as_json(decision.obstacles),
+        "decided_at": at,
+    }
+    await connection.execute(insert(booking_decisions), row)
+
+
+async def record_cancellation(
+    connection: AsyncConnection, booking_id: int, at: datetime
+) -> int | None:
+    """Note that a booking was cancelled, and say at which restaurant it was."""
+    found = await connection.execute(
+        update(booking_decisions)
+        .where(booking_decisions.c.booking_id == booking_id)
+        .values(cancelled_at=at)
+        .returning(booking_decisions.c.restaurant_id)
+    )
+    restaurant_id: int | None = found.scalar_one_or_none()
+    return restaurant_id
+
+
+def _as_json(obstacles: Sequence[Obstacle]) -> list[dict[str, Any]]:
+    return [
+        {
+            "table_id": one.table_id,
+            "seats": one.seats,
+            "allocation_id": one.allocation_id,
+            "from": one.begin.isoformat(),
+            "until": one.end.isoformat(),
+        }
+        for one in obstacles
+    ]

@@ -1,0 +1,192 @@
+"""Restaurants, tables and reservations over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import Response
+
+from outbox import SingleWrite, UnitOfWork
+from service_processor.dependencies import DefaultTimezone, Seats, Work
+from service_processor.domains.floor import repository, service
+from service_processor.domains.floor.errors import (
+    ReservationNotFound,
+    RestaurantNotFound,
+    TableAlreadyReserved,
+    TableInUse,
+    TableNotFound,
+)
+from service_processor.domains.floor.schemas import (
+    AddRestaurant,
+    AddTable,
+    ReservationView,
+    Reserve,
+    RestaurantView,
+    TableView,
+)
+from servicekit.app import API_BASE
+from servicekit.idempotency import Answer, Once
+from servicekit.local_time import REFUSED_TIME, TimeRefused
+from servicekit.openapi import problem_responses
+from servicekit.pagination import Page, PageQuery
+from servicekit.problems import ProblemSpec
+from servicekit.requests import Router
+from servicekit.types import IntId
+
+NO_RESTAURANT = ProblemSpec(404, "restaurant_not_found")
+NO_TABLE = ProblemSpec(404, "table_not_found")
+NO_RESERVATION = ProblemSpec(404, "reservation_not_found")
+IN_USE = ProblemSpec(409, "table_in_use", members=("period",))
+RESERVED = ProblemSpec(409, "table_already_reserved", members=("period",))
+
+PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
+    RestaurantNotFound: NO_RESTAURANT,
+    TableNotFound: NO_TABLE,
+    ReservationNotFound: NO_RESERVATION,
+    TableInUse: IN_USE,
+    TableAlreadyReserved: RESERVED,
+    TimeRefused: REFUSED_TIME,
+}
+
+Unit = UnitOfWork | SingleWrite
+
+router = Router(tags=["floor"])
+
+
+@router.get("/restaurants", summary="Restaurants, newest first")
+async def list_restaurants(work: Work, page: PageQuery) -> Page[RestaurantView]:
+    """Without their tables."""
+    async with work.read() as connection:
+        found = await repository.restaurants_of(connection, page)
+    return repository.RESTAURANTS.page(found, page, RestaurantView.of)
+
+
+@router.post(
+    "/restaurants", status_code=201, summary="Add a restaurant", response_model=RestaurantView
+)
+async def add_restaurant(
+    body: AddRestaurant, work: Work, seats: Seats, zone: DefaultTimezone, once: Once
+) -> Response:
+    """Guests can book there as soon as it has tables."""
+    id_ = await seats.restaurant_ids.next()
+
+    async def act(unit: Unit) -> Answer:
+        restaurant = await service.add_restaurant(unit, id_, body, zone)
+        location = {"Location": f"{API_BASE}/restaurants/{restaurant.id}"}
+        return Answer(RestaurantView.of(restaurant), location)
+
+    return await once.run(work.begin, act, without_key=work.single)
+
+
+@router.get(
+    "/restaurants/{restaurant_id}",
+    summary="A restaurant",
+    responses=problem_responses(NO_RESTAURANT),
+)
+async def get_restaurant(restaurant_id: IntId, work: Work) -> RestaurantView:
+    """Its tables are found with `GET /tables?restaurant_id=`."""
+    async with work.read() as connection:
+        found = await repository.restaurant(connection, restaurant_id)
+    if found is None:
+        raise RestaurantNotFound(restaurant_id)
+    return RestaurantView.of(found)
+
+
+@router.get("/tables", summary="Tables, newest first")
+async def list_tables(
+    work: Work, page: PageQuery, restaurant_id: IntId | None = None
+) -> Page[TableView]:
+    """Of all restaurants or of one, without those that were deleted."""
+    async with work.read() as connection:
+        found = await repository.tables_of(connection, restaurant_id, page)
+    return repository.TABLES.page(found, page, TableView.of)
+
+
+@router.post(
+    "/tables",
+    status_code=201,
+    summary="Add a table",
+    response_model=TableView,
+    responses=problem_responses(NO_RESTAURANT),
+)
+async def add_table(body: AddTable, work: Work, seats: Seats, once: Once) -> Response:
+    """Without `restaurant_id`, to the restaurant that was there first."""
+    id_, places = await seats.table_ids.next(), seats.places
+    given = body.restaurant_id
+    place = await (places.first() if given is None else places.of_restaurant(given))
+
+    async def act(unit: Unit) -> Answer:
+        table = await service.add_table(unit, id_, body, place)
+        return Answer(TableView.of(table))
+
+    return await once.run(work.begin, act, without_key=work.single)
+
+
+@router.delete(
+    "/tables/{table_id}",
+    status_code=204,
+    summary="Take a table away",
+    responses=problem_responses(NO_TABLE, IN_USE),
+)
+async def delete_table(table_id: IntId, work: Work, seats: Seats) -> None:
+    """Refused while it has reservations or bookings that have not ended; past ones stay."""
+    await service.delete_table(work, table_id, await seats.places.of_table(table_id))
+
+
+@router.get("/reservations", summary="Reservations, newest first")
+async def list_reservations(
+    work: Work, page: PageQuery, table_id: IntId | None = None
+) -> Page[ReservationView]:
+    """Of all tables or of one, past ones too."""
+    async with work.read() as connection:
+        found = await repository.reservations_of(connection, table_id, page)
+    return repository.RESERVATIONS.page(found, page, ReservationView.of)
+
+
+@router.post(
+    "/reservations",
+    status_code=201,
+    summary="Reserve a table",
+    response_model=ReservationView,
+    responses=problem_responses(NO_TABLE, RESERVED),
+)
+async def reserve(body: Reserve, work: Work, seats: Seats, once: Once) -> Response:
+    """For a period that nobody else holds the table in; a refusal names the one in the way."""
+    id_ = await seats.allocation_ids.next()
+    place = await seats.places.of_table(body.table_id)
+
+    async def act(unit: Unit) -> Answer:
+        reservation = await service.reserve(unit, id_, body, place)
+        location = {"Location": f"{API_BASE}/reservations/{reservation.id}"}
+        return Answer(ReservationView.of(reservation), location)
+
+    async def run() -> Response:
+        return await once.run(work.begin, act, without_key=work.single)
+
+    return await service.reserve_or_say_why(work, run, body, place)
+
+
+@router.get(
+    "/reservations/{reservation_id}",
+    summary="A reservation",
+    responses=problem_responses(NO_RESERVATION),
+)
+async def get_reservation(reservation_id: IntId, work: Work) -> ReservationView:
+    """Past ones too."""
+    async with work.read() as connection:
+        found = await repository.reservation(connection, reservation_id)
+    if found is None:
+        raise ReservationNotFound(reservation_id)
+    return ReservationView.of(found)
+
+
+@router.delete(
+    "/reservations/{reservation_id}",
+    status_code=204,
+    summary="Take a reservation back",
+    responses=problem_responses(NO_RESERVATION),
+)
+async def delete_reservation(reservation_id: IntId, work: Work) -> None:
+    """The table is free again."""
+    async with work.single() as unit:
+        await service.give_back(unit, reservation_id)

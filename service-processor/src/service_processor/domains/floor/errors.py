@@ -1,0 +1,47 @@
+"""What can be wrong with a request about restaurants, tables and reservations."""
+
+from __future__ import annotations
+
+
+class RestaurantNotFound(LookupError):
+    """There is no restaurant with this id, or none at all."""
+
+    def __init__(self, restaurant_id: int | None) -> None:
+        if restaurant_id is None:
+            super().__init__("There is no restaurant yet.")
+        else:
+            super().__init__(f"There is no restaurant {restaurant_id}.")
+
+
+class TableNotFound(LookupError):
+    """There is no table with this id, or it was deleted."""
+
+    def __init__(self, table_id: int) -> None:
+        super().__init__(f"There is no table {table_id}.")
+
+
+class ReservationNotFound(LookupError):
+    """There is no reservation with this id, or it was deleted."""
+
+    def __init__(self, reservation_id: int) -> None:
+        super().__init__(f"There is no reservation {reservation_id}.")
+
+
+class TableInUse(ValueError):
+    """A table that is still needed cannot be deleted. `period` is the first it is needed for."""
+
+    def __init__(self, table_id: int, begin: str, end: str) -> None:
+        self.period = {"from": begin, "until": end}
+        super().__init__(f"Table {table_id} is taken from {begin} until {end}; it cannot go.")
+
+
+class TableAlreadyReserved(ValueError):
+    """Somebody holds the table in the period asked for. `period` is theirs."""
+
+    def __init__(self, table_id: int, begin: str, end: str) -> None:
+        self.period = {"from": begin, "until": end}
+        super().__init__(f"Table {table_id} is taken from {begin} until {end}.")
+
+
+class Obstructed(Exception):
+    """The database refused, because of an allocation that has to be looked up still."""

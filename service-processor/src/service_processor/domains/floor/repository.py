@@ -1,0 +1,190 @@
+"""The statements of restaurants, tables and reservations.
+
+Each write is one statement with its event. The functions they call are in the migration that made
+the tables: they lock the restaurant, look, and raise what `_refusal` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import Select
+
+from outbox import Event, SingleWrite, UnitOfWork
+from service_processor.domains.floor.errors import Obstructed, ReservationNotFound, TableNotFound
+from service_processor.domains.floor.models import DiningTable, Reservation, Restaurant
+from service_processor.seating.models import allocations, restaurants, tables
+from servicekit.pagination import Keyset, PageRequest
+
+Unit = UnitOfWork | SingleWrite
+
+RESTAURANTS = Keyset(restaurants.c.created_at, restaurants.c.id)
+TABLES = Keyset(tables.c.created_at, tables.c.id)
+RESERVATIONS = Keyset(allocations.c.created_at, allocations.c.id)
+
+_ADD_RESTAURANT = """
+added AS (
+  INSERT INTO restaurants (id, name, address, description, timezone, created_at)
+  VALUES (%(id)s, %(name)s, %(address)s, %(description)s, %(timezone)s, %(created_at)s)
+)"""
+_ADD_TABLE = """
+added AS (
+  INSERT INTO tables (id, restaurant_id, name, seats, location, created_at)
+  VALUES (%(id)s, %(restaurant_id)s, %(name)s, %(seats)s, %(location)s, %(created_at)s)
+)"""
+# The row is there (its restaurant is known), so the function is called, and refuses by raising.
+_DELETE_TABLE = """
+deleted AS (
+  UPDATE tables SET deleted_at = %(at)s
+   WHERE id = %(id)s AND unused_table(%(id)s, %(at)s::timestamptz) IS NOT NULL
+)"""
+_RESERVE = """
+reserved AS (
+  INSERT INTO allocations (id, table_id, period, customer_name, created_at)
+  VALUES (%(id)s, usable_table(%(table_id)s), tstzrange(%(begin)s, %(end)s), %(customer_name)s,
+          %(created_at)s)
+)"""
+_GIVE_BACK = """
+given_back AS (
+  INSERT INTO releases (allocation_id, table_id, period, booking_id, released_at)
+  SELECT id, table_id, period, booking_id, %(at)s FROM given_back_reservation(%(id)s)
+)"""
+
+_RESTAURANT = select(*(restaurants.c[field] for field in Restaurant.__slots__))
+_TABLE = select(*(tables.c[field] for field in DiningTable.__slots__)).where(
+    tables.c.deleted_at.is_(None)
+)
+_RESERVATION = (
+    select(
+        allocations.c.id,
+        allocations.c.table_id,
+        allocations.c.customer_name,
+        allocations.c.period,
+        restaurants.c.timezone,
+        allocations.c.created_at,
+    )
+    .join_from(allocations, tables)
+    .join(restaurants)
+    .where(allocations.c.booking_id.is_(None))
+)
+
+
+async def add_restaurant(unit: Unit, restaurant: Restaurant, event: Event) -> None:
+    row = {field: getattr(restaurant, field) for field in Restaurant.__slots__}
+    await unit.write(_ADD_RESTAURANT, row, event)
+
+
+async def add_table(unit: Unit, table: DiningTable, event: Event) -> None:
+    row = {field: getattr(table, field) for field in DiningTable.__slots__}
+    await unit.write(_ADD_TABLE, row, event)
+
+
+async def delete_table(unit: Unit, table_id: int, at: datetime, event: Event) -> None:
+    """Raises `TableNotFound`, or `Obstructed` if it is needed at or after `at`."""
+    with _refusal(table_id):
+        await unit.write(_DELETE_TABLE, {"id": table_id, "at": at}, event)
+
+
+async def reserve(unit: Unit, reservation: Reservation, event: Event) -> None:
+    """Raises `TableNotFound`, or `Obstructed` if somebody holds the table in the period."""
+    fields = ("id", "table_id", "begin", "end", "customer_name", "created_at")
+    with _refusal(reservation.table_id):
+        await unit.write(_RESERVE, {field: getattr(reservation, field) for field in fields}, event)
+
+
+async def give_back(unit: Unit, reservation_id: int, at: datetime, event: Event) -> None:
+    """Raises `ReservationNotFound`."""
+    with _refusal(reservation_id):
+        await unit.write(_GIVE_BACK, {"id": reservation_id, "at": at}, event)
+
+
+@contextmanager
+def _refusal(id_: int) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as problem:
+        match getattr(problem.orig, "sqlstate", None):
+            case "TB404":
+                raise TableNotFound(id_) from None
+            case "RS404":
+                raise ReservationNotFound(id_) from None
+            case "TB409" | "23P01":  # exclusion_violation
+                raise Obstructed from None
+            case _:
+                raise
+
+
+async def obstacle(
+    connection: AsyncConnection, table_id: int, begin: datetime, end: datetime | None
+) -> Range[datetime] | None:
+    """The first period in the way between two moments, or after one."""
+    wanted = func.tstzrange(begin, end, type_=TSTZRANGE())
+    found = await connection.execute(
+        select(allocations.c.period)
+        .where(allocations.c.table_id == table_id, allocations.c.period.overlaps(wanted))
+        .order_by(func.lower(allocations.c.period))
+        .limit(1)
+    )
+    return found.scalar_one_or_none()
+
+
+async def restaurant(connection: AsyncConnection, restaurant_id: int) -> Restaurant | None:
+    found = await connection.execute(_RESTAURANT.where(restaurants.c.id == restaurant_id))
+    row = found.one_or_none()
+    return None if row is None else Restaurant(*row)
+
+
+async def reservation(connection: AsyncConnection, reservation_id: int) -> Reservation | None:
+    found = await connection.execute(_RESERVATION.where(allocations.c.id == reservation_id))
+    row = found.one_or_none()
+    return None if row is None else _reservation(row)
+
+
+async def restaurants_of(connection: AsyncConnection, page: PageRequest) -> Sequence[Restaurant]:
+    rows = await connection.execute(RESTAURANTS.select(_RESTAURANT, page))
+    return [Restaurant(*row) for row in rows]
+
+
+async def tables_of(
+    connection: AsyncConnection, restaurant_id: int | None, page: PageRequest
+) -> Sequence[DiningTable]:
+    """Of all restaurants or of one; deleted tables are not among them."""
+    rows = await connection.execute(TABLES.select(table_list(restaurant_id), page))
+    return [DiningTable(*row) for row in rows]
+
+
+def table_list(restaurant_id: int | None) -> Select[Any]:
+    if restaurant_id is None:
+        return _TABLE
+    return _TABLE.where(tables.c.restaurant_id == restaurant_id)
+
+
+async def reservations_of(
+    connection: AsyncConnection, table_id: int | None, page: PageRequest
+) -> Sequence[Reservation]:
+    """Of all tables, deleted ones too, or of one."""
+    wanted = _RESERVATION
+    if table_id is not None:
+        wanted = wanted.where(allocations.c.table_id == table_id)
+    rows = await connection.execute(RESERVATIONS.select(wanted, page))
+    return [_reservation(row) for row in rows]
+
+
+def _reservation(row: Any) -> Reservation:
+    return Reservation(
+        row.id,
+        row.table_id,
+        row.customer_name,
+        row.period.lower,
+        row.period.upper,
+        ZoneInfo(row.timezone),
+        row.created_at,
+    )

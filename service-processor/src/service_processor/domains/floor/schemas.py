@@ -1,0 +1,127 @@
+"""Restaurants, tables and reservations as they look from outside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service_processor.domains.floor.models import DiningTable, Reservation, Restaurant
+from servicekit.local_time import LocalTime, ShownTime, ZoneName, shown
+from servicekit.types import Text, Timestamp, Whole
+
+MAX_SEATS = 1000
+DAY = 24 * 60
+
+# A time that is not past when somebody pastes it.
+SOON = (datetime.now(UTC) + timedelta(days=60)).strftime("%Y-%m-01T19:00:00")
+
+
+class AddRestaurant(BaseModel):
+    """A new restaurant. Without a time zone it gets the service's default."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Trattoria al Porto",
+                    "address": "Via del Porto 1, Genova",
+                    "description": "By the harbour",
+                    "timezone": "Europe/Rome",
+                }
+            ]
+        }
+    )
+
+    name: Annotated[str, Text(1, 200)]
+    address: Annotated[str, Text(1, 500)]
+    description: Annotated[str, Text(0, 2000)] | None = None
+    timezone: ZoneName | None = None
+
+
+class RestaurantView(BaseModel):
+    """A restaurant; times that its guests give without an offset are in its zone."""
+
+    id: int = Field(examples=[1])
+    name: str
+    address: str
+    description: str | None
+    timezone: str = Field(examples=["Europe/Rome"])
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, restaurant: Restaurant) -> Self:
+        return cls.model_validate(restaurant, from_attributes=True)
+
+
+class AddTable(BaseModel):
+    """A new table; without a restaurant it goes to the one that was there first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Table 1", "seats": 4, "location": "Terrace"}]}
+    )
+
+    restaurant_id: Annotated[int, Whole(1)] | None = None
+    name: Annotated[str, Text(1, 20)]
+    seats: Annotated[int, Whole(1, MAX_SEATS)]
+    location: Annotated[str, Text(0, 200)] = ""
+
+
+class TableView(BaseModel):
+    """A table, and how many it seats."""
+
+    id: int = Field(examples=[1])
+    restaurant_id: int = Field(examples=[1])
+    name: str
+    seats: int
+    location: str
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, table: DiningTable) -> Self:
+        return cls.model_validate(table, from_attributes=True)
+
+
+class Reserve(BaseModel):
+    """A table for a period. A time without an offset is in the restaurant's zone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "table_id": 1,
+                    "customer_name": "Ada",
+                    "reservation_time": SOON,
+                    "duration_minutes": 90,
+                }
+            ]
+        }
+    )
+
+    table_id: Annotated[int, Whole(1)]
+    customer_name: Annotated[str, Text(1, 100)]
+    reservation_time: LocalTime
+    duration_minutes: Annotated[int, Whole(1, DAY)]
+
+
+class ReservationView(BaseModel):
+    """Who has which table from when; `reservation_time` has the restaurant's offset."""
+
+    id: int = Field(examples=[1])
+    table_id: int = Field(examples=[1])
+    customer_name: str
+    reservation_time: ShownTime
+    duration_minutes: int
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, reservation: Reservation) -> Self:
+        return cls(
+            id=reservation.id,
+            table_id=reservation.table_id,
+            customer_name=reservation.customer_name,
+            reservation_time=shown(reservation.begin, reservation.zone),
+            duration_minutes=(reservation.end - reservation.begin) // timedelta(minutes=1),
+            created_at=reservation.created_at,
+        )

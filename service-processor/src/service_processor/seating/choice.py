@@ -1,0 +1,125 @@
+"""Choosing a table for a party, and giving it back.
+
+In the caller's transaction: `lock` first, all else after it. A statement's snapshot is older than
+a lock taken inside it, so that choosing in the statement that locks rejects parties although
+tables are free (PostgreSQL, "Read Committed Isolation Level").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service_processor.seating.models import allocations, releases, restaurants, tables
+
+Period = Range[datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """So many guests who want to sit in a restaurant for a period."""
+
+    booking_id: int
+    restaurant_id: int
+    period: Period
+    guests_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a table that is big enough cannot be had: somebody holds it in the period."""
+
+    table_id: int
+    seats: int
+    allocation_id: int
+    begin: datetime
+    end: datetime
+
+
+def half_open(begin: datetime, end: datetime) -> Period:
+    """From `begin` until before `end`: who comes at `end` fits."""
+    return Range(begin, end, bounds="[)")
+
+
+async def lock(connection: AsyncConnection, restaurant_id: int) -> None:
+    """Nobody else takes, gives back or deletes at this restaurant until the transaction ends."""
+    await connection.execute(
+        select(restaurants.c.id)
+        .where(restaurants.c.id == restaurant_id)
+        .with_for_update(key_share=True)
+    )
+
+
+async def take(connection: AsyncConnection, party: Party, at: datetime) -> int | None:
+    """Hold the smallest table that fits and is free for the party, and say which; or None."""
+    chosen = (
+        _fitting(party)
+        .where(~exists().where(allocations.c.table_id == tables.c.id, _meets(party.period)))
+        .order_by(tables.c.seats, tables.c.id)
+        .limit(1)
+        .with_only_columns(
+            tables.c.id, _range(party.period), literal(party.booking_id), literal(at)
+        )
+    )
+    taken = insert(allocations).from_select(
+        ["table_id", "period", "booking_id", "created_at"], chosen
+    )
+    found = await connection.execute(taken.returning(allocations.c.table_id))
+    table_id: int | None = found.scalar_one_or_none()
+    return table_id
+
+
+async def obstacles(connection: AsyncConnection, party: Party) -> list[Obstacle]:
+    """For each table that fits, an allocation in the way; none if no table fits at all."""
+    found = await connection.execute(
+        _fitting(party)
+        .join(allocations, allocations.c.table_id == tables.c.id)
+        .where(_meets(party.period))
+        .distinct(tables.c.id)
+        .order_by(tables.c.id, func.lower(allocations.c.period))
+        .with_only_columns(tables.c.id, tables.c.seats, allocations.c.id, allocations.c.period)
+    )
+    return [
+        Obstacle(row[0], row[1], row[2], row[3].lower.astimezone(UTC), row[3].upper.astimezone(UTC))
+        for row in found
+    ]
+
+
+async def release(connection: AsyncConnection, booking_id: int, at: datetime) -> int | None:
+    """Give back what a booking holds, and say which table; None if it holds none any more."""
+    gone = (
+        delete(allocations)
+        .where(allocations.c.booking_id == booking_id)
+        .returning(
+            allocations.c.id, allocations.c.table_id, allocations.c.period, allocations.c.booking_id
+        )
+        .cte("gone")
+    )
+    kept = insert(releases).from_select(
+        ["allocation_id", "table_id", "period", "booking_id", "released_at"],
+        select(gone, literal(at)),
+    )
+    found = await connection.execute(kept.returning(releases.c.table_id))
+    table_id: int | None = found.scalar_one_or_none()
+    return table_id
+
+
+def _fitting(party: Party) -> Select[tuple[int]]:
+    return select(tables.c.id).where(
+        tables.c.restaurant_id == party.restaurant_id,
+        tables.c.deleted_at.is_(None),
+        tables.c.seats >= party.guests_count,
+    )
+
+
+def _range(period: Period) -> ColumnElement[Period]:
+    return literal(period, TSTZRANGE())
+
+
+def _meets(period: Period) -> ColumnElement[bool]:
+    meets: ColumnElement[bool] = allocations.c.period.overlaps(_range(period))
+    return meets

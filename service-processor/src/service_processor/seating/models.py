@@ -1,0 +1,99 @@
+"""Restaurants, their tables, and the allocations of those."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSTZRANGE, ExcludeConstraint
+
+from service_processor.metadata import metadata
+
+restaurants = Table(
+    "restaurants",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("description", Text),
+    Column("timezone", Text, nullable=False),
+    Column("created_at", DateTime(True), nullable=False),
+    Index("restaurants_by_age", "created_at", "id"),
+)
+
+tables = Table(
+    "tables",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("restaurant_id", ForeignKey("restaurants.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("seats", Integer, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("created_at", DateTime(True), nullable=False),
+    Column("deleted_at", DateTime(True)),
+    # Choosing goes from the smallest table up; deleted ones are not there for it.
+    Index(
+        "tables_by_size",
+        "restaurant_id",
+        "seats",
+        "id",
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index("tables_by_age", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+    Index(
+        "tables_by_restaurant_and_age",
+        "restaurant_id",
+        "created_at",
+        "id",
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("table_id", ForeignKey("tables.id"), nullable=False),
+    Column("period", TSTZRANGE, nullable=False),
+    Column("booking_id", BigInteger, unique=True),
+    Column("customer_name", Text),
+    Column("created_at", DateTime(True), nullable=False),
+    CheckConstraint("(booking_id IS NULL) <> (customer_name IS NULL)", name="holder"),
+    CheckConstraint(
+        "NOT isempty(period) AND lower_inc(period) AND NOT upper_inc(period)"
+        " AND NOT lower_inf(period) AND NOT upper_inf(period)",
+        name="period",
+    ),
+    # The proof; also the index by which a table's holders are found.
+    ExcludeConstraint(
+        ("table_id", "="), ("period", "&&"), name="allocations_no_overlap", using="gist"
+    ),
+    # Reservations are listed; bookings are not.
+    Index(
+        "allocations_reservations_by_age",
+        "created_at",
+        "id",
+        postgresql_where=text("booking_id IS NULL"),
+    ),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    # What was held and is free again; the key is the proof that nothing is freed twice.
+    Column("allocation_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("table_id", BigInteger, nullable=False),
+    Column("period", TSTZRANGE, nullable=False),
+    Column("booking_id", BigInteger),
+    Column("released_at", DateTime(True), nullable=False),
+)

@@ -1,0 +1,164 @@
+"""What becomes of bookings: the smallest table that fits, or the reason why there is none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from floor import NOON, open_restaurant, reserve
+from served import Service
+from sqlalchemy import text
+from uuid_utils.compat import uuid7
+
+from contracts import BookingCancelled, BookingCreated, Contract
+from outbox import Envelope, Inbox, Stream
+from service_processor.domains.bookings.handlers import HANDLERS
+
+NUMBERS = count(1)
+HOUR = timedelta(hours=1)
+
+
+async def take(service: Service, *events: Contract) -> None:
+    """What the consumer does with a batch; each booking's events in their order."""
+    places: dict[str, int] = {}
+    envelopes = []
+    for event in events:
+        first = 1 if isinstance(event, BookingCreated) else 2
+        place = places[event.aggregate_id] = places.get(event.aggregate_id, first - 1) + 1
+        stream = Stream("service-orders", "booking", event.aggregate_id)
+        now = datetime.now(UTC)
+        envelopes.append(Envelope(uuid7(), stream, place, event.type, 1, now, event.payload(), "c"))
+    await Inbox("processor.bookings", HANDLERS, service.work).take(envelopes)
+
+
+def booking(restaurant_id: int, guests: int, begin: datetime = NOON) -> BookingCreated:
+    return BookingCreated(
+        booking_id=next(NUMBERS),
+        restaurant_id=restaurant_id,
+        starts_at=begin,
+        ends_at=begin + HOUR,
+        guests_count=guests,
+        created_at=datetime.now(UTC),
+    )
+
+
+def cancelled(asked: BookingCreated) -> BookingCancelled:
+    return BookingCancelled(booking_id=asked.booking_id, cancelled_at=datetime.now(UTC))
+
+
+async def rows(service: Service, query: str) -> list[Any]:
+    async with service.work.read() as connection:
+        return list(await connection.execute(text(query)))
+
+
+async def decided(service: Service, asked: BookingCreated) -> Any:
+    query = f"SELECT * FROM booking_decisions WHERE booking_id = {asked.booking_id}"
+    [decision] = await rows(service, query)
+    return decision
+
+
+async def test_a_party_gets_the_smallest_table_that_seats_it(service: Service) -> None:
+    restaurant_id, [eight, two, four] = await open_restaurant(service.http, seats=(8, 2, 4))
+    parties = [booking(restaurant_id, 3), booking(restaurant_id, 3), booking(restaurant_id, 1)]
+    await take(service, *parties)
+    assert [(await decided(service, asked)).table_id for asked in parties] == [four, eight, two]
+
+
+async def test_the_answer_is_checking_then_the_outcome(service: Service) -> None:
+    restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
+    parties = [booking(restaurant_id, 2), booking(restaurant_id, 2), booking(restaurant_id, 9)]
+    await take(service, *parties)
+    for asked, outcome in zip(parties, ("confirmed", "rejected", "rejected"), strict=True):
+        query = (
+            "SELECT type, sequence FROM outbox WHERE aggregate_type = 'booking'"
+            f" AND aggregate_id = '{asked.booking_id}' ORDER BY sequence"
+        )
+        assert await rows(service, query) == [
+            ("booking.checking", 1),
+            (f"booking.{outcome}", 2),
+        ]
+    reasons = [(await decided(service, asked)).reason for asked in parties]
+    assert reasons == [None, "no table free", "no table big enough"]
+
+
+async def test_a_refusal_records_what_stood_in_the_way(service: Service) -> None:
+    restaurant_id, [two, four, six] = await open_restaurant(service.http)
+    await reserve(service.http, four)
+    held = booking(restaurant_id, 5, NOON + HOUR / 2)
+    refused = booking(restaurant_id, 3, NOON + HOUR / 2)
+    await take(service, held, refused)
+    decision = await decided(service, refused)
+    assert {one["table_id"] for one in decision.obstacles} == {four, six}
+    assert two not in {one["table_id"] for one in decision.obstacles}
+    [reserved] = [one for one in decision.obstacles if one["table_id"] == four]
+    assert datetime.fromisoformat(reserved["from"]) == NOON
+    assert (await decided(service, held)).obstacles == []
+
+
+async def test_touching_bookings_fit(service: Service) -> None:
+    restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
+    parties = [booking(restaurant_id, 2, NOON + step * HOUR) for step in (0, 1, -1)]
+    await take(service, *parties)
+    assert {(await decided(service, asked)).outcome for asked in parties} == {"CONFIRMED"}
+
+
+async def test_a_deleted_table_is_given_to_nobody(service: Service) -> None:
+    restaurant_id, [table_id] = await open_restaurant(service.http, seats=(2,))
+    await service.http.delete(f"/tables/{table_id}")
+    asked = booking(restaurant_id, 2)
+    await take(service, asked)
+    assert (await decided(service, asked)).reason == "no table big enough"
+
+
+async def test_a_booked_table_is_neither_reserved_nor_deleted(service: Service) -> None:
+    restaurant_id, [table_id] = await open_restaurant(service.http, seats=(2,))
+    await take(service, booking(restaurant_id, 2))
+    assert (await reserve(service.http, table_id)).json()["code"] == "table_already_reserved"
+    answer = await service.http.delete(f"/tables/{table_id}")
+    assert answer.json()["code"] == "table_in_use"
+
+
+async def test_a_booking_is_no_reservation(service: Service) -> None:
+    restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
+    await take(service, booking(restaurant_id, 2))
+    [(allocation_id,)] = await rows(service, "SELECT id FROM allocations")
+    path = f"/reservations/{allocation_id}"
+    assert (await service.http.get(path)).status_code == 404
+    assert (await service.http.delete(path)).status_code == 404
+    assert (await service.http.get("/reservations")).json()["items"] == []
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_cancelled_booking_frees_its_table_once(service: Service, together: bool) -> None:
+    restaurant_id, [table_id] = await open_restaurant(service.http, seats=(2,))
+    asked = booking(restaurant_id, 2)
+    if together:
+        await take(service, asked, cancelled(asked))
+    else:
+        await take(service, asked)
+        for _ in range(2):
+            await take(service, cancelled(asked))
+    assert await rows(service, "SELECT * FROM allocations") == []
+    assert await rows(service, "SELECT table_id FROM releases") == [(table_id,)]
+    assert (await decided(service, asked)).cancelled_at is not None
+    assert (await reserve(service.http, table_id)).status_code == 201
+
+
+async def test_cancelling_what_was_refused_frees_nothing(service: Service) -> None:
+    restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
+    held, refused = booking(restaurant_id, 2), booking(restaurant_id, 2)
+    await take(service, held, refused, cancelled(refused))
+    assert await rows(service, "SELECT booking_id FROM allocations") == [(held.booking_id,)]
+    assert await rows(service, "SELECT * FROM releases") == []
+
+
+async def test_a_cancellation_that_arrives_first_waits_for_its_booking(service: Service) -> None:
+    restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
+    asked = booking(restaurant_id, 2)
+    await take(service, cancelled(asked))
+    assert await rows(service, "SELECT * FROM booking_decisions") == []
+    await take(service, asked)
+    assert await rows(service, "SELECT * FROM allocations") == []
+    assert len(await rows(service, "SELECT * FROM releases")) == 1
