@@ -4,15 +4,15 @@
 SHELL := /bin/bash
 DEVSTACK := PYTHONPATH=tools/devstack/src$(if $(PYTHONPATH),:$(PYTHONPATH)) python3 -m devstack
 VENV := venv/bin/
-export ARGS SERVICE M STACK YES
+export ARGS SERVICE M STACK YES FROM
 
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
         test test-orders test-processor test-libs bench chaos lint types format migrate migrate-orders \
-        migrate-processor migration venv install lock clean
+        migrate-processor migration seed republish-restaurants audit venv install lock clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 start: ## bring up the whole system and return when it is ready (STACK=native|docker)
 	@$(DEVSTACK) start
@@ -70,6 +70,13 @@ migrate-processor: ## the schema of service-processor to head
 	@$(DEVSTACK) migrate --service processor
 migration: ## write a migration from the tables: make migration SERVICE=orders M="add a column"
 	@$(DEVSTACK) migration --service "$$SERVICE" --message "$$M"
+
+seed: ## put in five demo restaurants, once (the first `make start` does)
+	@$(DEVSTACK) seed
+republish-restaurants: ## emit all restaurants and tables again, for a copy that is built anew
+	@$(DEVSTACK) republish-restaurants
+audit: ## print every event again, from FROM=first, an offset or a time (2026-11-21T06:00:00Z) on
+	@$(DEVSTACK) audit
 
 venv: ## make venv/ what the lock files say
 	@$(DEVSTACK) venv

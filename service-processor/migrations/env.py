@@ -1,6 +1,6 @@
 """Run by Alembic; all of it is in servicekit."""
 
-import service_processor.domains  # noqa: F401 declares the tables
+import service_processor.bootstrap  # noqa: F401 declares the tables
 from outbox.schema import is_ours
 from service_processor.metadata import metadata
 from service_processor.settings import DATABASE_VARIABLE

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from outbox import OutboxError
 from service_processor import NAME, bootstrap
+from service_processor.audit.replay import offset_of
 from servicekit.process import run
 
 app = typer.Typer(
@@ -21,8 +24,8 @@ def api() -> None:
 
 @app.command()
 def worker() -> None:
-    """Relay, consume and maintain; health and metrics on PROCESSOR_WORKER_PORT."""
-    _work("relay", "consumer", "maintenance")
+    """Relay, consume, maintain and audit; health and metrics on PROCESSOR_WORKER_PORT."""
+    _work("relay", "consumer", "maintenance", "audit")
 
 
 @app.command()
@@ -41,6 +44,39 @@ def consumer() -> None:
 def maintenance() -> None:
     """Only look after the partitions of the outbox."""
     _work("maintenance")
+
+
+@app.command()
+def audit() -> None:
+    """Only log every event of the audit stream; one is enough."""
+    _work("audit")
+
+
+@app.command()
+def replay_audit(
+    begin: Annotated[
+        str,
+        typer.Option("--from", help="first, an offset, or a time such as 2026-11-21T06:00:00Z."),
+    ] = "first",
+) -> None:
+    """Print the audit's line of every event from some point on to the end of the stream."""
+    run(NAME, lambda: bootstrap.replay_audit(offset_of(begin)), refusals=(OutboxError,))
+
+
+@app.command()
+def seed(
+    unless_production: Annotated[
+        bool, typer.Option("--unless-production", help="Do nothing there, instead of refusing.")
+    ] = False,
+) -> None:
+    """Put in five demo restaurants; harmless when they are there already."""
+    run(NAME, lambda: bootstrap.seed(unless_production=unless_production))
+
+
+@app.command()
+def republish_restaurants() -> None:
+    """Emit all restaurants and tables again, for a copy that is built anew."""
+    run(NAME, bootstrap.republish_restaurants)
 
 
 @app.command()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import PROCESSOR
-from outbox import Topology, Work, open_work, worker_parts
-from service_processor import NAME, VERSION
+from outbox import StreamReader, Topology, Work, open_work, worker_parts
+from service_processor import NAME, VERSION, republishing, seeding
+from service_processor.audit.journal import Journal
+from service_processor.audit.replay import Offset, replay
 from service_processor.domains import domains
 from service_processor.metadata import outbox
 from service_processor.settings import DATABASE_VARIABLE, Settings
-from servicekit import roles, trace
+from servicekit import logs, roles, trace
 from servicekit.app import ServiceApp, create_app
 from servicekit.broker import BrokerProbe
 from servicekit.database import create_engine
@@ -20,7 +23,8 @@ from servicekit.health import Health
 from servicekit.idempotency_upkeep import KeyUpkeep
 from servicekit.metrics import HttpMetrics
 from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
-from servicekit.settings import load
+from servicekit.settings import AppEnv, load
+from servicekit.startup import StartupProblem
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
 TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
@@ -30,6 +34,30 @@ async def migrate() -> None:
     """Bring the schema to head."""
     settings = load(Settings)
     await roles.migrate(SERVICE, settings, settings.database_url)
+
+
+async def seed(*, unless_production: bool) -> None:
+    """Put in the demo restaurants, once; refused in production, or left out of it."""
+    settings = load(Settings)
+    if settings.app_env is AppEnv.PRODUCTION:
+        if unless_production:
+            return
+        raise StartupProblem("demo restaurants are not for APP_ENV=production; none was put in")
+    async with _command(settings, "seed") as units:
+        planted = await seeding.plant(units)
+    print("the demo restaurants are in" if planted else "the demo restaurants were in before")  # noqa: T201 its answer
+
+
+async def republish_restaurants() -> None:
+    """Emit current state of all restaurants again."""
+    async with _command(load(Settings), "republish") as units:
+        count = await republishing.republish_restaurants(units)
+    print(f"{count} restaurants are said again")  # noqa: T201 the command's answer
+
+
+async def replay_audit(begin: Offset) -> None:
+    """Print the audit's lines from some point of the stream to its end."""
+    await replay(load(Settings).rabbitmq_url, TOPOLOGY, begin)
 
 
 async def api() -> None:
@@ -85,8 +113,29 @@ async def work(*names: str) -> None:
             queues={d.queue: d.handlers for d in domains(settings) if d.queue},
         )
         parts["maintenance keys"] = KeyUpkeep(units.engine)
+        parts["audit"] = _audit(settings, units)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}
         await run_parts(base, chosen)
+
+
+def _audit(settings: Settings, units: Work) -> StreamReader:
+    journal = Journal(units.engine, AUDIT)
+    return StreamReader(
+        stream=AUDIT,
+        broker_url=settings.rabbitmq_url,
+        topology=TOPOLOGY,
+        begin=journal.place,
+        handle=journal.write,
+    )
+
+
+@asynccontextmanager
+async def _command(settings: Settings, name: str) -> AsyncIterator[Work]:
+    """Units of work for a command that ends by itself, on a schema that is at head."""
+    logs.configure(SERVICE.name, settings.log_level, settings.log_format)
+    await roles.ensure_database(SERVICE, settings.database_url)
+    async with _work(settings, name) as units:
+        yield units
 
 
 def _foundation(

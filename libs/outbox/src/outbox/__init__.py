@@ -15,6 +15,7 @@ from outbox.consume.inbox import Inbox
 from outbox.consume.retry import RetryPolicy
 from outbox.consume.settings import ConsumerSettings, InboxSettings
 from outbox.consume.tables import declare_inbox
+from outbox.consume.stream import StreamedEvent, StreamReader
 from outbox.envelope import Envelope, Event, Stream
 from outbox.errors import (
     BrokerRefused,
@@ -61,6 +62,8 @@ __all__ = [
     "RetryPolicy",
     "SingleWrite",
     "Stream",
+    "StreamReader",
+    "StreamedEvent",
     "Topology",
     "TopologyMismatch",
     "UnitOfWork",

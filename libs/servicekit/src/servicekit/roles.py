@@ -26,7 +26,16 @@ from servicekit.server import bind, serve
 from servicekit.settings import ServiceSettings
 from servicekit.urls import PostgresUrl
 
-__all__ = ["Foundation", "Part", "Service", "api_health", "foundation", "migrate", "run_parts"]
+__all__ = [
+    "Foundation",
+    "Part",
+    "Service",
+    "api_health",
+    "ensure_database",
+    "foundation",
+    "migrate",
+    "run_parts",
+]
 
 
 @dataclass(frozen=True)
@@ -85,14 +94,19 @@ async def foundation(
     listener = bind(settings.http_host, port, variable=port_variable)
     probe = DatabaseProbe(url, service.ini)
     try:
-        await ensure_reachable(url, variable=service.database_variable)
-        command = f"make migrate-{service.name.removeprefix('service-')}"
-        await ensure_current(url, service.ini, variable=service.database_variable, command=command)
+        await ensure_database(service, url)
         await refuse_bad_credentials(settings.rabbitmq_url, variable="RABBITMQ_URL")
         yield Foundation(service, listener, port_variable, probe, stop)
     finally:
         await probe.aclose()
         listener.close()
+
+
+async def ensure_database(service: Service, url: PostgresUrl) -> None:
+    """Raise StartupProblem with one line unless the database is there and its schema at head."""
+    await ensure_reachable(url, variable=service.database_variable)
+    command = f"make migrate-{service.name.removeprefix('service-')}"
+    await ensure_current(url, service.ini, variable=service.database_variable, command=command)
 
 
 def api_health(base: Foundation, broker: BrokerProbe) -> Health:

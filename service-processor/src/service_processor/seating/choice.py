@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, literal, select
-from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
+from sqlalchemy.dialects.postgresql import TSTZRANGE, Range, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service_processor.seating.models import allocations, releases, restaurants, tables
@@ -79,7 +79,7 @@ async def obstacles(connection: AsyncConnection, party: Party) -> list[Obstacle]
         _fitting(party)
         .join(allocations, allocations.c.table_id == tables.c.id)
         .where(_meets(party.period))
-        .distinct(tables.c.id)
+        .ext(distinct_on(tables.c.id))
         .order_by(tables.c.id, func.lower(allocations.c.period))
         .with_only_columns(tables.c.id, tables.c.seats, allocations.c.id, allocations.c.period)
     )

@@ -120,6 +120,22 @@ def migration(command: Command) -> int:
     return 0
 
 
+def seed(command: Command) -> int:
+    command.stack().run_once(services.PROCESSOR, "seed")
+    return 0
+
+
+def republish(command: Command) -> int:
+    command.stack().run_once(services.PROCESSOR, "republish-restaurants")
+    return 0
+
+
+def audit(command: Command) -> int:
+    begin = command.env.get("FROM") or "first"
+    command.stack().run_once(services.PROCESSOR, "replay-audit", "--from", begin)
+    return 0
+
+
 def develop(command: Command) -> int:
     return command.starting(_develop)
 
@@ -180,6 +196,9 @@ COMMANDS: dict[str, Callable[[Command], int]] = {
     "logs": logs,
     "migrate": migrate,
     "migration": migration,
+    "seed": seed,
+    "republish-restaurants": republish,
+    "audit": audit,
     "dev": develop,
     "demo": show,
     "test": test,

@@ -207,7 +207,11 @@ class Docker:
 
     def migrate(self, chosen: list[Service]) -> None:
         for service in chosen:
-            self._demand("run", "--rm", "--build", f"{service.name}-migrate")
+            self.run_once(service)
+
+    def run_once(self, service: Service, *arguments: str) -> None:
+        """A command of a service that ends by itself; without one it migrates."""
+        self._demand("run", "--rm", "--build", f"{service.name}-migrate", *arguments)
 
     def remove(self) -> None:
         """Containers and their data."""

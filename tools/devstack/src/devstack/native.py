@@ -8,14 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack import migrations, packages, rabbitmq, redis, services, summary
+from devstack import (
+    migrations,
+    one_shot,
+    packages,
+    process_table,
+    rabbitmq,
+    redis,
+    seeding,
+    summary,
+)
 from devstack.console import plain, say, table
 from devstack.errors import Trouble
 from devstack.infrastructure import Wanted
 from devstack.layout import Layout
 from devstack.locking import exclusive
 from devstack.readiness import READY
-from devstack.services import Service
+from devstack.services import PROCESSOR, Service
 from devstack.state import State
 from devstack.supervisor import Supervisor
 from devstack.system import System
@@ -77,6 +86,8 @@ class Native:
             installed.result()
             say("starting " + self._names(system.wanted))
             system.start(meanwhile=self.venv.local_packages)
+        one_shot.run(self.layout, system.environment, PROCESSOR, "seed", "--unless-production")
+        seeding.wait_until_known(system.urls)
 
     def _demand_packages(self, wanted: Wanted) -> None:
         """Where nothing may be installed, say at once all that is missing."""
@@ -159,8 +170,8 @@ class Native:
                 name,
                 info["statename"],
                 str(info["pid"] or "-"),
-                _ports_of(name, state),
-                _health(name, state),
+                process_table.ports_of(name, state),
+                process_table.health(name, state),
             ]
             for name, info in infos.items()
         ]
@@ -207,6 +218,11 @@ class Native:
             migrations.run(self.layout, environments, chosen)
         say("schemas at head: " + ", ".join(service.folder for service in chosen))
 
+    def run_once(self, service: Service, *arguments: str) -> None:
+        """A command of a service that ends by itself."""
+        with exclusive(self.layout), self.databases() as environments:
+            one_shot.run(self.layout, environments, service, *arguments)
+
     def migration(self, service: Service, message: str) -> None:
         """A new migration from the difference between tables in code and in the database."""
         with exclusive(self.layout), self.databases() as environments:
@@ -227,16 +243,3 @@ class Native:
             )
         if done.returncode:
             raise Trouble(f"alembic could not write the migration of {service.folder}: see above")
-
-
-def _ports_of(name: str, state: State) -> str:
-    group = {"rabbitmq": ("amqp", "management", "stream", "rabbitmq-metrics")}.get(name, (name,))
-    return " ".join(str(state.ports[port]) for port in group if port in state.ports) or "-"
-
-
-def _health(name: str, state: State) -> str:
-    service, _, role = name.partition("-")
-    if services.named(service) is None:
-        return "-"
-    url = state.urls.get(service if role == "api" else name)
-    return services.readiness(url) if url else "unknown (the start did not end)"
