@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dining import Diner
 from shopping import Shop
 
 from devstack.system import CHECKOUT, Layout, System
@@ -22,3 +23,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def shop(system: System) -> Shop:
     system.wait_ready()
     return Shop(system)
+
+
+@pytest.fixture
+def diner(system: System) -> Iterator[Diner]:
+    system.wait_ready()
+    diner = Diner(system)
+    yield diner
+    diner.http.close()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from devstack import ports, rabbitmq, summary
+from devstack import ports, rabbitmq, seeding, summary
 from devstack.console import plain, say
 from devstack.errors import Trouble
 from devstack.layout import Layout, fingerprint, make_readable
@@ -173,6 +173,7 @@ class Docker:
         versions = {**self._versions(), "RabbitMQ": rabbitmq.version(urls["management"]) or "?"}
         inside = {"postgres": ("postgres", 5432), "amqp": ("rabbitmq", 5672)}
         found = {name: self.port(*place) for name, place in inside.items()}
+        seeding.wait_until_known(urls)
         for line in summary.lines(urls, versions, found, "Docker"):
             plain(line)
 
