@@ -169,6 +169,8 @@ def _create_decisions() -> None:
         "audit_positions",
         sa.Column("stream", sa.Text(), nullable=False),
         sa.Column("next_offset", sa.BigInteger(), nullable=False),
+        sa.Column("head_offset", sa.BigInteger(), nullable=False),
+        sa.Column("head_event_id", sa.Uuid()),
         sa.Column("updated_at", sa.DateTime(True), nullable=False),
         sa.PrimaryKeyConstraint("stream", name=op.f("audit_positions_pkey")),
     )

@@ -16,6 +16,7 @@ from outbox.consume.retry import RetryPolicy
 from outbox.consume.settings import ConsumerSettings, InboxSettings
 from outbox.consume.tables import declare_inbox
 from outbox.consume.stream import StreamedEvent, StreamReader
+from outbox.consume.stream import Head, StreamedEvent, StreamReader
 from outbox.envelope import Envelope, Event, Stream
 from outbox.errors import (
     BrokerRefused,
@@ -48,6 +49,7 @@ __all__ = [
     "Foreign",
     "Handler",
     "Handlers",
+    "Head",
     "Inbox",
     "InboxSettings",
     "InvalidEvent",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import structlog
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from outbox import StreamedEvent
+from outbox import Head, StreamedEvent
 from service_processor.audit.models import audit_positions
 
 log = structlog.get_logger("audit")
@@ -23,28 +24,49 @@ class Journal:
     def __init__(self, engine: AsyncEngine, stream: str) -> None:
         self._engine = engine
         self._stream = stream
+        self._head: StreamedEvent | None = None
 
-    async def place(self) -> int | str:
-        """The offset that comes next; at the beginning, all that the stream has."""
+    async def place(self, head: Head) -> int | str:
+        """The offset that comes next; of a stream not seen before, all that it has."""
         async with self._engine.connect() as connection:
-            found = await connection.execute(
-                select(audit_positions.c.next_offset).where(
-                    audit_positions.c.stream == self._stream
-                )
-            )
-            offset: int | None = found.scalar_one_or_none()
-        return "first" if offset is None else offset
+            wanted = select(audit_positions).where(audit_positions.c.stream == self._stream)
+            row = (await connection.execute(wanted)).one_or_none()
+        self._head = None
+        if row is None:
+            return "first"
+        found = await head()
+        if found is None or not _is_same(found, row.head_offset, row.head_event_id):
+            log.warning("audit_stream_began_anew", stream=self._stream, was_at=row.next_offset)
+            return "first"
+        self._head = found
+        next_offset: int = row.next_offset
+        return next_offset
 
     async def write(self, events: Sequence[StreamedEvent]) -> None:
         """A line for each, then the place after the last."""
         for event in events:
             log.info("audit", **line_of(event))
-        facts = {"next_offset": events[-1].offset + 1, "updated_at": func.now()}
+        self._head = self._head or events[0]
+        facts = {
+            "next_offset": events[-1].offset + 1,
+            "head_offset": self._head.offset,
+            "head_event_id": _id_of(self._head),
+            "updated_at": func.now(),
+        }
         kept = insert(audit_positions).values(stream=self._stream, **facts)
         async with self._engine.begin() as connection:
             await connection.execute(
                 kept.on_conflict_do_update(index_elements=["stream"], set_=facts)
             )
+
+
+def _is_same(head: StreamedEvent, offset: int, event_id: UUID | None) -> bool:
+    """Old messages go with time; but a stream never gets older ones than it had."""
+    return head.offset > offset or (head.offset == offset and _id_of(head) == event_id)
+
+
+def _id_of(event: StreamedEvent) -> UUID | None:
+    return event.envelope.id if event.envelope else None
 
 
 def line_of(event: StreamedEvent) -> dict[str, Any]:

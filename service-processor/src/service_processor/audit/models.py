@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, DateTime, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, Table, Text, Uuid
 
 from service_processor.metadata import metadata
 
@@ -11,5 +11,8 @@ audit_positions = Table(
     metadata,
     Column("stream", Text, primary_key=True),
     Column("next_offset", BigInteger, nullable=False),
+    # Which stream it is: another one has another oldest message at the same offset.
+    Column("head_offset", BigInteger, nullable=False),
+    Column("head_event_id", Uuid),
     Column("updated_at", DateTime(True), nullable=False),
 )

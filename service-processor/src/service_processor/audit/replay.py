@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from contracts import AUDIT
-from outbox import StreamedEvent, StreamReader, Topology
+from outbox import Head, StreamedEvent, StreamReader, Topology
 from service_processor.audit.journal import line_of
 from servicekit.startup import StartupProblem
 
@@ -37,7 +37,7 @@ async def replay(broker_url: str, topology: Topology, begin: Offset) -> None:
     """Print a JSON line for each event; done when none has come for `QUIET` seconds."""
     stop, heard = asyncio.Event(), asyncio.Event()
 
-    async def where() -> Offset:
+    async def where(_: Head) -> Offset:
         return begin
 
     async def show(events: Sequence[StreamedEvent]) -> None:

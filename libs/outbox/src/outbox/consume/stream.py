@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.common import FieldTable
 
@@ -23,6 +24,7 @@ from outbox.message import from_delivery
 from outbox.topology import Topology
 
 PREFETCH, BATCH = 500, 500
+HEAD_TIMEOUT = 3.0
 
 Offset = int | datetime | str
 """A number; a time, for what was published since about then; or "first", "last", "next"."""
@@ -36,6 +38,10 @@ class StreamedEvent:
     envelope: Envelope | None
 
 
+Head = Callable[[], Awaitable["StreamedEvent | None"]]
+"""Gives the oldest message that a stream has, None if it has none."""
+
+
 class StreamReader:
     """Gives batches of events to `handle`, in the order in which the broker took them."""
 
@@ -45,7 +51,7 @@ class StreamReader:
         stream: str,
         broker_url: str,
         topology: Topology,
-        begin: Callable[[], Awaitable[Offset]],
+        begin: Callable[[Head], Awaitable[Offset]],
         handle: Callable[[Sequence[StreamedEvent]], Awaitable[None]],
     ) -> None:
         self._stream = stream
@@ -58,6 +64,7 @@ class StreamReader:
     async def run(self, stop: asyncio.Event) -> None:
         """Read until told to stop, through any loss of the broker; each session asks `begin`.
 
+        It may look at the oldest message first: a stream that was deleted counts from 0 anew.
         Raises `BrokerRefused` or `TopologyMismatch`, which need a person.
         """
         await reconnecting(f"reader of {self._stream}", lambda: self._session(stop), stop)
@@ -78,14 +85,14 @@ class StreamReader:
             underlay = await channel.get_underlay_channel()
             underlay.on_consumer_cancel_callbacks.add(lambda _frame: arrived.put_nowait(None))
             channel.close_callbacks.add(lambda *_: arrived.put_nowait(None))
-            begin = await self._begin()
+            begin = await self._begin(lambda: _head(broker, self._stream))
             arguments: FieldTable = {"x-stream-offset": begin}
             await underlay.basic_consume(self._stream, take, arguments=arguments)
             waker = asyncio.create_task(_wake(stop, arrived))
             stack.callback(waker.cancel)
             self.running = True
             try:
-                await self._read(underlay, arrived, begin, stop)
+                await self._read(underlay, arrived, stop)
             finally:
                 self.running = False
 
@@ -93,23 +100,35 @@ class StreamReader:
         self,
         channel: AbstractChannel,
         arrived: asyncio.Queue[DeliveredMessage | None],
-        begin: Offset,
         stop: asyncio.Event,
     ) -> None:
-        first = begin if isinstance(begin, int) else 0
         while not stop.is_set():
             batch = await _batch(arrived)
             if batch[-1] is None and not stop.is_set():
                 raise ConnectionError(f"the broker ended the reader of {self._stream}")
             deliveries = [delivery for delivery in batch if delivery is not None]
-            # A chunk is delivered whole: what lies before the offset asked for comes with it.
-            events = [e for e in map(_event, deliveries) if e.offset >= first]
-            if events:
-                await self._handle(events)
             if deliveries:
+                await self._handle([_event(delivery) for delivery in deliveries])
                 tag = deliveries[-1].delivery_tag
                 assert tag is not None
                 await channel.basic_ack(tag, multiple=True)
+
+
+async def _head(broker: AbstractConnection, stream: str) -> StreamedEvent | None:
+    found: asyncio.Future[DeliveredMessage] = asyncio.get_running_loop().create_future()
+
+    async def take(delivery: DeliveredMessage) -> None:
+        if not found.done():
+            found.set_result(delivery)
+
+    async with broker.channel(publisher_confirms=False) as channel:
+        await channel.set_qos(prefetch_count=1)
+        underlay = await channel.get_underlay_channel()
+        await underlay.basic_consume(stream, take, arguments={"x-stream-offset": "first"})
+        try:
+            return _event(await asyncio.wait_for(found, HEAD_TIMEOUT))
+        except TimeoutError:
+            return None
 
 
 async def _wake(stop: asyncio.Event, arrived: asyncio.Queue[DeliveredMessage | None]) -> None:

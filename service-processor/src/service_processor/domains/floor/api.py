@@ -163,7 +163,8 @@ async def reserve(body: Reserve, work: Work, seats: Seats, once: Once) -> Respon
     async def run() -> Response:
         return await once.run(work.begin, act, without_key=work.single)
 
-    return await service.reserve_or_say_why(work, run, body, place)
+    async with seats.queue:
+        return await service.reserve_or_say_why(work, run, body, place)
 
 
 @router.get(

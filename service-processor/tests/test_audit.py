@@ -1,0 +1,130 @@
+"""The audit writes a line for every event, goes on where it was, and can be replayed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aio_pika
+import pytest
+from floor import open_restaurant, reserve
+from served import Service
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from contracts import AUDIT
+from outbox import Relay, StreamReader
+from outbox_world import eventually, running
+from service_processor.audit.journal import Journal
+from service_processor.audit.replay import Offset, offset_of, replay
+from service_processor.bootstrap import TOPOLOGY
+from servicekit.startup import StartupProblem
+
+
+def reader(service: Service, broker_url: str) -> StreamReader:
+    journal = Journal(service.work.engine, AUDIT)
+    return StreamReader(
+        stream=AUDIT,
+        broker_url=broker_url,
+        topology=TOPOLOGY,
+        begin=journal.place,
+        handle=journal.write,
+    )
+
+
+def relay(service: Service, broker_url: str) -> Relay:
+    return Relay(
+        database_url=service.url, broker_url=broker_url, exchange="processor", topology=TOPOLOGY
+    )
+
+
+async def place(service: Service) -> int:
+    async with service.work.read() as connection:
+        found = await connection.execute(text("SELECT next_offset FROM audit_positions"))
+        return found.scalar_one_or_none() or 0
+
+
+@asynccontextmanager
+async def audited(service: Service, broker_url: str, count: int) -> AsyncIterator[list[Any]]:
+    """The lines of an audit that runs until it has come so far."""
+
+    async def far_enough() -> bool:
+        return await place(service) == count
+
+    with capture_logs() as lines:
+        async with running(relay(service, broker_url), reader(service, broker_url)):
+            await eventually(far_enough)
+    yield [line for line in lines if line["event"] == "audit"]
+
+
+async def replayed(broker_url: str, begin: Offset, capsys: Any) -> list[int]:
+    await replay(broker_url, TOPOLOGY, begin)
+    return [json.loads(line)["offset"] for line in capsys.readouterr().out.splitlines()]
+
+
+async def test_every_event_has_a_line_and_is_written_once(
+    service: Service, broker_url: str
+) -> None:
+    restaurant_id, [table_id] = await open_restaurant(service.http, seats=(2,))
+    await reserve(service.http, table_id)
+    async with audited(service, broker_url, 3) as lines:
+        assert sorted(line["type"] for line in lines) == [
+            "reservation.created",
+            "restaurant.created",
+            "table.created",
+        ]
+        assert [line["offset"] for line in lines] == [0, 1, 2]
+        [table] = [line for line in lines if line["type"] == "table.created"]
+    assert (table["aggregate_id"], table["sequence"]) == (str(restaurant_id), 2)
+    assert table["data"]["table_id"] == table_id
+    await service.http.delete(f"/tables/{table_id + 1000}")
+    await open_restaurant(service.http, seats=())
+    async with audited(service, broker_url, 4) as lines:
+        assert [line["offset"] for line in lines] == [3]
+
+
+async def test_what_is_no_event_has_a_line_too(service: Service, broker_url: str) -> None:
+    async with await aio_pika.connect(broker_url) as connection:
+        await TOPOLOGY.ensure(connection)
+        channel = await connection.channel()
+        exchange = await channel.get_exchange("orders")
+        await exchange.publish(aio_pika.Message(b"?"), "stray")
+    async with audited(service, broker_url, 1) as lines:
+        assert [(line["offset"], line["readable"]) for line in lines] == [(0, False)]
+
+
+async def test_the_stream_is_replayed_from_any_point(
+    service: Service, broker_url: str, capsys: Any
+) -> None:
+    await open_restaurant(service.http, seats=(2, 4, 6))
+    async with audited(service, broker_url, 4):
+        pass
+    assert await replayed(broker_url, "first", capsys) == [0, 1, 2, 3]
+    assert await replayed(broker_url, 2, capsys) == [2, 3]
+    before = datetime.now(UTC) - timedelta(minutes=5)
+    assert await replayed(broker_url, before, capsys) == [0, 1, 2, 3]
+    assert await place(service) == 4
+
+
+async def test_a_stream_that_began_anew_is_read_from_its_beginning(
+    service: Service, broker_url: str
+) -> None:
+    await open_restaurant(service.http, seats=(2, 4, 6))
+    async with audited(service, broker_url, 4):
+        pass
+    async with await aio_pika.connect(broker_url) as connection:
+        await (await connection.channel()).queue_delete(AUDIT)
+    await open_restaurant(service.http, seats=())
+    async with audited(service, broker_url, 1) as lines:
+        assert [line["offset"] for line in lines] == [0]
+
+
+def test_a_point_of_the_stream_is_first_a_number_or_a_time() -> None:
+    assert offset_of("first") == "first"
+    assert offset_of("17") == 17
+    assert offset_of("2026-11-21T06:00:00") == datetime(2026, 11, 21, 6, tzinfo=UTC)
+    with pytest.raises(StartupProblem, match="--from soon"):
+        offset_of("soon")
