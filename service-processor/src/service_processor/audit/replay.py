@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -42,18 +43,22 @@ async def replay(broker_url: str, topology: Topology, begin: Offset) -> None:
 
     async def show(events: Sequence[StreamedEvent]) -> None:
         heard.set()
-        for event in events:
-            sys.stdout.write(json.dumps(line_of(event), ensure_ascii=False) + "\n")
+        try:
+            for event in events:
+                sys.stdout.write(json.dumps(line_of(event), ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever reads has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stop.set()
 
     async def end_when_quiet() -> None:
-        while True:
+        while not stop.is_set():
             heard.clear()
             try:
                 await asyncio.wait_for(heard.wait(), QUIET)
             except TimeoutError:
                 if reader.running:
                     stop.set()
-                    return
 
     reader = StreamReader(
         stream=AUDIT, broker_url=broker_url, topology=topology, begin=where, handle=show

@@ -121,6 +121,8 @@ def migration(command: Command) -> int:
 
 
 def seed(command: Command) -> int:
+    if command.env.get("APP_ENV") == "production":
+        raise Trouble("demo restaurants are not for APP_ENV=production; none was put in", status=2)
     command.stack().run_once(services.PROCESSOR, "seed")
     return 0
 
@@ -131,8 +133,10 @@ def republish(command: Command) -> int:
 
 
 def audit(command: Command) -> int:
-    begin = command.env.get("FROM") or "first"
-    command.stack().run_once(services.PROCESSOR, "replay-audit", "--from", begin)
+    stack, begin = command.stack(), command.env.get("FROM") or "first"
+    if isinstance(stack, Native) and State.read(command.layout) is None:
+        raise Trouble("the system does not run: make start")
+    stack.run_once(services.PROCESSOR, "replay-audit", "--from", begin)
     return 0
 
 

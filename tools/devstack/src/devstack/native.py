@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -219,8 +219,10 @@ class Native:
         say("schemas at head: " + ", ".join(service.folder for service in chosen))
 
     def run_once(self, service: Service, *arguments: str) -> None:
-        """A command of a service that ends by itself."""
-        with exclusive(self.layout), self.databases() as environments:
+        """A command of a service that ends by itself; it keeps nobody from a running system."""
+        running = State.read(self.layout)
+        lock = nullcontext() if running else exclusive(self.layout)
+        with lock, self.databases() as environments:
             one_shot.run(self.layout, environments, service, *arguments)
 
     def migration(self, service: Service, message: str) -> None:
