@@ -10,9 +10,11 @@ import os
 from collections.abc import Iterator
 
 import httpx
+import psycopg
 import pytest
 import schemathesis
 from documents import AnyCase, Tries, tried
+from floor import at
 from live_services import Live, document
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "25"))
@@ -28,10 +30,27 @@ pytestmark = pytest.mark.timeout(60 + EXAMPLES)
 def tries(orders: Live, processor: Live) -> Iterator[dict[str, Tries]]:
     """Both services, keyed by the title of their documents."""
     httpx.put(f"{processor.base}/api/v1/products/0", json={"stock": 1}).raise_for_status()
+    _furnish(orders, processor)
     live = {"service-orders": Tries(orders), "service-processor": Tries(processor)}
     yield live
     for one in live.values():
         one.session.close()
+
+
+def _furnish(orders: Live, processor: Live) -> None:
+    """Restaurant 1 with a table 1 at the processor, and its copy at service-orders."""
+    api = f"{processor.base}/api/v1"
+    restaurant = httpx.post(f"{api}/restaurants", json={"name": "R", "address": "A"})
+    assert restaurant.json()["id"] == 1
+    for name in ("S", "T"):  # the first cannot be deleted, the second can
+        httpx.post(f"{api}/tables", json={"name": name, "seats": 2})
+    body = {"table_id": 1, "customer_name": "Ada", "reservation_time": at(), "duration_minutes": 5}
+    httpx.post(f"{api}/reservations", json=body).raise_for_status()
+    with psycopg.connect(orders.database) as connection:
+        connection.execute(
+            "INSERT INTO restaurants (id, name, address, timezone, created_at)"
+            " VALUES (1, 'R', 'A', 'UTC', now())"
+        )
 
 
 @schemathesis.pytest.parametrize(**DOCUMENTS)

@@ -1,18 +1,19 @@
 """The OpenAPI documents of both services, tried out: random cases, and what must hold of answers.
 
-Beyond what `Case` checks by itself, a case is aimed: at orders that exist, without a long wait.
+Beyond what `Case` checks by itself, a case is aimed: at things that exist, without a long wait.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
 import requests
 import schemathesis
+from floor import at
 from live_services import Live
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import (
@@ -27,6 +28,8 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 BEYOND_SCHEMA = {"idempotency_key_reused", "too_many_of_one_product"}
 BEYOND_SCHEMA_TOO = re.compile(
     "NUL bytes|Lone surrogates|64 bits|number is out of range|no cursor of this list"
+    "|lies in the past|time is out of range|days ahead|does not exist in|no time zone of this name"
+    "|valid datetime"
 )
 # GET here is an order by its id, which "new" is not: 422, and `Allow` rightly has GET.
 SHADOWED = "/api/v1/orders/new"
@@ -48,7 +51,9 @@ class Tries:
 
     live: Live
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
-    orders: deque[str] = field(default_factory=lambda: deque(maxlen=10))
+    made: dict[str, deque[str]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=10))
+    )
     session: requests.Session = field(default_factory=requests.Session)
 
     def run(self, case: AnyCase) -> None:
@@ -58,7 +63,7 @@ class Tries:
         if case.method == case.operation.method.upper():
             self.answers[case.operation.label, answer.status_code] += 1
         if answer.status_code == 201:
-            self.orders.append(answer.json()["id"])
+            self.made[_parameter_of(case.operation.path)].append(answer.json()["id"])
         excluded: list[schemathesis.CheckFunction] = []
         if case.operation.path == SHADOWED:
             excluded += [allow_header_conformance, unsupported_method]
@@ -68,14 +73,38 @@ class Tries:
 
     def _aim(self, case: AnyCase) -> None:
         parameters, query = case.path_parameters or {}, case.query or {}
-        if self.orders and "order_id" in parameters and _is_valid(case, ParameterLocation.PATH):
-            # A checksum, since hash() differs from run to run: a case does not decide its own.
-            chosen = crc32(str(parameters["order_id"]).encode())
-            if chosen % 2:
-                parameters["order_id"] = self.orders[chosen % len(self.orders)]
-        wait = query.get("wait")
-        if isinstance(wait, int | float) and LONGEST_WAIT < wait <= 30:
+        for name in self.made.keys() & parameters.keys():
+            if _is_valid(case, ParameterLocation.PATH):
+                # A checksum, since hash() differs from run to run: a case does not decide its own.
+                chosen = crc32(str(parameters[name]).encode())
+                if chosen % 2:
+                    parameters[name] = self.made[name][chosen % len(self.made[name])]
+        if isinstance(case.body, dict) and _is_valid(case, ParameterLocation.BODY):
+            _come_true(case.body)
+        if LONGEST_WAIT < _seconds(query.get("wait")) <= 30:
             query["wait"] = LONGEST_WAIT
+
+
+def _seconds(wait: object) -> float:
+    """How long a case would have us wait; boundary values come as text."""
+    try:
+        return float(wait) if isinstance(wait, int | float | str) else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _come_true(body: dict[str, Any]) -> None:
+    """A wish for a table, half the time at a place that there is and at a time to come."""
+    times = {"booking_datetime", "reservation_time"} & body.keys()
+    chosen = crc32(str(body).encode())
+    if times and chosen % 2:
+        body |= dict.fromkeys({"restaurant_id", "table_id"} & body.keys(), 1)
+        body[times.pop()] = at(15 * (chosen % 10_000))
+
+
+def _parameter_of(path: str) -> str:
+    """`order_id` for what is made under /orders and /orders/new."""
+    return path.split("/")[3].removesuffix("s") + "_id"
 
 
 def _is_valid(case: AnyCase, location: ParameterLocation) -> bool:
