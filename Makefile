@@ -30,7 +30,7 @@ logs-orders: ## the logs of service-orders
 	@$(DEVSTACK) logs --service orders
 logs-processor: ## the logs of service-processor
 	@$(DEVSTACK) logs --service processor
-demo: ## send an order through the running system and print each call with its answer
+demo: ## drive every flow of the running system and print each call with its answer
 	@$(DEVSTACK) demo
 dev: ## start, follow the logs and restart a service when its code changes
 	@$(DEVSTACK) dev

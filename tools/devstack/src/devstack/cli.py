@@ -153,14 +153,7 @@ def _develop(stack: Native | Docker) -> None:
 
 
 def show(command: Command) -> int:
-    """The demo, against what runs."""
-    stack = command.stack()
-    if isinstance(stack, Docker):
-        demo.run(f"http://127.0.0.1:{stack.port('orders-api', services.ORDERS.port)}")
-    elif state := State.read(command.layout):
-        demo.run(state.urls["orders"])
-    else:
-        raise Trouble("the system does not run: make start")
+    demo.run(*demo.addresses(command.stack(), command.layout))
     return 0
 
 

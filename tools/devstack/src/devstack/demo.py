@@ -1,18 +1,27 @@
-"""`make demo`: drives the order flow against the running system and prints each call's answer."""
+"""`make demo`: drives every flow against the running system and prints each call's answer."""
 
 import json
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from devstack.console import plain
+from devstack.docker import Docker
 from devstack.errors import Trouble
+from devstack.layout import Layout
+from devstack.native import Native
+from devstack.services import SERVICES
+from devstack.state import State
 from devstack.summary import ORDER
 
 
-def call(method: str, url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """One request, printed with its answer."""
+def call(
+    method: str, url: str, body: Mapping[str, Any] | None = None, *, refusal: int = 0
+) -> dict[str, Any]:
+    """One request, printed with its answer; a refusal is Trouble, unless it is the one awaited."""
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(  # noqa: S310
         url,
@@ -26,23 +35,71 @@ def call(method: str, url: str, body: Mapping[str, Any] | None = None) -> dict[s
     try:
         with urllib.request.urlopen(request, timeout=40) as answer:  # noqa: S310
             status, text = answer.status, answer.read()
-    except urllib.error.HTTPError as refusal:
-        status, text = refusal.code, refusal.read()
+    except urllib.error.HTTPError as refused:
+        status, text = refused.code, refused.read()
     except OSError as problem:
         raise Trouble(f"{url} does not answer ({problem}): make start") from problem
     plain(f"→ {status} {text.decode(errors='replace')}")
-    if status >= 400:
+    if status >= 400 and status != refusal:
         raise Trouble(f"{method} {url} answered {status}, see above")
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = json.loads(text) if text else {}
     return found
 
 
-def run(orders: str) -> None:
-    """An order from CREATED to its end."""
-    placed = call("POST", f"{orders}/api/v1/orders/new/", ORDER)
-    address = f"{orders}/api/v1/orders/{placed['id']}"
+def addresses(stack: Native | Docker, layout: Layout) -> tuple[str, str]:
+    """Where the APIs of service-orders and service-processor answer."""
+    if isinstance(stack, Docker):
+        ports = [stack.port(f"{service.name}-api", service.port) for service in SERVICES]
+        return f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
+    state = State.read(layout)
+    if state is None:
+        raise Trouble("the system does not run: make start")
+    return state.urls["orders"], state.urls["processor"]
+
+
+def run(orders: str, processor: str) -> None:
+    """An order, a booking and a reservation, each from its beginning to its end."""
+    show_order(f"{orders}/api/v1")
+    show_booking(f"{orders}/api/v1")
+    show_reservation(f"{processor}/api/v1")
+
+
+def show_order(api: str) -> None:
+    placed = call("POST", f"{api}/orders/new/", ORDER)
+    address = f"{api}/orders/{placed['id']}"
     settled = call("GET", f"{address}/status?wait=5")
     call("GET", address)
     if settled["status"] not in ("COMPLETED", "FAILED", "CANCELLED"):
         raise Trouble(f"order {placed['id']} is still {settled['status']}: make status, make logs")
     plain(f"\nThe order ended {settled['status']}, decided by service-processor.")
+
+
+def show_booking(api: str) -> None:
+    """At a time nobody is likely to want; cancelled in the end, so that it can be shown again."""
+    call("GET", f"{api}/restaurants/1")
+    wanted = {"restaurant_id": 1, "booking_datetime": _some_day(), "guests_count": 2}
+    asked = call("POST", f"{api}/bookings", wanted)
+    address = f"{api}/bookings/{asked['id']}"
+    settled = call("GET", f"{address}?wait=5")
+    if settled["status"] not in ("CONFIRMED", "REJECTED"):
+        raise Trouble(f"booking {asked['id']} is still {settled['status']}: make status, make logs")
+    if settled["status"] == "CONFIRMED":
+        call("POST", f"{address}/cancel")
+    call("GET", f"{address}/history")
+    plain(f"\nThe booking was {settled['status']}: the smallest free table that fits, or none.")
+
+
+def show_reservation(api: str) -> None:
+    """Twice the same: the second is refused, and told what is in the way."""
+    wanted = {"table_id": 1, "customer_name": "Ada", "reservation_time": _some_day()}
+    wanted |= {"duration_minutes": 90}
+    made = call("POST", f"{api}/reservations", wanted)
+    refused = call("POST", f"{api}/reservations", wanted, refusal=409)
+    call("DELETE", f"{api}/reservations/{made['id']}")
+    plain(f"\nThe second was refused as {refused['code']}; the first was taken back.")
+
+
+def _some_day() -> str:
+    """Within the next two years, at a minute of its own."""
+    ahead = timedelta(days=30 + secrets.randbelow(670), minutes=secrets.randbelow(1440))
+    return (datetime.now(UTC) + ahead).isoformat(timespec="seconds")
