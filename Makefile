@@ -49,9 +49,10 @@ bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" R
 	@$(VENV)python -m bench --rounds $${ROUNDS:-1} $$ARGS
 chaos: venv ## the long randomised runs (counts by CHAOS_ORDERS, CHAOS_WAITERS, …)
 	@CHAOS_ORDERS=$${CHAOS_ORDERS:-1000} CHAOS_WAITERS=$${CHAOS_WAITERS:-2000} \
-	 CHAOS_ROUNDS=$${CHAOS_ROUNDS:-200} CHAOS_KEYS=$${CHAOS_KEYS:-1500} \
+	 CHAOS_SEATS=$${CHAOS_SEATS:-500} CHAOS_SEAT_ROUNDS=$${CHAOS_SEAT_ROUNDS:-30} \
+	 CHAOS_BOOKINGS=$${CHAOS_BOOKINGS:-1000} CHAOS_ROUNDS=$${CHAOS_ROUNDS:-200} CHAOS_KEYS=$${CHAOS_KEYS:-1500} \
 	 SCHEMATHESIS_EXAMPLES=$${SCHEMATHESIS_EXAMPLES:-2000} \
-	 $(DEVSTACK) test --args="-s tests/e2e tests/contract $$ARGS"
+	 $(DEVSTACK) test --args="-s tests/e2e tests/contract service-processor/tests/test_seats_raced_for.py $$ARGS"
 lint: venv ## ruff and the import rules
 	@$(VENV)ruff check .
 	@$(VENV)ruff format --check .
