@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from uuid import uuid4
 
+from aio_pika import ExchangeType
 from aio_pika.abc import AbstractConnection
 
 from outbox.relay.entry import Entry
@@ -12,6 +13,7 @@ from outbox.relay.exchange_publisher import ExchangePublisher
 from outbox.relay.frame_publisher import FramePublisher
 from outbox.relay.publisher import Outcome, Publisher
 from outbox.relay.wire import UnexpectedInternals, Wire
+from outbox.topology import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +21,7 @@ log = logging.getLogger(__name__)
 async def open_publisher(
     connection: AbstractConnection, exchange: str, *, patience: float, frames: bool = True
 ) -> Publisher:
-    """A publisher on a fresh channel, which has proved that an unroutable event comes back.
+    """A publisher on a fresh channel; that an unroutable event comes back has been proved.
 
     `patience` is how many seconds the broker may be silent.
     """
@@ -36,16 +38,17 @@ async def open_publisher(
 async def _open_fast(
     connection: AbstractConnection, exchange: str, patience: float
 ) -> FramePublisher:
-    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-    publisher = FramePublisher(
-        Wire(await channel.get_underlay_channel()), exchange, patience=patience
-    )
-    flight = await publisher.send([_probe()])
-    outcomes = await flight.outcomes()
+    # Not on the exchange itself: where a stream takes everything, nothing comes back from it.
+    async with connection.channel(publisher_confirms=True, on_return_raises=True) as trying:
+        await trying.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
+        wire = Wire(await trying.get_underlay_channel())
+        flight = await FramePublisher(wire, DEAD_LETTERS, patience=patience).send([_probe()])
+        outcomes = await flight.outcomes()
     if outcomes != [Outcome.RETURNED]:
-        await channel.close()
         raise UnexpectedInternals(f"an unroutable event was {outcomes[0]}")
-    return publisher
+    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+    wire = Wire(await channel.get_underlay_channel())
+    return FramePublisher(wire, exchange, patience=patience)
 
 
 def _probe() -> Entry:
