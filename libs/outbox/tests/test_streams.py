@@ -1,0 +1,56 @@
+"""A stream that takes everything, beside the queues that are taken from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import aio_pika
+
+from outbox import Head, StreamedEvent, StreamReader, Topology
+from outbox.relay.frame_publisher import FramePublisher
+from outbox.relay.opening import open_publisher
+from outbox_world import EXCHANGE, Happened, Takes, World, eventually, running
+
+
+async def test_a_stream_takes_what_no_queue_does_and_keeps_what_is_read(world: World) -> None:
+    world.topology = Topology([EXCHANGE], [Takes()], {"everything": timedelta(days=1)})
+    seen: list[StreamedEvent] = []
+
+    async def first(head: Head) -> str:
+        return "first"
+
+    async def look(events: Sequence[StreamedEvent]) -> None:
+        seen.extend(events)
+
+    def reader() -> StreamReader:
+        return StreamReader(
+            stream="everything",
+            broker_url=world.broker_url,
+            topology=world.topology,
+            begin=first,
+            handle=look,
+        )
+
+    stray = Happened("b", type="stray.happened", aggregate_type="stray")
+    await world.emit(Happened("a", 1), stray, Happened("a", 2))
+    async with running(world.relay(), reader()):  # type: ignore[arg-type]
+        await eventually(lambda: _has(seen, 3))
+    async with running(reader()):  # type: ignore[arg-type]
+        await eventually(lambda: _has(seen, 6))
+    assert [event.offset for event in seen] == [0, 1, 2] * 2
+    envelopes = [event.envelope for event in seen if event.envelope]
+    assert {envelope.type for envelope in envelopes} == {"order.happened", "stray.happened"}
+
+
+async def _has(seen: list[StreamedEvent], count: int) -> bool:
+    return len(seen) >= count
+
+
+async def test_a_stream_that_takes_everything_does_not_slow_the_relay(world: World) -> None:
+    topology = Topology([EXCHANGE], [Takes()], {"everything": timedelta(days=1)})
+    async with await aio_pika.connect(world.broker_url) as connection, asyncio.timeout(20):
+        await topology.ensure(connection)
+        publisher = await open_publisher(connection, EXCHANGE, patience=5)
+        assert isinstance(publisher, FramePublisher)
