@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "orders_0004"
-down_revision = "orders_0003"
+revision = "orders_0005"
+down_revision = "orders_0004"
 branch_labels = None
 depends_on = None
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "processor_0004"
-down_revision = "processor_0003"
+revision = "processor_0005"
+down_revision = "processor_0004"
 branch_labels = None
 depends_on = None
 

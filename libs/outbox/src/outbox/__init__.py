@@ -14,9 +14,8 @@ from outbox.consume.handlers import Handler, Handlers, handle_many
 from outbox.consume.inbox import Inbox
 from outbox.consume.retry import RetryPolicy
 from outbox.consume.settings import ConsumerSettings, InboxSettings
-from outbox.consume.tables import declare_inbox
-from outbox.consume.stream import StreamedEvent, StreamReader
 from outbox.consume.stream import Head, StreamedEvent, StreamReader
+from outbox.consume.tables import declare_inbox
 from outbox.envelope import Envelope, Event, Stream
 from outbox.errors import (
     BrokerRefused,

@@ -18,7 +18,7 @@ class RelaySettings:
     """Without any confirm for so long, and the broker not blocked, the lanes are given up."""
     drain_within: float = 5.0
     """When told to stop: how long to wait for what is under way."""
-    topology_check: float = 30.0
+    topology_check: float = 10.0
     full_look: float = 5.0
     lanes: int | None = None
     """If given, must equal the number in the database."""
