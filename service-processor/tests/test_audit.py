@@ -16,7 +16,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from contracts import AUDIT
-from outbox import Relay, StreamReader
+from outbox import Relay, streams
 from outbox_world import eventually, running
 from service_processor.audit.journal import Journal
 from service_processor.audit.replay import Offset, offset_of, replay
@@ -24,9 +24,9 @@ from service_processor.bootstrap import TOPOLOGY
 from servicekit.startup import StartupProblem
 
 
-def reader(service: Service, broker_url: str) -> StreamReader:
+def reader(service: Service, broker_url: str) -> streams.StreamReader:
     journal = Journal(service.work.engine, AUDIT)
-    return StreamReader(
+    return streams.StreamReader(
         stream=AUDIT,
         broker_url=broker_url,
         topology=TOPOLOGY,

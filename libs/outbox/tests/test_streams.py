@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import aio_pika
 
-from outbox import Head, StreamedEvent, StreamReader, Topology
+from outbox import Topology, streams
 from outbox.relay.frame_publisher import FramePublisher
 from outbox.relay.opening import open_publisher
 from outbox_world import EXCHANGE, Happened, Takes, World, eventually, running
@@ -16,16 +16,16 @@ from outbox_world import EXCHANGE, Happened, Takes, World, eventually, running
 
 async def test_a_stream_takes_what_no_queue_does_and_keeps_what_is_read(world: World) -> None:
     world.topology = Topology([EXCHANGE], [Takes()], {"everything": timedelta(days=1)})
-    seen: list[StreamedEvent] = []
+    seen: list[streams.StreamedEvent] = []
 
-    async def first(head: Head) -> str:
+    async def first(head: streams.Head) -> str:
         return "first"
 
-    async def look(events: Sequence[StreamedEvent]) -> None:
+    async def look(events: Sequence[streams.StreamedEvent]) -> None:
         seen.extend(events)
 
-    def reader() -> StreamReader:
-        return StreamReader(
+    def reader() -> streams.StreamReader:
+        return streams.StreamReader(
             stream="everything",
             broker_url=world.broker_url,
             topology=world.topology,
@@ -44,7 +44,7 @@ async def test_a_stream_takes_what_no_queue_does_and_keeps_what_is_read(world: W
     assert {envelope.type for envelope in envelopes} == {"order.happened", "stray.happened"}
 
 
-async def _has(seen: list[StreamedEvent], count: int) -> bool:
+async def _has(seen: list[streams.StreamedEvent], count: int) -> bool:
     return len(seen) >= count
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import PROCESSOR
-from outbox import StreamReader, Topology, Work, open_work, worker_parts
+from outbox import Topology, Work, open_work, streams, worker_parts
 from service_processor import NAME, VERSION, republishing, seeding
 from service_processor.audit.journal import Journal
 from service_processor.audit.replay import Offset, replay
@@ -118,9 +118,9 @@ async def work(*names: str) -> None:
         await run_parts(base, chosen)
 
 
-def _audit(settings: Settings, units: Work) -> StreamReader:
+def _audit(settings: Settings, units: Work) -> streams.StreamReader:
     journal = Journal(units.engine, AUDIT)
-    return StreamReader(
+    return streams.StreamReader(
         stream=AUDIT,
         broker_url=settings.rabbitmq_url,
         topology=TOPOLOGY,

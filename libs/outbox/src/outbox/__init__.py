@@ -7,14 +7,13 @@ await Consumer(...).run(stop)                    # on the other side
 """
 
 from outbox import jobs, schema
-from outbox.consume import baseline, parking
+from outbox.consume import baseline, parking, streams
 from outbox.consume.consumer import Consumer
 from outbox.consume.foreign import Foreign
 from outbox.consume.handlers import Handler, Handlers, handle_many
 from outbox.consume.inbox import Inbox
 from outbox.consume.retry import RetryPolicy
 from outbox.consume.settings import ConsumerSettings, InboxSettings
-from outbox.consume.stream import Head, StreamedEvent, StreamReader
 from outbox.consume.tables import declare_inbox
 from outbox.envelope import Envelope, Event, Stream
 from outbox.errors import (
@@ -48,7 +47,6 @@ __all__ = [
     "Foreign",
     "Handler",
     "Handlers",
-    "Head",
     "Inbox",
     "InboxSettings",
     "InvalidEvent",
@@ -63,8 +61,6 @@ __all__ = [
     "RetryPolicy",
     "SingleWrite",
     "Stream",
-    "StreamReader",
-    "StreamedEvent",
     "Topology",
     "TopologyMismatch",
     "UnitOfWork",
@@ -78,5 +74,6 @@ __all__ = [
     "open_work",
     "parking",
     "schema",
+    "streams",
     "worker_parts",
 ]

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from outbox import Head, StreamedEvent
+from outbox import streams
 from service_processor.audit.models import audit_positions
 
 log = structlog.get_logger("audit")
@@ -24,9 +24,9 @@ class Journal:
     def __init__(self, engine: AsyncEngine, stream: str) -> None:
         self._engine = engine
         self._stream = stream
-        self._head: StreamedEvent | None = None
+        self._head: streams.StreamedEvent | None = None
 
-    async def place(self, head: Head) -> int | str:
+    async def place(self, head: streams.Head) -> int | str:
         """The offset that comes next; of a stream not seen before, all that it has."""
         async with self._engine.connect() as connection:
             wanted = select(audit_positions).where(audit_positions.c.stream == self._stream)
@@ -42,7 +42,7 @@ class Journal:
         next_offset: int = row.next_offset
         return next_offset
 
-    async def write(self, events: Sequence[StreamedEvent]) -> None:
+    async def write(self, events: Sequence[streams.StreamedEvent]) -> None:
         """A line for each, then the place after the last."""
         for event in events:
             log.info("audit", **line_of(event))
@@ -60,16 +60,16 @@ class Journal:
             )
 
 
-def _is_same(head: StreamedEvent, offset: int, event_id: UUID | None) -> bool:
+def _is_same(head: streams.StreamedEvent, offset: int, event_id: UUID | None) -> bool:
     """Old messages go with time; but a stream never gets older ones than it had."""
     return head.offset > offset or (head.offset == offset and _id_of(head) == event_id)
 
 
-def _id_of(event: StreamedEvent) -> UUID | None:
+def _id_of(event: streams.StreamedEvent) -> UUID | None:
     return event.envelope.id if event.envelope else None
 
 
-def line_of(event: StreamedEvent) -> dict[str, Any]:
+def line_of(event: streams.StreamedEvent) -> dict[str, Any]:
     """What a line says. The body is there as it crossed the broker, if it is JSON."""
     if event.envelope is None:
         return {"offset": event.offset, "readable": False}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from contracts import AUDIT
-from outbox import Head, StreamedEvent, StreamReader, Topology
+from outbox import Topology, streams
 from service_processor.audit.journal import line_of
 from servicekit.startup import StartupProblem
 
@@ -38,10 +38,10 @@ async def replay(broker_url: str, topology: Topology, begin: Offset) -> None:
     """Print a JSON line for each event; done when none has come for `QUIET` seconds."""
     stop, heard = asyncio.Event(), asyncio.Event()
 
-    async def where(_: Head) -> Offset:
+    async def where(_: streams.Head) -> Offset:
         return begin
 
-    async def show(events: Sequence[StreamedEvent]) -> None:
+    async def show(events: Sequence[streams.StreamedEvent]) -> None:
         heard.set()
         try:
             for event in events:
@@ -60,7 +60,7 @@ async def replay(broker_url: str, topology: Topology, begin: Offset) -> None:
                 if reader.running:
                     stop.set()
 
-    reader = StreamReader(
+    reader = streams.StreamReader(
         stream=AUDIT, broker_url=broker_url, topology=topology, begin=where, handle=show
     )
     async with asyncio.TaskGroup() as group:
