@@ -47,28 +47,38 @@ def test_what_follows_in_a_window_already_under_way_counts_as_unsent_too() -> No
     assert (verdict.sent, verdict.failed) == (entries[1:], [])
 
 
-def looked(floor: Floor, oldest_running: int, last: int | None) -> int:
-    floor.before_look(oldest_running)
+NOBODY: frozenset[bytes] = frozenset()
+
+
+def looked(floor: Floor, last: int | None) -> int:
     floor.after_look(last)
     return floor.value
 
 
-def test_the_floor_rises_only_after_a_look_at_what_is_settled() -> None:
+def test_the_floor_rises_only_when_all_who_may_have_drawn_below_it_are_over() -> None:
     floor = Floor()
-    floor.propose(5, transaction=20)
-    assert not floor.wants(8), "one thing after the other"
-    assert looked(floor, 19, None) == 0, "transaction 19 may bring ids below 5"
-    assert looked(floor, 20, None) == 5
-    assert not floor.wants(5)
-    assert floor.wants(9)
+    floor.note(5, frozenset([b"3/7", b"4/1"]))
+    assert looked(floor, None) == 0
+    floor.note(8, frozenset([b"4/1", b"5/5"]))
+    assert looked(floor, None) == 0, "4/1 may bring ids below 5"
+    floor.note(9, frozenset([b"5/5"]))
+    assert looked(floor, None) == 5
+    floor.note(9, NOBODY)
+    assert looked(floor, None) == 9
+
+
+def test_the_floor_rises_at_once_where_nobody_writes() -> None:
+    floor = Floor()
+    floor.note(7, NOBODY)
+    assert looked(floor, None) == 7
 
 
 def test_the_floor_rises_no_further_than_what_was_read() -> None:
     floor = Floor()
-    floor.propose(100, transaction=2)
-    assert looked(floor, 2, 50) == 50
-    assert looked(floor, 2, 80) == 80
-    assert looked(floor, 2, None) == 100
+    floor.note(100, NOBODY)
+    assert looked(floor, 50) == 50
+    assert looked(floor, 80) == 80
+    assert looked(floor, None) == 100
 
 
 def test_a_lowered_floor_rises_again_with_the_next_look() -> None:

@@ -114,6 +114,21 @@ async def test_transactions_that_overlap_are_all_seen_whichever_ends_first(world
                 await world.delivered(2, within=5)
 
 
+async def test_a_transaction_that_writes_elsewhere_does_not_keep_the_floor_down(
+    world: World,
+) -> None:
+    relay = world.relay()
+    async with running(relay), world.engine.begin() as elsewhere:
+        await elsewhere.exec_driver_sql("INSERT INTO effects (aggregate_id) VALUES ('x')")
+        await world.emit(*(Happened(f"a{n}") for n in range(10)))
+        await eventually(lambda: has_floor(relay, 10))
+
+
+async def has_floor(relay: Relay, floor: int) -> bool:
+    assert relay._session
+    return relay._session.floor.value == floor
+
+
 async def test_the_first_event_of_all_is_seen_by_a_relay_that_was_there_before(
     world: World,
 ) -> None:

@@ -1,10 +1,9 @@
 """How far down the relay has to look.
 
 An id is drawn before its transaction commits, so that a row may appear below rows seen long
-ago. An id is settled once every transaction that could have drawn it or a lower one is over. A
-writer has its transaction id before it draws (the stream's counter comes first), so all of them
-have lower ids than a transaction that begins after the id was seen to be drawn. The xmax of a
-snapshot would not do: it tells what has ended, and lies below transactions that are running.
+ago. An id is settled once every transaction that could have drawn it or a lower one is over: that
+is, once all who held a lock on the log after it was seen to be drawn have let go. Transactions
+that write elsewhere do not matter, however long they run.
 
 Looking from there skips the index entries of rows already published, which a long snapshot keeps
 alive.
@@ -22,20 +21,20 @@ class Floor:
     value: int = 0
     _settled: int = 0
     _candidate: int = 0
-    _transaction: int = 0
+    _writers: frozenset[bytes] = frozenset()
 
-    def wants(self, drawn: int) -> bool:
-        """Whether an id that has been drawn is worth to be proposed."""
-        return not self._candidate and drawn > self._settled
+    def note(self, drawn: int, writers: frozenset[bytes]) -> None:
+        """An id had been drawn; after that, these transactions had written and were not over.
 
-    def propose(self, drawn: int, transaction: int) -> None:
-        """An id had been drawn before this transaction began."""
-        self._candidate, self._transaction = drawn, transaction
-
-    def before_look(self, oldest_running: int) -> None:
-        """Note what is settled; the look that follows sees all of it."""
-        if self._candidate and oldest_running >= self._transaction:
+        The looks that follow see all that is settled by this.
+        """
+        if self._candidate and not self._writers & writers:
             self._settled, self._candidate = self._candidate, 0
+        if not self._candidate and drawn > self._settled:
+            if writers:
+                self._candidate, self._writers = drawn, writers
+            else:
+                self._settled = drawn
 
     def after_look(self, last: int | None) -> None:
         """Rise to what was seen of the settled ids; `last` is where the look ended, if it did."""

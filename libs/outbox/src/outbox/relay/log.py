@@ -9,7 +9,7 @@ the time zone UTC.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 
@@ -20,9 +20,14 @@ Connection = psycopg.AsyncConnection[Any]
 
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
 
-_OLDEST_RUNNING = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _DRAWN = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_id_seq"
-_XID = "SELECT pg_current_xact_id()::text::bigint"
+# Whoever inserts has this lock before the first id is drawn, and until the end of its transaction,
+# which is visible by then (PostgreSQL, "Table-Level Locks").
+_WRITERS = """
+SELECT DISTINCT virtualtransaction FROM pg_locks
+ WHERE locktype = 'relation' AND relation = 'outbox'::regclass AND mode = 'RowExclusiveLock'
+   AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 _OURS = "published_at IS NULL AND parked_at IS NULL AND id > %(floor)s"
 _OF_LANES = " AND get_bit(%(lanes)s::varbit, bucket %% %(of)s) = 1"
@@ -102,17 +107,16 @@ class Reading:
         self._of_lanes = "" if everything else _OF_LANES
         self._lanes = {} if everything else {"lanes": bits, "of": of}
 
-    async def oldest_running(self) -> int:
-        """All transactions below this id are over (PostgreSQL, "Transaction ID Functions")."""
-        return await self._number(_OLDEST_RUNNING)
-
     async def drawn(self) -> int:
         """The highest id that has been drawn, committed or not."""
-        return await self._number(_DRAWN)
+        cursor = await self._connection.execute(_DRAWN)
+        [(id_,)] = await cursor.fetchall()
+        return int(id_)
 
-    async def next_transaction(self) -> int:
-        """The id of a transaction that begins, and ends, with this call."""
-        return await self._number(_XID)
+    async def writers(self) -> frozenset[bytes]:
+        """The transactions that have written to the log and are not over."""
+        cursor = await self._connection.execute(_WRITERS)
+        return frozenset([transaction for (transaction,) in await cursor.fetchall()])
 
     async def look(
         self, *, floor: int, in_flight: str | None, held: Sequence[str], limit: int
@@ -137,11 +141,6 @@ class Reading:
         cursor = await self._connection.execute(query, parameters | {"ceiling": ceiling})
         [(id_,)] = await cursor.fetchall()
         return id_ if id_ is None else int(id_)
-
-    async def _number(self, query: LiteralString) -> int:
-        cursor = await self._connection.execute(query)
-        [(number,)] = await cursor.fetchall()
-        return int(number)
 
     def _condition(
         self, floor: int, in_flight: str | None, held: Sequence[str]

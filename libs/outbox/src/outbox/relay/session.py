@@ -26,7 +26,7 @@ from outbox.relay.settling import Settling, key_of
 from outbox.relay.upkeep import Upkeep
 
 SHARE_EVERY = 1.0
-PROPOSE_EVERY = 0.02
+NOTE_EVERY = 0.02
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self._sharing = Pace(SHARE_EVERY, self.clock, ceiling=SHARE_EVERY)
-        self._proposing = Pace(PROPOSE_EVERY, self.clock)
+        self._noting = Pace(NOTE_EVERY, self.clock)
         self._full_look = Pace(self.settings.full_look, self.clock)
         self._settling = Settling(
             self.marking, self.in_flight, self.holds, self.clock, self.upkeep.rebind_soon
@@ -68,7 +68,7 @@ class Session:
             await self._look_below()
             wanted = self._wanted
             read = await self._relay_window() if self.lanes.owned else 0
-            await self._propose_floor()
+            await self._note_writers()
             more = read >= wanted
             rung = more or await self.doorbell.wait(self._until_next(poll))
             first = read or rung
@@ -91,7 +91,6 @@ class Session:
     async def _look(self, limit: int) -> list[Entry]:
         due = self.holds.release_due(self.clock(), not_yet=self.in_flight.broken)
         self.floor.lower(due)
-        self.floor.before_look(await self.reading.oldest_running())
         entries = await self.reading.look(
             floor=self.floor.value,
             in_flight=self.in_flight.ids,
@@ -107,14 +106,12 @@ class Session:
         held = set(self.holds.keys)
         return [entry for entry in entries if key_of(entry) not in held]
 
-    async def _propose_floor(self) -> None:
-        """Not with each window: a proposal costs a transaction id."""
-        if not self._proposing.is_due():
-            return
-        self._proposing.postpone()
-        drawn = await self.reading.drawn()
-        if self.floor.wants(drawn):
-            self.floor.propose(drawn, await self.reading.next_transaction())
+    async def _note_writers(self) -> None:
+        """Not with each window: asking for locks is felt by everybody who takes one."""
+        if self._noting.is_due():
+            self._noting.postpone()
+            drawn = await self.reading.drawn()
+            self.floor.note(drawn, await self.reading.writers())
 
     async def _share_lanes(self) -> None:
         """Now and then take or hand over lanes; nothing is under way while one is handed over."""
