@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from bench.figures import Bench, Figure
 from bench.rows import (
+    audit,
+    bookings,
     consuming,
     drain,
     held_snapshot,
@@ -33,7 +35,9 @@ ROWS: dict[str, Row] = {
     "latency": latency,
     "transaction": transaction,
     "consuming": consuming,
+    "audit": audit,
     "post-orders": post_orders,
+    "bookings": bookings,
     "soak": soak,
 }
 BY_DEFAULT = tuple(ROWS)

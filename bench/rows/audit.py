@@ -1,0 +1,48 @@
+"""What the audit costs publishing: a drain into the queue and a stream, against the queue alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import aio_pika
+
+from bench.drain import EVENTS, Drained, drain, median
+from bench.figures import Bench, Figure, compare, setting
+from bench.place import TOPOLOGY, Place, fresh_place
+from outbox import Topology
+
+AUDITED = Topology(TOPOLOGY.exchanges, TOPOLOGY.subscriptions, streams={"audit": timedelta(days=7)})
+
+
+async def run(bench: Bench) -> list[Figure]:
+    events = setting("BENCH_EVENTS", EVENTS, least=1000, most=1_000_000)
+    alone: list[Drained] = []
+    audited: list[Drained] = []
+    for turn in bench.turns:
+        async with fresh_place(bench.stack) as place:
+            alone.append(await drain(place, events=events))
+        async with fresh_place(bench.stack) as place:
+            await _audit(place)
+            audited.append(await drain(place, events=events))
+        bench.note(
+            f"turn {turn + 1}: queue {alone[-1].rate:,.0f}/s,"
+            f" queue and stream {audited[-1].rate:,.0f}/s"
+        )
+    rates, others = [one.rate for one in audited], [one.rate for one in alone]
+    return [
+        Figure(
+            "drain with the audit / without",
+            median(audited).rate,
+            "/s",
+            "queue alone",
+            median(alone).rate,
+            compare(rates, others),
+            cpu=median(audited).cpu,
+            turns={"queue and stream": rates, "queue alone": others},
+        )
+    ]
+
+
+async def _audit(place: Place) -> None:
+    async with await aio_pika.connect(place.broker_url) as connection:
+        await AUDITED.ensure(connection)
