@@ -9,6 +9,7 @@ from functools import cache
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from opentelemetry import trace as otel
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
@@ -75,6 +76,11 @@ class MetricsMiddleware:
                 seconds = time.perf_counter() - began
                 route = self._template(scope)
                 self.metrics.observe(scope["method"], route, message["status"], seconds)
+                span = otel.get_current_span()
+                if span.is_recording():
+                    span.update_name(f"{scope['method']} {route}")
+                    span.set_attribute("http.route", route)
+                    span.set_attribute("http.response.status_code", message["status"])
             await send(message)
 
         await self.app(scope, receive, watched)

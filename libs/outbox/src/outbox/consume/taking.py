@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from outbox import tracing
 from outbox.consume import attempts, foreign, parked, positions
 from outbox.consume.decide import Position, Verdict
 from outbox.consume.handlers import Bound
@@ -137,10 +138,11 @@ class Taking:
         began = time.perf_counter()
         watched = self.watchdog.begin(events[0])
         try:
-            if handler.one is not None:
-                await handler.one(self._unit(events[0]), events[0])
-            elif handler.many is not None:
-                await handler.many(self._unit(None), events)
+            with tracing.processing(self.consumer, events):
+                if handler.one is not None:
+                    await handler.one(self._unit(events[0]), events[0])
+                elif handler.many is not None:
+                    await handler.many(self._unit(None), events)
         except Exception:
             self.blame.event = events[0] if len(events) == 1 else None
             raise

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from outbox import faults, metrics
+from outbox import faults, metrics, tracing
 from outbox.relay.entry import Entry
 from outbox.relay.holds import Holds
 from outbox.relay.inflight import InFlight, Sent
@@ -85,7 +85,7 @@ class Settling:
         """Settle for ever. Raises `BrokerSilent` or `ChannelClosed`."""
         while True:
             window = await self._in_flight.oldest()
-            with metrics.WINDOW_SECONDS.time():
+            with metrics.WINDOW_SECONDS.time(), tracing.publishing(window.entries):
                 outcomes = await window.flight.outcomes()
             faults.reach("relay.confirmed")
             await self._settle(window, outcomes)

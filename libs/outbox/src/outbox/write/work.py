@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from outbox import tracing
 from outbox.envelope import Envelope, Event
 from outbox.write.notifier import Notifier
 from outbox.write.outbox import Outbox
@@ -52,7 +53,7 @@ class UnitOfWork:
         """Add events to the outbox, in the order given."""
         if events:
             rows, parameters = self._outbox.rows(
-                *events, cause=self.cause, traceparent=self._traceparent
+                *events, cause=self.cause, traceparent=self._trace(*events)
             )
             await self._outgoing.send(f"WITH {rows} SELECT 1", parameters, outbox_only=True)
             self._outgoing.emitted = True
@@ -63,7 +64,7 @@ class UnitOfWork:
         `tables` are data-modifying WITH queries, without the WITH, in the driver's paramstyle:
         `placed AS (INSERT INTO orders … VALUES (%(id)s, …))`.
         """
-        rows, more = self._outbox.rows(*events, cause=self.cause, traceparent=self._traceparent)
+        rows, more = self._outbox.rows(*events, cause=self.cause, traceparent=self._trace(*events))
         await self._outgoing.send(f"WITH {tables}, {rows} SELECT 1", {**parameters, **more})
         self._outgoing.emitted = True
 
@@ -79,7 +80,7 @@ class UnitOfWork:
     async def schedule(self, event: Event, *, key: str, at: datetime) -> None:
         """Emit an event later; the same key again replaces it."""
         await self._outbox.schedule(
-            self.connection, event, key=key, at=at, cause=self.cause, traceparent=self._traceparent
+            self.connection, event, key=key, at=at, cause=self.cause, traceparent=self._trace(event)
         )
         self._outgoing.scheduled = True
 
@@ -90,6 +91,9 @@ class UnitOfWork:
     def announce(self, channel: str, key: str) -> None:
         """Once committed, tell those who wait on the channel that the key has settled."""
         self._outgoing.announced.append((channel, key))
+
+    def _trace(self, *events: Event) -> str | None:
+        return tracing.creating([event.type for event in events], self._traceparent)
 
     def committed(self, notifier: Notifier) -> None:
         """Say what was to be said after commit. For those who begin units of work."""

@@ -1,0 +1,117 @@
+"""Spans of events on their way, where somebody has set up tracing (OpenTelemetry, "Messaging").
+
+The library knows OpenTelemetry's API alone: without a tracer provider nothing is recorded, but the
+trace that an event carries is still the current one while its handler runs, so that logs and the
+events it emits belong to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.util.types import Attributes
+
+from outbox.envelope import Envelope
+from outbox.relay.entry import Entry
+
+_tracer = trace.get_tracer("outbox")
+_VERSION, _PARTS = "00", 4
+
+
+def is_on() -> bool:
+    """Whether spans go anywhere."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+def context_of(traceparent: str | None) -> SpanContext | None:
+    """The context in a header, or None if there is none (W3C Trace Context, section 3.2)."""
+    parts = (traceparent or "").split("-")
+    if len(parts) != _PARTS or parts[0] != _VERSION:
+        return None
+    try:
+        trace_id, span_id, flags = (int(part, 16) for part in parts[1:])
+    except ValueError:
+        return None
+    context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+    return context if context.is_valid else None
+
+
+def traceparent_of(context: SpanContext) -> str:
+    """The header that carries a context on."""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def creating(types: Sequence[str], otherwise: str | None) -> str | None:
+    """The traceparent for events that are added now: of a span of their own while one records."""
+    if not trace.get_current_span().is_recording():
+        return otherwise
+    name = types[0] if len(set(types)) == 1 else "events"
+    attributes: Attributes = {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.type": "create",
+        "messaging.batch.message_count": len(types),
+    }
+    with _tracer.start_span(
+        f"create {name}", kind=SpanKind.PRODUCER, attributes=attributes
+    ) as span:
+        return traceparent_of(span.get_span_context())
+
+
+@contextmanager
+def publishing(entries: Sequence[Entry]) -> Iterator[None]:
+    """Around the confirming of a window: one span, linked to the events that are sampled."""
+    if not is_on():
+        yield
+        return
+    traces = [entry.traceparent.decode("latin-1") for entry in entries if entry.traceparent]
+    contexts = [context for header in traces if (context := context_of(header))]
+    links = [Link(context) for context in contexts if context.trace_flags.sampled]
+    attributes: Attributes = {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.type": "send",
+        "messaging.batch.message_count": len(entries),
+    }
+    with _tracer.start_as_current_span(
+        "publish window", kind=SpanKind.CLIENT, attributes=attributes, links=links
+    ):
+        yield
+
+
+@contextmanager
+def processing(consumer: str, events: Sequence[Envelope]) -> Iterator[None]:
+    """Around a handler: a span below the event's own, or one linked to several events."""
+    parent = context_of(events[0].traceparent) if len(events) == 1 else None
+    around = NonRecordingSpan(parent or trace.INVALID_SPAN_CONTEXT)
+    with trace.use_span(around, end_on_exit=False):
+        if not is_on():
+            yield
+            return
+        contexts = [] if parent else [context_of(event.traceparent) for event in events]
+        with _tracer.start_as_current_span(
+            f"process {events[0].type}",
+            kind=SpanKind.CONSUMER,
+            attributes=_attributes(consumer, events),
+            links=[Link(context) for context in contexts if context],
+        ):
+            yield
+
+
+def _attributes(consumer: str, events: Sequence[Envelope]) -> Attributes:
+    shared: dict[str, str | int] = {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": consumer,
+    }
+    if len(events) > 1:
+        return {**shared, "messaging.batch.message_count": len(events)}
+    stream = events[0].stream
+    return {
+        **shared,
+        "messaging.message.id": str(events[0].id),
+        "messaging.message.conversation_id": events[0].correlation_id,
+        "outbox.aggregate": f"{stream.aggregate_type}/{stream.aggregate_id}",
+        "outbox.sequence": events[0].sequence,
+    }
