@@ -7,7 +7,8 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 LOST: tuple[type[BaseException], ...] = (*BROKER_LOST, psycopg.Error, DBAPIError)
 STEADY_AFTER = 10.0
+Connection = TypeVar("Connection", bound="psycopg.AsyncConnection[Any]")
 CEILING = 2.0
 
 
@@ -67,6 +69,17 @@ async def first_of(*parts: Coroutine[Any, Any, object]) -> None:
     for result in results:
         if isinstance(result, Exception):
             raise result
+
+
+async def connected(connecting: Awaitable[Connection]) -> Connection:
+    """A connection to PostgreSQL; cancelled in mid-way it is closed, or the server would keep it."""
+    opening = asyncio.ensure_future(connecting)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(psycopg.Error, OSError):
+            await (await opening).close()
+        raise
 
 
 async def end(task: asyncio.Task[None]) -> None:

@@ -9,6 +9,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from outbox.lifecycle import connected
+
 
 class Listener:
     """Listens to one channel. What is missed costs time only: who listens looks by itself too."""
@@ -21,9 +23,8 @@ class Listener:
     async def on(cls, engine: AsyncEngine, channel: str) -> AsyncIterator[Listener]:
         """Connect to where the engine connects to, and listen."""
         _, given = engine.dialect.create_connect_args(engine.url)
-        async with await psycopg.AsyncConnection.connect(
-            **given, autocommit=True, connect_timeout=5
-        ) as connection:
+        opening = psycopg.AsyncConnection.connect(**given, autocommit=True, connect_timeout=5)
+        async with await connected(opening) as connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             yield cls(connection)
 

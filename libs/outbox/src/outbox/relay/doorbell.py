@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import psycopg
 from psycopg import sql
 
-from outbox.lifecycle import one_line
+from outbox.lifecycle import connected, one_line
 from outbox.write.notifier import DOORBELL, SCHEDULED
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ class Doorbell:
                 await asyncio.sleep(RECONNECT_AFTER)
 
     async def _listen(self) -> None:
-        async with await self._open() as connection:
+        async with await connected(self._connect()) as connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DOORBELL)))
             # What was committed while nobody listened, and a proof that rings arrive at all.
             await connection.execute("SELECT pg_notify(%s, '')", [DOORBELL])
@@ -77,16 +76,6 @@ class Doorbell:
                 self._ring(ring)
             async for ring in connection.notifies():
                 self._ring(ring)
-
-    async def _open(self) -> psycopg.AsyncConnection[object]:
-        """A connection; cancelled in mid-way it is closed, because the server would keep it."""
-        opening = asyncio.ensure_future(self._connect())
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            with suppress(psycopg.Error, OSError):
-                await (await opening).close()
-            raise
 
     def _ring(self, ring: psycopg.Notify) -> None:
         self._rescan = self._rescan or RESCAN in ring.payload

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from outbox import metrics
 from outbox.broker import connect
-from outbox.lifecycle import end, reconnecting
+from outbox.lifecycle import connected, end, reconnecting
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Connection, Marking, Reading
@@ -156,6 +156,7 @@ class Relay:
         conninfo = make_conninfo(
             self._database_url, application_name=name, **_SHORT_KEEPALIVES, **options
         )
-        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        opening = psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        connection = await connected(opening)
         await connection.execute(_SESSION)
         return connection
