@@ -31,6 +31,11 @@ from contracts import (
     RestaurantCreated,
     TableCreated,
     TableDeleted,
+    TicketCloseDue,
+    TicketCommentDeleted,
+    TicketCommented,
+    TicketCreated,
+    TicketStatusChanged,
 )
 from contracts.asyncapi import document
 
@@ -38,6 +43,8 @@ GOLDEN = Path(__file__).parent / "golden"
 ASYNCAPI = Path(__file__).parents[3] / "docs" / "asyncapi.yaml"
 ORDER, NOW = UUID("01900000-0000-7000-8000-000000000001"), datetime(2026, 1, 31, 12, tzinfo=UTC)
 BEGIN, END = datetime(2026, 5, 1, 17, tzinfo=UTC), datetime(2026, 5, 1, 19, tzinfo=UTC)
+TICKET = UUID("01900000-0000-7000-8000-000000000002")
+COMMENT = UUID("01900000-0000-7000-8000-000000000003")
 
 SAMPLES: tuple[Contract, ...] = (
     OrderCreated(
@@ -83,6 +90,32 @@ SAMPLES: tuple[Contract, ...] = (
         created_at=NOW,
     ),
     ReservationDeleted(reservation_id=9, deleted_at=NOW),
+    TicketCreated(
+        ticket_id=TICKET,
+        ticket_version=1,
+        subject="No sound",
+        email="ann@example.com",
+        status="open",
+        created_at=NOW,
+    ),
+    TicketStatusChanged(
+        ticket_id=TICKET,
+        ticket_version=2,
+        email="ann@example.com",
+        previous="open",
+        status="answered",
+        reason=None,
+        changed_at=NOW,
+    ),
+    TicketCommented(
+        ticket_id=TICKET,
+        ticket_version=3,
+        comment_id=COMMENT,
+        email="bob@example.com",
+        commented_at=NOW,
+    ),
+    TicketCommentDeleted(ticket_id=TICKET, ticket_version=4, comment_id=COMMENT, deleted_at=NOW),
+    TicketCloseDue(ticket_id=TICKET, status_version=2, status="answered", due_at=NOW),
 )
 
 

@@ -37,6 +37,13 @@ from contracts.subscriptions import (
     Exchange,
     Subscription,
 )
+from contracts.tickets import (
+    TicketCloseDue,
+    TicketCommentDeleted,
+    TicketCommented,
+    TicketCreated,
+    TicketStatusChanged,
+)
 
 EVENTS: tuple[type[Contract], ...] = (
     OrderCreated,
@@ -53,6 +60,11 @@ EVENTS: tuple[type[Contract], ...] = (
     TableDeleted,
     ReservationCreated,
     ReservationDeleted,
+    TicketCreated,
+    TicketStatusChanged,
+    TicketCommented,
+    TicketCommentDeleted,
+    TicketCloseDue,
 )
 
 __all__ = [
@@ -82,4 +94,9 @@ __all__ = [
     "Subscription",
     "TableCreated",
     "TableDeleted",
+    "TicketCloseDue",
+    "TicketCommentDeleted",
+    "TicketCommented",
+    "TicketCreated",
+    "TicketStatusChanged",
 ]

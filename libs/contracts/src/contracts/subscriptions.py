@@ -48,6 +48,8 @@ SUBSCRIPTIONS: tuple[Subscription, ...] = (
     Subscription(*ORDERS, "booking", "processor.bookings"),
     Subscription(*PROCESSOR, "booking", "orders.bookings"),
     Subscription(*PROCESSOR, "restaurant", "orders.restaurants", parts=("table",)),
+    Subscription(*ORDERS, "ticket", "processor.tickets"),
+    Subscription(*PROCESSOR, "ticket", "orders.tickets"),
 )
 
 UNSUBSCRIBED: frozenset[str] = frozenset({"reservation"})
