@@ -32,15 +32,21 @@ _MONEY_TEXT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
 
 @dataclass(frozen=True)
 class Text:
-    """A string of `minimum` to `maximum` characters that PostgreSQL can store."""
+    """A string of `minimum` to `maximum` characters that PostgreSQL can store.
+
+    `pattern` is a regular expression in the syntax of JSON Schema: unanchored.
+    """
 
     minimum: int
     maximum: int
+    pattern: str | None = None
 
     def __get_pydantic_core_schema__(
         self, source: type[Any], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        text = core_schema.str_schema(min_length=self.minimum, max_length=self.maximum, strict=True)
+        text = core_schema.str_schema(
+            min_length=self.minimum, max_length=self.maximum, pattern=self.pattern, strict=True
+        )
         return core_schema.no_info_after_validator_function(_storable, text)
 
 

@@ -65,7 +65,7 @@ def _infrastructure(
         with _by_docker(docker) as urls:
             yield urls
     else:
-        native.install_packages(Wanted(postgres=True, rabbitmq=True, redis=False))
+        native.install_packages(Wanted(postgres=True, rabbitmq=True, redis=True))
         with _by_processes(layout) as urls:
             yield urls
 

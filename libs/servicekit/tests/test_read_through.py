@@ -1,0 +1,261 @@
+"""Reads through a real Redis: fresh, never put back, one flight, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis_server import RedisServer, redis_server
+
+from servicekit.read_through import TRUSTED, Entry, ReadThrough, Seen, Versioned
+from servicekit.redis_store import RedisStore
+
+Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
+BOUND = 0.05
+
+
+@dataclass
+class Truth:
+    """A database of one row per key, whose statements can be made to wait."""
+
+    held: dict[str, int] = field(default_factory=lambda: {"k": 1})
+    statements: list[str] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def load(self, keys: Sequence[str]) -> Mapping[str, Versioned]:
+        self.statements.append("load")
+        self.asked.set()
+        found = {key: body(self.held[key]) for key in keys if key in self.held}
+        if self.gate is not None:
+            await self.gate.wait()
+        return found
+
+    async def versions(self, keys: Sequence[str]) -> Mapping[str, int]:
+        self.statements.append("versions")
+        return {key: self.held[key] for key in keys if key in self.held}
+
+
+def body(version: int) -> Versioned:
+    return Versioned(version, f"body {version}".encode())
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(server: RedisServer) -> Iterator[Redis]:
+    """A connection of the test's own, to look and to spoil."""
+    with Redis.from_url(server.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def store(server: RedisServer, eventually: Eventually) -> AsyncIterator[RedisStore]:
+    async with RedisStore(server.url, pause=0.1) as store:
+        await eventually(lambda: there(store))
+        yield store
+
+
+async def there(store: RedisStore) -> bool:
+    return store.available
+
+
+async def kept(store: RedisStore, key: str) -> Seen:
+    return (await store.look([key])).get(key, Seen())
+
+
+@pytest.fixture
+def truth() -> Truth:
+    return Truth()
+
+
+@pytest.fixture
+def reads(truth: Truth, store: RedisStore) -> ReadThrough[str]:
+    return ReadThrough[str]("toy", truth, store)
+
+
+async def test_a_second_read_asks_only_the_cache(
+    reads: ReadThrough[str], truth: Truth, store: RedisStore, eventually: Eventually
+) -> None:
+    assert await reads.get("k") == body(1)
+    await eventually(lambda: trusted(store))
+    truth.statements.clear()
+    assert await reads.get("k") == body(1)
+    assert truth.statements == []
+
+
+async def trusted(store: RedisStore) -> bool:
+    return (await kept(store, "toy:k")).trusted
+
+
+async def test_what_does_not_exist_is_not_kept(reads: ReadThrough[str], redis: Redis) -> None:
+    assert await reads.get("nothing") is None
+    assert redis.keys("*") == []
+
+
+async def test_a_crowd_that_asks_for_one_key_shares_one_query(
+    reads: ReadThrough[str], truth: Truth
+) -> None:
+    answers = await asyncio.gather(*(reads.get("k") for _ in range(200)))
+    assert set(answers) == {body(1)}
+    assert truth.statements == ["load"]
+
+
+async def test_a_value_is_believed_for_a_second_and_then_compared_by_its_version(
+    reads: ReadThrough[str], truth: Truth, store: RedisStore, eventually: Eventually
+) -> None:
+    await reads.get("k")
+    await eventually(lambda: trusted(store))
+    truth.held["k"] = 2  # by somebody who died before telling the cache
+    began = time.monotonic()
+    while await reads.get("k") == body(1):
+        assert time.monotonic() - began < 1
+    assert truth.statements == ["load", "versions", "load"]
+
+
+async def test_an_unchanged_value_is_confirmed_without_being_loaded(
+    reads: ReadThrough[str], truth: Truth, store: RedisStore, eventually: Eventually
+) -> None:
+    await store.keep(Entry("toy:k", 1, body(1).body))
+    assert await reads.get("k") == body(1)
+    assert truth.statements == ["versions"]
+    await eventually(lambda: trusted(store))
+
+
+async def test_a_slow_reader_does_not_put_an_old_value_back(
+    reads: ReadThrough[str], truth: Truth, store: RedisStore
+) -> None:
+    truth.gate = asyncio.Event()
+    slow = asyncio.create_task(reads.get("k"))
+    await truth.asked.wait()
+    truth.held["k"] = 2
+    await reads.wrote("k", 2, body(2).body)
+    truth.gate.set()
+    assert await slow == body(1)
+    truth.gate = None
+    await asyncio.gather(*reads._keeping)
+    assert (await kept(store, "toy:k")).value == body(2)
+    assert await reads.get("k") == body(2)
+
+
+async def test_a_write_of_which_only_the_version_is_told_hides_the_old_value(
+    reads: ReadThrough[str], truth: Truth, store: RedisStore, eventually: Eventually
+) -> None:
+    await reads.get("k")
+    await eventually(lambda: trusted(store))
+    truth.held["k"] = 2
+    await reads.wrote("k", 2)
+    assert (await kept(store, "toy:k")).value is None
+    assert await reads.get("k") == body(2)
+
+
+async def test_trust_counts_from_before_the_query_by_the_clock_of_redis(
+    store: RedisStore, redis: Redis
+) -> None:
+    moment = (await kept(store, "toy:k")).moment
+    assert moment is not None
+    await store.keep(Entry("toy:k", 1, b"late", moment - TRUSTED))
+    seen = await kept(store, "toy:k")
+    assert (seen.value, seen.trusted) == (Versioned(1, b"late"), False)
+    assert 0 < redis.pttl("toy:k") <= 300_000
+
+
+GARBAGE: dict[str, Callable[[Redis], object]] = {
+    "text": lambda redis: redis.set("toy:k", b"\xff\x00"),
+    "list": lambda redis: (redis.delete("toy:k"), redis.rpush("toy:k", "a", "b")),
+    "fields": lambda redis: redis.hset("toy:k", mapping={"version": "x", "body": b"\xff"}),
+    "body": lambda redis: redis.hset("toy:k", "body", b"another"),
+    "version": lambda redis: redis.hset("toy:k", "version", "1e300"),
+    "trust": lambda redis: redis.hset("toy:k", "trusted_until", "9" * 18),
+}
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+async def test_garbage_is_neither_answered_nor_in_the_way(
+    kind: str, truth: Truth, store: RedisStore, redis: Redis, eventually: Eventually
+) -> None:
+    reads = ReadThrough[str]("toy", truth, store)
+    await reads.get("k")
+    await eventually(lambda: trusted(store))
+    truth.held["k"] = 2
+    GARBAGE[kind](redis)
+    assert await reads.get("k") == body(2)
+
+    async def healed() -> bool:
+        await reads.get("k")
+        return (await kept(store, "toy:k")).value == body(2) and await trusted(store)
+
+    await eventually(healed)
+    assert store.available
+
+
+async def timed(reads: ReadThrough[str]) -> float:
+    began = time.perf_counter()
+    assert await reads.get("k") == body(1)
+    await reads.wrote("k", 1, body(1).body)
+    return time.perf_counter() - began
+
+
+async def test_a_redis_that_hangs_costs_little_and_then_nothing(
+    reads: ReadThrough[str], server: RedisServer, store: RedisStore, eventually: Eventually
+) -> None:
+    server.freeze()
+    assert max([await timed(reads) for _ in range(20)]) < BOUND
+    assert not store.available
+    server.thaw()
+    await eventually(lambda: there(store))
+    assert await reads.get("k") == body(1)
+
+
+async def test_a_redis_that_died_is_used_again_when_it_is_back(
+    reads: ReadThrough[str], server: RedisServer, store: RedisStore, eventually: Eventually
+) -> None:
+    await reads.get("k")
+    server.kill()
+    assert max([await timed(reads) for _ in range(20)]) < BOUND
+    assert not store.available
+    server.start()
+    await eventually(lambda: there(store))
+    await eventually(lambda: refilled(reads, store))
+
+
+async def refilled(reads: ReadThrough[str], store: RedisStore) -> bool:
+    await reads.get("k")
+    return await trusted(store)
+
+
+async def test_without_redis_at_the_start_everything_is_read(tmp_path: Path, truth: Truth) -> None:
+    nobody = RedisServer(tmp_path)
+    async with RedisStore(nobody.url) as store:
+        reads = ReadThrough[str]("toy", truth, store)
+        assert [await timed(reads) for _ in range(3)]
+        assert not store.available
+
+
+async def test_a_write_that_a_frozen_redis_makes_late_is_not_believed(
+    truth: Truth, server: RedisServer, store: RedisStore, eventually: Eventually
+) -> None:
+    """What lay in its socket takes effect when it thaws, and may be old by then."""
+    reads = ReadThrough[str]("toy", truth, store)
+    server.freeze()
+    await reads.wrote("k", 1, body(1).body)
+    truth.held["k"] = 2
+    server.thaw()
+    await eventually(lambda: there(store))
+    assert await reads.get("k") == body(2)
+
+
+async def test_a_large_body_is_not_kept_but_its_version_is(store: RedisStore) -> None:
+    await store.keep(Entry("toy:k", 1, b"small"))
+    await store.keep(Entry("toy:k", 2, b"x" * 300_000))
+    seen = await kept(store, "toy:k")
+    assert (seen.value, seen.trusted) == (None, False)
