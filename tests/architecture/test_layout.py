@@ -24,6 +24,7 @@ DOMAIN_FILES = {
     "inventory.py",
     "models.py",
     "policy.py",
+    "reading.py",
     "repository.py",
     "schemas.py",
     "service.py",

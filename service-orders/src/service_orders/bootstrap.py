@@ -22,6 +22,7 @@ from servicekit.database import create_engine
 from servicekit.health import Health
 from servicekit.idempotency_upkeep import KeyUpkeep
 from servicekit.metrics import HttpMetrics
+from servicekit.redis_store import RedisStore
 from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
 from servicekit.settings import load
 from servicekit.waiting import Waiters
@@ -57,6 +58,8 @@ async def api() -> None:
             key_lifetime=settings.key_lifetime,
             booking_limit=settings.booking_limit,
         )
+        if settings.redis_url is not None:
+            app.state.cache = await stack.enter_async_context(RedisStore(settings.redis_url))
         await base.serve(app)
 
 
@@ -73,14 +76,14 @@ def build_app(
     app = create_app(
         title=NAME,
         version=VERSION,
-        description="Place orders, book tables, and watch what becomes of them.",
+        description="Place orders, book tables, open tickets, and watch what becomes of them.",
         routers=[domain.router for domain in DOMAINS if domain.router],
         problems={error: spec for domain in DOMAINS for error, spec in domain.problems.items()},
         health=health,
         metrics=metrics,
         key_lifetime=key_lifetime,
     )
-    app.state.work, app.state.waiters = work, waiters
+    app.state.work, app.state.waiters, app.state.cache = work, waiters, None
     app.state.zones, app.state.booking_limit = KnownZones(work), booking_limit
     return app
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, Request
 
 import outbox
-from servicekit import waiting
+from servicekit import read_through, waiting
 
 
 class RestaurantZones(Protocol):
@@ -38,6 +38,12 @@ def _booking_limit(request: Request) -> timedelta:
     return limit
 
 
+def _cache(request: Request) -> read_through.Store | None:
+    cache: read_through.Store | None = request.app.state.cache
+    return cache
+
+
+Cache = Annotated[read_through.Store | None, Depends(_cache)]
 Work = Annotated[outbox.Work, Depends(_work)]
 Waiters = Annotated[waiting.Waiters, Depends(_waiters)]
 Zones = Annotated[RestaurantZones, Depends(_zones)]

@@ -1,0 +1,9 @@
+"""Tickets: opened, commented and moved here; service-processor says when one is to be closed."""
+
+from service_orders.domain import Domain
+from service_orders.domains.tickets.api import PROBLEMS, router
+from service_orders.domains.tickets.handlers import HANDLERS
+
+QUEUE = "orders.tickets"
+
+TICKETS = Domain(name="tickets", router=router, problems=PROBLEMS, queue=QUEUE, handlers=HANDLERS)

@@ -1,0 +1,224 @@
+"""Tickets over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Header, Query, Request, Response
+
+from outbox import SingleWrite, UnitOfWork
+from service_orders.dependencies import Cache, Work
+from service_orders.domains.tickets import repository, service
+from service_orders.domains.tickets.errors import (
+    CommentNotFound,
+    StaleTicket,
+    TicketClosed,
+    TicketNotFound,
+)
+from service_orders.domains.tickets.reading import StoredTickets, rendered
+from service_orders.domains.tickets.schemas import (
+    AddComment,
+    CommentView,
+    Email,
+    MoveTicket,
+    OpenTicket,
+    TicketHistory,
+    TicketSummary,
+    TicketView,
+)
+from service_orders.domains.tickets.states import IllegalTransition, TicketStatus
+from servicekit import etags
+from servicekit.app import API_BASE
+from servicekit.idempotency import Answer, Once
+from servicekit.openapi import problem_responses
+from servicekit.pagination import Page, PageQuery
+from servicekit.problems import ProblemSpec
+from servicekit.read_through import ReadThrough, Versioned
+from servicekit.requests import Router
+
+NOT_FOUND = ProblemSpec(404, "ticket_not_found")
+COMMENT_NOT_FOUND = ProblemSpec(404, "comment_not_found")
+ILLEGAL_TRANSITION = ProblemSpec(409, "illegal_transition", members=("allowed",))
+CLOSED = ProblemSpec(409, "ticket_closed")
+STALE = ProblemSpec(412, "precondition_failed", members=("version",))
+
+PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
+    TicketNotFound: NOT_FOUND,
+    CommentNotFound: COMMENT_NOT_FOUND,
+    IllegalTransition: ILLEGAL_TRANSITION,
+    TicketClosed: CLOSED,
+    StaleTicket: STALE,
+}
+
+router = Router(prefix="/tickets", tags=["tickets"])
+
+# Ask again before showing it again: a private copy is good for nothing but a 304.
+_PRIVATE = {"Cache-Control": "private, no-cache"}
+_ETAG = {"ETag": {"description": "The ticket's version.", "schema": {"type": "string"}}}
+_WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": _ETAG}}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The version that `If-None-Match` names.", "headers": _ETAG}
+}
+
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", description='412 unless it is at this version: `"3"`, or `*`.'),
+]
+IfNoneMatch = Annotated[
+    str | None,
+    Header(alias="If-None-Match", description='304 if it is still at this version: `"3"`.'),
+]
+
+
+def _tickets(request: Request, work: Work, cache: Cache) -> ReadThrough[UUID]:
+    """One reader per process, so that a crowd of readers is served by few statements."""
+    state = request.app.state
+    if not hasattr(state, "tickets"):
+        state.tickets = ReadThrough[UUID]("ticket-1", StoredTickets(work), cache)
+    tickets: ReadThrough[UUID] = state.tickets
+    return tickets
+
+
+Tickets = Annotated[ReadThrough[UUID], Depends(_tickets)]
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Open a ticket",
+    response_model=TicketView,
+)
+async def open_ticket(body: OpenTicket, work: Work, once: Once) -> Response:
+    """The ticket is stored, and open, once this answers."""
+
+    async def act(unit: UnitOfWork | SingleWrite) -> Answer:
+        ticket = await service.open_ticket(unit, body)
+        headers = {
+            "Location": f"{API_BASE}/tickets/{ticket.id}",
+            "ETag": etags.etag(ticket.version),
+        }
+        return Answer(TicketView.of(ticket, []), headers)
+
+    return await once.run(work.begin, act, without_key=work.single)
+
+
+@router.get("", summary="Tickets, newest first")
+async def list_tickets(
+    work: Work,
+    page: PageQuery,
+    status: TicketStatus | None = None,
+    email: Annotated[Email | None, Query()] = None,
+) -> Page[TicketSummary]:
+    """Of everybody or of one address, in any status or in one; without their comments."""
+    wanted = repository.newest(email=email, status=status)
+    async with work.read() as connection:
+        tickets = await repository.page_of(connection, wanted, page)
+    return repository.NEWEST_FIRST.page(tickets, page, TicketSummary.model_validate)
+
+
+@router.get(
+    "/{ticket_id}",
+    summary="A ticket with its comments, oldest first",
+    response_model=TicketView,
+    responses={**problem_responses(NOT_FOUND), **_WITH_ETAG, **_UNCHANGED},
+)
+async def get_ticket(
+    ticket_id: UUID, tickets: Tickets, if_none_match: IfNoneMatch = None
+) -> Response:
+    """As it was within the last second."""
+    found = await tickets.get(ticket_id)
+    if found is None:
+        raise TicketNotFound(ticket_id)
+    headers = {"ETag": etags.etag(found.version), **_PRIVATE}
+    if etags.if_none_match(if_none_match, found.version):
+        return Response(status_code=304, headers=headers)
+    return Response(found.body, headers=headers, media_type="application/json")
+
+
+@router.patch(
+    "/{ticket_id}",
+    summary="Move a ticket to another status",
+    response_model=TicketView,
+    responses={**problem_responses(NOT_FOUND, ILLEGAL_TRANSITION, STALE), **_WITH_ETAG},
+)
+async def move_ticket(
+    ticket_id: UUID,
+    body: MoveTicket,
+    *,
+    work: Work,
+    once: Once,
+    tickets: Tickets,
+    if_match: IfMatch = None,
+) -> Response:
+    """One of two at once wins; the other is judged by the status that the winner left."""
+    written: list[Versioned] = []
+
+    async def act(unit: UnitOfWork) -> Answer:
+        ticket = await service.move(
+            unit, ticket_id, body.status, expected=partial(etags.if_match, if_match)
+        )
+        view = TicketView.of(ticket, await repository.comments_of(unit.connection, ticket_id))
+        written.append(rendered(view))
+        return Answer(view, {"ETag": etags.etag(ticket.version)})
+
+    answer = await once.run(work.begin, act)
+    for one in written:
+        await tickets.wrote(ticket_id, one.version, one.body)
+    return answer
+
+
+@router.post(
+    "/{ticket_id}/comments",
+    status_code=201,
+    summary="Comment on a ticket",
+    response_model=CommentView,
+    responses=problem_responses(NOT_FOUND, CLOSED),
+)
+async def add_comment(
+    ticket_id: UUID, body: AddComment, work: Work, once: Once, tickets: Tickets
+) -> Response:
+    """The ticket's version moves on, its status stands."""
+    versions: list[int] = []
+
+    async def act(unit: UnitOfWork) -> Answer:
+        ticket, comment = await service.comment(unit, ticket_id, body)
+        versions.append(ticket.version)
+        return Answer(CommentView.model_validate(comment))
+
+    answer = await once.run(work.begin, act)
+    for version in versions:
+        await tickets.wrote(ticket_id, version)
+    return answer
+
+
+@router.delete(
+    "/{ticket_id}/comments/{comment_id}",
+    status_code=204,
+    summary="Delete a comment",
+    responses=problem_responses(NOT_FOUND, COMMENT_NOT_FOUND),
+)
+async def delete_comment(
+    ticket_id: UUID, comment_id: UUID, work: Work, tickets: Tickets
+) -> Response:
+    """Of a closed ticket too. The ticket's version moves on."""
+    async with work.begin() as unit:
+        ticket = await service.delete_comment(unit, ticket_id, comment_id)
+    await tickets.wrote(ticket_id, ticket.version)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{ticket_id}/history",
+    summary="What has become of a ticket",
+    responses=problem_responses(NOT_FOUND),
+)
+async def get_history(ticket_id: UUID, work: Work) -> TicketHistory:
+    """Every status the ticket has had, oldest first, with the event that caused it."""
+    async with work.read() as connection:
+        entries = await repository.history_of(connection, ticket_id)
+    if not entries:
+        raise TicketNotFound(ticket_id)
+    return TicketHistory.of(entries)

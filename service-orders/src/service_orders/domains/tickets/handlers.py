@@ -1,0 +1,17 @@
+"""What service-processor's events do to a ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from contracts import TicketCloseDue
+from outbox import Envelope, Handler, UnitOfWork
+from service_orders.domains.tickets import service
+
+
+async def on_close_due(unit: UnitOfWork, event: Envelope) -> None:
+    """Nobody has moved the ticket for long, as far as service-processor knows."""
+    await service.close_if_unmoved(unit, TicketCloseDue.parse(event.payload))
+
+
+HANDLERS: Mapping[str, Handler] = {TicketCloseDue.type: on_close_due}

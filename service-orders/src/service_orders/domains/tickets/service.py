@@ -1,0 +1,149 @@
+"""What can be done with tickets. The caller began the transaction, and commits it.
+
+Invariant: whoever changes a ticket holds its row, counts its version up by one and emits one
+event; so versions, events and commits of a ticket have one and the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from contracts import (
+    TicketCloseDue,
+    TicketCommentDeleted,
+    TicketCommented,
+    TicketCreated,
+    TicketStatusChanged,
+)
+from outbox import SingleWrite, UnitOfWork
+from service_orders.domains.tickets import repository, states
+from service_orders.domains.tickets.errors import (
+    CommentNotFound,
+    StaleTicket,
+    TicketClosed,
+    TicketNotFound,
+)
+from service_orders.domains.tickets.models import Comment, Ticket
+from service_orders.domains.tickets.schemas import AddComment, OpenTicket
+from service_orders.domains.tickets.states import TicketStatus
+
+
+async def open_ticket(unit: UnitOfWork | SingleWrite, wanted: OpenTicket) -> Ticket:
+    """Record a ticket and say so."""
+    now = datetime.now(UTC)
+    ticket = Ticket(
+        uuid7(),
+        wanted.subject,
+        wanted.text,
+        wanted.email,
+        TicketStatus.OPEN,
+        version=1,
+        status_version=1,
+        created_at=now,
+        updated_at=now,
+    )
+    created = TicketCreated(
+        ticket_id=ticket.id,
+        ticket_version=ticket.version,
+        subject=ticket.subject,
+        email=ticket.email,
+        status=ticket.status.value,
+        created_at=now,
+    )
+    await repository.opened(unit, ticket, created)
+    return ticket
+
+
+async def move(
+    unit: UnitOfWork,
+    ticket_id: UUID,
+    target: TicketStatus,
+    *,
+    expected: Callable[[int], bool] = lambda _: True,
+) -> Ticket:
+    """Take a ticket to another status; `expected` judges the version it has now.
+
+    Raises `TicketNotFound`, `StaleTicket` or `IllegalTransition`.
+    """
+    ticket = await _locked(unit, ticket_id)
+    if not expected(ticket.version):
+        raise StaleTicket(ticket_id, ticket.version)
+    return await _move(unit, ticket, states.move(ticket.status, target))
+
+
+async def close_if_unmoved(unit: UnitOfWork, due: TicketCloseDue) -> None:
+    """Close a ticket unless it has moved since; then the event came too late and means nothing."""
+    ticket = await _locked(unit, due.ticket_id)
+    if ticket.status_version == due.status_version:
+        target = states.move(ticket.status, TicketStatus.CLOSED)
+        await _move(unit, ticket, target, reason=f"stayed {ticket.status} for too long")
+
+
+async def comment(unit: UnitOfWork, ticket_id: UUID, wanted: AddComment) -> tuple[Ticket, Comment]:
+    """Add to a ticket. Raises `TicketNotFound` or `TicketClosed`."""
+    before = await _locked(unit, ticket_id)
+    if not states.takes_comments(before.status):
+        raise TicketClosed(ticket_id)
+    ticket = _next(before)
+    added = Comment(uuid7(), ticket_id, wanted.email, wanted.text, ticket.updated_at)
+    event = TicketCommented(
+        ticket_id=ticket_id,
+        ticket_version=ticket.version,
+        comment_id=added.id,
+        email=added.email,
+        commented_at=added.created_at,
+    )
+    await repository.commented(unit, ticket, added, event)
+    return ticket, added
+
+
+async def delete_comment(unit: UnitOfWork, ticket_id: UUID, comment_id: UUID) -> Ticket:
+    """Remove a comment, of a closed ticket too. Raises `TicketNotFound` or `CommentNotFound`."""
+    ticket = _next(await _locked(unit, ticket_id))
+    if not await repository.has_comment(unit.connection, ticket_id, comment_id):
+        raise CommentNotFound(ticket_id, comment_id)
+    event = TicketCommentDeleted(
+        ticket_id=ticket_id,
+        ticket_version=ticket.version,
+        comment_id=comment_id,
+        deleted_at=ticket.updated_at,
+    )
+    await repository.comment_deleted(unit, ticket, comment_id, event)
+    return ticket
+
+
+async def _locked(unit: UnitOfWork, ticket_id: UUID) -> Ticket:
+    ticket = await repository.locked(unit.connection, ticket_id)
+    if ticket is None:
+        raise TicketNotFound(ticket_id)
+    return ticket
+
+
+async def _move(
+    unit: UnitOfWork, before: Ticket, target: TicketStatus, *, reason: str | None = None
+) -> Ticket:
+    following = _next(before)
+    ticket = replace(following, status=target, status_version=following.version)
+    event = TicketStatusChanged(
+        ticket_id=ticket.id,
+        ticket_version=ticket.version,
+        email=ticket.email,
+        previous=before.status.value,
+        status=ticket.status.value,
+        reason=reason,
+        changed_at=ticket.updated_at,
+    )
+    caused_by = unit.cause.id if unit.cause else None
+    await repository.moved(unit, ticket, event, reason=reason, caused_by=caused_by)
+    return ticket
+
+
+def _next(ticket: Ticket) -> Ticket:
+    """The ticket's next version; its times never go back, whatever a machine's clock does."""
+    at = max(datetime.now(UTC), ticket.updated_at)
+    return replace(ticket, version=ticket.version + 1, updated_at=at)

@@ -1,0 +1,76 @@
+"""Lists of tickets: complete, newest first, and served by an index."""
+
+from __future__ import annotations
+
+import pytest
+from desk import Desk
+from served import Service
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+
+from service_orders.domains.tickets import repository
+from service_orders.domains.tickets.states import TicketStatus
+from servicekit.pagination import PageRequest
+
+MANY = """
+INSERT INTO tickets (id, subject, text, email, status, version, status_version, created_at,
+                     updated_at)
+SELECT gen_random_uuid(), 's', 't', CASE WHEN n % 100 = 0 THEN 'a@b' ELSE n || '@b' END,
+       CASE WHEN n % 50 = 0 THEN 'open' ELSE 'closed' END, 1, 1, now(), now()
+  FROM generate_series(1, 20000) n
+"""
+
+
+@pytest.fixture
+def desk(service: Service) -> Desk:
+    return Desk(service)
+
+
+async def listed(desk: Desk, **query: str) -> list[str]:
+    found: list[str] = []
+    while True:
+        answer = (await desk.http.get("/api/v1/tickets", params=query)).json()
+        found += [item["id"] for item in answer["items"]]
+        if answer["next_cursor"] is None:
+            return found
+        query["cursor"] = answer["next_cursor"]
+
+
+async def test_tickets_are_listed_newest_first_by_address_and_by_status(desk: Desk) -> None:
+    opened = [await desk.open(email=f"u{n % 2}@example.com") for n in range(6)]
+    await desk.move(opened[0], "closed")
+    assert await listed(desk, limit="4") == opened[::-1]
+    assert await listed(desk, email="u1@example.com", limit="2") == opened[1::2][::-1]
+    assert await listed(desk, status="closed") == [opened[0]]
+    assert await listed(desk, status="open", email="u0@example.com") == [opened[4], opened[2]]
+
+
+@pytest.mark.parametrize("query", [{"status": "lost"}, {"email": "nobody"}, {"limit": "0"}])
+async def test_a_malformed_query_is_refused(desk: Desk, query: dict[str, str]) -> None:
+    answer = await desk.http.get("/api/v1/tickets", params=query)
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
+@pytest.mark.parametrize(
+    ("email", "status", "index"),
+    [
+        (None, None, "tickets_pkey"),
+        ("a@b", None, "tickets_by_email"),
+        (None, TicketStatus.OPEN, "tickets_by_status"),
+        ("a@b", TicketStatus.OPEN, "tickets_by_email_and_status"),
+    ],
+)
+async def test_every_list_is_served_by_an_index(
+    desk: Desk, email: str | None, status: TicketStatus | None, index: str
+) -> None:
+    wanted = repository.newest(email=email, status=status)
+    query = repository.NEWEST_FIRST.select(wanted, PageRequest()).compile(
+        dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]
+        compile_kwargs={"literal_binds": True},
+    )
+    async with desk.service.work.begin() as unit:
+        await unit.connection.execute(text(MANY))
+        await unit.connection.execute(text("ANALYZE tickets"))
+        plan = (await unit.connection.exec_driver_sql(f"EXPLAIN {query}")).scalars().all()
+    assert any(index in line for line in plan), plan
+    assert not any("Seq Scan" in line for line in plan), plan
