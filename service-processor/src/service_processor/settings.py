@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from servicekit.settings import Port, Probability, Seconds, ServiceSettings
 from servicekit.urls import PostgresUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_PROCESSOR"
+
+Hours = Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False, examples=[72])]
 
 
 class Policy(StrEnum):
@@ -29,6 +31,7 @@ class Settings(ServiceSettings):
         "PROCESSING_",
         "FULFILMENT_",
         "DEFAULT_TIMEZONE",
+        "TICKET_",
         "DATABASE_URL_",
     )
     foreign_variables: ClassVar[frozenset[str]] = frozenset({"DATABASE_URL_ORDERS"})
@@ -40,6 +43,7 @@ class Settings(ServiceSettings):
     processing_success_rate: Probability = 0.8
     processing_delay_min: Seconds = 0.0
     processing_delay_max: Seconds = 0.0
+    ticket_auto_close_hours: Hours = 72.0
     default_timezone: ZoneName = Field("UTC", examples=["Europe/Berlin"])
 
     @model_validator(mode="after")
