@@ -16,6 +16,7 @@ from bench.rows import (
     post_orders,
     relays,
     soak,
+    tickets,
     transaction,
 )
 
@@ -38,6 +39,7 @@ ROWS: dict[str, Row] = {
     "audit": audit,
     "post-orders": post_orders,
     "bookings": bookings,
+    "tickets": tickets,
     "soak": soak,
 }
 BY_DEFAULT = tuple(ROWS)
