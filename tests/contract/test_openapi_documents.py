@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -32,6 +33,7 @@ def tries(orders: Live, processor: Live) -> Iterator[dict[str, Tries]]:
     httpx.put(f"{processor.base}/api/v1/products/0", json={"stock": 1}).raise_for_status()
     _furnish(orders, processor)
     live = {"service-orders": Tries(orders), "service-processor": Tries(processor)}
+    live["service-processor"].made["ticket_id"].append(_ticket_heard_of(processor))
     yield live
     for one in live.values():
         one.session.close()
@@ -51,6 +53,18 @@ def _furnish(orders: Live, processor: Live) -> None:
             "INSERT INTO restaurants (id, name, address, timezone, created_at)"
             " VALUES (1, 'R', 'A', 'UTC', now())"
         )
+
+
+def _ticket_heard_of(processor: Live) -> str:
+    """A ticket whose first event has arrived; no broker runs here."""
+    ticket_id = str(uuid4())
+    with psycopg.connect(processor.database) as connection:
+        connection.execute(
+            "INSERT INTO ticket_timeline (ticket_id, version, type, at, event_id, status)"
+            " VALUES (%s, 1, 'ticket.created', now(), gen_random_uuid(), 'open')",
+            [ticket_id],
+        )
+    return ticket_id
 
 
 @schemathesis.pytest.parametrize(**DOCUMENTS)

@@ -1,0 +1,70 @@
+"""Many work on the same tickets at once while relays and consumers die; both services agree.
+
+CHAOS_AGENTS, CHAOS_DESK_TICKETS and CHAOS_DESK_SECONDS set how many and how long; a short share
+of it runs with all other tests.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from shopping import Shop
+from ticket_desk import ALLOWED, Agent, TicketDesk
+
+from devstack.system import System
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+AGENTS = int(os.environ.get("CHAOS_AGENTS", "12"))
+TICKETS = int(os.environ.get("CHAOS_DESK_TICKETS", "40"))
+SECONDS = float(os.environ.get("CHAOS_DESK_SECONDS", "6"))
+KILL_EVERY = 1.5
+
+
+def kill_in_turn(system: System, until: float) -> int:
+    """SIGKILL the workers, which are relay and consumer, one after the other."""
+    kills = 0
+    while time.monotonic() < until:
+        time.sleep(KILL_EVERY)
+        system.kill(("processor-worker", "orders-worker")[kills % 2])
+        kills += 1
+    return kills
+
+
+def test_timelines_are_histories_whatever_dies(shop: Shop) -> None:
+    system, desk = shop.system, TicketDesk(shop.system)
+    tickets = [desk.open() for _ in range(TICKETS)]
+    agents = [Agent(desk, tickets, seed) for seed in range(AGENTS)]
+    with ThreadPoolExecutor(AGENTS) as pool:
+        until = time.monotonic() + SECONDS
+        working = [pool.submit(agent.work, until) for agent in agents]
+        kills = kill_in_turn(system, until)
+        for one in working:
+            one.result()
+    answers = sum((agent.answers for agent in agents), Counter[str]())
+    print(f"\n{AGENTS} agents, {TICKETS} tickets, {kills} kills, {dict(answers)}")
+    system.wait_ready()
+    desk.assert_both_services_agree()
+    assert_only_what_was_accepted_happened(desk, agents)
+    assert_every_transition_was_legal(desk)
+
+
+def assert_only_what_was_accepted_happened(desk: TicketDesk, agents: list[Agent]) -> None:
+    """Each 200 is one entry of the history, and no refusal left any."""
+    accepted = Counter(entry for agent in agents for entry in agent.accepted)
+    assert set(accepted.values()) <= {1}
+    ours = {ticket for agent in agents for ticket in agent.tickets}
+    moved = {(t, v) for t, v, *_ in desk.histories() if v > 1 and t in ours}
+    assert moved == set(accepted)
+
+
+def assert_every_transition_was_legal(desk: TicketDesk) -> None:
+    previous: dict[str, str] = {}
+    for ticket, _, status, *_ in desk.histories():
+        before = previous.get(ticket)
+        assert (status == "open") if before is None else (status in ALLOWED[before])
+        previous[ticket] = status
