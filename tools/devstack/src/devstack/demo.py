@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -17,28 +18,17 @@ from devstack.services import SERVICES
 from devstack.state import State
 from devstack.summary import ORDER
 
+TICKET = {"subject": "No sound", "text": "The left speaker is silent.", "email": "ann@example.com"}
+
 
 def call(
     method: str, url: str, body: Mapping[str, Any] | None = None, *, refusal: int = 0
 ) -> dict[str, Any]:
     """One request, printed with its answer; a refusal is Trouble, unless it is the one awaited."""
-    data = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(  # noqa: S310
-        url,
-        data=data,
-        method=method,
-        headers={"Content-Type": "application/json"},
-    )
     plain(f"\n{method} {url}")
     if body is not None:
         plain(f"  {json.dumps(body)}")
-    try:
-        with urllib.request.urlopen(request, timeout=40) as answer:  # noqa: S310
-            status, text = answer.status, answer.read()
-    except urllib.error.HTTPError as refused:
-        status, text = refused.code, refused.read()
-    except OSError as problem:
-        raise Trouble(f"{url} does not answer ({problem}): make start") from problem
+    status, text = _answer(method, url, body)
     plain(f"→ {status} {text.decode(errors='replace')}")
     if status >= 400 and status != refusal:
         raise Trouble(f"{method} {url} answered {status}, see above")
@@ -58,10 +48,11 @@ def addresses(stack: Native | Docker, layout: Layout) -> tuple[str, str]:
 
 
 def run(orders: str, processor: str) -> None:
-    """An order, a booking and a reservation, each from its beginning to its end."""
+    """An order, a booking, a reservation and a ticket, each from its beginning to its end."""
     show_order(f"{orders}/api/v1")
     show_booking(f"{orders}/api/v1")
     show_reservation(f"{processor}/api/v1")
+    show_ticket(f"{orders}/api/v1", f"{processor}/api/v1")
 
 
 def show_order(api: str) -> None:
@@ -97,6 +88,47 @@ def show_reservation(api: str) -> None:
     refused = call("POST", f"{api}/reservations", wanted, refusal=409)
     call("DELETE", f"{api}/reservations/{made['id']}")
     plain(f"\nThe second was refused as {refused['code']}; the first was taken back.")
+
+
+def show_ticket(orders: str, processor: str) -> None:
+    """From open to closed, and its timeline in the other service."""
+    opened = call("POST", f"{orders}/tickets", TICKET)
+    address, known = f"{orders}/tickets/{opened['id']}", f"{processor}/tickets/{opened['id']}"
+    call("POST", f"{address}/comments", {"email": "bob@example.com", "text": "Is it plugged in?"})
+    call("PATCH", address, {"status": "answered"})
+    call("PATCH", address, {"status": "open"}, refusal=409)
+    call("PATCH", address, {"status": "closed"})
+    ended = call("GET", address)
+    call("GET", f"{address}/history")
+    if not _arrives(f"{known}/timeline", versions=ended["version"]):
+        raise Trouble(f"the timeline of ticket {opened['id']} is not whole: make status, make logs")
+    call("GET", f"{known}/timeline")
+    call("GET", f"{known}/notifications")
+    plain("\nThe ticket's timeline in service-processor has every version, in order.")
+
+
+def _arrives(timeline: str, *, versions: int) -> bool:
+    """Whether the processor has heard of all versions, within ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        status, text = _answer("GET", timeline)
+        if status == 200 and len(json.loads(text)["items"]) == versions:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _answer(method: str, url: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
+    data = json.dumps(body).encode() if body is not None else None
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data=data, method=method, headers=headers)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=40) as answer:  # noqa: S310
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read()
+    except OSError as problem:
+        raise Trouble(f"{url} does not answer ({problem}): make start") from problem
 
 
 def _some_day() -> str:
