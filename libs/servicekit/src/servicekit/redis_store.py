@@ -104,7 +104,8 @@ class RedisStore:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(Exception):
-            await self._redis.aclose()
+            async with asyncio.timeout(CONNECT_DEADLINE):
+                await self._redis.aclose()
 
     async def look(self, keys: Sequence[str]) -> Mapping[str, Seen]:
         """What is kept under these keys; nothing while Redis is away."""
