@@ -78,3 +78,17 @@ def test_the_public_api_of_the_outbox_is_pinned() -> None:
 def test_lock_files_name_no_index() -> None:
     for lock in (ROOT / "requirements").glob("*.txt"):
         assert "://" not in lock.read_text(), lock
+
+
+def test_no_request_takes_a_detour_over_a_thread() -> None:
+    """FastAPI runs plain functions in a thread pool: a hop of tens of microseconds for each."""
+    for path in [path for path in SOURCES if "service-" in str(path) or "servicekit" in str(path)]:
+        tree = ast.parse(path.read_text())
+        plain = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        asked = {
+            call.args[0].id
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+            if call.func.id == "Depends" and call.args and isinstance(call.args[0], ast.Name)
+        }
+        assert not asked & plain, path

@@ -1,4 +1,7 @@
-"""What endpoints ask for by type; `bootstrap` puts it on the application."""
+"""What endpoints ask for by type; `bootstrap` puts it on the application.
+
+All are coroutines, though none waits: FastAPI sends plain functions to a thread, one hop each.
+"""
 
 from __future__ import annotations
 
@@ -18,27 +21,27 @@ class RestaurantZones(Protocol):
     async def of(self, restaurant_id: int) -> ZoneInfo | None: ...
 
 
-def _work(request: Request) -> outbox.Work:
+async def _work(request: Request) -> outbox.Work:
     work: outbox.Work = request.app.state.work
     return work
 
 
-def _waiters(request: Request) -> waiting.Waiters:
+async def _waiters(request: Request) -> waiting.Waiters:
     waiters: waiting.Waiters = request.app.state.waiters
     return waiters
 
 
-def _zones(request: Request) -> RestaurantZones:
+async def _zones(request: Request) -> RestaurantZones:
     zones: RestaurantZones = request.app.state.zones
     return zones
 
 
-def _booking_limit(request: Request) -> timedelta:
+async def _booking_limit(request: Request) -> timedelta:
     limit: timedelta = request.app.state.booking_limit
     return limit
 
 
-def _cache(request: Request) -> read_through.Store | None:
+async def _cache(request: Request) -> read_through.Store | None:
     cache: read_through.Store | None = request.app.state.cache
     return cache
 

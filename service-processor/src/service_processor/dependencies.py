@@ -1,4 +1,7 @@
-"""What endpoints ask for by type; `bootstrap` puts it on the application."""
+"""What endpoints ask for by type; `bootstrap` puts it on the application.
+
+All are coroutines, though none waits: FastAPI sends plain functions to a thread, one hop each.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import outbox
 from service_processor.seating.desk import Desk
 
 
-def _work(request: Request) -> outbox.Work:
+async def _work(request: Request) -> outbox.Work:
     work: outbox.Work = request.app.state.work
     return work
 
@@ -18,7 +21,7 @@ def _work(request: Request) -> outbox.Work:
 Work = Annotated[outbox.Work, Depends(_work)]
 
 
-def _seats(request: Request, work: Work) -> Desk:
+async def _seats(request: Request, work: Work) -> Desk:
     """One per process: it remembers what never changes."""
     state = request.app.state
     if not hasattr(state, "desk"):
@@ -27,7 +30,7 @@ def _seats(request: Request, work: Work) -> Desk:
     return desk
 
 
-def _default_timezone(request: Request) -> str:
+async def _default_timezone(request: Request) -> str:
     zone: str = request.app.state.default_timezone
     return zone
 

@@ -42,7 +42,7 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 router = Router(prefix="/bookings", tags=["bookings"])
 
 
-def _bookings(request: Request, work: Work) -> Batched[int, Booking]:
+async def _bookings(request: Request, work: Work) -> Batched[int, Booking]:
     """One reader per process, so that a crowd of readers is served by few statements."""
     state = request.app.state
     if not hasattr(state, "bookings"):
@@ -60,7 +60,7 @@ class _Desk:
     furthest: timedelta
 
 
-def _desk(request: Request, work: Work, zones: Zones, furthest: BookingLimit) -> _Desk:
+async def _desk(request: Request, work: Work, zones: Zones, furthest: BookingLimit) -> _Desk:
     state = request.app.state
     if not hasattr(state, "booking_ids"):
         state.booking_ids = IdBlocks(work.engine, "bookings_id_seq")

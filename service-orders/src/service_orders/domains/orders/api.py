@@ -43,7 +43,7 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 router = Router(prefix="/orders", tags=["orders"])
 
 
-def _orders(request: Request, work: Work) -> Batched[UUID, Order]:
+async def _orders(request: Request, work: Work) -> Batched[UUID, Order]:
     """One reader per process, so that a crowd of readers is served by few statements."""
     state = request.app.state
     if not hasattr(state, "orders"):

@@ -73,7 +73,7 @@ IfNoneMatch = Annotated[
 ]
 
 
-def _tickets(request: Request, work: Work, cache: Cache) -> ReadThrough[UUID]:
+async def _tickets(request: Request, work: Work, cache: Cache) -> ReadThrough[UUID]:
     """One reader per process, so that a crowd of readers is served by few statements."""
     state = request.app.state
     if not hasattr(state, "tickets"):
