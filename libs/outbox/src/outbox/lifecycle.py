@@ -72,7 +72,7 @@ async def first_of(*parts: Coroutine[Any, Any, object]) -> None:
 
 
 async def connected(connecting: Awaitable[Connection]) -> Connection:
-    """A connection to PostgreSQL; cancelled in mid-way it is closed, or the server would keep it."""
+    """A connection to PostgreSQL. Cancelled in mid-way it is closed: a server would keep it."""
     opening = asyncio.ensure_future(connecting)
     try:
         return await asyncio.shield(opening)
