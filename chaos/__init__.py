@@ -1,0 +1,1 @@
+"""The library's promises under random faults; see docs/chaos.md."""

@@ -1,0 +1,103 @@
+"""Faults by name, and a seeded choice among them."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import psycopg
+
+from chaos import hand, stack
+from chaos.fleet import Fleet
+from chaos.sides import EXITS, KITCHEN, RAISES, SHOP, Place
+from chaos.writers import Writers
+from devstack.system import System
+from outbox import parking
+from outbox.faults import CONSUMER_STEPS, RELAY_STEPS
+
+ROLES = ("relay", "consumer")
+STEPS = (*RELAY_STEPS, *CONSUMER_STEPS)
+LATEST = 30
+
+
+@dataclass
+class Faults:
+    """`one` does the next of a seeded sequence; `done` counts them by name."""
+
+    machines: System
+    place: Place
+    fleet: Fleet
+    writers: Writers
+    rng: random.Random
+    done: Counter[str] = field(default_factory=Counter)
+    _first: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Each step and each kind comes once before chance has its way."""
+        self._first = [*STEPS, *self._kinds]
+        self.rng.shuffle(self._first)
+
+    @property
+    def _kinds(self) -> dict[str, tuple[int, Callable[[], Awaitable[None]]]]:
+        """By name: how often, and what."""
+        return {
+            "relay killed": (18, lambda: self._kill("relay")),
+            "consumer killed": (18, lambda: self._kill("consumer")),
+            "all of a role killed": (4, self._kill_all),
+            "published again": (14, self._publish_again),
+            "handler raises": (8, lambda: self._poison(RAISES)),
+            "handler exits": (3, lambda: self._poison(EXITS)),
+            "redriven in vain": (8, self._redrive),
+            "message stolen": (6, self._steal),
+            "broker killed": (2, lambda: stack.kill(self.machines, "rabbitmq")),
+            "database killed": (3, lambda: stack.kill(self.machines, "postgres")),
+        }
+
+    async def one(self) -> str:
+        """Do harm; returns what it was."""
+        name = self._first.pop() if self._first else self._chosen()
+        self.done[name] += 1
+        if name in STEPS:
+            nth = self.rng.randint(1, 3)
+            self.fleet.arm(name.partition(".")[0], f"{name}:{nth}")
+        else:
+            await self._kinds[name][1]()
+        return name
+
+    def _chosen(self) -> str:
+        weights = {name: weight for name, (weight, _) in self._kinds.items()}
+        weights |= dict.fromkeys(STEPS, 2)
+        return self.rng.choices(list(weights), list(weights.values()))[0]
+
+    async def _kill(self, role: str) -> None:
+        self.rng.choice(self.fleet.of(role)).send(signal.SIGKILL)
+
+    async def _kill_all(self) -> None:
+        for slot in self.fleet.of(self.rng.choice(ROLES)):
+            slot.send(signal.SIGKILL)
+
+    async def _publish_again(self) -> None:
+        source = self.rng.choice((SHOP, KITCHEN)).name
+        await hand.publish_again(self.place, source, self.rng.randint(1, LATEST), self.rng)
+
+    async def _poison(self, kind: str) -> None:
+        self.writers.ask(kind)
+
+    async def _redrive(self) -> None:
+        """Nothing is mended: what is poisoned fails again, and must stay where it is."""
+        url = self.place.databases["kitchen"]
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await parking.redrive(connection, KITCHEN.queue)
+
+    async def _steal(self) -> None:
+        """With every consumer of the queue away, so that the thief is the one that gets it."""
+        side = self.rng.choice((SHOP, KITCHEN))
+        slots = self.fleet.of("consumer", side.name)
+        await self.fleet.hold(slots)
+        try:
+            await hand.steal(self.place, side)
+        finally:
+            self.fleet.let_go(slots)

@@ -1,0 +1,118 @@
+"""Processes that are started again whenever they end, as by a supervisor, and killed on request."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ROOT = Path(__file__).parents[1]
+BREATH = 0.1
+
+
+@dataclass
+class Slot:
+    """One process at a time, in the role and for the side of its name."""
+
+    role: str
+    side: str
+    log: Path
+    environment: Mapping[str, str]
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    armed: str = ""
+    killed: bool = False
+    """Whether the end of the process now running is ours."""
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> asyncio.subprocess.Process:
+        fault, self.armed, self.killed = self.armed, "", False
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "chaos.process", self.role, self.side),
+                cwd=ROOT,
+                env={**os.environ, **self.environment, "OUTBOX_FAULT_POINT": fault},
+                stderr=log,
+            )
+        return self.process
+
+    def send(self, what: signal.Signals) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.killed = True
+            self.process.send_signal(what)
+
+
+class Fleet:
+    """All processes of a run; `ends` counts exit statuses by role, deaths at a step by its name."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._environment = {**environment, "APP_ENV": "test"}
+        self._folder = folder
+        self.slots: list[Slot] = []
+        self.ends: Counter[str] = Counter()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, role: str, side: str, count: int, **environment: str) -> None:
+        """Run so many of them from now on."""
+        for number in range(count):
+            log = self._folder / f"{side}-{role}-{number}.log"
+            slot = Slot(role, side, log, {**self._environment, **environment})
+            slot.free.set()
+            self.slots.append(slot)
+            self._tasks.append(asyncio.create_task(self._keep(slot)))
+
+    def of(self, role: str, side: str | None = None) -> list[Slot]:
+        return [slot for slot in self.slots if slot.role == role and side in (None, slot.side)]
+
+    def arm(self, role: str, step: str) -> None:
+        """Start all of a role anew, to die at this step."""
+        for slot in self.of(role):
+            slot.armed = step
+            slot.send(signal.SIGKILL)
+
+    async def hold(self, slots: Iterable[Slot], how: signal.Signals = signal.SIGKILL) -> None:
+        """End them, and do not start them again until they are let go."""
+        slots = list(slots)
+        for slot in slots:
+            slot.free.clear()
+            slot.send(how)
+        for slot in slots:
+            if slot.process is not None:
+                await slot.process.wait()
+
+    def let_go(self, slots: Iterable[Slot]) -> None:
+        for slot in slots:
+            slot.free.set()
+
+    async def _keep(self, slot: Slot) -> None:
+        while True:
+            await slot.free.wait()
+            step = slot.armed
+            status = await (await slot.start()).wait()
+            self.ends[f"{slot.role} {status}"] += 1
+            if step and status == -signal.SIGKILL and not slot.killed:
+                self.ends[step.partition(":")[0]] += 1
+            await asyncio.sleep(BREATH)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for slot in self.slots:
+            slot.send(signal.SIGKILL)
+            if slot.process is not None:
+                await slot.process.wait()

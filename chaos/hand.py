@@ -1,0 +1,95 @@
+"""A hand in the broker: events published again past the relay, and a message stolen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from contextlib import suppress
+from datetime import datetime
+from uuid import UUID
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+
+from chaos.sides import SIDES, TOPOLOGY, Place, Side
+from outbox import Envelope, Stream
+from outbox.message import to_message
+
+_LATEST = """
+SELECT event_id, aggregate_type, aggregate_id, sequence, type, version, created_at, payload::text,
+       correlation_id, causation_id
+  FROM outbox WHERE source = %s ORDER BY id DESC LIMIT %s
+"""
+_STEAL = "INSERT INTO stolen (token) VALUES (%s) ON CONFLICT DO NOTHING"
+
+
+async def publish_again(place: Place, source: str, count: int, rng: random.Random) -> None:
+    """The latest of the log, published or not: some twice, in any order."""
+    latest = envelopes(place, source, count)
+    chosen = latest + rng.sample(latest, len(latest) // 3)
+    rng.shuffle(chosen)
+    await publish(place, source, chosen)
+
+
+def envelopes(place: Place, source: str, count: int) -> list[Envelope]:
+    """The latest of the log, latest first."""
+    with place.connect(SIDES[source]) as connection:
+        rows = connection.execute(_LATEST, [source, count]).fetchall()
+    return [_envelope(source, *row) for row in rows]
+
+
+async def publish(place: Place, source: str, events: list[Envelope]) -> None:
+    async with await aio_pika.connect(place.broker_url) as connection:
+        await TOPOLOGY.ensure(connection)
+        channel = await connection.channel()
+        exchange = await channel.get_exchange(source, ensure=False)
+        for event in events:
+            await exchange.publish(to_message(event), event.type)
+
+
+def _envelope(
+    source: str,
+    id_: UUID,
+    aggregate_type: str,
+    aggregate_id: str,
+    sequence: int,
+    type_: str,
+    version: int,
+    at: datetime,
+    payload: str,
+    *context: str,
+) -> Envelope:
+    stream = Stream(source, aggregate_type, aggregate_id)
+    return Envelope(id_, stream, sequence, type_, version, at, payload.encode(), *context)
+
+
+async def steal(place: Place, side: Side, *, within: float = 5) -> str | None:
+    """Take one message off a queue that nobody else consumes now; its token, or none came."""
+    async with await aio_pika.connect(place.broker_url) as connection:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=1)
+        queue = await channel.get_queue(side.queue)
+        first: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
+
+        async def take(message: AbstractIncomingMessage) -> None:
+            if not first.done():
+                first.set_result(message)
+
+        await queue.consume(take)
+        with suppress(TimeoutError):
+            message = await asyncio.wait_for(first, within)
+            token = str(json.loads(message.body)["token"])
+            with place.connect(side) as database:
+                database.execute(_STEAL, [token])
+            await message.ack()
+            return token
+    return None
+
+
+async def is_empty(place: Place, side: Side) -> bool:
+    """Whether nothing is in the queue, ready or unacked."""
+    async with await aio_pika.connect(place.broker_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(side.queue, passive=True)
+        return queue.declaration_result.message_count == 0

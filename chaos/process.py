@@ -1,0 +1,131 @@
+"""A relay or a consumer of one side as a process: `python -m chaos.process relay shop`.
+
+`CHAOS_BREAK` builds an inbox that is wrong on purpose, to see whether the checker notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from chaos.sides import EXITS, RAISES, SIDES, TOPOLOGY, WRITE, Side, Told, with_driver
+from outbox import (
+    Consumer,
+    ConsumerSettings,
+    Envelope,
+    Handler,
+    Outbox,
+    Relay,
+    RelaySettings,
+    RetryPolicy,
+    UnitOfWork,
+    open_work,
+)
+from outbox.consume.decide import Position, Verdict
+
+_EFFECT = "INSERT INTO effects (token, aggregate_id) VALUES (%(token)s, %(aggregate)s)"
+_MENDED = "SELECT FROM mended WHERE token = %(token)s"
+
+
+class Poisoned(Exception):
+    """The handler cannot do it until it is mended."""
+
+
+async def relay(side: Side, database_url: str, broker_url: str, stop: asyncio.Event) -> None:
+    await Relay(
+        database_url=database_url,
+        broker_url=broker_url,
+        exchange=side.name,
+        topology=TOPOLOGY,
+        settings=RelaySettings(window=20, topology_check=2, full_look=1),
+    ).run(stop)
+
+
+async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio.Event) -> None:
+    engine = create_async_engine(with_driver(database_url))
+    async with open_work(engine, database_url, Outbox(side.name)) as work:
+        await Consumer(
+            queue=side.queue,
+            handlers={side.takes.replace("#", "told"): handler_of(side)},
+            work=work,
+            broker_url=broker_url,
+            topology=TOPOLOGY,
+            settings=ConsumerSettings(
+                batch=20,
+                prefetch=50,
+                retry_every=0.2,
+                retry=RetryPolicy(attempts=3, base=0.1, ceiling=0.5),
+                topology_check=2,
+            ),
+        ).run(stop)
+
+
+def handler_of(side: Side) -> Handler:
+    """Writes the effect; the kitchen answers in the same transaction."""
+
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        body = json.loads(event.payload)
+        await fail_if_poisoned(unit, body)
+        aggregate = event.stream.aggregate_id
+        await unit.send(_EFFECT, {"token": body["token"], "aggregate": aggregate})
+        if side.name == "kitchen":
+            answer = Told(side.aggregate_type, aggregate, event.sequence)
+            await unit.send(WRITE, answer.row)
+            await unit.emit(answer)
+
+    return handle
+
+
+async def fail_if_poisoned(unit: UnitOfWork, body: dict[str, str]) -> None:
+    if not body["kind"]:
+        return
+    mended = await unit.connection.exec_driver_sql(_MENDED, {"token": body["token"]})
+    if mended.first() is not None:
+        return
+    if body["kind"] == EXITS:
+        os._exit(3)
+    assert body["kind"] == RAISES
+    raise Poisoned(body["token"])
+
+
+def break_inbox(how: str) -> None:
+    """Patch the decision: `dedupe` applies again, `order` as it comes, `gap` past what lacks."""
+    right, forward = Position.decide, Position.advance
+
+    def wrong(position: Position, sequence: int, event_id: UUID) -> Verdict:
+        verdict = right(position, sequence, event_id)
+        broken = {
+            "dedupe": verdict is Verdict.DUPLICATE,
+            "order": sequence != position.last_sequence,
+            "gap": verdict is Verdict.GAP,
+        }
+        return Verdict.APPLY if broken[how] else verdict
+
+    def advance(position: Position, sequence: int, event_id: UUID) -> None:
+        if sequence > position.last_sequence:
+            forward(position, sequence, event_id)
+
+    setattr(Position, "decide", wrong)  # noqa: B010 mypy would mind the plain assignment
+    setattr(Position, "advance", advance)  # noqa: B010
+
+
+async def main(role: str, name: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    if how := os.environ.get("CHAOS_BREAK"):
+        break_inbox(how)
+    urls = os.environ[f"CHAOS_DATABASE_{name.upper()}"], os.environ["CHAOS_BROKER"]
+    run = {"relay": relay, "consumer": consumer}[role]
+    await run(SIDES[name], *urls, stop)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    asyncio.run(main(*sys.argv[1:]))
