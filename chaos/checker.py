@@ -7,13 +7,13 @@ it is in effect once, in its place, or waits behind a poisoned one, or was stole
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import psycopg
 
 from chaos.sides import EXITS, RAISES, SIDES, Place, Side
-
-Rows = list[tuple[object, ...]]
 
 _WRITTEN = "SELECT token, number, kind FROM written"
 _LOGGED = """
@@ -65,84 +65,115 @@ class Verdict:
         return {name: tokens for name, tokens in self.wrong.items() if name in forever}
 
 
+class Logged(NamedTuple):
+    """An event of the producer's log."""
+
+    token: str
+    event_id: str
+    aggregate: str
+    sequence: int
+
+
+@dataclass
+class Taken:
+    """What the consumer's database says, as of one moment."""
+
+    effects: list[str]
+    parked: dict[str, str]
+    mended: set[str]
+    stolen: set[str]
+
+
+Written = dict[str, tuple[int | None, str]]
+"""By token: the number among the writes of its aggregate, and what harm it does."""
+
+
 def examine(place: Place, consumer: Side) -> Verdict:
     """Judge the events that this side takes."""
-    producer = SIDES[consumer.takes_of]
     # The consumer first: what it has must be with the producer by then.
-    with place.connect(consumer) as connection, connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        effects = [str(token) for (token,) in _rows(connection, _EFFECTS)]
-        parked = {str(token): str(why) for token, why in _rows(connection, _PARKED, consumer.queue)}
-        mended, stolen = ({str(t) for (t,) in _rows(connection, q)} for q in (_MENDED, _STOLEN))
-    with place.connect(producer) as connection, connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        written = {str(t): (n, str(kind)) for t, n, kind in _rows(connection, _WRITTEN)}
-        logged = _rows(connection, _LOGGED, producer.name)
+    taken = _taken(place, consumer)
+    written, logged = _produced(place, SIDES[consumer.takes_of])
     verdict = Verdict(events=len(logged))
     _judge_log(written, logged, verdict)
-    _judge_effects(logged, effects, verdict)
+    _judge_effects(logged, taken.effects, verdict)
     reasons = {RAISES: "failed", EXITS: "crashed"}
-    poison = {t: reasons[kind] for t, (_, kind) in written.items() if kind and t not in mended}
-    _judge_waiting(logged, set(effects), parked, poison, stolen, verdict)
+    poison = {
+        token: reasons[kind]
+        for token, (_, kind) in written.items()
+        if kind and token not in taken.mended
+    }
+    _judge_waiting(logged, taken, poison, verdict)
     return verdict
 
 
-def _rows(connection: psycopg.Connection[tuple[object, ...]], query: str, *given: object) -> Rows:
-    return connection.execute(query, given).fetchall()  # type: ignore[arg-type]
+def _taken(place: Place, consumer: Side) -> Taken:
+    with place.connect(consumer) as connection, connection.transaction():
+        rows = _snapshot(connection)
+        return Taken(
+            [token for (token,) in rows(_EFFECTS)],
+            dict(rows(_PARKED, consumer.queue)),
+            {token for (token,) in rows(_MENDED)},
+            {token for (token,) in rows(_STOLEN)},
+        )
 
 
-def _judge_log(written: dict[str, tuple[object, str]], logged: Rows, verdict: Verdict) -> None:
-    tokens = [str(row[0]) for row in logged]
-    verdict.unlogged += sorted(set(written) ^ set(tokens))
-    last: dict[object, tuple[int, int]] = defaultdict(lambda: (0, 0))
+def _produced(place: Place, producer: Side) -> tuple[Written, list[Logged]]:
+    with place.connect(producer) as connection, connection.transaction():
+        rows = _snapshot(connection)
+        written = {token: (number, kind) for token, number, kind in rows(_WRITTEN)}
+        return written, [Logged(*row) for row in rows(_LOGGED, producer.name)]
+
+
+def _snapshot(connection: psycopg.Connection[Any]) -> Callable[..., list[tuple[Any, ...]]]:
+    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    return lambda query, *given: connection.execute(query, given).fetchall()
+
+
+def _judge_log(written: Written, logged: list[Logged], verdict: Verdict) -> None:
+    verdict.unlogged += sorted(set(written) ^ {event.token for event in logged})
+    last: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for token, _, aggregate, sequence in logged:
         before, highest = last[aggregate]
-        number, _ = written.get(str(token), (None, ""))
-        if sequence != before + 1 or (number is not None and int(str(number)) <= highest):
-            verdict.unlogged.append(str(token))
-        last[aggregate] = (before + 1, highest if number is None else int(str(number)))
+        number, _ = written.get(token, (None, ""))
+        if sequence != before + 1 or (number is not None and number <= highest):
+            verdict.unlogged.append(token)
+        last[aggregate] = (before + 1, highest if number is None else number)
 
 
-def _judge_effects(logged: Rows, effects: list[str], verdict: Verdict) -> None:
-    places = {str(token): (aggregate, int(str(n))) for token, _, aggregate, n in logged}
+def _judge_effects(logged: list[Logged], effects: list[str], verdict: Verdict) -> None:
+    places = {event.token: event for event in logged}
     verdict.twice += [token for token, count in Counter(effects).items() if count > 1]
     verdict.unwritten += [token for token in effects if token not in places]
-    reached: dict[object, int] = defaultdict(int)
+    reached: dict[str, int] = defaultdict(int)
     for token in dict.fromkeys(effects):
-        if token in places:
-            aggregate, sequence = places[token]
-            if sequence <= reached[aggregate]:
+        if event := places.get(token):
+            if event.sequence <= reached[event.aggregate]:
                 verdict.misordered.append(token)
-            reached[aggregate] = max(sequence, reached[aggregate])
+            reached[event.aggregate] = max(event.sequence, reached[event.aggregate])
 
 
 def _judge_waiting(
-    logged: Rows,
-    effects: set[str],
-    parked: dict[str, str],
-    poison: dict[str, str],
-    stolen: set[str],
-    verdict: Verdict,
+    logged: list[Logged], taken: Taken, poison: dict[str, str], verdict: Verdict
 ) -> None:
     """In each stream the first that is not in effect must have a right to be so."""
-    stopped: dict[object, int] = {}
-    """Where, or 0 if what stops the stream is there."""
-    for token, event_id, aggregate, place in ((str(row[0]), *row[1:]) for row in logged):
+    effects = set(taken.effects)
+    # By aggregate: at which sequence an absent event stops it, or 0 where that event is parked.
+    stopped: dict[str, int] = {}
+    for token, event_id, aggregate, sequence in logged:
         if token in effects:
-            if token in parked:
+            if token in taken.parked:
                 verdict.parked_wrongly.append(token)
             if aggregate in stopped:
                 verdict.overtaken.append(token)
             continue
-        first = aggregate not in stopped
-        if token in parked:
+        if token in taken.parked:
             verdict.waiting += 1
-            if stopped.setdefault(aggregate, 0):
-                verdict.gaps.add((str(aggregate), stopped[aggregate]))
-            elif first and parked[token] != poison.get(token):
+            if aggregate not in stopped and taken.parked[token] != poison.get(token):
                 verdict.parked_wrongly.append(token)
-        elif token in stolen:
-            verdict.absent.append(str(event_id))
+            if stopped.setdefault(aggregate, 0):
+                verdict.gaps.add((aggregate, stopped[aggregate]))
+        elif token in taken.stolen:
+            verdict.absent.append(event_id)
         else:
             verdict.lost.append(token)
-        stopped.setdefault(aggregate, int(str(place)))
+        stopped.setdefault(aggregate, sequence)

@@ -20,7 +20,9 @@ from outbox.faults import CONSUMER_STEPS, RELAY_STEPS
 
 ROLES = ("relay", "consumer")
 STEPS = (*RELAY_STEPS, *CONSUMER_STEPS)
+BOTH = (SHOP, KITCHEN)
 LATEST = 30
+REACHED_WITHIN = 4.0
 
 
 @dataclass
@@ -61,8 +63,9 @@ class Faults:
         name = self._first.pop() if self._first else self._chosen()
         self.done[name] += 1
         if name in STEPS:
-            nth = self.rng.randint(1, 3)
-            self.fleet.arm(name.partition(".")[0], f"{name}:{nth}")
+            side, nth = self.rng.choice(BOTH).name, self.rng.choice((1, 1, 2, 3))
+            slots = self.fleet.of(name.partition(".")[0], side)
+            await self.fleet.arm(slots, name, nth, within=REACHED_WITHIN)
         else:
             await self._kinds[name][1]()
         return name
@@ -80,7 +83,7 @@ class Faults:
             slot.send(signal.SIGKILL)
 
     async def _publish_again(self) -> None:
-        source = self.rng.choice((SHOP, KITCHEN)).name
+        source = self.rng.choice(BOTH).name
         await hand.publish_again(self.place, source, self.rng.randint(1, LATEST), self.rng)
 
     async def _poison(self, kind: str) -> None:
@@ -94,7 +97,7 @@ class Faults:
 
     async def _steal(self) -> None:
         """With every consumer of the queue away, so that the thief is the one that gets it."""
-        side = self.rng.choice((SHOP, KITCHEN))
+        side = self.rng.choice(BOTH)
         slots = self.fleet.of("consumer", side.name)
         await self.fleet.hold(slots)
         try:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -70,11 +71,16 @@ class Fleet:
     def of(self, role: str, side: str | None = None) -> list[Slot]:
         return [slot for slot in self.slots if slot.role == role and side in (None, slot.side)]
 
-    def arm(self, role: str, step: str) -> None:
-        """Start all of a role anew, to die at this step."""
-        for slot in self.of(role):
-            slot.armed = step
+    async def arm(self, slots: Iterable[Slot], step: str, nth: int, *, within: float) -> None:
+        """Start them anew to die at this step; wait a while for the first to do so."""
+        before = self.ends[step]
+        for slot in slots:
+            slot.armed = f"{step}:{nth}"
             slot.send(signal.SIGKILL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self.ends[step] == before:  # noqa: ASYNC110 it happens in another process
+                    await asyncio.sleep(0.02)
 
     async def hold(self, slots: Iterable[Slot], how: signal.Signals = signal.SIGKILL) -> None:
         """End them, and do not start them again until they are let go."""

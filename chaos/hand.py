@@ -6,8 +6,7 @@ import asyncio
 import json
 import random
 from contextlib import suppress
-from datetime import datetime
-from uuid import UUID
+from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
@@ -35,8 +34,11 @@ async def publish_again(place: Place, source: str, count: int, rng: random.Rando
 def envelopes(place: Place, source: str, count: int) -> list[Envelope]:
     """The latest of the log, latest first."""
     with place.connect(SIDES[source]) as connection:
-        rows = connection.execute(_LATEST, [source, count]).fetchall()
-    return [_envelope(source, *row) for row in rows]
+        rows: list[Any] = connection.execute(_LATEST, [source, count]).fetchall()
+    return [
+        Envelope(id_, Stream(source, kind, aggregate), n, type_, version, at, text.encode(), *known)
+        for id_, kind, aggregate, n, type_, version, at, text, *known in rows
+    ]
 
 
 async def publish(place: Place, source: str, events: list[Envelope]) -> None:
@@ -46,22 +48,6 @@ async def publish(place: Place, source: str, events: list[Envelope]) -> None:
         exchange = await channel.get_exchange(source, ensure=False)
         for event in events:
             await exchange.publish(to_message(event), event.type)
-
-
-def _envelope(
-    source: str,
-    id_: UUID,
-    aggregate_type: str,
-    aggregate_id: str,
-    sequence: int,
-    type_: str,
-    version: int,
-    at: datetime,
-    payload: str,
-    *context: str,
-) -> Envelope:
-    stream = Stream(source, aggregate_type, aggregate_id)
-    return Envelope(id_, stream, sequence, type_, version, at, payload.encode(), *context)
 
 
 async def steal(place: Place, side: Side, *, within: float = 5) -> str | None:
@@ -87,9 +73,13 @@ async def steal(place: Place, side: Side, *, within: float = 5) -> str | None:
     return None
 
 
-async def is_empty(place: Place, side: Side) -> bool:
-    """Whether nothing is in the queue, ready or unacked."""
+async def messages(place: Place, side: Side) -> int:
+    """How many wait in the queue, without those delivered and not acked."""
     async with await aio_pika.connect(place.broker_url) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue(side.queue, passive=True)
-        return queue.declaration_result.message_count == 0
+        return queue.declaration_result.message_count or 0
+
+
+async def is_empty(place: Place, side: Side) -> bool:
+    return await messages(place, side) == 0

@@ -36,7 +36,7 @@ async def kill(system: System, name: str) -> None:
     parts = system.infrastructure
     before = system.pid_of(name)
     system.kill(name)
-    while system.pid_of(name) in (0, before):
+    while system.pid_of(name) in (0, before):  # noqa: ASYNC110 it happens in another process
         await asyncio.sleep(0.05)
     engine = parts.postgres if name == "postgres" else parts.rabbitmq
     assert engine is not None

@@ -27,7 +27,7 @@ from devstack.system import System
 FAULTS = int(os.environ.get("CHAOS_FAULTS") or 25)
 SECONDS = int(os.environ.get("CHAOS_SECONDS") or 1200)
 SEED = int(os.environ.get("CHAOS_SEED") or 20261121)
-ROUND = 50
+ROUND = 100
 MEND = "INSERT INTO mended SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
 POISONED = "SELECT token FROM written WHERE kind <> ''"
 
@@ -63,7 +63,7 @@ async def play(place: Place, faults: Faults, writers: Writers, count: int, until
                 return
             await faults.one()
             # Chance decides how far things get between two faults.
-            await asyncio.sleep(faults.rng.uniform(0.05, 1.2))
+            await asyncio.sleep(faults.rng.uniform(0.05, 0.9))
 
 
 @asynccontextmanager
