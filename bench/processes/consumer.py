@@ -1,4 +1,4 @@
-"""The consumer under measurement, with its default settings: `consumer HANDLER`."""
+"""The consumer under measurement, with its default settings: `consumer HANDLER [NUMBER]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bench.events import TYPE
+from bench.events import TYPE, number_of
 from bench.place import QUEUE, SOURCE, TOPOLOGY
 from bench.processes.answering import serve
 from outbox import Consumer, Envelope, Handlers, Outbox, UnitOfWork, handle_many, open_work
@@ -40,6 +40,13 @@ async def together(unit: UnitOfWork, envelopes: Sequence[Envelope]) -> None:
     await unit.send(_EFFECTS, {"ids": ids, "sequences": sequences})
 
 
+async def poison(unit: UnitOfWork, envelope: Envelope) -> None:
+    """As `handle`, but the event of the number given can never be handled."""
+    if number_of(envelope.payload) == int(sys.argv[2]):
+        raise ValueError("poisoned")
+    await unit.send(_EFFECT, _row(envelope))
+
+
 def _row(envelope: Envelope) -> dict[str, object]:
     return {"id": envelope.stream.aggregate_id, "sequence": envelope.sequence}
 
@@ -48,6 +55,7 @@ HANDLERS: Handlers = {
     "sqlalchemy": through_sqlalchemy,
     "handle": handle,
     "handle_many": handle_many(together),
+    "poison": poison,
 }
 """By name, as a row asks for them."""
 

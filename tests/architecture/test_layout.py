@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
-    for pattern in ("libs/*/src", "service-*/src", "tools/*/src", "bench")
+    for pattern in ("libs/*/src", "service-*/src", "tools/*/src", "bench", "chaos")
     for folder in ROOT.glob(pattern)
     for path in folder.rglob("*.py")
 )
