@@ -63,6 +63,7 @@ async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio
                 retry_every=0.2,
                 retry=RetryPolicy(attempts=3, base=0.1, ceiling=0.5),
                 topology_check=2,
+                crashes=int(os.environ.get("CHAOS_CRASHES") or 3),
             ),
         ).run(stop)
 
