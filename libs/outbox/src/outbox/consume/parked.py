@@ -77,23 +77,6 @@ DELETE FROM inbox_parked
 RETURNING 1
 """
 
-_DUE = f"""
-UPDATE inbox_parked SET next_attempt_at = clock_timestamp(), attempts = 0
-{_OF_STREAM} AND reason <> 'forked'
-RETURNING 1
-"""  # noqa: S608
-
-_LET_GO = """
-DELETE FROM inbox_parked
- WHERE (consumer, source, aggregate_type, aggregate_id)
-     = (%(consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s)
-   AND sequence <= %(through)s
-RETURNING 1
-"""
-
-# Another event was applied at this place: what is left there can never be.
-_FORK = f"UPDATE inbox_parked SET reason = '{FORKED}', next_attempt_at = NULL {_OF_STREAM}"  # noqa: S608
-
 _DUE = """
 SELECT DISTINCT source, aggregate_type, aggregate_id
   FROM inbox_parked

@@ -1,0 +1,86 @@
+"""The registry after real events: what an operator would see."""
+
+from __future__ import annotations
+
+from deliveries import events, has_effects, parks, publish, record
+from prometheus_client import REGISTRY
+
+from outbox import Envelope, Maintenance, UnitOfWork
+from outbox.operate.partitions import OUTBOX
+from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def verdicts(*names: str) -> list[float]:
+    return [value("inbox_events_total", consumer=QUEUE, verdict=name) for name in names]
+
+
+async def test_publishes_are_counted_by_outcome_and_holds_are_shown(world: World) -> None:
+    acked, returned = (value("outbox_publishes_total", outcome=o) for o in ("acked", "returned"))
+    windows = value("outbox_window_seconds_count")
+    async with running(world.relay()):
+        await world.emit(Happened("a"), Happened("b"))
+        await eventually(lambda: world.has_unpublished(0))
+        assert value("outbox_publishes_total", outcome="acked") == acked + 2
+        assert value("outbox_window_seconds_count") > windows
+        async with world.broker() as channel:
+            await (await channel.get_queue(QUEUE, ensure=False)).unbind(EXCHANGE, "order.#")
+            await world.emit(Happened("a"))
+            await eventually(
+                lambda: is_over("outbox_publishes_total", returned, outcome="returned")
+            )
+        await eventually(lambda: world.has_unpublished(0))
+
+
+async def is_over(name: str, before: float, **labels: str) -> bool:
+    return value(name, **labels) > before
+
+
+async def test_backlog_age_and_lanes_are_right_after_a_start(world: World) -> None:
+    await world.emit(*(Happened(f"a{n}") for n in range(7)))
+    await world.execute("UPDATE outbox SET parked_at = now(), created_at = now() - interval '1 h'")
+    async with running(world.relay()):
+        await eventually(lambda: has("outbox_backlog_events", 7))
+        await eventually(lambda: is_over("outbox_oldest_unpublished_seconds", 3599))
+        await eventually(lambda: is_over("outbox_lanes_owned", -1))
+    assert value("outbox_lanes_owned") == 0
+
+
+async def has(name: str, wanted: float, **labels: str) -> bool:
+    return value(name, **labels) == wanted
+
+
+async def test_deliveries_are_counted_by_verdict_and_what_is_parked_is_shown(world: World) -> None:
+    broken = True
+
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        if broken and event.stream.aggregate_id == "bad":
+            raise ZeroDivisionError
+        await record(unit, event)
+
+    names = ("apply", "duplicate", "gap", "failed", "behind")
+    before, found, bad = verdicts(*names), events(3), events(2, "bad")
+    handled = value("inbox_handler_seconds_count", consumer=QUEUE, type="order.happened")
+    retried = value("inbox_retries_total", consumer=QUEUE, outcome="applied")
+    lag = value("inbox_lag_seconds_count", consumer=QUEUE)
+    async with running(world.consumer(handle)):
+        await publish(world, found[0], found[0], found[2], *bad)
+        await eventually(lambda: parks(world, [("gap", 3), ("failed", 1), ("behind", 2)]))
+        await eventually(lambda: has("inbox_parked_events", 1, consumer=QUEUE, reason="gap"))
+        counted = [now - then for now, then in zip(verdicts(*names), before, strict=True)]
+        assert counted == [1, 1, 1, 1, 1]
+        broken = False
+        await publish(world, found[1])
+        await eventually(lambda: has_effects(world, 5))
+        await eventually(lambda: has("inbox_parked_events", 0, consumer=QUEUE, reason="failed"))
+    assert value("inbox_handler_seconds_count", consumer=QUEUE, type="order.happened") > handled
+    assert value("inbox_retries_total", consumer=QUEUE, outcome="applied") > retried
+    assert value("inbox_lag_seconds_count", consumer=QUEUE) > lag
+
+
+async def test_days_ahead_are_shown(world: World) -> None:
+    async with running(Maintenance(world.engine)):
+        await eventually(lambda: has("partition_days_ahead", OUTBOX.ahead, table="outbox"))
