@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from servicekit.protocol import LINGER
 from servicekit.server import bind, serve
 
-PATIENCE = 0.2
+PATIENCE = 0.5
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
