@@ -47,16 +47,9 @@ test-libs: ## the tests of libraries, tools and the layout's rules
 	@$(DEVSTACK) test --part libs --args="$$ARGS"
 bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" ROUNDS=3)
 	@$(VENV)python -m bench --rounds $${ROUNDS:-1} $$ARGS
-chaos: venv ## the long randomised runs (counts by CHAOS_FAULTS, CHAOS_ORDERS, CHAOS_WAITERS, …)
-	@CHAOS_ORDERS=$${CHAOS_ORDERS:-1000} CHAOS_WAITERS=$${CHAOS_WAITERS:-2000} \
-	 CHAOS_SEATS=$${CHAOS_SEATS:-500} CHAOS_SEAT_ROUNDS=$${CHAOS_SEAT_ROUNDS:-30} \
-	 CHAOS_BOOKINGS=$${CHAOS_BOOKINGS:-1000} CHAOS_ROUNDS=$${CHAOS_ROUNDS:-200} CHAOS_KEYS=$${CHAOS_KEYS:-1500} \
-	 CHAOS_AGENTS=$${CHAOS_AGENTS:-50} CHAOS_DESK_TICKETS=$${CHAOS_DESK_TICKETS:-200} \
-	 CHAOS_DESK_SECONDS=$${CHAOS_DESK_SECONDS:-60} CHAOS_IDLE_TICKETS=$${CHAOS_IDLE_TICKETS:-200} \
-	 CHAOS_CACHE_SECONDS=$${CHAOS_CACHE_SECONDS:-20} CHAOS_TICKETS=$${CHAOS_TICKETS:-1000} \
-	 SCHEMATHESIS_EXAMPLES=$${SCHEMATHESIS_EXAMPLES:-2000} CHAOS_FAULTS=$${CHAOS_FAULTS:-1000} \
-	 CHAOS_EVENTS=$${CHAOS_EVENTS:-10000} CHAOS_SEED=$${CHAOS_SEED:-$$(date +%s)} \
-	 $(DEVSTACK) test --args="-s chaos tests/e2e tests/contract service-processor/tests/test_seats_raced_for.py service-orders/tests/test_tickets_at_once.py $$ARGS"
+chaos: venv ## the long randomised runs (counts in chaos/counts.sh)
+	@. chaos/counts.sh && $(DEVSTACK) test --args="-s chaos tests/e2e tests/contract \
+	 service-processor/tests/test_seats_raced_for.py service-orders/tests/test_tickets_at_once.py $$ARGS"
 lint: venv ## ruff and the import rules
 	@$(VENV)ruff check .
 	@$(VENV)ruff format --check .

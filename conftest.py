@@ -15,6 +15,16 @@ import pytest
 from databases import fresh_database
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """By several processes: tests that share a system of their own stay together."""
+    if not config.pluginmanager.has_plugin("xdist"):
+        return
+    for item in items:
+        place = item.path.relative_to(config.rootpath)
+        shared = place.parts[0] in ("tests", "chaos")
+        item.add_marker(pytest.mark.xdist_group(str(place.parent if shared else place)))
+
+
 def _setting(name: str) -> str:
     value = os.environ.get(name)
     if not value:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import httpx
 import pytest
+from databases import fresh_database, template_of
 from prometheus_client import CollectorRegistry
 from served import Service
 
@@ -23,11 +25,15 @@ from servicekit.waiting import Waiters
 
 
 @pytest.fixture
-def migrated(database_url: str) -> PostgresUrl:
+def migrated() -> Iterator[PostgresUrl]:
     """A database at head."""
-    url = PostgresUrl(database_url)
-    upgrade(url, bootstrap.SERVICE.ini, variable="DATABASE_URL_ORDERS")
-    return url
+    admin = os.environ["TEST_POSTGRES_URL"]
+    with fresh_database(admin, template=template_of(admin, _migrate)) as url:
+        yield PostgresUrl(url)
+
+
+def _migrate(url: str) -> None:
+    upgrade(PostgresUrl(url), bootstrap.SERVICE.ini, variable="DATABASE_URL_ORDERS")
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+from databases import fresh_database, template_of
 from prometheus_client import CollectorRegistry
 from served import Service
 
@@ -22,11 +24,15 @@ NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"
 
 
 @pytest.fixture
-def migrated(database_url: str) -> PostgresUrl:
+def migrated() -> Iterator[PostgresUrl]:
     """A database at head."""
-    url = PostgresUrl(database_url)
-    upgrade(url, bootstrap.SERVICE.ini, variable="DATABASE_URL_PROCESSOR")
-    return url
+    admin = os.environ["TEST_POSTGRES_URL"]
+    with fresh_database(admin, template=template_of(admin, _migrate)) as url:
+        yield PostgresUrl(url)
+
+
+def _migrate(url: str) -> None:
+    upgrade(PostgresUrl(url), bootstrap.SERVICE.ini, variable="DATABASE_URL_PROCESSOR")
 
 
 @pytest.fixture

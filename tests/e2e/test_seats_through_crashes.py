@@ -54,6 +54,7 @@ def test_every_booking_ends_and_holds_what_it_says(diner: Diner) -> None:
         reserving = [pool.submit(reserve, chance.randrange(10**6)) for _ in range(BOOKINGS // 5)]
         for kill in range(1, KILLS + 1):
             until_done(booking, kill / (KILLS + 1))
+            diner.system.wait_ready()
             diner.system.kill("processor-worker")
         for future in [*booking, *reserving]:
             future.result()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from urllib.parse import urlsplit
 
 import aio_pika
 import psycopg
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from databases import fresh_database
+from databases import fresh_database, template_of
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -176,21 +173,11 @@ async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float 
 @asynccontextmanager
 async def open_world(admin: str, broker_url: str) -> AsyncIterator[World]:
     """A world in a database of its own, beside the one that `admin` names."""
-    with fresh_database(admin, template=_template(admin)) as url:
+    with fresh_database(admin, template=template_of(admin, install)) as url:
         engine = create_async_engine(url.replace("postgresql://", "postgresql+psycopg://"))
         async with Notifier(url) as notifier:
             yield World(url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))
         await engine.dispose()
-
-
-@cache
-def _template(admin: str) -> str:
-    """Made once: to copy a database is quicker than to create its tables again."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    url = stack.enter_context(fresh_database(admin))
-    install(url)
-    return urlsplit(url).path.removeprefix("/")
 
 
 def install(url: str) -> None:

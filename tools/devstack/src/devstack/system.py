@@ -38,7 +38,7 @@ from devstack.readiness import Watch
 from devstack.services import ROLES, SERVICES, Service, program_name
 from devstack.state import State
 from devstack.supervisor import Supervisor, bare
-from devstack.waiting import undisturbed
+from devstack.waiting import undisturbed, until
 
 __all__ = ["CHECKOUT", "Layout", "System"]
 
@@ -198,9 +198,13 @@ class System:
         return self.supervisor.pid_of(name)
 
     def kill(self, name: str) -> None:
-        """SIGKILL; supervisor starts it again at once."""
-        process = processes.identify(self.pid_of(name))
-        if process is None or not processes.send(process, signal.SIGKILL):
+        """SIGKILL; supervisor starts it again at once. One that is just starting is waited for."""
+
+        def is_killed() -> bool:
+            process = processes.identify(self.pid_of(name))
+            return process is not None and processes.send(process, signal.SIGKILL)
+
+        if not until(is_killed, 30):
             raise Trouble(f"{name} is not running, so it cannot be killed")
 
     def stop_process(self, name: str) -> None:

@@ -23,6 +23,8 @@ from devstack.programs import put_private
 from devstack.system import System
 
 VARIABLES = "TEST_POSTGRES_URL", "TEST_RABBITMQ_URL", "TEST_RABBITMQ_MANAGEMENT_URL"
+PROCESSES = 3
+"""More would not be quicker on two cores: beside them run a database and a broker, or several."""
 PARTS: dict[str, list[str]] = {
     "all": [],  # pytest's own testpaths
     "orders": ["service-orders"],
@@ -118,11 +120,12 @@ def _pytest(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -
 
 
 def _selection(layout: Layout, part: str, arguments: str) -> list[str]:
-    """The part's folders, unless the arguments name a file or folder themselves."""
+    """The part's folders, by several processes, unless the arguments name some themselves."""
     words = shlex.split(arguments)
     if any((layout.checkout / word.partition("::")[0]).exists() for word in words):
         return words
-    return [*(folder for folder in PARTS[part] if (layout.checkout / folder).exists()), *words]
+    folders = [folder for folder in PARTS[part] if (layout.checkout / folder).exists()]
+    return ["-n", str(PROCESSES), "--dist", "loadgroup", *folders, *words]
 
 
 def _hear_ctrl_c() -> None:
