@@ -14,15 +14,23 @@ import httpx
 import pytest
 from databases import fresh_database
 
+SYSTEMS = {"tests/e2e": "services", "tests/outages": "machines", "chaos": "machines"}
+"""Folders whose tests share a system of their own, and must share a process with it."""
 
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """By several processes: tests that share a system of their own stay together."""
-    if not config.pluginmanager.has_plugin("xdist"):
+    """By several processes: whole files, and the folders with a system first."""
+    if getattr(config.option, "dist", "no") != "loadgroup":
         return
     for item in items:
-        place = item.path.relative_to(config.rootpath)
-        shared = place.parts[0] in ("tests", "chaos")
-        item.add_marker(pytest.mark.xdist_group(str(place.parent if shared else place)))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _group(item) not in SYSTEMS.values())
+
+
+def _group(item: pytest.Item) -> str:
+    place = item.path.relative_to(item.config.rootpath)
+    return SYSTEMS.get(str(place.parent), str(place))
 
 
 def _setting(name: str) -> str:

@@ -18,7 +18,7 @@ from outbox.relay.opening import open_publisher
 from outbox.relay.publisher import Outcome, Publisher
 
 ACKED, TIMED_OUT, CLOSED = Outcome.ACKED, Outcome.TIMED_OUT, Outcome.CLOSED
-PATIENCE = 1.0
+PATIENCE = 2.0
 
 
 @pytest.fixture

@@ -88,6 +88,12 @@ def send(process: Process, number: signal.Signals) -> bool:
     return True
 
 
+def kill(pid: int) -> bool:
+    """SIGKILL to whoever has this pid now; False when nobody has."""
+    process = identify(pid)
+    return process is not None and send(process, signal.SIGKILL)
+
+
 def _send_by_number(process: Process, number: signal.Signals) -> bool:
     if not alive(process):
         return False

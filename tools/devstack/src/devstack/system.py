@@ -20,7 +20,6 @@ Ports are free ones; `standard_ports` takes 8000, 5432 and so on. `durable=False
 """
 
 import contextlib
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -199,12 +198,7 @@ class System:
 
     def kill(self, name: str) -> None:
         """SIGKILL; supervisor starts it again at once. One that is just starting is waited for."""
-
-        def is_killed() -> bool:
-            process = processes.identify(self.pid_of(name))
-            return process is not None and processes.send(process, signal.SIGKILL)
-
-        if not until(is_killed, 30):
+        if not until(lambda: processes.kill(self.pid_of(name)), 30):
             raise Trouble(f"{name} is not running, so it cannot be killed")
 
     def stop_process(self, name: str) -> None:

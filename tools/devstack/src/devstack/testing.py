@@ -125,7 +125,7 @@ def _selection(layout: Layout, part: str, arguments: str) -> list[str]:
     if any((layout.checkout / word.partition("::")[0]).exists() for word in words):
         return words
     folders = [folder for folder in PARTS[part] if (layout.checkout / folder).exists()]
-    return ["-n", str(PROCESSES), "--dist", "loadgroup", *folders, *words]
+    return ["-n", str(PROCESSES), "--dist", "loadgroup", "--no-loadscope-reorder", *folders, *words]
 
 
 def _hear_ctrl_c() -> None:
