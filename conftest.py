@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
@@ -14,23 +15,30 @@ import httpx
 import pytest
 from databases import fresh_database
 
-SYSTEMS = {"tests/e2e": "services", "tests/outages": "machines", "chaos": "machines"}
-"""Folders whose tests share a system of their own, and must share a process with it."""
+SHARED = ("system", "machines", "victim")
+"""Fixtures that are real processes for all tests of a folder; who shares one shares a process."""
+SLOW = ("tests", "chaos", "tools")
+"""Folders that are begun with, so that no worker is alone with them in the end."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads marks and ids in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """By several processes: whole files, and the folders with a system first."""
+    """By several processes: file by file, the slow ones first."""
     if getattr(config.option, "dist", "no") != "loadgroup":
         return
+    seen = Counter[str]()
     for item in items:
+        seen[item.nodeid] += 1
+        if seen[item.nodeid] > 1:  # Schemathesis; of one id, one test would run
+            item._nodeid += f"[{seen[item.nodeid]}]"
         item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _group(item) not in SYSTEMS.values())
+    items.sort(key=lambda item: item.path.relative_to(config.rootpath).parts[0] not in SLOW)
 
 
 def _group(item: pytest.Item) -> str:
     place = item.path.relative_to(item.config.rootpath)
-    return SYSTEMS.get(str(place.parent), str(place))
+    shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
+    return f"{place.parent} {shared[0]}" if shared else str(place)
 
 
 def _setting(name: str) -> str:

@@ -4,6 +4,7 @@ set -a
 : "${CHAOS_FAULTS:=1000}" "${CHAOS_SECONDS:=7200}" # ... how many, and when it is too late for them
 : "${CHAOS_EVENTS:=10000}" # ... among how many one is poisoned
 : "${CHAOS_ORDERS:=1000}" "${CHAOS_WAITERS:=2000}" # cancelled at random; waiting for a status
+: "${CHAOS_AWAY_SECONDS:=60}" # no broker
 : "${CHAOS_ROUNDS:=200}" "${CHAOS_KEYS:=1500}" # one Idempotency-Key at once; many through crashes
 : "${CHAOS_SEATS:=500}" "${CHAOS_SEAT_ROUNDS:=30}" "${CHAOS_BOOKINGS:=1000}" # races for tables
 : "${CHAOS_AGENTS:=50}" "${CHAOS_DESK_TICKETS:=200}" "${CHAOS_DESK_SECONDS:=60}" # the ticket desk
