@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
@@ -21,16 +20,12 @@ SLOW = ("tests", "chaos", "tools")
 """Folders that are begun with, so that no worker is alone with them in the end."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads marks and ids in the same hook
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """By several processes: file by file, the slow ones first."""
-    if getattr(config.option, "dist", "no") != "loadgroup":
+    if not getattr(config.option, "loadgroup", False):  # what pytest-xdist tells its workers
         return
-    seen = Counter[str]()
     for item in items:
-        seen[item.nodeid] += 1
-        if seen[item.nodeid] > 1:  # Schemathesis; of one id, one test would run
-            item._nodeid += f"[{seen[item.nodeid]}]"
         item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=lambda item: item.path.relative_to(config.rootpath).parts[0] not in SLOW)
 
