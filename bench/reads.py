@@ -16,7 +16,10 @@ WRITE_EVERY = 0.05
 
 @dataclass
 class Readings:
-    """When each answer came, and how long it took, in seconds; and how long writers missed."""
+    """When each answer came, and how long it took; and for how long a writer missed what it wrote.
+
+    In seconds. The last is counted to the last request that did not show it.
+    """
 
     taken: list[tuple[float, float]] = field(default_factory=list)
     missed: list[float] = field(default_factory=list)
@@ -84,11 +87,17 @@ async def _write(url: str, path: str, readings: Readings, until: float) -> None:
             moved = await http.patch(path, json={"status": statuses[0]})
             if moved.status_code != 409:  # it begins where the turn before has left it
                 changed, version = time.perf_counter(), _version(moved.raise_for_status())
-                while _version(await http.get(path)) < version:
-                    pass
-                readings.missed.append(time.perf_counter() - changed)
+                readings.missed.append(await _last_miss(http, path, version) - changed)
             statuses.reverse()
             await asyncio.sleep(WRITE_EVERY)
+
+
+async def _last_miss(http: httpx.AsyncClient, path: str, version: int) -> float:
+    """When it was last asked for in vain: a slow answer is not an old one."""
+    missed, asked = time.perf_counter(), time.perf_counter()
+    while _version(await http.get(path)) < version:
+        missed, asked = asked, time.perf_counter()
+    return missed
 
 
 def _version(answer: httpx.Response) -> int:
