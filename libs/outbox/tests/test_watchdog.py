@@ -29,6 +29,19 @@ async def test_a_handler_that_blocks_the_loop_is_noticed(world: World) -> None:
     assert what == [str(event)]
 
 
+async def test_a_statement_left_to_be_sent_is_noticed(world: World) -> None:
+    what = list[str]()
+
+    async def leaves(unit: UnitOfWork, event: Envelope) -> None:
+        await record(unit, event)
+        await unit.send("SELECT pg_sleep(1)", {})
+
+    await publish(world, *events(1))
+    async with running(world.consumer(leaves, watchdog=Watchdog(0.2, what.append))):
+        await eventually(lambda: has_effects(world, 1))
+    assert what == ["what was left to send for kitchen.orders"]
+
+
 def test_only_what_has_not_ended_is_noticed() -> None:
     noticed, what = threading.Event(), list[str]()
 

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from outbox.broker import LOST as BROKER_LOST
 
 log = logging.getLogger(__name__)
 
-LOST: tuple[type[BaseException], ...] = (*BROKER_LOST, psycopg.Error, DBAPIError)
+LOST: tuple[type[BaseException], ...] = (*BROKER_LOST, psycopg.Error, DBAPIError, PoolTimeout)
 STEADY_AFTER = 10.0
 Connection = TypeVar("Connection", bound="psycopg.AsyncConnection[Any]")
 CEILING = 2.0

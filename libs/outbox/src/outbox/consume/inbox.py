@@ -13,13 +13,14 @@ from outbox import metrics
 from outbox.consume import attempts, foreign, parked
 from outbox.consume.handlers import Handlers, bind
 from outbox.consume.parked import REASONS
-from outbox.consume.retry import contending, is_loss
+from outbox.consume.retry import contending, is_contention, is_loss
 from outbox.consume.settings import InboxSettings
 from outbox.consume.singly import Singly
 from outbox.consume.taking import Blame
 from outbox.consume.transaction import Transactions
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope
+from outbox.lifecycle import one_line
 from outbox.write.outgoing import raw_connection
 from outbox.write.work import Work
 
@@ -81,11 +82,19 @@ class Inbox:
         await self._singly.take_counted(envelope)
 
     async def retry_due(self) -> int:
-        """Try parked events whose time has come; returns for how many streams."""
+        """Try parked events whose time has come; returns for how many streams.
+
+        A stream that somebody keeps locked is left for later.
+        """
         async with self._work.engine.begin() as connection:
             streams = await parked.due(await raw_connection(connection), self.consumer)
         for stream in streams:
-            await self._singly.drain(stream)
+            try:
+                await self._singly.drain(stream)
+            except Exception as problem:
+                if not is_contention(problem):
+                    raise
+                log.warning("%s cannot lock %s: %s", self.consumer, stream, one_line(problem))
         return len(streams)
 
     async def report(self) -> None:

@@ -94,9 +94,14 @@ class Singly:
         """What is next in a stream and may be tried, and how often it has been begun by now."""
         async with self._transactions.begin([stream]) as taking:
             position, raw = taking.positions[stream], taking.raw
+            before = position.last_sequence
             if not position.blocked:
                 await discarding.pass_tombstones(raw, self._consumer, stream, position)
-            waiting = await parked.at(raw, self._consumer, stream, position.last_sequence + 1)
+            place = position.last_sequence + 1
+            if position.last_sequence > before:
+                # The tombstone was due; should we die, this one has to be.
+                await parked.make_due(raw, self._consumer, stream, place)
+            waiting = await parked.at(raw, self._consumer, stream, place)
             if waiting is None or (position.blocked and not waiting.due):
                 return None, 0
             begun = await attempts.begin(raw, self._consumer, waiting.envelope)
@@ -129,7 +134,9 @@ class Singly:
         stream = head.envelope.stream
         blame.event = None
         async with self._transactions.begin([stream], blame, counted=head.envelope) as taking:
-            await taking.drain(stream, limit=limit)
+            # Unless another process was quicker, and what is next now may not be tried yet.
+            if taking.positions[stream].last_sequence + 1 == head.envelope.sequence:
+                await taking.drain(stream, limit=limit)
 
     async def _keep_waiting(self, head: ParkedEvent, problem: Exception) -> None:
         metrics.RETRIES.labels(self._consumer, "failed").inc()

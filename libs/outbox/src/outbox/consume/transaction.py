@@ -58,7 +58,12 @@ class Transactions:
                 outgoing,
             )
             yield taking
-            await taking.finish(counted)
+            # What handlers left to be sent can hang as they can.
+            watched = self.watchdog.begin(f"what was left to send for {self.consumer}")
+            try:
+                await taking.finish(counted)
+            finally:
+                self.watchdog.done(watched)
             reach("consumer.handled")
         reach("consumer.committed")
         self.work.committed(outgoing)

@@ -40,16 +40,19 @@ class Holds:
             return
         self._until[key], self._lowest[key] = now + retry_delay(attempts), id_
 
-    def park(self, parked: Mapping[str, int]) -> int | None:
-        """These aggregates wait for a person, and no others do.
+    def park(self, parked: Mapping[str, int]) -> None:
+        """These aggregates wait for a person, each from this event on."""
+        self._until |= dict.fromkeys(parked, inf)
+        self._lowest |= parked
+
+    def park_only(self, parked: Mapping[str, int]) -> int | None:
+        """These wait for a person, and no others do any more.
 
         Returns the lowest id that has to be looked at again, if one is no longer parked.
         """
         freed = [key for key, until in self._until.items() if until == inf and key not in parked]
-        lowest = self._let_go(freed)
-        self._until |= dict.fromkeys(parked, inf)
-        self._lowest |= parked
-        return lowest
+        self.park(parked)
+        return self._let_go(freed)
 
     def release_due(self, now: float, *, not_yet: Collection[str] = ()) -> int | None:
         """Let go of those whose time has come; returns the lowest id to look at again."""

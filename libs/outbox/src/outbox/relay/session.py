@@ -132,7 +132,7 @@ class Session:
         if not (self.doorbell.take_rescan() or self._full_look.is_due()):
             return
         with self._full_look.measured():
-            self.floor.lower(self.holds.park(await self.marking.parked()))
+            self.floor.lower(self.holds.park_only(await self.marking.parked()))
             self.floor.lower(
                 await self.reading.lowest(
                     ceiling=self.floor.value, in_flight=self.in_flight.ids, held=self.holds.keys

@@ -29,7 +29,8 @@ class Outgoing:
         self._together = together
         self._waiting: list[tuple[str, Mapping[str, Any]]] = []
         self._rows_wait = False
-        self._listening = False
+        if together:
+            event.listen(connection.sync_connection, "before_cursor_execute", self._before)
         self.emitted = False
         self.scheduled = False
         self.announced: list[tuple[str, str]] = []
@@ -41,8 +42,6 @@ class Outgoing:
         if not self._together:
             await self._connection.exec_driver_sql(statement, dict(parameters))
             return
-        if not self._listening:
-            self._listen()
         self._waiting.append((statement, parameters))
         self._rows_wait = self._rows_wait or not outbox_only
         if len(self._waiting) >= PIPELINE:
@@ -67,15 +66,18 @@ class Outgoing:
         for channel, key in self.announced:
             notifier.announce(channel, key)
 
-    def _listen(self) -> None:
-        """Whoever runs a statement on the connection sees what was sent before it."""
-        self._listening = True
-        event.listen(self._connection.sync_connection, "before_cursor_execute", self._before)
-
     def _before(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
-        # Events wait longer: nobody sees them but those who look into the outbox.
-        if self._rows_wait or (self._waiting and "outbox" in statement):
+        """Whoever runs a statement on the connection sees what was sent before it."""
+        if statement.startswith("ROLLBACK TO"):
+            # All that waits was said since the savepoint, which has sent the rest.
+            self._waiting, self._rows_wait = [], False
+        elif self._waiting and (self._rows_wait or _cannot_wait_for(statement)):
             await_only(self.flush())
+
+
+def _cannot_wait_for(statement: str) -> bool:
+    """Events wait longer: only those see them who look into the outbox, or may take them back."""
+    return "outbox" in statement or statement.startswith(("SAVEPOINT", "RELEASE"))
 
 
 async def raw_connection(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:

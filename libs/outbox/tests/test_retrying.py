@@ -1,0 +1,106 @@
+"""The retrier, where it is interrupted, kept waiting, or not alone."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from deliveries import effects, events, record
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from outbox import Envelope, RetryPolicy, UnitOfWork
+from outbox.consume.inbox import Inbox
+from outbox.consume.settings import InboxSettings
+from outbox.lifecycle import reconnecting
+from outbox_world import QUEUE, World
+
+NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason = 'failed'"
+ENTOMB = "UPDATE inbox_parked SET reason = 'discarded' WHERE sequence = 2"
+
+
+class Kitchen:
+    """A handler that fails, or is cut off as by a kill, at one place."""
+
+    def __init__(self, world: World, **settings: object) -> None:
+        self.fails_at = self.cut_at = 0
+        retry = RetryPolicy(base=600, ceiling=600)
+        self.inbox = Inbox(
+            QUEUE,
+            {"order.happened": self.handle},
+            world.work,
+            InboxSettings(retry=retry, **settings),  # type: ignore[arg-type]
+        )
+
+    async def handle(self, unit: UnitOfWork, event: Envelope) -> None:
+        if event.sequence == self.fails_at:
+            raise ValueError("broken")
+        if event.sequence == self.cut_at:
+            raise asyncio.CancelledError
+        await record(unit, event)
+
+    async def retry(self) -> None:
+        with suppress(asyncio.CancelledError):
+            await self.inbox.retry_due()
+
+
+async def test_what_waits_behind_a_tombstone_is_tried_after_a_death(world: World) -> None:
+    kitchen = Kitchen(world)
+    kitchen.fails_at = 1
+    await kitchen.inbox.take(events(3, "a"))
+    await world.execute(ENTOMB)
+    await world.execute(NOW)
+    kitchen.fails_at, kitchen.cut_at = 0, 1
+    await kitchen.retry()  # counted and cut off, so that the next goes event by event
+    kitchen.cut_at = 3
+    await kitchen.retry()
+    assert await effects(world) == {"a": [1]}
+    kitchen.cut_at = 0
+    await kitchen.retry()
+    assert await effects(world) == {"a": [1, 3]}
+    assert await world.rows("SELECT parked, blocked FROM inbox") == [(0, False)]
+
+
+async def test_a_stream_that_somebody_locks_does_not_keep_others_waiting(world: World) -> None:
+    kitchen = Kitchen(world, lock_timeout=0.1)
+    kitchen.fails_at = 1
+    for aggregate in ("a", "b", "c"):
+        await kitchen.inbox.take(events(2, aggregate))
+    await world.execute(NOW)
+    kitchen.fails_at = 0
+    async with await world.psycopg() as holder:
+        await holder.set_autocommit(False)
+        await holder.execute("SELECT FROM inbox WHERE aggregate_id = 'a' FOR UPDATE")
+        await kitchen.retry()
+        assert await effects(world) == {"b": [1, 2], "c": [1, 2]}
+    await kitchen.retry()
+    assert await effects(world) == {"b": [1, 2], "c": [1, 2], "a": [1, 2]}
+
+
+async def test_who_was_overtaken_leaves_alone_what_is_next_now(world: World) -> None:
+    slow, quick = Kitchen(world), Kitchen(world)
+    slow.fails_at = 1
+    await slow.inbox.take(events(3, "a"))
+    await world.execute(NOW)
+    careful, [first, *_] = slow.inbox._singly, events(3, "a")
+    head, begun = await careful._begin_parked(first.stream)
+    assert head is not None
+    quick.fails_at = 2
+    await quick.retry()
+    slow.fails_at = 0
+    await careful._drain_from(head, begun)
+    assert await effects(world) == {"a": [1]}, "the second may not be tried for ten minutes"
+
+
+async def test_a_pool_that_is_empty_for_a_while_ends_nobody() -> None:
+    stop, sessions = asyncio.Event(), 0
+
+    async def session() -> None:
+        nonlocal sessions
+        sessions += 1
+        if sessions == 1:
+            raise PoolTimeout("QueuePool limit of size 10 overflow 0 reached")
+        stop.set()
+
+    async with asyncio.timeout(10):
+        await reconnecting("part", session, stop)
+    assert sessions == 2
