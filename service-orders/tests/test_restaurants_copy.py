@@ -61,6 +61,14 @@ async def test_an_unknown_restaurant_is_a_problem(service: Service) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "restaurant_not_found")
 
 
+async def test_a_table_of_an_unknown_restaurant_waits_for_the_next_telling(
+    service: Service,
+) -> None:
+    """As while the copy is built anew."""
+    await tell(service, table(1, 6), RESTAURANT, table(2, 2), table(1, 6))
+    assert [one["id"] for one in (await shown(service))["tables"]] == [2, 1]
+
+
 async def test_told_again_the_copy_is_what_is_told_now(service: Service) -> None:
     await tell(service, RESTAURANT, table(1, 6), table(2, 2))
     renamed = RESTAURANT.model_copy(update={"name": "Osteria"})

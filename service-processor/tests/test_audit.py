@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aio_pika
 import pytest
+import structlog
+from deliveries import events
 from floor import open_restaurant, reserve
 from served import Service
 from sqlalchemy import text
@@ -21,6 +25,8 @@ from outbox_world import eventually, running
 from service_processor.audit.journal import Journal
 from service_processor.audit.replay import Offset, offset_of, replay
 from service_processor.bootstrap import TOPOLOGY
+from servicekit import logs
+from servicekit.settings import LogFormat, LogLevel
 from servicekit.startup import StartupProblem
 
 
@@ -94,6 +100,25 @@ async def test_what_is_no_event_has_a_line_too(service: Service, broker_url: str
         await exchange.publish(aio_pika.Message(b"?"), "stray")
     async with audited(service, broker_url, 1) as lines:
         assert [(line["offset"], line["readable"]) for line in lines] == [(0, False)]
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"), [(b'{"x":1}', {"x": 1}), (b'{"x":"\\ud800"}', None), (b"[" * 100_000, None)]
+)
+async def test_no_level_and_no_body_leaves_an_event_out(
+    service: Service, body: bytes, shown: object
+) -> None:
+    """The lines as they are rendered, at the highest level there is."""
+    stream = io.StringIO()
+    logs.configure("processor", LogLevel.ERROR, LogFormat.JSON, stream)
+    try:
+        journal = Journal(service.work.engine, AUDIT)
+        await journal.write([streams.StreamedEvent(0, replace(events(1)[0], payload=body))])
+    finally:
+        structlog.reset_defaults()
+    line = json.loads(stream.getvalue().encode())
+    assert (line["offset"], line["data"]) == (0, shown)
+    assert await place(service) == 1
 
 
 async def test_the_stream_is_replayed_from_any_point(

@@ -28,6 +28,7 @@ __all__ = ["IntId", "Money", "Text", "Timestamp", "WaitSeconds", "Whole"]
 MONEY_LIMIT = Decimal(10) ** 10
 CENT = Decimal("0.01")
 _MONEY_TEXT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
+_NUMBER = re.compile(r"\s*[+-]?[0-9._]+(e[+-]?[0-9]+)?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,11 @@ Money = Annotated[
 
 
 def refuse_number(value: object) -> object:
-    if isinstance(value, int | float | Decimal):
-        raise ValueError("has to be a time such as 2026-05-01T18:00:00Z")  # noqa: TRY004
+    """Nor a number in quotes, which would be seconds since 1970."""
+    if isinstance(value, int | float | Decimal) or (
+        isinstance(value, str) and _NUMBER.fullmatch(value)
+    ):
+        raise ValueError("has to be a time such as 2026-05-01T18:00:00Z")
     return value
 
 

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from outbox import streams
 from service_processor.audit.models import audit_positions
 
-log = structlog.get_logger("audit")
+# Not filtered by LOG_LEVEL: the place moves on with each line.
+log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(0))
 
 
 class Journal:
@@ -91,6 +92,8 @@ def line_of(event: streams.StreamedEvent) -> dict[str, Any]:
 
 def _body(payload: bytes) -> Any:
     try:
-        return json.loads(payload)
-    except ValueError:
+        body = json.loads(payload)
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair can be read only
+    except (ValueError, RecursionError):
         return None
+    return body

@@ -78,7 +78,14 @@ allocations = Table(
     ExcludeConstraint(
         ("table_id", "="), ("period", "&&"), name="allocations_no_overlap", using="gist"
     ),
-    # Reservations are listed; bookings are not.
+    # Reservations are listed, of one table or of all; bookings are not.
+    Index(
+        "allocations_reservations_of_table_by_age",
+        "table_id",
+        "created_at",
+        "id",
+        postgresql_where=text("booking_id IS NULL"),
+    ),
     Index(
         "allocations_reservations_by_age",
         "created_at",

@@ -39,6 +39,9 @@ async def put_restaurant(connection: AsyncConnection, told: RestaurantCreated) -
 
 
 async def put_table(connection: AsyncConnection, told: TableCreated) -> None:
+    """A table of an unknown restaurant is left out: it is told again, after its restaurant."""
+    if await find(connection, told.restaurant_id) is None:
+        return
     facts = {"name": told.name, "seats": told.seats, "location": told.location}
     row = insert(restaurant_tables).values(
         id=told.table_id, restaurant_id=told.restaurant_id, **facts
