@@ -1,4 +1,8 @@
-"""Events kept for later: those beyond a gap, those that failed, and those behind them."""
+"""Events kept for later: those beyond a gap, those that failed, and those behind them.
+
+Invariant: what is next in a stream that is not blocked has a time at which it is due, or a delivery
+that is not acked yet. Nobody else would ever come back to it.
+"""
 
 from __future__ import annotations
 

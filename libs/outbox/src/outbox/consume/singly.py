@@ -111,7 +111,12 @@ class Singly:
             return None, 0
 
     async def _drain_from(self, head: ParkedEvent, begun: int) -> bool:
-        """True if it took effect. Followers go along, unless a process has died here before."""
+        """True if it took effect. Followers go along, unless a process has died here before.
+
+        If 5 to 9 wait and the handler of 8 raises, all is rolled back and 5 to 7 are tried again,
+        without it; 8 is the head then, and stays. Where nobody knows who raised, as when what was
+        left to be sent failed, one less is tried each time.
+        """
         limit = DRAIN if begun == 1 else 1
         while True:
             blame = Blame()
@@ -120,7 +125,6 @@ class Singly:
             except Exception as problem:
                 if is_loss(problem):
                     raise
-                # Up to the guilty one, if it is known and another.
                 place = blame.event.sequence if blame.event else 0
                 limit = min(limit - 1, max(place - head.envelope.sequence, 1))
                 if limit < 1 or place == head.envelope.sequence:

@@ -58,7 +58,7 @@ class Taking:
         position = self.positions[envelope.stream]
         verdict = position.decide(envelope.sequence, envelope.id)
         if verdict is Verdict.APPLY and position.parked and await self._is_waiting(envelope):
-            # Whatever waits at this place came first, and is drained below.
+            # Whatever waits at this place came first, be it this event itself: it is drained below.
             verdict = Verdict.GAP
         said = verdict.value
         if verdict is Verdict.APPLY:

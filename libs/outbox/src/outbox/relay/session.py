@@ -83,6 +83,7 @@ class Session:
         entries = await self._look(self._wanted)
         if entries:
             faults.reach("relay.read")
+            # Before anything is awaited: what fails from now on breaks this window as well.
             number = self.in_flight.next_number()
             await self.in_flight.add(number, entries, await self.publisher.send(entries))
             faults.reach("relay.written")
