@@ -91,7 +91,7 @@ class World:
         )
 
     async def rows(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
-        async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
+        async with await self.psycopg() as connection:
             cursor = await connection.execute(query, parameters)  # type: ignore[arg-type]
             return list(await cursor.fetchall())
 

@@ -136,9 +136,8 @@ class Taking:
 
     async def _handle(self, handler: Bound, events: list[Envelope]) -> None:
         began = time.perf_counter()
-        watched = self.watchdog.begin(events[0])
         try:
-            with tracing.processing(self.consumer, events):
+            with self.watchdog.over(events[0]), tracing.processing(self.consumer, events):
                 if handler.one is not None:
                     await handler.one(self._unit(events[0]), events[0])
                 elif handler.many is not None:
@@ -146,8 +145,6 @@ class Taking:
         except Exception:
             self.blame.event = events[0] if len(events) == 1 else None
             raise
-        finally:
-            self.watchdog.done(watched)
         handler.seconds.observe(time.perf_counter() - began)
 
     def _unit(self, cause: Envelope | None) -> UnitOfWork:

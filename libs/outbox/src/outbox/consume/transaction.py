@@ -59,11 +59,8 @@ class Transactions:
             )
             yield taking
             # What handlers left to be sent can hang as they can.
-            watched = self.watchdog.begin(f"what was left to send for {self.consumer}")
-            try:
+            with self.watchdog.over(f"what was left to send for {self.consumer}"):
                 await taking.finish(counted)
-            finally:
-                self.watchdog.done(watched)
             reach("consumer.handled")
         reach("consumer.committed")
         self.work.committed(outgoing)

@@ -45,6 +45,15 @@ class Watchdog:
         self._since.pop(number, None)
 
     @contextmanager
+    def over(self, what: object) -> Iterator[None]:
+        """Something begins, and ends with the block."""
+        number = self.begin(what)
+        try:
+            yield
+        finally:
+            self.done(number)
+
+    @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch for the length of the block."""
         self._closing.clear()

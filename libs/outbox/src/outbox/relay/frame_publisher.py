@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Sequence
 
 from outbox.relay.confirms import Confirms, Window
@@ -25,7 +24,7 @@ class FramePublisher:
         self._frames = Frames(exchange, channel=wire.number, frame_max=wire.frame_max)
         self._patience = patience
         self._confirms = Confirms()
-        self._last_sign = time.monotonic()
+        self._signs = 0
         wire.listen(self._answered, self._returned, self._closed)
 
     async def send(self, entries: Sequence[Entry]) -> _Flight:
@@ -39,7 +38,6 @@ class FramePublisher:
                 refused.add(place)
         sent = [entry.event_id for place, entry in enumerate(entries) if place not in refused]
         window = self._confirms.open_window(sent)
-        self._last_sign = time.monotonic()
         try:
             await self._wire.write(b"".join(frames))
         except ConnectionError:
@@ -47,24 +45,27 @@ class FramePublisher:
         return _Flight(self, window, len(entries), refused)
 
     async def wait_for(self, window: Window) -> None:
-        """Wait for the window's answers, or until the broker has been silent for too long."""
-        while not window.answered.is_set():
+        """Wait for the window's answers, or until the broker has been silent for too long.
+
+        Looks are counted, not seconds: while this process stands still nobody could be heard.
+        """
+        silent = 0
+        while silent < LOOKS:
+            signs = self._signs
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._patience / LOOKS):
                     await window.answered.wait()
                     return
-            if await self._wire.is_blocked():
-                self._last_sign = time.monotonic()
-            elif time.monotonic() - self._last_sign >= self._patience:
-                return
+            heard = self._signs > signs or await self._wire.is_blocked()
+            silent = 0 if heard else silent + 1
 
     def _answered(self, tag: int, multiple: bool, acked: bool) -> None:
-        self._last_sign = time.monotonic()
+        self._signs += 1
         outcome = Outcome.ACKED if acked else Outcome.NACKED
         self._confirms.answer(tag, outcome, multiple=multiple)
 
     def _returned(self, message_id: bytes) -> None:
-        self._last_sign = time.monotonic()
+        self._signs += 1
         self._confirms.give_back(message_id)
 
     def _closed(self, over_a_publish: bool) -> None:
