@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import httpx
 import pytest
-from databases import fresh_database, template_of
+from databases import filled_database
 from prometheus_client import CollectorRegistry
 from served import Service
 
@@ -27,8 +27,7 @@ from servicekit.waiting import Waiters
 @pytest.fixture
 def migrated() -> Iterator[PostgresUrl]:
     """A database at head."""
-    admin = os.environ["TEST_POSTGRES_URL"]
-    with fresh_database(admin, template=template_of(admin, _migrate)) as url:
+    with filled_database(os.environ["TEST_POSTGRES_URL"], _migrate) as url:
         yield PostgresUrl(url)
 
 

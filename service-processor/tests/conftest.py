@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-from databases import fresh_database, template_of
+from databases import filled_database
 from prometheus_client import CollectorRegistry
 from served import Service
 
@@ -26,8 +26,7 @@ NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"
 @pytest.fixture
 def migrated() -> Iterator[PostgresUrl]:
     """A database at head."""
-    admin = os.environ["TEST_POSTGRES_URL"]
-    with fresh_database(admin, template=template_of(admin, _migrate)) as url:
+    with filled_database(os.environ["TEST_POSTGRES_URL"], _migrate) as url:
         yield PostgresUrl(url)
 
 

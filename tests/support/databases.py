@@ -28,8 +28,15 @@ def fresh_database(admin: str, *, template: str = "template1") -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+@contextmanager
+def filled_database(admin: str, fill: Callable[[str], None]) -> Iterator[str]:
+    """The same with what `fill` puts in."""
+    with fresh_database(admin, template=_template_of(admin, fill)) as url:
+        yield url
+
+
 @cache
-def template_of(admin: str, fill: Callable[[str], None]) -> str:
+def _template_of(admin: str, fill: Callable[[str], None]) -> str:
     """The name of a database that `fill` was given once: to copy it is quicker than to fill more.
 
     It goes with this process, unless its server went before.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import aio_pika
 import psycopg
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from databases import fresh_database, template_of
+from databases import filled_database
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -173,7 +173,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float 
 @asynccontextmanager
 async def open_world(admin: str, broker_url: str) -> AsyncIterator[World]:
     """A world in a database of its own, beside the one that `admin` names."""
-    with fresh_database(admin, template=template_of(admin, install)) as url:
+    with filled_database(admin, install) as url:
         engine = create_async_engine(url.replace("postgresql://", "postgresql+psycopg://"))
         async with Notifier(url) as notifier:
             yield World(url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))

@@ -20,10 +20,7 @@ from aio_pika.exceptions import (
 from outbox.broker import is_blocked
 from outbox.message import to_message
 from outbox.relay.entry import Entry
-from outbox.relay.publisher import Outcome
-
-# How often within its patience the publisher looks whether the broker is blocked.
-LOOKS = 8
+from outbox.relay.publisher import LOOKS, Outcome
 
 
 class ExchangePublisher:

@@ -9,11 +9,8 @@ from collections.abc import Sequence
 from outbox.relay.confirms import Confirms, Window
 from outbox.relay.entry import Entry
 from outbox.relay.frames import Frames, Unsendable
-from outbox.relay.publisher import Outcome
+from outbox.relay.publisher import LOOKS, Outcome
 from outbox.relay.wire import Wire
-
-# How often within its patience the publisher looks whether the broker is blocked.
-LOOKS = 8
 
 
 class FramePublisher:

@@ -12,6 +12,9 @@ from typing import Protocol
 
 from outbox.relay.entry import Entry
 
+LOOKS = 8
+"""How often within its patience a publisher looks whether the broker is blocked."""
+
 
 class Outcome(StrEnum):
     """What became of one publish. Only `ACKED` counts as sent."""
