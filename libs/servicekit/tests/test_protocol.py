@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from servicekit.protocol import LINGER
 from servicekit.server import bind, serve
 
-PATIENCE = 0.5
+PATIENCE = 1.0
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -27,7 +27,7 @@ async def shows_headers(scope: Scope, receive: Receive, send: Send) -> None:
     while message.get("more_body"):
         message = await receive()
     if scope["path"] == "/slow":
-        await asyncio.sleep(3 * PATIENCE)
+        await asyncio.sleep(1.9 * PATIENCE)
     body = b" ".join(name for name, _ in scope["headers"])
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": 200, "headers": [length]})
@@ -100,6 +100,7 @@ async def test_a_connection_kept_for_the_next_request_may_rest(port: int) -> Non
 async def test_the_next_request_may_wait_for_a_slow_answer(port: int) -> None:
     async with connected(port, GET % b"/slow" + POST[:-10]) as (reader, writer):
         assert await answer(reader) == b"HTTP/1.1 200 OK host"
+        await asyncio.sleep(0.4 * PATIENCE)
         writer.write(POST[-10:] + b"12345")
         assert await answer(reader) == b"HTTP/1.1 200 OK host content-length"
 

@@ -119,6 +119,11 @@ class Protocol(HttpToolsProtocol):
             self._expect_nothing()
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._deadline is not None:
+            self._expect_more()  # of what is read from now on, our own slowness takes nothing
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 says nothing that ours does not
         self._refuse(MalformedRequest())
 
