@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from urllib.parse import quote, urlsplit, urlunsplit
-from uuid import uuid4
 
-import httpx
 import pytest
 from databases import fresh_database
+from vhosts import fresh_vhost
 
 SHARED = ("system", "machines", "victim")
 """Fixtures that are real processes for all tests of a folder; who shares one shares a process."""
@@ -53,14 +51,6 @@ def database_url() -> Iterator[str]:
 @pytest.fixture
 def broker_url() -> Iterator[str]:
     """A virtual host of its own, gone after the test with all its queues."""
-    base = urlsplit(_setting("TEST_RABBITMQ_URL"))
-    name = f"test-{uuid4().hex[:12]}"
-    with httpx.Client(base_url=_setting("TEST_RABBITMQ_MANAGEMENT_URL"), timeout=30) as management:
-        vhost = f"/api/vhosts/{quote(name, safe='')}"
-        management.put(vhost).raise_for_status()
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        management.put(
-            f"/api/permissions/{name}/{base.username}", json=everything
-        ).raise_for_status()
-        yield urlunsplit(base._replace(path=f"/{name}"))
-        management.delete(vhost).raise_for_status()
+    management = _setting("TEST_RABBITMQ_MANAGEMENT_URL")
+    with fresh_vhost(_setting("TEST_RABBITMQ_URL"), management) as url:
+        yield url

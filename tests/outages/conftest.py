@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
 
 import pytest
+from vhosts import fresh_vhost
 
 from devstack.infrastructure import Wanted
-from devstack.rabbitmq import RabbitMQ
+from devstack.rabbitmq import ADMIN, ADMIN_PASSWORD, RabbitMQ
 from devstack.system import CHECKOUT, Layout, System
 from outbox_world import World, open_world
 
@@ -28,11 +30,11 @@ def rabbitmq(victim: System) -> RabbitMQ:
 
 @pytest.fixture
 def broker_url(victim: System, rabbitmq: RabbitMQ) -> Iterator[str]:
-    """A virtual host with no queue yet."""
-    rabbitmq.control("add_vhost", "outage")
-    rabbitmq.control("set_permissions", "-p", "outage", "admin", ".*", ".*", ".*")
-    yield victim.admin_rabbitmq_url.replace("%2F", "outage")
-    rabbitmq.control("delete_vhost", "outage")
+    """A virtual host of its own, gone after the test; the broker may have been killed before."""
+    management = f"http://{ADMIN}:{ADMIN_PASSWORD}@{urlsplit(rabbitmq.management_url).netloc}"
+    with fresh_vhost(victim.admin_rabbitmq_url, management) as url:
+        yield url
+        rabbitmq.wait_management()
 
 
 @pytest.fixture

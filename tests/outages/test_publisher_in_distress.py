@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
@@ -84,10 +85,11 @@ async def test_a_broker_killed_in_mid_window_leaves_the_rest_unanswered(
 
 
 async def test_a_connection_closed_by_force_leaves_the_rest_unanswered(
-    publisher: Publisher, rabbitmq: RabbitMQ
+    publisher: Publisher, rabbitmq: RabbitMQ, broker_url: str
 ) -> None:
+    vhost = urlsplit(broker_url).path[1:]
     flight = await publisher.send([entry(n, payload=b"x" * 100_000) for n in range(200)])
-    await asyncio.to_thread(rabbitmq.control, "close_all_connections", "-p", "outage", "test")
+    await asyncio.to_thread(rabbitmq.control, "close_all_connections", "-p", vhost, "test")
     assert set(await asyncio.wait_for(flight.outcomes(), 20)) <= {ACKED, TIMED_OUT}
     later = await publisher.send([entry(1)])
     assert await asyncio.wait_for(later.outcomes(), 10) == [TIMED_OUT]
