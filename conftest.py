@@ -10,7 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 from databases import fresh_database
+from hypothesis import HealthCheck, settings
 from vhosts import fresh_vhost
+
+# How long an example takes says something about the machine, nothing about the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 SHARED = ("system", "machines", "victim")
 """Fixtures that are real processes for all tests of a folder; who shares one shares a process."""

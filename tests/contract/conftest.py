@@ -19,7 +19,7 @@ def _live(name: str) -> Iterator[Live]:
         live_service(name, database_url) as live,
     ):
         yield live
-        counted = httpx.get(f"{live.base}/metrics").text.splitlines()
+        counted = httpx.get(f"{live.base}/metrics", timeout=30).text.splitlines()
         assert [line for line in counted if 'status="5' in line] == []
 
 

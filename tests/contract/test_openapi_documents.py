@@ -30,7 +30,9 @@ pytestmark = pytest.mark.timeout(60 + EXAMPLES)
 @pytest.fixture(scope="module")
 def tries(orders: Live, processor: Live) -> Iterator[dict[str, Tries]]:
     """Both services, keyed by the title of their documents."""
-    httpx.put(f"{processor.base}/api/v1/products/0", json={"stock": 1}).raise_for_status()
+    httpx.put(
+        f"{processor.base}/api/v1/products/0", json={"stock": 1}, timeout=30
+    ).raise_for_status()
     _furnish(orders, processor)
     live = {"service-orders": Tries(orders), "service-processor": Tries(processor)}
     live["service-processor"].made["ticket_id"].append(_ticket_heard_of(processor))
@@ -42,12 +44,12 @@ def tries(orders: Live, processor: Live) -> Iterator[dict[str, Tries]]:
 def _furnish(orders: Live, processor: Live) -> None:
     """Restaurant 1 with a table 1 at the processor, and its copy at service-orders."""
     api = f"{processor.base}/api/v1"
-    restaurant = httpx.post(f"{api}/restaurants", json={"name": "R", "address": "A"})
+    restaurant = httpx.post(f"{api}/restaurants", json={"name": "R", "address": "A"}, timeout=30)
     assert restaurant.json()["id"] == 1
     for name in ("S", "T"):  # the first cannot be deleted, the second can
-        httpx.post(f"{api}/tables", json={"name": name, "seats": 2})
+        httpx.post(f"{api}/tables", json={"name": name, "seats": 2}, timeout=30)
     body = {"table_id": 1, "customer_name": "Ada", "reservation_time": at(), "duration_minutes": 5}
-    httpx.post(f"{api}/reservations", json=body).raise_for_status()
+    httpx.post(f"{api}/reservations", json=body, timeout=30).raise_for_status()
     with psycopg.connect(orders.database) as connection:
         connection.execute(
             "INSERT INTO restaurants (id, name, address, timezone, created_at)"
@@ -90,4 +92,4 @@ def test_the_document_tried_is_the_document_served(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     live: Live = request.getfixturevalue(name)
-    assert httpx.get(f"{live.base}/openapi.json").json() == DOCUMENTS[name].raw_schema
+    assert httpx.get(f"{live.base}/openapi.json", timeout=30).json() == DOCUMENTS[name].raw_schema

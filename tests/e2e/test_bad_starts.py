@@ -94,7 +94,7 @@ def test_a_queue_that_is_not_as_declared(system: System) -> None:
     """On a virtual host of its own, where somebody made the queue by hand."""
     broker = urlsplit(system.admin_rabbitmq_url)
     auth = (broker.username or "", broker.password or "")
-    with httpx.Client(base_url=system.urls["management"], auth=auth) as management:
+    with httpx.Client(base_url=system.urls["management"], auth=auth, timeout=30) as management:
         management.put("/api/vhosts/odd").raise_for_status()
         rights = {"configure": ".*", "write": ".*", "read": ".*"}
         management.put(f"/api/permissions/odd/{auth[0]}", json=rights).raise_for_status()

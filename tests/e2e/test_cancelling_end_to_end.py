@@ -62,7 +62,7 @@ def test_cancel_wins_or_loses_but_never_both(slow_system: System) -> None:
     start = dict.fromkeys(PRODUCTS, ORDERS)
     for product_id, stock in start.items():
         url = f"{slow_system.urls['processor']}/api/v1/products/{product_id}"
-        httpx.put(url, json={"stock": stock}).raise_for_status()
+        httpx.put(url, json={"stock": stock}, timeout=30).raise_for_status()
     customers = [Customer(shop, seed) for seed in range(ORDERS)]
     with watching_stock(slow_system), ThreadPoolExecutor(16) as pool:
         running = [pool.submit(customer) for customer in customers]
@@ -91,7 +91,7 @@ def until_done(running: list[object], share: float) -> None:
 def assert_histories_hold(shop: Shop, ends: dict[str, str]) -> None:
     """No status follows a terminal one, but for the note that something came too late."""
     for order_id in shop.placed[:: max(1, len(shop.placed) // 100)]:
-        items = httpx.get(f"{shop.api}/{order_id}/history").json()["items"]
+        items = httpx.get(f"{shop.api}/{order_id}/history", timeout=30).json()["items"]
         statuses = [item["status"] for item in items]
         first_end = next(n for n, status in enumerate(statuses) if status in TERMINAL)
         assert set(statuses[first_end:]) == {ends[order_id]}

@@ -57,7 +57,7 @@ def test_a_retry_after_a_killed_api_replays_what_was_committed(shop: Shop) -> No
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
-                with httpx.Client() as client:
+                with httpx.Client(timeout=30) as client:
                     answer = send(shop, client, key)
             except httpx.TransportError:
                 lost[key] += 1

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-import httpx
 import pytest
 from ticket_desk import TicketDesk, until
 
@@ -18,6 +17,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SECONDS = 4.0
 TICKETS = int(os.environ.get("CHAOS_IDLE_TICKETS", "20"))
+ROUNDS = 5
+"""Where everything stands still at the wrong moment, all are closed before one could be moved."""
 EVERYTHING = ("orders-worker", "processor-worker", "orders-api", "processor-api")
 
 
@@ -68,14 +69,14 @@ def test_the_idle_are_closed_through_a_restart_of_everything(desk: TicketDesk) -
 def test_who_moved_a_moment_before_is_spared_and_who_was_commented_is_not(
     desk: TicketDesk,
 ) -> None:
-    began = time.monotonic()
-    tickets = answered(desk)
-    moved, commented = tickets[::2], tickets[1::2]
-    comment = {"email": "bob@example.com", "text": "Still there?"}
-    heard = [httpx.post(f"{desk.api}/{ticket}/comments", json=comment) for ticket in commented]
-    assert {answer.status_code for answer in heard} in ({201}, {201, 409})  # 409: closed by then
-    until(lambda: time.monotonic() > began + SECONDS - 0.5, SECONDS)
-    spared = [ticket for ticket in moved if desk.move(ticket, "awaiting_reply").is_success]
+    for _ in range(ROUNDS):
+        began = time.monotonic()
+        tickets = answered(desk)
+        moved, commented = tickets[::2], tickets[1::2]
+        assert {desk.comment(ticket) for ticket in commented} <= {201, 409}  # 409: closed by then
+        until(lambda began=began: time.monotonic() > began + SECONDS - 0.5, SECONDS)  # type: ignore[misc]
+        if spared := [t for t in moved if desk.move(t, "awaiting_reply").is_success]:
+            break
     assert spared
     assert_closed_by_itself_in_time(desk, tickets)
     long_life = ["open", "answered", "awaiting_reply", "closed"]

@@ -61,7 +61,7 @@ async def test_every_waiter_is_answered_when_its_order_ends(slow_system: System)
         placed: list[str] = []
         while len(placed) < WAITERS:
             placed += await asyncio.gather(*(place() for _ in range(min(100, WAITERS))))
-    paths = [f"/api/v1/orders/{order_id}/status?wait=20" for order_id in placed]
+    paths = [f"/api/v1/orders/{order_id}/status?wait=30" for order_id in placed]
     waiting = [asyncio.create_task(waited(url.host, url.port or 80, path)) for path in paths]
     await asyncio.to_thread(slow_system.start_process, "processor-worker")
     connections = connections_of_the_api(slow_system)

@@ -19,7 +19,7 @@ from outbox.relay.opening import open_publisher
 from outbox.relay.publisher import Outcome, Publisher
 
 ACKED, TIMED_OUT, CLOSED = Outcome.ACKED, Outcome.TIMED_OUT, Outcome.CLOSED
-PATIENCE = 2.0
+PATIENCE = 4.0
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ async def test_a_blocked_broker_stops_the_clock(publisher: Publisher, rabbitmq: 
     with memory_alarm(rabbitmq):
         flight = await publisher.send([entry(n) for n in range(10)])
         waiting = asyncio.create_task(_outcomes(flight))
-        done, _ = await asyncio.wait({waiting}, timeout=3 * PATIENCE)
+        done, _ = await asyncio.wait({waiting}, timeout=2 * PATIENCE)
         assert not done
-    assert await asyncio.wait_for(waiting, 20) == [ACKED] * 10
+    assert await asyncio.wait_for(waiting, 60) == [ACKED] * 10
 
 
 async def _outcomes(flight: object) -> list[Outcome]:
@@ -56,7 +56,7 @@ async def test_a_silent_broker_means_timed_out(publisher: Publisher, victim: Sys
     assert await (await publisher.send([entry(1)])).outcomes() == [ACKED]
     with frozen(victim):
         flight = await publisher.send([entry(n) for n in range(10)])
-        assert await asyncio.wait_for(flight.outcomes(), 10) == [TIMED_OUT] * 10
+        assert await asyncio.wait_for(flight.outcomes(), 60) == [TIMED_OUT] * 10
 
 
 async def test_an_event_that_the_broker_refuses_closes_the_channel_over_the_window(
@@ -65,7 +65,7 @@ async def test_an_event_that_the_broker_refuses_closes_the_channel_over_the_wind
     with messages_up_to(1000, rabbitmq):
         small = await open_publisher(connection, "shop", patience=PATIENCE)
         flight = await small.send([entry(1), entry(2, payload=b"x" * 2000), entry(3)])
-        outcomes = await asyncio.wait_for(flight.outcomes(), 10)
+        outcomes = await asyncio.wait_for(flight.outcomes(), 60)
     assert outcomes[1:] == [CLOSED, CLOSED]
     assert outcomes[0] in (ACKED, CLOSED), "what came before may have its confirm already"
 
@@ -90,6 +90,6 @@ async def test_a_connection_closed_by_force_leaves_the_rest_unanswered(
     vhost = urlsplit(broker_url).path[1:]
     flight = await publisher.send([entry(n, payload=b"x" * 100_000) for n in range(200)])
     await asyncio.to_thread(rabbitmq.control, "close_all_connections", "-p", vhost, "test")
-    assert set(await asyncio.wait_for(flight.outcomes(), 20)) <= {ACKED, TIMED_OUT}
+    assert set(await asyncio.wait_for(flight.outcomes(), 60)) <= {ACKED, TIMED_OUT}
     later = await publisher.send([entry(1)])
-    assert await asyncio.wait_for(later.outcomes(), 10) == [TIMED_OUT]
+    assert await asyncio.wait_for(later.outcomes(), 60) == [TIMED_OUT]

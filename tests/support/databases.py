@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, date, datetime
 from functools import cache
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -31,13 +32,14 @@ def fresh_database(admin: str, *, template: str = "template1") -> Iterator[str]:
 @contextmanager
 def filled_database(admin: str, fill: Callable[[str], None]) -> Iterator[str]:
     """The same with what `fill` puts in."""
-    with fresh_database(admin, template=_template_of(admin, fill)) as url:
+    today = datetime.now(UTC).date()
+    with fresh_database(admin, template=_template_of(admin, fill, today)) as url:
         yield url
 
 
 @cache
-def _template_of(admin: str, fill: Callable[[str], None]) -> str:
-    """The name of a database that `fill` was given once: to copy it is quicker than to fill more.
+def _template_of(admin: str, fill: Callable[[str], None], _today: date) -> str:
+    """The name of a database that `fill` was given today: to copy it is quicker than to fill more.
 
     It goes with this process, unless its server went before.
     """

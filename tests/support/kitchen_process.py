@@ -1,7 +1,7 @@
 """A consumer in a process of its own, which tests make die: python kitchen_process.py DB BROKER.
 
 The first event of the aggregate `poison` ends the process, so does the second of `poison late`;
-the first of `hangs` blocks it.
+the first of `hangs` blocks it for longer than HANGS_AFTER seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ async def main(database_url: str, broker_url: str) -> None:
     engine = create_async_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
     async with Notifier(database_url) as notifier:
         world = World(database_url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))
-        await world.consumer(cook, hangs_after=0.5).run(stop)
+        await world.consumer(cook, hangs_after=float(os.environ.get("HANGS_AFTER", "50"))).run(stop)
     await engine.dispose()
 
 

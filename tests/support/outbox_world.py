@@ -79,7 +79,7 @@ class World:
         watchdog: Watchdog | None = None,
         **settings: object,
     ) -> Consumer:
-        usual = {"retry_every": 0.1, "retry": RetryPolicy(base=0.1, ceiling=0.2)}
+        usual = {"retry_every": 0.1, "retry": RetryPolicy(1000, base=0.1, ceiling=0.2)}
         return Consumer(
             queue=QUEUE,
             handlers={"order.happened": handler, **(more or {})},
@@ -127,7 +127,7 @@ class World:
             yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
     async def delivered(
-        self, count: int, *, within: float = 20, declare: bool = True
+        self, count: int, *, within: float = 60, declare: bool = True
     ) -> list[AbstractIncomingMessage]:
         """Take so many messages off the queue, without a consumer."""
         messages: list[AbstractIncomingMessage] = []
@@ -159,11 +159,11 @@ async def running(*parts: Part) -> AsyncIterator[asyncio.Event]:
         yield stop
     finally:
         stop.set()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await asyncio.gather(*tasks)
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 20) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 60) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(within):
         while not await condition():  # noqa: ASYNC110 the condition is in another process

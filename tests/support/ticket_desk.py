@@ -50,8 +50,15 @@ class TicketDesk:
     def move(self, ticket_id: str, status: str) -> httpx.Response:
         return httpx.patch(f"{self.api}/{ticket_id}", json={"status": status}, timeout=30)
 
+    def comment(self, ticket_id: str) -> int:
+        """The status code of the answer."""
+        body = {"email": "bob@example.com", "text": "Still there?"}
+        url = f"{self.api}/{ticket_id}/comments"
+        return httpx.post(url, json=body, timeout=30).status_code
+
     def history(self, ticket_id: str) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = httpx.get(f"{self.api}/{ticket_id}/history").json()["items"]
+        answer = httpx.get(f"{self.api}/{ticket_id}/history", timeout=30)
+        items: list[dict[str, Any]] = answer.json()["items"]
         return items
 
     def status(self, ticket_id: str) -> str:

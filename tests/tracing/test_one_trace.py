@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -122,7 +122,10 @@ async def test_a_request_and_what_follows_in_both_services_are_one_trace(
     assert answer.status_code == 201
 
     async def settled() -> bool:
-        return "process order.processed" in {span.name for span in exporter.get_finished_spans()}
+        spans = exporter.get_finished_spans()
+        return {"process order.processed"} <= {span.name for span in spans} and {
+            context(span).span_id for span in spans if span.name.startswith("create ")
+        } <= linked(spans)
 
     await eventually(settled)
     mine = {
@@ -141,9 +144,14 @@ async def test_a_request_and_what_follows_in_both_services_are_one_trace(
     assert parent_of(mine[chain[0]]) == 0xB7AD6B7169203331
     for above, below in pairwise(chain):
         assert context(mine[above]).span_id in ancestors(mine[below], mine), below
-    windows = [s for s in exporter.get_finished_spans() if s.name == "publish window"]
-    linked = {link.context.span_id for window in windows for link in window.links}
-    assert {context(mine[chain[1]]).span_id, context(mine[chain[3]]).span_id} <= linked
+    created = {context(mine[chain[1]]).span_id, context(mine[chain[3]]).span_id}
+    assert created <= linked(exporter.get_finished_spans())
+
+
+def linked(spans: Sequence[ReadableSpan]) -> set[int]:
+    """What the relays' windows say they have published."""
+    windows = [span for span in spans if span.name == "publish window"]
+    return {link.context.span_id for window in windows for link in window.links}
 
 
 def context(span: ReadableSpan) -> otel.SpanContext:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from operator_world import Pair, management_url, open_pair, record
+from outbox import Consumer, Relay
 from outbox.operate.database import open_database
 from outbox.operate.doctor import examine
 from outbox.operate.management import Management
@@ -46,9 +47,9 @@ async def findings(pair: Pair) -> list[tuple[str, str]]:
 
 
 async def test_a_system_that_runs_well_has_no_errors(pair: Pair) -> None:
-    relay = pair.producer.relay()
-    async with running(relay, pair.consumer.consumer(record)):
-        await eventually(lambda: owns_all(relay))
+    relay, consumer = pair.producer.relay(), pair.consumer.consumer(record)
+    async with running(relay, consumer):
+        await eventually(lambda: owns_all(relay, consumer))
         found = await findings(pair)
     assert {level for _, level in found} == {"ok"}
     assert {"tables", "indexes", "relay", f"queue {QUEUE}", "bindings"} <= {
@@ -56,8 +57,8 @@ async def test_a_system_that_runs_well_has_no_errors(pair: Pair) -> None:
     }
 
 
-async def owns_all(relay: object) -> bool:
-    return len(relay.lanes) == 16  # type: ignore[attr-defined]
+async def owns_all(relay: Relay, consumer: Consumer) -> bool:
+    return len(relay.lanes) == 16 and consumer.running
 
 
 async def test_a_missing_relay_queue_and_exchange_are_named(pair: Pair) -> None:

@@ -34,21 +34,21 @@ async def start(world: World, **environment: str) -> asyncio.subprocess.Process:
 
 
 async def ended(process: asyncio.subprocess.Process) -> int:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return await process.wait()
 
 
 @asynccontextmanager
-async def supervised(world: World) -> AsyncIterator[list[int]]:
+async def supervised(world: World, **environment: str) -> AsyncIterator[list[int]]:
     """Started again each time it dies; the exit statuses."""
     statuses: list[int] = []
-    process = await start(world)
+    process = await start(world, **environment)
 
     async def watch() -> None:
         nonlocal process
         while True:
             statuses.append(await process.wait())
-            process = await start(world)
+            process = await start(world, **environment)
 
     watching = asyncio.create_task(watch())
     try:
@@ -70,7 +70,7 @@ async def test_a_consumer_killed_at_a_step_loses_nothing_and_repeats_nothing(
     killed = await start(world, APP_ENV="test", OUTBOX_FAULT_POINT=f"consumer.{step}")
     assert await ended(killed) == -signal.SIGKILL
     async with supervised(world) as statuses:
-        await eventually(lambda: has_effects(world, 12), within=30)
+        await eventually(lambda: has_effects(world, 12))
         await publish(world, *events(1, "d"))
         await eventually(lambda: has_effects(world, 13))
         await eventually(lambda: queue_is_empty(world))
@@ -82,7 +82,7 @@ async def test_a_consumer_killed_at_a_step_loses_nothing_and_repeats_nothing(
 async def test_a_fault_point_is_ignored_outside_of_tests(world: World) -> None:
     await publish(world, *events(1))
     process = await start(world, APP_ENV="prod", OUTBOX_FAULT_POINT="consumer.handled")
-    await eventually(lambda: has_effects(world, 1), within=30)
+    await eventually(lambda: has_effects(world, 1))
     process.send_signal(signal.SIGTERM)
     assert await ended(process) == 0
 
@@ -92,7 +92,7 @@ async def test_what_kills_the_process_three_times_is_parked_and_the_queue_flows(
 ) -> None:
     await publish(world, *events(3, "a"), *events(3, "poison"), *events(3, "b"))
     async with supervised(world) as statuses:
-        await eventually(lambda: has_effects(world, 6), within=60)
+        await eventually(lambda: has_effects(world, 6))
         await eventually(lambda: parks(world, [("crashed", 1), ("behind", 2), ("behind", 3)]))
         await eventually(lambda: queue_is_empty(world))
         assert statuses == [3, 3, 3]
@@ -110,15 +110,15 @@ async def test_what_was_parked_and_kills_when_it_is_drained_is_parked_as_crashed
     first, second, third = events(3, "poison late")
     async with supervised(world) as statuses:
         await publish(world, second, third)
-        await eventually(lambda: parks(world, [("gap", 2), ("gap", 3)]), within=30)
+        await eventually(lambda: parks(world, [("gap", 2), ("gap", 3)]))
         await publish(world, first, *events(2, "a"))
-        await eventually(lambda: parks(world, [("crashed", 2), ("gap", 3)]), within=60)
+        await eventually(lambda: parks(world, [("crashed", 2), ("gap", 3)]))
         await eventually(lambda: has_effects(world, 3))
         died = len(statuses)
         async with await world.psycopg() as connection:
             assert await parking.redrive(connection, QUEUE, reason="crashed") == 1
-        await eventually(lambda: so_many(statuses, died + 3), within=60)
-        await eventually(lambda: parks(world, [("crashed", 2), ("gap", 3)]), within=60)
+        await eventually(lambda: so_many(statuses, died + 3))
+        await eventually(lambda: parks(world, [("crashed", 2), ("gap", 3)]))
     assert await effects(world) == {"poison late": [1], "a": [1, 2]}
 
 
@@ -130,7 +130,7 @@ async def test_a_handler_that_hangs_ends_the_process_and_is_parked_in_the_end(
     world: World,
 ) -> None:
     await publish(world, *events(1, "hangs"), *events(1, "a"))
-    async with supervised(world) as statuses:
-        await eventually(lambda: parks(world, [("crashed", 1)]), within=60)
+    async with supervised(world, HANGS_AFTER="2") as statuses:
+        await eventually(lambda: parks(world, [("crashed", 1)]))
         await eventually(lambda: has_effects(world, 1))
         assert statuses == [70, 70, 70]

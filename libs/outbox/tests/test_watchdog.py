@@ -19,7 +19,7 @@ async def test_a_handler_that_blocks_the_loop_is_noticed(world: World) -> None:
         noticed.set()
 
     async def blocks(unit: UnitOfWork, event: Envelope) -> None:
-        assert noticed.wait(10)
+        assert noticed.wait(60)
         await record(unit, event)
 
     [event] = events(1)
@@ -34,10 +34,10 @@ async def test_a_statement_left_to_be_sent_is_noticed(world: World) -> None:
 
     async def leaves(unit: UnitOfWork, event: Envelope) -> None:
         await record(unit, event)
-        await unit.send("SELECT pg_sleep(1)", {})
+        await unit.send("SELECT pg_sleep(3)", {})
 
     await publish(world, *events(1))
-    async with running(world.consumer(leaves, watchdog=Watchdog(0.2, what.append))):
+    async with running(world.consumer(leaves, watchdog=Watchdog(1.0, what.append))):
         await eventually(lambda: has_effects(world, 1))
     assert what == ["what was left to send for kitchen.orders"]
 
@@ -54,5 +54,5 @@ def test_only_what_has_not_ended_is_noticed() -> None:
         for _ in range(1_000):
             watchdog.done(watchdog.begin("short"))
         watchdog.begin("long")
-        assert noticed.wait(10)
+        assert noticed.wait(60)
     assert what == ["long"]

@@ -82,10 +82,10 @@ def unsteady_broker(broker_url: str, broker_outage: Outage) -> AmqpUrl:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
-    """Wait until a condition holds, ten seconds at most."""
+    """Wait until a condition holds, a minute at most."""
 
     async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await condition():  # noqa: ASYNC110 conditions of servers have no event
                 await asyncio.sleep(0.02)
 

@@ -52,7 +52,7 @@ async def test_a_bound_port_refuses_callers_until_it_is_served(toy_app: ServiceA
     host, port = listener.getsockname()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(host, port)
-    async with serving(toy_app, listener), httpx.AsyncClient() as client:
+    async with serving(toy_app, listener), httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"http://{host}:{port}/health/live")
         assert answer.status_code == 200
         assert "server" not in answer.headers
@@ -71,7 +71,7 @@ async def test_the_end_waits_for_a_request_in_flight(eventually: Eventually) -> 
     port = listener.getsockname()[1]
     stop = asyncio.Event()
     server = asyncio.create_task(serve(app, listener, stop=stop, variable="TOYS_PORT"))
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         request = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/"))
         await running.wait()
         stop.set()
@@ -95,11 +95,11 @@ async def test_the_end_is_bounded_when_a_request_hangs() -> None:
     app_here = CrashBoundary(app)
     serving_it = serve(app_here, listener, stop=stop, variable="TOYS_PORT", grace=1)
     server = asyncio.create_task(serving_it)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         request = asyncio.create_task(client.get(url))
         await running.wait()
         stop.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await server
         answer = await request
     assert (answer.status_code, answer.json()["code"]) == (503, "shutting_down")
@@ -111,17 +111,21 @@ async def test_a_long_poll_does_not_delay_the_end(
     stop = asyncio.Event()
     listener = bind("127.0.0.1", 0, variable="TOYS_PORT")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1/thing?wait=30"
-    async with Waiters(database, "settled", stop=stop) as waiters, httpx.AsyncClient() as client:
+    async with (
+        Waiters(database, "settled", stop=stop) as waiters,
+        httpx.AsyncClient(timeout=60) as client,
+    ):
         app = polling_app(waiters, metrics)
-        server = asyncio.create_task(serve(app, listener, stop=stop, variable="TOYS_PORT"))
-        request = asyncio.create_task(client.get(url, timeout=40))
+        serving_it = serve(app, listener, stop=stop, variable="TOYS_PORT", grace=60)
+        server = asyncio.create_task(serving_it)
+        request = asyncio.create_task(client.get(url))
 
         async def polling() -> bool:
             return waiters.waiting == 1
 
         await eventually(polling)
         stop.set()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             assert (await request).json() == "CREATED"
             await server
 
@@ -144,7 +148,7 @@ async def test_a_body_that_is_too_large_is_answered_over_a_real_connection(
 ) -> None:
     listener = bind("127.0.0.1", 0, variable="TOYS_PORT")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1/toys"
-    async with serving(toy_app, listener), httpx.AsyncClient() as client:
+    async with serving(toy_app, listener), httpx.AsyncClient(timeout=60) as client:
         for content in (b"x" * 5_000_000, chunks()):
             headers = {"content-type": "application/json"}
             answer = await client.post(url, content=content, headers=headers)

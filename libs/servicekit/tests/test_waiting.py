@@ -172,7 +172,7 @@ async def test_a_settlement_during_an_outage_is_seen_after_it(
         await eventually(deaf)
         thing.status = "DONE"  # its notification is lost with the connection
         await database_outage.end()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await request == "DONE"
 
 
@@ -183,7 +183,7 @@ async def test_the_database_may_be_away_at_first(
     async with Waiters(unsteady_database, CHANNEL, stop=stop) as waiters:
         assert await waiters.until_settled("a", Thing().read, settled, 0.05) == "CREATED"
         await database_outage.end()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await waiters.listening.wait()
 
 
@@ -194,7 +194,7 @@ async def test_a_stopping_process_answers_with_what_is_known(
     request = waits(waiters, thing)
     await eventually(lambda: has_read(thing))
     stop.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(15):
         assert await request == "CREATED"
         assert await waiters.until_settled("a", thing.read, settled, 20) == "CREATED"
 
@@ -214,7 +214,7 @@ async def test_thousands_wait_over_one_connection(
         thing.status = "DONE"
     for start in range(0, len(things), 500):
         await notify(writer, *map(str, range(start, start + 500)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert set(await asyncio.gather(*requests)) == {"DONE"}
     assert waiters.waiting == 0
 

@@ -1,7 +1,9 @@
 """Ends a process whose handler hangs; whoever supervises it starts it anew.
 
-A thread, because a handler that blocks the event loop stops every task of it. What hung is
-delivered again, and counted like any other death: the third time it is parked as `crashed`.
+A thread, because a handler that blocks the event loop stops every task of it. It counts its own
+looks, not seconds: a process that stood still as a whole has not let its handler go on either.
+What hung is delivered again, and counted like any other death: the third time it is parked as
+`crashed`.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 EXIT_STATUS = 70
 """EX_SOFTWARE of sysexits.h."""
+LOOKS = 8
+"""How often within the limit is looked."""
 
 
 def _end(_what: str) -> None:
@@ -30,14 +33,15 @@ class Watchdog:
     def __init__(self, limit: float, end: Callable[[str], None] = _end) -> None:
         self._limit = limit
         self._end = end
-        self._since: dict[int, tuple[float, object]] = {}
+        self._since: dict[int, tuple[int, object]] = {}
+        self._looks = 0
         self._next = 0
         self._closing = threading.Event()
 
     def begin(self, what: object) -> int:
         """Something begins; give the number returned to `done`."""
         self._next += 1
-        self._since[self._next] = (time.monotonic(), what)
+        self._since[self._next] = (self._looks, what)
         return self._next
 
     def done(self, number: int) -> None:
@@ -66,10 +70,10 @@ class Watchdog:
             thread.join()
 
     def _watch(self) -> None:
-        while not self._closing.wait(min(self._limit / 4, 1.0)):
-            now = time.monotonic()
+        while not self._closing.wait(self._limit / LOOKS):
+            self._looks += 1
             for since, what in list(self._since.values()):
-                if now - since > self._limit:
-                    log.critical("hangs for %.0f s, this process ends: %s", now - since, what)
+                if self._looks - since > LOOKS:
+                    log.critical("hangs for %g s, this process ends: %s", self._limit, what)
                     self._end(str(what))
                     return

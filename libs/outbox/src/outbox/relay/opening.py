@@ -44,6 +44,8 @@ async def _open_fast(
         wire = Wire(await trying.get_underlay_channel())
         flight = await FramePublisher(wire, DEAD_LETTERS, patience=patience).send([_probe()])
         outcomes = await flight.outcomes()
+    if outcomes == [Outcome.TIMED_OUT]:
+        raise TimeoutError("the broker is silent")
     if outcomes != [Outcome.RETURNED]:
         raise UnexpectedInternals(f"an unroutable event was {outcomes[0]}")
     channel = await connection.channel(publisher_confirms=True, on_return_raises=True)

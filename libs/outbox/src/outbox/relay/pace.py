@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,10 @@ CEILING = 60.0
 
 
 class Pace:
-    """Due at once, then each `interval` seconds, or after 50 times what it took if that is more."""
+    """Due at once, then each `interval` seconds, or after 50 times what it took if that is more.
+
+    It took the lesser of the last two times: one may have been a machine that stood still.
+    """
 
     def __init__(
         self, interval: float, clock: Callable[[], float], *, ceiling: float = CEILING
@@ -18,6 +22,7 @@ class Pace:
         self._interval = interval
         self._ceiling = ceiling
         self._clock = clock
+        self._took = math.inf
         self._next = clock()
 
     def is_due(self) -> bool:
@@ -41,5 +46,6 @@ class Pace:
         """Around the doing of it."""
         began = self._clock()
         yield
-        took = self._clock() - began
-        self._next = self._clock() + max(self._interval, min(SHARE * took, self._ceiling))
+        before, self._took = self._took, self._clock() - began
+        cost = SHARE * min(before, self._took)
+        self._next = self._clock() + max(self._interval, min(cost, self._ceiling))
