@@ -78,6 +78,33 @@ async def test_a_silent_broker_costs_the_lanes_until_it_speaks_again(
         await eventually(lambda: world.has_unpublished(0))
 
 
+async def test_while_the_broker_owes_confirms_no_transaction_is_open_and_no_row_is_locked(
+    world: World, victim: System
+) -> None:
+    relay = world.relay()
+    async with running(relay):
+        await world.emit(Happened("a"))
+        await world.delivered(1)
+        with frozen(victim):
+            await world.emit(Happened("a"), Happened("b"))
+            for _ in range(100):  # looks, with the events on their way
+                assert await open_transactions(world) == []
+                await asyncio.sleep(0.01)
+            await world.execute("SELECT FROM outbox WHERE published_at IS NULL FOR UPDATE NOWAIT")
+            assert await world.has_unpublished(2)
+        await eventually(lambda: world.has_unpublished(0))
+    [attempts] = await world.rows("SELECT sum(attempts) FROM outbox")
+    assert attempts == (0,)
+
+
+async def open_transactions(world: World) -> list[tuple[object, ...]]:
+    """Those that wait for somebody, instead of for the end of their statement."""
+    return await world.rows(
+        "SELECT application_name, query FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state LIKE 'idle in transaction%%'"
+    )
+
+
 async def test_without_a_doorbell_the_relay_polls_and_says_so_once(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
