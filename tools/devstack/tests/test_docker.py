@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from devstack import images
 from devstack.docker import Docker
 from devstack.layout import Layout
 
@@ -30,7 +31,10 @@ def _docker(checkout: Path) -> Docker:
 
 
 def test_base_images_are_those_nobody_builds_here(tmp_path: Path) -> None:
-    assert _docker(tmp_path).images() == ["postgres:17", "python:3.13-slim"]
+    assert images.needed(_docker(tmp_path).layout.checkout, "docker-compose.yml") == [
+        "postgres:17",
+        "python:3.13-slim",
+    ]
 
 
 def test_every_published_port_gets_a_value(tmp_path: Path) -> None:

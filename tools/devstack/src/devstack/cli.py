@@ -2,83 +2,17 @@
 
 import argparse
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import FrameType
 
-from devstack import choice, clean, demo, dev, doctor, environment, layout, services, testing
-from devstack.console import complain, say
+from devstack import clean, demo, dev, doctor, environment, layout, services, testing
+from devstack.command import Command
+from devstack.console import complain
 from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.native import Native
-from devstack.services import SERVICES, Service
+from devstack.services import SERVICES
 from devstack.state import State
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command line with what every command needs."""
-
-    options: argparse.Namespace
-    layout: layout.Layout
-    env: Mapping[str, str]
-
-    @property
-    def native(self) -> Native:
-        return Native(self.layout, self.env)
-
-    @property
-    def docker(self) -> Docker:
-        return Docker(self.layout, self.env)
-
-    def stack(self) -> Native | Docker:
-        """What runs, or ran last."""
-        return self._of(choice.for_running(self.layout, self.env))
-
-    def _of(self, name: str) -> Native | Docker:
-        return self.docker if name == choice.DOCKER else self.native
-
-    def stack_to_start(self) -> Native | Docker:
-        chosen = choice.for_start(self.layout, self.env, self.docker)
-        self._refuse_both(chosen.stack)
-        if chosen.stack == choice.DOCKER and (lack := self.docker.lack()):
-            raise Trouble(
-                f"Docker cannot be used: {lack}; put that right, or STACK=native make start"
-            )
-        say(f"{chosen.stack} stack ({chosen.why})")
-        return self._of(chosen.stack)
-
-    def starting(self, action: Callable[[Native | Docker], None]) -> int:
-        """Keep the choice for the commands that follow; a first start that fails has none."""
-        before = choice.kept(self.layout)
-        stack = self.stack_to_start()
-        choice.keep(self.layout, choice.DOCKER if isinstance(stack, Docker) else choice.NATIVE)
-        try:
-            action(stack)
-        except BaseException:
-            if before is None:
-                choice.forget(self.layout)
-            raise
-        return 0
-
-    def _refuse_both(self, stack: str) -> None:
-        before = choice.kept(self.layout)
-        is_running = (
-            State.read(self.layout) is not None
-            if before == choice.NATIVE
-            else before == choice.DOCKER and self.docker.is_running()
-        )
-        if before and before != stack and is_running:
-            raise Trouble(
-                f"the {before} stack is running: STACK={before} make stop first", status=2
-            )
-
-    def service(self) -> Service:
-        found = services.named(self.options.service or "")
-        if found is None:
-            names = " or ".join(service.name for service in SERVICES)
-            raise Trouble(f"say which service: SERVICE={names}", status=2)
-        return found
 
 
 def start(command: Command) -> int:

@@ -7,17 +7,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from devstack import ports, rabbitmq, seeding, summary
-from devstack.console import plain, say
+from devstack import images, ports, rabbitmq, seeding, summary
+from devstack.console import plain
 from devstack.errors import Trouble
 from devstack.layout import Layout, fingerprint, make_readable
 from devstack.locking import exclusive
 from devstack.services import SERVICES, Service
 
-ANSWER, PULL = 5.0, 600.0  # seconds
 _PORT = re.compile(r"\$\{([A-Z_]+_PORT):-(\d+)\}")
-_IMAGE = re.compile(r"^\s*image:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
-_FROM = re.compile(r"^FROM\s+(?:--\S+\s+)?(\S+)(?:\s+AS\s+(\S+))?", re.MULTILINE | re.IGNORECASE)
 
 _VERSIONS = {
     "Python": ("orders-api", "python", "--version"),
@@ -42,38 +39,15 @@ class Docker:
 
     def lack(self) -> str:
         """Why Docker cannot be used, in a few words; empty when it can."""
-        if not self._succeeds(["docker", "info"], ANSWER):
+        if not images.succeeds(["docker", "info"]):
             return "docker info does not answer"
-        if not self._succeeds(["docker", "compose", "version"], ANSWER):
+        if not images.succeeds(["docker", "compose", "version"]):
             return "Docker has no Compose v2"
         if not (self.layout.checkout / self.file).exists():
             return f"there is no {self.file}"
-        missing = [image for image in self.images() if not self._has(image)]
+        needed = images.needed(self.layout.checkout, self.file)
+        missing = [image for image in needed if not images.can_be_had(image)]
         return f"image {missing[0]} is neither here nor can it be pulled" if missing else ""
-
-    def _has(self, image: str) -> bool:
-        if self._succeeds(["docker", "image", "inspect", image], ANSWER):
-            return True
-        say(f"pulling {image}")
-        return self._succeeds(["docker", "pull", "--quiet", image], PULL)
-
-    def images(self) -> list[str]:
-        """What the compose file runs and the Dockerfiles build on, not what they build."""
-        compose = (self.layout.checkout / self.file).read_text()
-        named = {image for image in _IMAGE.findall(compose) if "$" not in image}
-        built: set[str] = set()
-        for dockerfile in self.layout.checkout.glob("service-*/Dockerfile"):
-            stages = _FROM.findall(dockerfile.read_text())
-            built |= {image for image, _ in stages} - {name for _, name in stages}
-        return sorted({*(i for i in named if not _is_own(i)), *(i for i in built if "$" not in i)})
-
-    @staticmethod
-    def _succeeds(command: list[str], seconds: float) -> bool:
-        try:
-            done = subprocess.run(command, capture_output=True, check=False, timeout=seconds)
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-        return done.returncode == 0
 
     # -- compose ---------------------------------------------------------------------------------
 
@@ -222,28 +196,3 @@ class Docker:
 def _number(text: str) -> str:
     found = re.search(r"\d+\.\d+(\.\d+)?", text)
     return found.group() if found else "?"
-
-
-def _is_own(image: str) -> bool:
-    """Built here, so it cannot be pulled."""
-    return image.startswith(("service-", "outbox-"))
-
-
-def test_urls(docker: Docker) -> dict[str, str]:
-    """Where the test containers listen, with the logins their compose file gives them."""
-    said = docker.compose("config", "--format", "json", quiet=True).stdout
-    services = json.loads(said)["services"]
-    pg, mq = (services[name].get("environment") or {} for name in ("postgres", "rabbitmq"))
-    login = (
-        f"{mq.get('RABBITMQ_DEFAULT_USER', rabbitmq.ADMIN)}:"
-        f"{mq.get('RABBITMQ_DEFAULT_PASS', rabbitmq.ADMIN_PASSWORD)}"
-    )
-    superuser = f"{pg.get('POSTGRES_USER', 'postgres')}:{pg.get('POSTGRES_PASSWORD', 'postgres')}"
-    database = pg.get("POSTGRES_DB", "postgres")
-    inside = [("postgres", 5432), ("rabbitmq", 5672), ("rabbitmq", 15672)]
-    at = {place: f"127.0.0.1:{docker.port(*place)}" for place in inside}
-    return {
-        "TEST_POSTGRES_URL": f"postgresql://{superuser}@{at['postgres', 5432]}/{database}",
-        "TEST_RABBITMQ_URL": f"amqp://{login}@{at['rabbitmq', 5672]}/%2F",
-        "TEST_RABBITMQ_MANAGEMENT_URL": f"http://{login}@{at['rabbitmq', 15672]}",
-    }

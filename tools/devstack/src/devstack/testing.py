@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from devstack import choice, processes, rabbitmq
+from devstack import choice, containers, processes, rabbitmq
 from devstack.console import plain, say
-from devstack.docker import Docker, test_urls
-from devstack.errors import Trouble
+from devstack.docker import Docker
 from devstack.infrastructure import Wanted
-from devstack.layout import Layout, make_readable
+from devstack.layout import Layout
 from devstack.native import Native
 from devstack.programs import put_private
 from devstack.system import System
@@ -64,25 +63,12 @@ def _infrastructure(
         return
     docker = Docker(layout, env, "docker-compose.test.yml", "-test")
     if choice.for_start(layout, env, docker).stack == choice.DOCKER:
-        with _by_docker(docker) as urls:
+        with containers.running(docker) as urls:
             yield urls
     else:
         native.install_packages(Wanted(postgres=True, rabbitmq=True, redis=True))
         with _by_processes(layout) as urls:
             yield urls
-
-
-@contextmanager
-def _by_docker(docker: Docker) -> Iterator[Mapping[str, str]]:
-    try:
-        ports = docker.port_environment()
-        names = ("postgres", "rabbitmq")
-        make_readable(docker.layout.checkout / "deploy")
-        if docker.compose("up", "-d", "--wait", *names, env={**docker.env, **ports}).returncode:
-            raise Trouble("the containers for the tests did not get ready: see above")
-        yield test_urls(docker)
-    finally:
-        docker.remove()
 
 
 @contextmanager

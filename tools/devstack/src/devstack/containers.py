@@ -1,0 +1,43 @@
+"""PostgreSQL and RabbitMQ for `STACK=docker make test`, gone with the run."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from devstack import rabbitmq
+from devstack.docker import Docker
+from devstack.errors import Trouble
+from devstack.layout import make_readable
+
+
+@contextmanager
+def running(docker: Docker) -> Iterator[Mapping[str, str]]:
+    try:
+        ports = docker.port_environment()
+        names = ("postgres", "rabbitmq")
+        make_readable(docker.layout.checkout / "deploy")
+        if docker.compose("up", "-d", "--wait", *names, env={**docker.env, **ports}).returncode:
+            raise Trouble("the containers for the tests did not get ready: see above")
+        yield _urls(docker)
+    finally:
+        docker.remove()
+
+
+def _urls(docker: Docker) -> dict[str, str]:
+    """Where the test containers listen, with the logins their compose file gives them."""
+    said = docker.compose("config", "--format", "json", quiet=True).stdout
+    services = json.loads(said)["services"]
+    pg, mq = (services[name].get("environment") or {} for name in ("postgres", "rabbitmq"))
+    login = (
+        f"{mq.get('RABBITMQ_DEFAULT_USER', rabbitmq.ADMIN)}:"
+        f"{mq.get('RABBITMQ_DEFAULT_PASS', rabbitmq.ADMIN_PASSWORD)}"
+    )
+    superuser = f"{pg.get('POSTGRES_USER', 'postgres')}:{pg.get('POSTGRES_PASSWORD', 'postgres')}"
+    database = pg.get("POSTGRES_DB", "postgres")
+    inside = [("postgres", 5432), ("rabbitmq", 5672), ("rabbitmq", 15672)]
+    at = {place: f"127.0.0.1:{docker.port(*place)}" for place in inside}
+    return {
+        "TEST_POSTGRES_URL": f"postgresql://{superuser}@{at['postgres', 5432]}/{database}",
+        "TEST_RABBITMQ_URL": f"amqp://{login}@{at['rabbitmq', 5672]}/%2F",
+        "TEST_RABBITMQ_MANAGEMENT_URL": f"http://{login}@{at['rabbitmq', 15672]}",
+    }
