@@ -10,10 +10,9 @@ from pathlib import Path
 
 import psycopg
 
-from devstack import processes, testing
+from devstack import machine, processes, testing
 from devstack.infrastructure import Wanted
 from devstack.layout import of as layout_of
-from devstack.native import Native
 from devstack.system import CHECKOUT, Layout, System
 
 FOLDER = CHECKOUT / ".local" / "bench"
@@ -55,7 +54,7 @@ def own_stack() -> Iterator[Stack]:
     _sweep()
     layout = layout_of()
     layout.prepare()
-    Native(layout, os.environ).install_packages(_WANTED)
+    machine.install(layout, _WANTED)
     home = FOLDER / str(os.getpid())
     home.parent.mkdir(mode=0o700, exist_ok=True)
     system = System(Layout(CHECKOUT, home), with_services=False, wanted=_WANTED)

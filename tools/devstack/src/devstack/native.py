@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack import (
+    machine,
     migrations,
     one_shot,
-    packages,
     process_table,
-    rabbitmq,
     redis,
     seeding,
     summary,
@@ -77,27 +76,17 @@ class Native:
 
     def _start_fresh(self) -> None:
         system = self._system
-        self._demand_packages(system.wanted)
+        machine.demand(self.layout, system.wanted)
         system.stop()  # leftovers of a start or a supervisor that was killed
         system.claim_ports()
         with ThreadPoolExecutor() as pool, self.venv.locked():
-            installed = pool.submit(self.install_packages, system.wanted)
+            installed = pool.submit(machine.install, self.layout, system.wanted)
             self.venv.third_parties()
             installed.result()
             say("starting " + self._names(system.wanted))
             system.start(meanwhile=self.venv.local_packages)
         one_shot.run(self.layout, system.environment, PROCESSOR, "seed", "--unless-production")
         seeding.wait_until_known(system.urls)
-
-    def _demand_packages(self, wanted: Wanted) -> None:
-        """Where nothing may be installed, say at once all that is missing."""
-        lacks = {
-            "python3-venv": not self.venv.can_be_made(),
-            "rabbitmq-server": wanted.rabbitmq and not rabbitmq.find_server(),
-        }
-        missing = [name for name, is_missing in lacks.items() if is_missing]
-        if missing and not packages.allowed():
-            raise Trouble(f"{' and '.join(missing)} missing: {packages.advice(*missing)}")
 
     def _names(self, wanted: Wanted) -> str:
         parts = {
@@ -108,30 +97,6 @@ class Native:
         return ", ".join(
             [*(name for name, is_wanted in parts.items() if is_wanted), "both services"]
         )
-
-    def install_packages(self, wanted: Wanted) -> None:
-        """RabbitMQ must be had; Redis once is tried for, and may be missing."""
-        self._demand_packages(wanted)
-        tried = self.layout.home / "redis-tried"
-        needed = ["rabbitmq-server"] if wanted.rabbitmq and not rabbitmq.find_server() else []
-        lacks_redis = wanted.redis and not redis.find_server()
-        if lacks_redis and packages.allowed() and not tried.exists():
-            tried.touch()
-            self._try_redis(needed)
-        elif needed:
-            packages.install(self.layout, needed, say)
-        if lacks_redis and not redis.find_server():
-            say(
-                "WITHOUT REDIS: nothing is cached, all else works; "
-                f"to have it: {packages.advice('redis-server')}"
-            )
-
-    def _try_redis(self, needed: list[str]) -> None:
-        try:
-            packages.install(self.layout, [*needed, "redis-server"], say)
-        except Trouble:
-            if needed:
-                packages.install(self.layout, needed, say)
 
     def _show(self) -> None:
         state = State.read(self.layout)

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from devstack import choice, containers, processes, rabbitmq
+from devstack import choice, containers, machine, processes, rabbitmq
 from devstack.console import plain, say
 from devstack.docker import Docker
 from devstack.infrastructure import Wanted
 from devstack.layout import Layout
-from devstack.native import Native
 from devstack.programs import put_private
 from devstack.system import System
+from devstack.venv import Venv
 
 VARIABLES = "TEST_POSTGRES_URL", "TEST_RABBITMQ_URL", "TEST_RABBITMQ_MANAGEMENT_URL"
 PROCESSES = 3
@@ -46,17 +46,14 @@ def exports(system: System) -> dict[str, str]:
 
 def run(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -> int:
     """pytest's exit status; whatever happens, what was brought up is gone afterwards."""
-    native = Native(layout, env)
     layout.prepare()
-    native.venv.ensure()
-    with _infrastructure(layout, env, native) as urls:
+    Venv(layout, say).ensure()
+    with _infrastructure(layout, env) as urls:
         return _pytest(layout, {**env, **urls}, part, arguments)
 
 
 @contextmanager
-def _infrastructure(
-    layout: Layout, env: Mapping[str, str], native: Native
-) -> Iterator[Mapping[str, str]]:
+def _infrastructure(layout: Layout, env: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
     if all(env.get(name) for name in VARIABLES):
         say("tests use the PostgreSQL and RabbitMQ that TEST_… name")
         yield {}
@@ -66,7 +63,7 @@ def _infrastructure(
         with containers.running(docker) as urls:
             yield urls
     else:
-        native.install_packages(Wanted(postgres=True, rabbitmq=True, redis=True))
+        machine.install(layout, Wanted(postgres=True, rabbitmq=True, redis=True))
         with _by_processes(layout) as urls:
             yield urls
 
