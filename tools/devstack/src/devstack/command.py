@@ -47,14 +47,14 @@ class Command:
         return self._of(chosen.stack)
 
     def starting(self, action: Callable[[Native | Docker], None]) -> int:
-        """Keep the choice for the commands that follow; a first start that fails has none."""
+        """Keep the choice for the commands that follow; none if a first start ended all again."""
         before = choice.kept(self.layout)
         stack = self.stack_to_start()
         choice.keep(self.layout, choice.DOCKER if isinstance(stack, Docker) else choice.NATIVE)
         try:
             action(stack)
         except BaseException:
-            if before is None:
+            if before is None and stack.has_ended():
                 choice.forget(self.layout)
             raise
         return 0

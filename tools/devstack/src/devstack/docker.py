@@ -4,7 +4,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from devstack import images, ports, rabbitmq, seeding, summary
@@ -13,6 +14,7 @@ from devstack.errors import Trouble
 from devstack.layout import Layout, fingerprint, make_readable
 from devstack.locking import exclusive
 from devstack.services import SERVICES, Service
+from devstack.waiting import undisturbed
 
 _PORT = re.compile(r"\$\{([A-Z_]+_PORT):-(\d+)\}")
 
@@ -74,6 +76,11 @@ class Docker:
     def is_running(self) -> bool:
         return bool(self.compose("ps", "-q", quiet=True).stdout.strip())
 
+    def has_ended(self) -> bool:
+        """Docker says that there is no container; one that says nothing does not count."""
+        said = self.compose("ps", "-a", "-q", quiet=True)
+        return said.returncode == 0 and not said.stdout.strip()
+
     def port(self, service: str, inside: int) -> int:
         """Where a container's port is published on 127.0.0.1."""
         said = self.compose("port", service, str(inside), quiet=True).stdout.strip()
@@ -108,17 +115,33 @@ class Docker:
 
     def start(self, *extra: str) -> None:
         with exclusive(self.layout):
-            running = self.is_running()
-            env = {**self.env, **({} if running else self.port_environment())}
-            if running:
-                env |= self._kept_ports()
-            make_readable(self.layout.checkout / "deploy")
-            if self.compose("up", "--build", "--wait", "-d", *extra, env=env).returncode:
-                if not running:
-                    self.compose("logs", "--tail", "5", *self._unwell())
-                    self.compose("down", quiet=True)
-                raise Trouble("the Docker stack did not get ready: see above")
-            self._show()
+            if self.is_running():
+                lines = self._up(self._kept_ports(), *extra)
+            else:
+                with self._ended_if_it_fails():
+                    lines = self._up(self.port_environment(), *extra)
+        for line in lines:
+            plain(line)
+
+    def _up(self, ports: Mapping[str, str], *extra: str) -> list[str]:
+        """What to say of it, once everything is ready."""
+        make_readable(self.layout.checkout / "deploy")
+        command = ("up", "--build", "--wait", "-d", *extra)
+        if self.compose(*command, env={**self.env, **ports}).returncode:
+            self.compose("logs", "--tail", "5", *self._unwell())
+            raise Trouble("the Docker stack did not get ready: see above")
+        return self._summary()
+
+    @contextmanager
+    def _ended_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as problem:
+            with undisturbed():
+                if self.compose("down", quiet=True).returncode:
+                    reason = str(problem) or "interrupted"
+                    raise Trouble(f"{reason}; containers are left: make stop") from problem
+            raise
 
     def _unwell(self) -> list[str]:
         """The services whose containers failed; all of them if none says so."""
@@ -136,7 +159,7 @@ class Docker:
             return {}
         return {name: str(port) for name, port in json.loads(kept.read_text()).items()}
 
-    def _show(self) -> None:
+    def _summary(self) -> list[str]:
         urls: dict[str, str] = {}
         for service in SERVICES:
             urls[service.name] = self._url(f"{service.name}-api", service.port)
@@ -148,8 +171,7 @@ class Docker:
         inside = {"postgres": ("postgres", 5432), "amqp": ("rabbitmq", 5672)}
         found = {name: self.port(*place) for name, place in inside.items()}
         seeding.wait_until_known(urls)
-        for line in summary.lines(urls, versions, found, "Docker"):
-            plain(line)
+        return summary.lines(urls, versions, found, "Docker")
 
     def _url(self, service: str, inside: int) -> str:
         return f"http://127.0.0.1:{self.port(service, inside)}"

@@ -28,6 +28,7 @@ from devstack.state import State
 from devstack.supervisor import Supervisor
 from devstack.system import System
 from devstack.venv import Venv
+from devstack.waiting import undisturbed
 
 # The settings want a broker, migrations never speak to it.
 _BROKER, _ABSENT = "RABBITMQ_URL", "amqp://nobody:nothing@127.0.0.1:5672/%2F"
@@ -51,6 +52,9 @@ class Native:
     def start(self) -> None:
         with exclusive(self.layout):
             self._start()
+
+    def has_ended(self) -> bool:
+        return not Supervisor(self.layout).answers()
 
     def _start(self) -> None:
         if self._runs_already():
@@ -85,8 +89,13 @@ class Native:
             installed.result()
             say("starting " + self._names(system.wanted))
             system.start(meanwhile=self.venv.local_packages)
-        one_shot.run(self.layout, system.environment, PROCESSOR, "seed", "--unless-production")
-        seeding.wait_until_known(system.urls)
+        try:
+            one_shot.run(self.layout, system.environment, PROCESSOR, "seed", "--unless-production")
+            seeding.wait_until_known(system.urls)
+        except BaseException:
+            with undisturbed():
+                system.stop()
+            raise
 
     def _names(self, wanted: Wanted) -> str:
         parts = {

@@ -1,0 +1,84 @@
+"""A first start that fails, or is interrupted, leaves nothing running and no choice of a stack."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from fake_docker import FakeDocker
+from pytest_mock import MockerFixture
+
+from devstack import choice, cli, processes
+from devstack.command import Command
+from devstack.errors import Trouble
+from devstack.layout import CHECKOUT, Layout
+
+
+def _free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
+def _command(layout: Layout, stack: str) -> Command:
+    own = {name: _free_port() for name in ("ORDERS_PORT", "PROCESSOR_PORT")}
+    return Command(argparse.Namespace(), layout, {**os.environ, **own, "STACK": stack})
+
+
+def test_containers_end_when_ctrl_c_meets_their_start(
+    checkout: Layout, fake_docker: FakeDocker
+) -> None:
+    fake_docker.interrupt("up")
+    with pytest.raises(KeyboardInterrupt):
+        cli.start(_command(checkout, "docker"))
+    assert fake_docker.running == []
+    assert choice.kept(checkout) is None
+
+
+def test_containers_end_when_what_follows_their_start_fails(
+    checkout: Layout, fake_docker: FakeDocker
+) -> None:
+    with pytest.raises(Trouble, match="does not answer"):  # no restaurants: nobody listens
+        cli.start(_command(checkout, "docker"))
+    assert fake_docker.running == []
+    assert choice.kept(checkout) is None
+
+
+def test_containers_that_do_not_end_are_told_of_and_make_stop_finds_them(
+    checkout: Layout, fake_docker: FakeDocker
+) -> None:
+    fake_docker.interrupt("up")
+    fake_docker.fail("down")
+    with pytest.raises(Trouble, match="make stop"):
+        cli.start(_command(checkout, "docker"))
+    assert choice.kept(checkout) == choice.DOCKER
+
+
+def test_containers_that_ran_before_survive_a_second_start_that_fails(
+    checkout: Layout, fake_docker: FakeDocker
+) -> None:
+    command = _command(checkout, "docker")
+    (fake_docker.folder / f"runs-{command.docker.project}").touch()
+    choice.keep(checkout, choice.DOCKER)
+    fake_docker.fail("up")
+    with pytest.raises(Trouble, match="did not get ready"):
+        cli.start(command)
+    assert fake_docker.running == [command.docker.project]
+    assert choice.kept(checkout) == choice.DOCKER
+
+
+@pytest.mark.e2e
+def test_processes_end_when_the_demo_restaurants_do_not_come(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    layout = Layout(CHECKOUT, tmp_path / "home")
+    mocker.patch("devstack.seeding.wait_until_known", side_effect=Trouble("no restaurants"))
+    try:
+        with pytest.raises(Trouble, match="no restaurants"):
+            cli.start(_command(layout, "native"))
+        assert processes.belonging_to(layout.home) == set()
+    finally:
+        processes.sweep(layout.home)
+    assert choice.kept(layout) is None
