@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,3 +88,12 @@ class FakeDocker:
     def running(self) -> list[str]:
         """The projects that have containers."""
         return sorted(file.name[len("runs-") :] for file in self.folder.glob("runs-*"))
+
+
+def free_http_ports() -> dict[str, str]:
+    """For the two ports that never step aside."""
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    numbers = [str(server.getsockname()[1]) for server in servers]
+    for server in servers:
+        server.close()
+    return dict(zip(("ORDERS_PORT", "PROCESSOR_PORT"), numbers, strict=True))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 from pathlib import Path
 
 import pytest
-from fake_docker import FakeDocker
+from fake_docker import FakeDocker, free_http_ports
 from pytest_mock import MockerFixture
 
 from devstack import choice, cli, processes
@@ -17,14 +16,9 @@ from devstack.errors import Trouble
 from devstack.layout import CHECKOUT, Layout
 
 
-def _free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
-
-
 def _command(layout: Layout, stack: str) -> Command:
-    own = {name: _free_port() for name in ("ORDERS_PORT", "PROCESSOR_PORT")}
-    return Command(argparse.Namespace(), layout, {**os.environ, **own, "STACK": stack})
+    env = {**os.environ, **free_http_ports(), "STACK": stack}
+    return Command(argparse.Namespace(), layout, env)
 
 
 def test_containers_end_when_ctrl_c_meets_their_start(

@@ -5,10 +5,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
-from devstack import images, ports, rabbitmq, seeding, summary
+from devstack import environment, images, ports, rabbitmq, seeding, summary
 from devstack.console import plain
 from devstack.errors import Trouble
 from devstack.layout import Layout, fingerprint, make_readable
@@ -88,28 +89,37 @@ class Docker:
             raise Trouble(f"{service} does not run, or port {inside} is not published: make start")
         return int(said.rpartition(":")[2])
 
-    def port_environment(self) -> dict[str, str]:
-        """Every `${NAME_PORT:-n}` of the compose file: HTTP ports insist, the others step aside."""
+    def port_environment(self, *, with_services: bool = True) -> dict[str, str]:
+        """Every `${NAME_PORT:-n}` of the compose file: HTTP ports insist, the others step aside.
+
+        What is chosen here is kept for all commands that meet the running containers.
+        """
         self.layout.prepare()
-        found = {
-            name: int(port)
-            for name, port in _PORT.findall((self.layout.checkout / self.file).read_text())
+        text = (self.layout.checkout / self.file).read_text()
+        found = {name: int(port) for name, port in _PORT.findall(text)}
+        own = {service.port_variable for service in SERVICES} & set(found)
+        given = {
+            name: environment.number(self.env, name, 0)
+            for name in set(found) - own
+            if self.env.get(name, "").strip()
         }
-        own = {service.port_variable for service in SERVICES}
-        folder = self.layout.home / f"docker{self.suffix}"
-        folder.mkdir(exist_ok=True)
-        with ports.Ports(folder) as claims:
-            insisted = {
-                name: claims.insist(name, name, int(self.env.get(name) or found[name]))
-                for name in own & set(found)
-            }
-            rest = {
-                name: port
-                for name, port in found.items()
-                if name not in own and not self.env.get(name)
-            }
-            chosen = {**insisted, **claims.choose(rest)}
-        return {name: str(port) for name, port in chosen.items()}
+        self._folder.mkdir(exist_ok=True)
+        with ports.Ports(self._folder) as claims:
+            for name in own if with_services else ():
+                claims.insist(name, name, environment.number(self.env, name, found[name]))
+            claims.chosen |= given
+            claims.choose({n: port for n, port in found.items() if n not in own | set(given)})
+            return {name: str(port) for name, port in claims.chosen.items() if name in found}
+
+    @property
+    def _folder(self) -> Path:
+        return self.layout.home / f"docker{self.suffix}"
+
+    def _kept_ports(self) -> dict[str, str]:
+        kept = self._folder / "ports.json"
+        if not kept.exists():
+            return {}
+        return {name: str(port) for name, port in json.loads(kept.read_text()).items()}
 
     # -- commands --------------------------------------------------------------------------------
 
@@ -152,12 +162,6 @@ class Docker:
             for container in containers
             if container.get("ExitCode") or container.get("Health") == "unhealthy"
         ]
-
-    def _kept_ports(self) -> dict[str, str]:
-        kept = self.layout.home / f"docker{self.suffix}" / "ports.json"
-        if not kept.exists():
-            return {}
-        return {name: str(port) for name, port in json.loads(kept.read_text()).items()}
 
     def _summary(self) -> list[str]:
         urls: dict[str, str] = {}
@@ -203,12 +207,31 @@ class Docker:
         self.compose("logs", "--tail", "40", *follow, *names)
 
     def migrate(self, chosen: list[Service]) -> None:
-        for service in chosen:
-            self.run_once(service)
+        with self._database() as env:
+            for service in chosen:
+                self._run(service, (), env)
 
     def run_once(self, service: Service, *arguments: str) -> None:
-        """A command of a service that ends by itself; without one it migrates."""
-        self._demand("run", "--rm", "--build", f"{service.name}-migrate", *arguments)
+        """A command of a service that ends by itself."""
+        with self._database() as env:
+            self._run(service, arguments, env)
+
+    def _run(self, service: Service, arguments: tuple[str, ...], env: Mapping[str, str]) -> None:
+        """Without arguments it migrates."""
+        self._demand("run", "--rm", "--build", f"{service.name}-migrate", *arguments, env=env)
+
+    @contextmanager
+    def _database(self) -> Iterator[Mapping[str, str]]:
+        """The environment for a `run` beside PostgreSQL, which ends with it if nothing ran."""
+        with nullcontext() if self.is_running() else exclusive(self.layout):
+            if self.is_running():
+                yield {**self.env, **self._kept_ports()}
+                return
+            try:
+                yield {**self.env, **self.port_environment(with_services=False)}
+            finally:
+                with undisturbed():
+                    self.compose("down", quiet=True)
 
     def remove(self) -> None:
         """Containers and their data."""
