@@ -1,26 +1,47 @@
 """PostgreSQL and RabbitMQ for `STACK=docker make test`, gone with the run."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from devstack import rabbitmq
+from devstack import processes, rabbitmq
 from devstack.docker import Docker
 from devstack.errors import Trouble
-from devstack.layout import make_readable
+from devstack.layout import Layout, make_readable
+from devstack.waiting import undisturbed
+
+FILE = "docker-compose.test.yml"
+_PREFIX = "docker-test-"
 
 
 @contextmanager
-def running(docker: Docker) -> Iterator[Mapping[str, str]]:
+def running(layout: Layout, env: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """Where they listen. Each run has a project of its own, named by the pid of its command."""
+    _sweep_old(layout, env)
+    docker = _of_run(layout, env, os.getpid())
     try:
         ports = docker.port_environment()
         names = ("postgres", "rabbitmq")
-        make_readable(docker.layout.checkout / "deploy")
+        make_readable(layout.checkout / "deploy")
         if docker.compose("up", "-d", "--wait", *names, env={**docker.env, **ports}).returncode:
             raise Trouble("the containers for the tests did not get ready: see above")
         yield _urls(docker)
     finally:
-        docker.remove()
+        with undisturbed():
+            docker.remove()
+
+
+def _of_run(layout: Layout, env: Mapping[str, str], pid: int) -> Docker:
+    return Docker(layout, env, FILE, f"-test-{pid}")
+
+
+def _sweep_old(layout: Layout, env: Mapping[str, str]) -> None:
+    """What runs that were killed have left."""
+    for folder in layout.home.glob(f"{_PREFIX}*"):
+        run = folder.name.removeprefix(_PREFIX)
+        if run.isdecimal() and not processes.is_command(int(run), "devstack"):
+            _of_run(layout, env, int(run)).remove()
 
 
 def _urls(docker: Docker) -> dict[str, str]:

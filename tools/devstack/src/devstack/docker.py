@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -234,8 +235,9 @@ class Docker:
                     self.compose("down", quiet=True)
 
     def remove(self) -> None:
-        """Containers and their data."""
-        self.compose("down", "--volumes", "--remove-orphans")
+        """Containers and their data, and the folder that tells of them."""
+        if self.compose("down", "--volumes", "--remove-orphans").returncode == 0:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _number(text: str) -> str:

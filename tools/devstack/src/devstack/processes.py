@@ -58,6 +58,11 @@ def command_of(pid: int) -> str:
     return raw.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
 
 
+def is_command(pid: int, word: str) -> bool:
+    """Does a process with this pid live, and is `word` part of its command line?"""
+    return word in command_of(pid)
+
+
 def program_of(pid: int) -> str:
     """The kernel's short name of the program, at most 15 characters."""
     try:

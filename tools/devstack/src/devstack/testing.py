@@ -15,6 +15,7 @@ from pathlib import Path
 from devstack import choice, containers, machine, processes, rabbitmq
 from devstack.console import plain, say
 from devstack.docker import Docker
+from devstack.errors import Trouble
 from devstack.infrastructure import Wanted
 from devstack.layout import Layout
 from devstack.programs import put_private
@@ -48,24 +49,31 @@ def run(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -> in
     """pytest's exit status; whatever happens, what was brought up is gone afterwards."""
     layout.prepare()
     Venv(layout, say).ensure()
-    with _infrastructure(layout, env) as urls:
+    with infrastructure(layout, env) as urls:
         return _pytest(layout, {**env, **urls}, part, arguments)
 
 
 @contextmanager
-def _infrastructure(layout: Layout, env: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+def infrastructure(layout: Layout, env: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
     if all(env.get(name) for name in VARIABLES):
         say("tests use the PostgreSQL and RabbitMQ that TEST_… name")
         yield {}
         return
-    docker = Docker(layout, env, "docker-compose.test.yml", "-test")
-    if choice.for_start(layout, env, docker).stack == choice.DOCKER:
-        with containers.running(docker) as urls:
-            yield urls
-    else:
+    docker = Docker(layout, env, containers.FILE)
+    is_docker = choice.for_start(layout, env, docker).stack == choice.DOCKER
+    _prepare_machine(layout, must=not is_docker)
+    with containers.running(layout, env) if is_docker else _by_processes(layout) as urls:
+        yield urls
+
+
+def _prepare_machine(layout: Layout, *, must: bool) -> None:
+    """Beside Docker too: some tests start a system of their own, as processes."""
+    try:
         machine.install(layout, Wanted(postgres=True, rabbitmq=True, redis=True))
-        with _by_processes(layout) as urls:
-            yield urls
+    except Trouble as lack:
+        if must:
+            raise
+        say(f"tests that start a system of their own will fail: {lack}")
 
 
 @contextmanager
@@ -84,7 +92,7 @@ def _by_processes(layout: Layout) -> Iterator[Mapping[str, str]]:
 def _sweep_old(folder: Path) -> None:
     """Runs are named by the pid of their command."""
     for home in folder.glob("*") if folder.exists() else ():
-        if home.name.isdecimal() and "devstack" not in processes.command_of(int(home.name)):
+        if home.name.isdecimal() and not processes.is_command(int(home.name), "devstack"):
             System(Layout(home.parents[2], home)).destroy()
 
 
