@@ -22,6 +22,8 @@ def demand(layout: Layout, wanted: Wanted) -> None:
 def install(layout: Layout, wanted: Wanted) -> None:
     """RabbitMQ must be had; Redis once is tried for, and may be missing."""
     demand(layout, wanted)
+    if packages.allowed():
+        packages.lift_leftover()
     tried = layout.home / "redis-tried"
     needed = ["rabbitmq-server"] if wanted.rabbitmq and not rabbitmq.find_server() else []
     lacks_redis = wanted.redis and not redis.find_server()

@@ -43,33 +43,52 @@ def advice(*names: str) -> str:
 
 @contextlib.contextmanager
 def no_autostart(policy: Path = POLICY) -> Iterator[None]:
-    """Services of packages installed meanwhile do not start; one command at a time.
-
-    The lock is on the folder itself, so that it leaves no file and holds for every checkout.
-    """
-    folder = os.open(policy.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        with _forbidding(policy):
+    """Services of packages installed meanwhile do not start; one command at a time."""
+    with _locked(policy.parent, fcntl.LOCK_EX):
+        if policy.exists() and not _is_ours(policy) and not _aside(policy).exists():
+            policy.rename(_aside(policy))
+        policy.write_text(_FORBID)
+        policy.chmod(0o755)
+        try:
             yield
-    finally:
-        os.close(folder)
+        finally:
+            _restore(policy)
+
+
+def lift_leftover(policy: Path = POLICY) -> None:
+    """Undo what a run that was killed meanwhile has left, unless one is at work."""
+    with (
+        contextlib.suppress(BlockingIOError),
+        _locked(policy.parent, fcntl.LOCK_EX | fcntl.LOCK_NB),
+    ):
+        if policy.exists() and _is_ours(policy):
+            _restore(policy)
 
 
 @contextlib.contextmanager
-def _forbidding(policy: Path) -> Iterator[None]:
-    aside = policy.with_name(policy.name + ".before-devstack")
-    if policy.exists() and not aside.exists():
-        policy.rename(aside)
-    policy.write_text(_FORBID)
-    policy.chmod(0o755)
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """The lock is on the folder itself, so that it leaves no file and holds for every checkout."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
+        fcntl.flock(handle, how)
         yield
     finally:
-        if aside.exists():  # also after a run that was killed in between
-            aside.replace(policy)
-        else:
-            policy.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _aside(policy: Path) -> Path:
+    return policy.with_name(policy.name + ".before-devstack")
+
+
+def _is_ours(policy: Path) -> bool:
+    return policy.read_bytes() == _FORBID.encode()
+
+
+def _restore(policy: Path) -> None:
+    if _aside(policy).exists():
+        _aside(policy).replace(policy)
+    else:
+        policy.unlink(missing_ok=True)
 
 
 def _apt(log: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
