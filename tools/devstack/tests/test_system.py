@@ -96,3 +96,5 @@ def test_a_system_that_lost_its_supervisor_is_still_ended_to_the_last_process(
     assert processes.belonging_to(lost.layout.home)
     lost.stop()
     assert processes.belonging_to(lost.layout.home) == set()
+    kept = [file.name for file in lost.layout.run.iterdir()]
+    assert not {"programs.json", "state.json"} & set(kept)  # environments, so passwords

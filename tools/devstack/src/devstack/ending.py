@@ -7,7 +7,7 @@ import signal
 import xmlrpc.client
 from collections.abc import Iterator
 
-from devstack import processes, rabbitmq, services
+from devstack import processes, programs, rabbitmq, services
 from devstack.errors import Trouble
 from devstack.layout import Layout
 from devstack.ports import Ports
@@ -33,6 +33,7 @@ def stop(layout: Layout) -> None:
             f"processes {numbers} do not end: look at them with ps -fp, "
             "they may belong to another user"
         )
+    programs.forget(layout)
 
 
 def _in_order(layout: Layout, supervisor: Supervisor) -> None:

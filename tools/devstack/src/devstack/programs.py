@@ -2,7 +2,7 @@
 
 `supervisord.conf` holds names only; commands and environments are in `run/programs.json`, read by
 `launch.py` at every (re)start: no quoting rules, no secrets in a process list, and paths of any
-length, because supervisor works inside the system's folder.
+length, because supervisor works inside the system's folder. The latter ends with the system.
 """
 
 import json
@@ -81,6 +81,10 @@ def write(programs: Iterable[Program], layout: Layout) -> None:
     text = json.dumps(described, indent=1, default=str)
     put_private(layout.run / "programs.json", text)
     put_private(layout.home / "supervisord.conf", supervisor_config(listed, layout))
+
+
+def forget(layout: Layout) -> None:
+    (layout.run / "programs.json").unlink(missing_ok=True)
 
 
 def put_private(file: Path, text: str) -> None:
