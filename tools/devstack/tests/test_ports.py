@@ -1,9 +1,11 @@
+import errno
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from devstack import ports
 from devstack.errors import Trouble
@@ -49,6 +51,24 @@ def test_a_port_that_must_not_step_aside_names_holder_and_variable(
         claims.insist("orders-api", "ORDERS_PORT", taken)
     assert f"port {taken} (ORDERS_PORT) is taken by pid {os.getpid()} (" in str(caught.value)
     assert f"ORDERS_PORT={taken + 100} make start" in str(caught.value)
+
+
+def test_a_port_that_this_user_may_not_have_is_not_called_taken(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    mocker.patch("socket.socket.bind", side_effect=PermissionError(errno.EACCES, "not for you"))
+    with Ports(tmp_path) as claims, pytest.raises(Trouble) as caught:
+        claims.insist("orders-api", "ORDERS_PORT", 80)
+    assert "port 80 (ORDERS_PORT) cannot be had: not for you" in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_a_host_that_is_not_this_machine_is_named_by_its_variable(
+    tmp_path: Path, host: str
+) -> None:
+    with Ports(tmp_path) as claims, pytest.raises(Trouble) as caught:
+        claims.insist("orders-api", "ORDERS_PORT", 8000, host)
+    assert f"HTTP_HOST={host} is no address of this machine" in str(caught.value)
 
 
 def test_a_checkout_looks_for_ports_where_its_path_says(tmp_path: Path) -> None:

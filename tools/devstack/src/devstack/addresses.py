@@ -40,7 +40,7 @@ class Plan:
 
     def _insist(self, claims: Ports, wishes: dict[str, int | None]) -> None:
         """HTTP ports are the user's; so is a worker's port once its variable is set."""
-        host = self.env.get("HTTP_HOST", "").strip() or "127.0.0.1"
+        host = services.listening_host(self.env)
         for service in SERVICES:
             variables = {"api": service.port_variable, "worker": service.worker_port_variable}
             for role, variable in variables.items():

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from devstack import choice, environment, packages, ports, processes, rabbitmq, redis
+from devstack import choice, environment, packages, ports, processes, rabbitmq, redis, services
 from devstack.console import plain
 from devstack.docker import Docker
 from devstack.errors import Trouble
@@ -149,16 +149,14 @@ class Doctor:
 
     def _http_ports(self) -> Iterator[Finding]:
         running = Supervisor(self._layout).answers()
+        host = services.listening_host(self._env)
         for service in SERVICES:
             port = environment.number(self._env, service.port_variable, service.port)
-            if running or ports.is_free(port):
-                yield Finding(OK, f"port {port} for {service.folder}")
+            found = None if running else ports.obstacle(port, service.port_variable, host)
+            if found:
+                yield Finding(BAD, found.what, found.fix)
             else:
-                yield Finding(
-                    BAD,
-                    f"port {port} is taken by {ports.holder(port)}",
-                    f"end it, or {service.port_variable}={port + 100} make start",
-                )
+                yield Finding(OK, f"port {port} for {service.folder}")
 
     def _leftovers(self) -> Iterator[Finding]:
         """A lock needs no look: the kernel drops it with its process."""

@@ -5,10 +5,12 @@ lives as long as this process, so two commands that start at once never choose t
 """
 
 import contextlib
+import errno
 import json
 import socket
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,17 +20,45 @@ from devstack.processes import PROC, command_of, pids
 
 LOWEST, HIGHEST = 20000, 32000  # below what the kernel hands to outgoing connections
 _LISTEN = "0A"
+_NO_ADDRESS = errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    return _refusal(port, host) is None
+
+
+def _refusal(port: int, host: str) -> OSError | None:
+    """What the kernel says to a listener there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    except OSError as problem:
+        return problem
+    return None
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why nothing can listen where the user wants it, and what to do."""
+
+    what: str
+    fix: str
+
+
+def obstacle(port: int, variable: str, host: str = "127.0.0.1") -> Obstacle | None:
+    refusal = _refusal(port, host)
+    if refusal is None:
+        return None
+    another = f"choose another port: {variable}={port + 100} make start"
+    if refusal.errno == errno.EADDRINUSE:
+        taken = f"port {port} ({variable}) is taken by {holder(port)}"
+        return Obstacle(taken, f"end it, or {another}")
+    if refusal.errno in _NO_ADDRESS or isinstance(refusal, socket.gaierror):
+        what = f"HTTP_HOST={host} is no address of this machine ({refusal.strerror})"
+        return Obstacle(what, "set it to 127.0.0.1, or to 0.0.0.0 for all")
+    return Obstacle(f"port {port} ({variable}) cannot be had: {refusal.strerror}", another)
 
 
 def answers(port: int, host: str = "127.0.0.1") -> bool:
@@ -136,12 +166,9 @@ class Ports:
         raise Trouble(f"no free port between {LOWEST} and {HIGHEST}: end what listens there")
 
     def insist(self, name: str, variable: str, port: int, host: str = "127.0.0.1") -> int:
-        """This port or Trouble that names the holder and the variable to change."""
-        if not is_free(port, host):
-            raise Trouble(
-                f"port {port} ({variable}) is taken by {holder(port)}: end it, or choose another "
-                f"port: {variable}={port + 100} make start",
-            )
+        """This port or Trouble that names the variable to change, and who holds the port."""
+        if found := obstacle(port, variable, host):
+            raise Trouble(f"{found.what}: {found.fix}")
         self._taken.add(port)
         self.chosen[name] = port
         return port

@@ -78,9 +78,13 @@ def port_of(service: Service, role: str, env: Mapping[str, str]) -> int:
     return environment.number(env, service.worker_port_variable, service.worker_port)
 
 
+def listening_host(env: Mapping[str, str]) -> str:
+    return env.get("HTTP_HOST", "").strip() or "127.0.0.1"
+
+
 def reachable_host(env: Mapping[str, str]) -> str:
     """Where this machine reaches what listens on HTTP_HOST."""
-    host = env.get("HTTP_HOST", "").strip() or "127.0.0.1"
+    host = listening_host(env)
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
 
 
