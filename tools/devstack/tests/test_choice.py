@@ -1,13 +1,16 @@
+import argparse
 import subprocess
 from pathlib import Path
 
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack import choice
+from devstack import choice, cli
+from devstack.command import Command
 from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.layout import Layout
+from devstack.native import Native
 
 
 @pytest.fixture
@@ -52,3 +55,18 @@ def test_the_kept_choice_holds_although_docker_came_up(
 def test_a_docker_that_hangs_is_no_docker(layout: Layout, mocker: MockerFixture) -> None:
     mocker.patch("subprocess.run", side_effect=subprocess.TimeoutExpired("docker", 5))
     assert Docker(layout, {}).lack() == "docker info does not answer"
+
+
+def test_a_docker_that_is_gone_is_told_of_in_one_line(checkout: Layout, tmp_path: Path) -> None:
+    gone = {"STACK": "docker", "PATH": str(tmp_path)}
+    with pytest.raises(Trouble, match="cannot run docker"):
+        cli.status(Command(argparse.Namespace(), checkout, gone))
+
+
+def test_a_docker_that_is_gone_does_not_keep_from_going_native(
+    checkout: Layout, tmp_path: Path
+) -> None:
+    choice.keep(checkout, choice.DOCKER)
+    native = {"STACK": "native", "PATH": str(tmp_path)}
+    found = Command(argparse.Namespace(), checkout, native).stack_to_start()
+    assert isinstance(found, Native)

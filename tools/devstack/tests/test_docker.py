@@ -38,7 +38,7 @@ def test_base_images_are_those_nobody_builds_here(tmp_path: Path) -> None:
 
 
 def test_every_published_port_gets_a_value(tmp_path: Path) -> None:
-    found = _docker(tmp_path).port_environment()
+    found = _docker(tmp_path).published.choose()
     assert set(found) == {"POSTGRES_PORT", "ORDERS_PORT"}
     assert found["ORDERS_PORT"] == "20101"
 

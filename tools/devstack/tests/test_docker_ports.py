@@ -30,7 +30,7 @@ def _docker(checkout: Layout, own_postgres: int, **settings: str) -> Docker:
 
 def _started(docker: Docker, fake_docker: FakeDocker) -> str:
     """The port of PostgreSQL of a system that runs."""
-    ports = docker.port_environment()
+    ports = docker.published.choose()
     (fake_docker.folder / f"runs-{docker.project}").touch()
     return ports["POSTGRES_PORT"]
 
@@ -69,7 +69,7 @@ def test_a_port_that_was_set_for_the_start_is_the_one_that_is_kept(
     checkout: Layout, fake_docker: FakeDocker, postgres_port: int
 ) -> None:
     docker = _docker(checkout, postgres_port)
-    docker.port_environment()  # an earlier start, which stepped aside
+    docker.published.choose()  # an earlier start, which stepped aside
     given = _docker(checkout, postgres_port, POSTGRES_PORT="29999")
     assert _started(given, fake_docker) == "29999"
     docker.run_once(PROCESSOR, "seed")  # a later command, without that variable

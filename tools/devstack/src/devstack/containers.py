@@ -21,7 +21,7 @@ def running(layout: Layout, env: Mapping[str, str]) -> Iterator[Mapping[str, str
     _sweep_old(layout, env)
     docker = _of_run(layout, env, os.getpid())
     try:
-        ports = docker.port_environment()
+        ports = docker.published.choose()
         names = ("postgres", "rabbitmq")
         make_readable(layout.checkout / "deploy")
         if docker.compose("up", "-d", "--wait", *names, env={**docker.env, **ports}).returncode:

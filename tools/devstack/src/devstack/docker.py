@@ -8,17 +8,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
-from devstack import environment, images, ports, rabbitmq, seeding, summary
+from devstack import images, rabbitmq, seeding, summary
 from devstack.console import plain
 from devstack.errors import Trouble
 from devstack.layout import Layout, fingerprint, make_readable
 from devstack.locking import exclusive
+from devstack.published import Published
 from devstack.services import SERVICES, Service
 from devstack.waiting import undisturbed
-
-_PORT = re.compile(r"\$\{([A-Z_]+_PORT):-(\d+)\}")
 
 _VERSIONS = {
     "Python": ("orders-api", "python", "--version"),
@@ -60,23 +58,30 @@ class Docker:
     ) -> subprocess.CompletedProcess[str]:
         plainly = [] if sys.stdout.isatty() else ["--ansi", "never"]
         command = ["docker", "compose", *plainly, "-p", self.project, "-f", self.file, *arguments]
-        return subprocess.run(
-            command,
-            cwd=self.layout.checkout,
-            env=dict(env or self.env),
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if quiet else None,
-            stderr=subprocess.PIPE if quiet else None,
-        )
+        try:
+            return subprocess.run(
+                command,
+                cwd=self.layout.checkout,
+                env=dict(env or self.env),
+                text=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if quiet else None,
+                stderr=subprocess.PIPE if quiet else None,
+            )
+        except OSError as problem:
+            raise Trouble(f"cannot run docker: {problem.strerror} (make doctor)") from problem
 
     def _demand(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         if self.compose(*arguments, env=env).returncode:
             raise Trouble(f"docker compose {arguments[0]} failed: see above, or make logs")
 
     def is_running(self) -> bool:
-        return bool(self.compose("ps", "-q", quiet=True).stdout.strip())
+        """Not where Docker does not answer: nothing of it can be reached then."""
+        try:
+            return bool(self.compose("ps", "-q", quiet=True).stdout.strip())
+        except Trouble:
+            return False
 
     def has_ended(self) -> bool:
         """Docker says that there is no container; one that says nothing does not count."""
@@ -90,47 +95,20 @@ class Docker:
             raise Trouble(f"{service} does not run, or port {inside} is not published: make start")
         return int(said.rpartition(":")[2])
 
-    def port_environment(self, *, with_services: bool = True) -> dict[str, str]:
-        """Every `${NAME_PORT:-n}` of the compose file: HTTP ports insist, the others step aside.
-
-        What is chosen here is kept for all commands that meet the running containers.
-        """
-        self.layout.prepare()
-        text = (self.layout.checkout / self.file).read_text()
-        found = {name: int(port) for name, port in _PORT.findall(text)}
-        own = {service.port_variable for service in SERVICES} & set(found)
-        given = {
-            name: environment.number(self.env, name, 0)
-            for name in set(found) - own
-            if self.env.get(name, "").strip()
-        }
-        self._folder.mkdir(exist_ok=True)
-        with ports.Ports(self._folder) as claims:
-            for name in own if with_services else ():
-                claims.insist(name, name, environment.number(self.env, name, found[name]))
-            claims.chosen |= given
-            claims.choose({n: port for n, port in found.items() if n not in own | set(given)})
-            return {name: str(port) for name, port in claims.chosen.items() if name in found}
-
     @property
-    def _folder(self) -> Path:
-        return self.layout.home / f"docker{self.suffix}"
-
-    def _kept_ports(self) -> dict[str, str]:
-        kept = self._folder / "ports.json"
-        if not kept.exists():
-            return {}
-        return {name: str(port) for name, port in json.loads(kept.read_text()).items()}
+    def published(self) -> Published:
+        folder = self.layout.home / f"docker{self.suffix}"
+        return Published(folder, self.layout.checkout / self.file, self.env)
 
     # -- commands --------------------------------------------------------------------------------
 
     def start(self, *extra: str) -> None:
         with exclusive(self.layout):
             if self.is_running():
-                lines = self._up(self._kept_ports(), *extra)
+                lines = self._up(self.published.kept(), *extra)
             else:
                 with self._ended_if_it_fails():
-                    lines = self._up(self.port_environment(), *extra)
+                    lines = self._up(self.published.choose(), *extra)
         for line in lines:
             plain(line)
 
@@ -226,10 +204,10 @@ class Docker:
         """The environment for a `run` beside PostgreSQL, which ends with it if nothing ran."""
         with nullcontext() if self.is_running() else exclusive(self.layout):
             if self.is_running():
-                yield {**self.env, **self._kept_ports()}
+                yield {**self.env, **self.published.kept()}
                 return
             try:
-                yield {**self.env, **self.port_environment(with_services=False)}
+                yield {**self.env, **self.published.choose(with_services=False)}
             finally:
                 with undisturbed():
                     self.compose("down", quiet=True)
@@ -237,7 +215,7 @@ class Docker:
     def remove(self) -> None:
         """Containers and their data, and the folder that tells of them."""
         if self.compose("down", "--volumes", "--remove-orphans").returncode == 0:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.published.folder, ignore_errors=True)
 
 
 def _number(text: str) -> str:
