@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,15 @@ def test_a_venv_copied_from_elsewhere_is_not_current(tmp_path: Path) -> None:
     layout.venv.mkdir()
     (layout.venv / "pyvenv.cfg").write_text("command = python3 -m venv /elsewhere/venv\n")
     assert not Venv(layout, silent).is_current()
+
+
+def test_a_venv_whose_python_moved_to_another_version_is_not_current(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, tmp_path / ".local")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", layout.venv], check=True)
+    made = Venv(layout, silent)
+    assert made.is_usable()
+    config = layout.venv / "pyvenv.cfg"
+    current = f"version = {sys.version_info.major}.{sys.version_info.minor}."
+    assert current in config.read_text()
+    config.write_text(config.read_text().replace(current, "version = 3.2."))
+    assert not made.is_usable()

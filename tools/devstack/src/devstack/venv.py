@@ -32,6 +32,7 @@ _NO_INDEX = (
     "ProxyError",
 )
 LOG_LIMIT = 1_000_000  # bytes
+_VERSION = "import sys; print(*sys.version_info[:2])"
 _PINNED = re.compile(r"^[A-Za-z0-9][^=\s]*==", re.MULTILINE)
 
 
@@ -66,30 +67,29 @@ class Venv:
         return found
 
     def is_current(self) -> bool:
-        return self._is_usable() and self._installed() == self._hashes()
+        return self.is_usable() and self._installed() == self._hashes()
 
-    def _is_usable(self) -> bool:
-        """Made for this very path (a copied one points elsewhere) and its Python still runs."""
+    def is_usable(self) -> bool:
+        """Made for this very path, and its Python still is the one that it was made with.
+
+        A copied one points elsewhere; after another minor version came to the system, the folder
+        of its packages is one that Python does not look into.
+        """
         try:
-            made_by = (self._layout.venv / "pyvenv.cfg").read_text()
+            made = (self._layout.venv / "pyvenv.cfg").read_text()
+            command = [self._layout.python, "-c", _VERSION]
+            said = subprocess.run(command, check=False, capture_output=True, text=True).stdout
         except OSError:
             return False
-        if not re.search(rf"^command = .* {re.escape(str(self._layout.venv))}$", made_by, re.M):
+        here = re.search(rf"^command = .* {re.escape(str(self._layout.venv))}$", made, re.M)
+        version = re.search(r"^version = (\d+)\.(\d+)", made, re.M)
+        if not here or not version or said.split() != list(version.groups()):
             return False
-        look = "import sys; sys.exit(sys.version_info < (3, 11))"
-        try:
-            return (
-                subprocess.run(
-                    [self._layout.python, "-c", look], check=False, capture_output=True
-                ).returncode
-                == 0
-            )
-        except OSError:
-            return False
+        return tuple(map(int, version.groups())) >= (3, 11)
 
     def can_be_made(self) -> bool:
         """Is there one, or does this Python have what it takes?"""
-        return self._is_usable() or importlib.util.find_spec("ensurepip") is not None
+        return self.is_usable() or importlib.util.find_spec("ensurepip") is not None
 
     def ensure(self) -> None:
         with self.locked():
@@ -104,7 +104,7 @@ class Venv:
             yield
 
     def third_parties(self) -> None:
-        if not self._is_usable():
+        if not self.is_usable():
             self._create()
         if self._installed().get("third parties") == self._hashes()["third parties"]:
             return
