@@ -60,12 +60,24 @@ class Postgres:
     def prepare(self) -> None:
         """Make the data folder if there is none, and write the settings of this start."""
         self._home.mkdir(mode=0o700, exist_ok=True)
-        if not (self.data / "PG_VERSION").exists():
+        if (self.data / "PG_VERSION").exists():
+            self._demand_its_version()
+        else:
             self._initdb()
         durability = _DURABLE if self._durable else _FAST
         (self.data / "postgresql.conf").write_text(self.settings() + durability)
         (self.data / "pg_hba.conf").write_text(_HBA)
         self._identity.take_over()
+
+    def _demand_its_version(self) -> None:
+        """A server does not read the data of another major version."""
+        made_by = (self.data / "PG_VERSION").read_text().strip()
+        major = self.version().partition(".")[0]
+        if made_by != major:
+            raise Trouble(
+                f"{self.data} is of PostgreSQL {made_by}, and venv/ has {major}: to keep the data, "
+                "go back to the commit that ran it and pg_dump it there; else make clean"
+            )
 
     def _initdb(self) -> None:
         """Into a folder beside it and renamed: an interrupted one is simply made again."""
