@@ -77,7 +77,7 @@ class Venv:
         """
         try:
             made = (self._layout.venv / "pyvenv.cfg").read_text()
-            command = [self._layout.python, "-c", _VERSION]
+            command: list[str | Path] = [self._layout.python, "-c", _VERSION]
             said = subprocess.run(command, check=False, capture_output=True, text=True).stdout
         except OSError:
             return False
