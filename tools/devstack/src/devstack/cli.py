@@ -12,7 +12,6 @@ from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.native import Native
 from devstack.services import SERVICES
-from devstack.state import State
 
 
 def start(command: Command) -> int:
@@ -67,10 +66,8 @@ def republish(command: Command) -> int:
 
 
 def audit(command: Command) -> int:
-    stack, begin = command.stack(), command.env.get("FROM") or "first"
-    if isinstance(stack, Native) and State.read(command.layout) is None:
-        raise Trouble("the system does not run: make start")
-    stack.run_once(services.PROCESSOR, "replay-audit", "--from", begin)
+    begin = command.env.get("FROM") or "first"
+    command.running_stack().run_once(services.PROCESSOR, "replay-audit", "--from", begin)
     return 0
 
 
@@ -87,7 +84,7 @@ def _develop(stack: Native | Docker) -> None:
 
 
 def show(command: Command) -> int:
-    demo.run(*demo.addresses(command.stack(), command.layout))
+    demo.run(*demo.addresses(command.running_stack()))
     return 0
 
 
@@ -118,7 +115,8 @@ def diagnose(command: Command) -> int:
     return doctor.run(command.layout, command.env)
 
 
-COMMANDS: dict[str, Callable[[Command], int]] = {
+Action = Callable[[Command], int]
+COMMANDS: dict[str, Action] = {
     "start": start,
     "stop": stop,
     "restart": restart,

@@ -10,7 +10,6 @@ from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.native import Native
 from devstack.services import SERVICES, Service
-from devstack.state import State
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,12 @@ class Command:
     def stack(self) -> Native | Docker:
         """What runs, or ran last."""
         return self._of(choice.for_running(self.layout, self.env))
+
+    def running_stack(self) -> Native | Docker:
+        stack = self.stack()
+        if not stack.is_running():
+            raise Trouble("the system does not run: make start")
+        return stack
 
     def _of(self, name: str) -> Native | Docker:
         return self.docker if name == choice.DOCKER else self.native
@@ -61,12 +66,7 @@ class Command:
 
     def _refuse_both(self, stack: str) -> None:
         before = choice.kept(self.layout)
-        is_running = (
-            State.read(self.layout) is not None
-            if before == choice.NATIVE
-            else before == choice.DOCKER and self.docker.is_running()
-        )
-        if before and before != stack and is_running:
+        if before and before != stack and self._of(before).is_running():
             raise Trouble(
                 f"the {before} stack is running: STACK={before} make stop first", status=2
             )

@@ -12,10 +12,8 @@ from typing import Any
 from devstack.console import plain
 from devstack.docker import Docker
 from devstack.errors import Trouble
-from devstack.layout import Layout
 from devstack.native import Native
 from devstack.services import SERVICES
-from devstack.state import State
 from devstack.summary import ORDER
 
 TICKET = {"subject": "No sound", "text": "The left speaker is silent.", "email": "ann@example.com"}
@@ -36,12 +34,12 @@ def call(
     return found
 
 
-def addresses(stack: Native | Docker, layout: Layout) -> tuple[str, str]:
+def addresses(stack: Native | Docker) -> tuple[str, str]:
     """Where the APIs of service-orders and service-processor answer."""
     if isinstance(stack, Docker):
         ports = [stack.port(f"{service.name}-api", service.port) for service in SERVICES]
         return f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
-    state = State.read(layout)
+    state = stack.running()
     if state is None:
         raise Trouble("the system does not run: make start")
     return state.urls["orders"], state.urls["processor"]

@@ -53,6 +53,13 @@ class Native:
         with exclusive(self.layout):
             self._start()
 
+    def running(self) -> State | None:
+        """What runs; a state that outlived its supervisor, as after a reboot, is none."""
+        return State.read(self.layout) if Supervisor(self.layout).answers() else None
+
+    def is_running(self) -> bool:
+        return self.running() is not None
+
     def has_ended(self) -> bool:
         return not Supervisor(self.layout).answers()
 
@@ -65,8 +72,8 @@ class Native:
 
     def _runs_already(self) -> bool:
         """Ready, or ready after a moment; a start that was broken off counts as not running."""
-        state, supervisor = State.read(self.layout), Supervisor(self.layout)
-        if state is None or not supervisor.answers():
+        state, supervisor = self.running(), Supervisor(self.layout)
+        if state is None:
             return False
         for name in supervisor.states():
             supervisor.start(name)  # one that somebody stopped; harmless for the others
@@ -166,8 +173,7 @@ class Native:
     @contextmanager
     def databases(self) -> Iterator[Mapping[str, Mapping[str, str]]]:
         """Each service's environment while its database is up; only PostgreSQL if nothing runs."""
-        state = State.read(self.layout)
-        if state and Supervisor(self.layout).answers():
+        if state := self.running():
             yield state.environment
             return
         self.venv.ensure()
@@ -194,8 +200,7 @@ class Native:
 
     def run_once(self, service: Service, *arguments: str) -> None:
         """A command of a service that ends by itself; it keeps nobody from a running system."""
-        running = State.read(self.layout)
-        lock = nullcontext() if running else exclusive(self.layout)
+        lock = nullcontext() if self.is_running() else exclusive(self.layout)
         with lock, self.databases() as environments:
             one_shot.run(self.layout, environments, service, *arguments)
 

@@ -1,0 +1,58 @@
+"""`state.json` outlives a reboot, or a killed supervisor; then nothing runs all the same."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import pytest
+from fake_docker import FakeDocker
+from pytest_mock import MockerFixture
+
+from devstack import choice, cli
+from devstack.command import Command
+from devstack.errors import Trouble
+from devstack.layout import Layout
+from devstack.state import State
+
+
+def _command(layout: Layout, stack: str) -> Command:
+    env = {**os.environ, "STACK": stack}
+    return Command(argparse.Namespace(), layout, env)
+
+
+@pytest.fixture
+def rebooted(checkout: Layout) -> Layout:
+    checkout.prepare()
+    choice.keep(checkout, choice.NATIVE)
+    State({"orders": "http://127.0.0.1:1", "processor": "http://127.0.0.1:1"}).write(checkout)
+    return checkout
+
+
+@pytest.mark.parametrize("command", [cli.audit, cli.show])
+def test_what_needs_a_running_system_says_that_none_runs(
+    rebooted: Layout, command: cli.Action
+) -> None:
+    with pytest.raises(Trouble, match="the system does not run: make start"):
+        command(_command(rebooted, "native"))
+
+
+def test_an_audit_of_containers_that_do_not_run_says_so(
+    checkout: Layout, fake_docker: FakeDocker
+) -> None:
+    with pytest.raises(Trouble, match="the system does not run: make start"):
+        cli.audit(_command(checkout, "docker"))
+    assert fake_docker.running == []
+
+
+def test_the_other_stack_may_be_started(rebooted: Layout, fake_docker: FakeDocker) -> None:
+    assert _command(rebooted, "docker").stack_to_start()
+
+
+def test_a_seed_brings_postgresql_up_under_the_lock(
+    rebooted: Layout, mocker: MockerFixture
+) -> None:
+    lock = mocker.patch("devstack.native.exclusive", side_effect=Trouble("locked"))
+    with pytest.raises(Trouble, match="locked"):
+        cli.seed(_command(rebooted, "native"))
+    lock.assert_called_once()
