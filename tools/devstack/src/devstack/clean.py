@@ -3,14 +3,15 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from devstack import choice
+from devstack import containers
 from devstack.console import plain
 from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.layout import Layout
+from devstack.locking import exclusive
 from devstack.system import System
 
 
@@ -26,12 +27,21 @@ def run(layout: Layout, env: Mapping[str, str]) -> None:
     if not agreed(env):
         plain("nothing removed")
         return
-    if choice.kept(layout) == choice.DOCKER:
-        Docker(layout, env).remove()
-    for home in systems(layout):
-        System(Layout(layout.checkout, home)).destroy()
-    for folder in (layout.home, layout.venv):
-        _remove(folder)
+    with exclusive(layout):
+        for docker in _projects(layout, env):
+            if not docker.remove():
+                plain(f"{docker.project}: its volumes may be left (docker volume ls)")
+        for home in systems(layout):
+            System(Layout(layout.checkout, home)).destroy()
+        for folder in (layout.home, layout.venv):
+            remove(folder)
+
+
+def _projects(layout: Layout, env: Mapping[str, str]) -> Iterator[Docker]:
+    """All that Docker was ever used for here, test runs that were killed included."""
+    for folder in sorted(layout.home.glob("docker*")):
+        suffix = folder.name.removeprefix("docker")
+        yield Docker(layout, env, containers.FILE if suffix else "docker-compose.yml", suffix)
 
 
 def systems(layout: Layout) -> list[Path]:
@@ -41,7 +51,7 @@ def systems(layout: Layout) -> list[Path]:
     return [*tests, *others, layout.home]
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     problems: list[str] = []
     shutil.rmtree(folder, onerror=lambda _, path, __: problems.append(str(path)))
     if folder.exists():

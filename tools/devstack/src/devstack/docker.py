@@ -212,10 +212,15 @@ class Docker:
                 with undisturbed():
                     self.compose("down", quiet=True)
 
-    def remove(self) -> None:
-        """Containers and their data, and the folder that tells of them."""
-        if self.compose("down", "--volumes", "--remove-orphans").returncode == 0:
+    def remove(self) -> bool:
+        """Containers and their data, and the folder that tells of them; False if Docker did not."""
+        try:
+            done = self.compose("down", "--volumes", "--remove-orphans").returncode == 0
+        except Trouble:
+            return False
+        if done:
             shutil.rmtree(self.published.folder, ignore_errors=True)
+        return done
 
 
 def _number(text: str) -> str:
