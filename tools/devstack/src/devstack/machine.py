@@ -1,6 +1,6 @@
 """What a machine must have before processes can run on it: RabbitMQ, a Python that makes venvs."""
 
-from devstack import packages, rabbitmq, redis
+from devstack import packages, processes, rabbitmq, redis
 from devstack.console import say
 from devstack.errors import Trouble
 from devstack.infrastructure import Wanted
@@ -10,6 +10,7 @@ from devstack.venv import Venv
 
 def demand(layout: Layout, wanted: Wanted) -> None:
     """Where nothing may be installed, say at once all that is missing."""
+    processes.demand_proc()
     lacks = {
         "python3-venv": not Venv(layout, say).can_be_made(),
         "rabbitmq-server": wanted.rabbitmq and not rabbitmq.find_server(),

@@ -1,19 +1,22 @@
 """TCP ports: which are free, who holds the others, and which this checkout uses.
 
-Ports are probed and claimed before anything listens on them. The claim is an abstract socket that
-lives as long as this process, so two commands that start at once never choose the same port.
+Ports are probed and claimed before anything listens on them. The claim is an abstract socket (on
+systems without such, a locked file) that lives as long as this process, so two commands that start
+at once never choose the same port.
 """
 
 import contextlib
 import errno
+import fcntl
 import json
 import socket
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from devstack.errors import Trouble
 from devstack.processes import PROC, command_of, pids
@@ -103,13 +106,36 @@ def candidates(folder: Path) -> Iterator[int]:
     return (LOWEST + (first + step) % width for step in range(width))
 
 
+def _claim_by_socket(port: int) -> socket.socket | None:
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        claim.bind(f"\0devstack-port-{port}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
+
+
+def _claim_by_file(port: int) -> IO[str] | None:
+    """The file stays, empty; the lock is what counts."""
+    with contextlib.ExitStack() as stack:
+        try:
+            path = Path(tempfile.gettempdir(), f"devstack-port-{port}")
+            claim = stack.enter_context(path.open("a"))
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return None
+        stack.pop_all()
+    return claim
+
+
 class Ports:
     """The ports of one system, kept in its folder so that the next start uses the same ones."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = folder / "ports.json"
-        self._claims: list[socket.socket] = []
+        self._claims: list[socket.socket | IO[str]] = []
         self._taken: set[int] = set()
         self.chosen: dict[str, int] = self._read()
 
@@ -139,11 +165,8 @@ class Ports:
     def _claim(self, port: int) -> bool:
         if port in self._taken or not is_free(port):
             return False
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            claim.bind(f"\0devstack-port-{port}")
-        except OSError:
-            claim.close()
+        claim = _claim_by_socket(port) if PROC.exists() else _claim_by_file(port)
+        if claim is None:
             return False
         self._claims.append(claim)
         self._taken.add(port)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from devstack.errors import Trouble
 from devstack.waiting import until
 
 MARK = "DEVSTACK_HOME"
@@ -59,8 +60,14 @@ def command_of(pid: int) -> str:
 
 
 def is_command(pid: int, word: str) -> bool:
-    """Does a process with this pid live, and is `word` part of its command line?"""
-    return word in command_of(pid)
+    """Does a process with this pid live, and, where that can be seen, is `word` in its command?"""
+    if PROC.exists():
+        return word in command_of(pid)
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def program_of(pid: int) -> str:
@@ -109,8 +116,15 @@ def _send_by_number(process: Process, number: signal.Signals) -> bool:
     return True
 
 
+def demand_proc() -> None:
+    if not PROC.exists():
+        raise Trouble("processes are found by /proc, which only Linux has: STACK=docker make start")
+
+
 def pids() -> Iterator[int]:
-    return (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    """None at all on systems without /proc, where nothing of ours runs as a process."""
+    entries = PROC.iterdir() if PROC.exists() else ()
+    return (int(entry.name) for entry in entries if entry.name.isdigit())
 
 
 def _carries(pid: int, mark: bytes) -> bool:

@@ -63,6 +63,8 @@ class Supervisor:
             return getattr(proxy.supervisor, method)(*arguments)
 
     def answers(self) -> bool:
+        if not (self._layout.run / "s.sock").exists():
+            return False
         with contextlib.suppress(OSError, http.client.HTTPException, xmlrpc.client.Error):
             return bool(self._call("getState")["statename"] == "RUNNING")
         return False

@@ -87,6 +87,7 @@ class System:
 
     def claim_ports(self) -> None:
         """Choose every port; Trouble when one that must not step aside is taken."""
+        processes.demand_proc()
         self.layout.prepare()
         self._claims = Ports(self.layout.home)
         plan = Plan(self.wanted, self._env, self._with_services, self._standard_ports)
