@@ -114,7 +114,12 @@ def explain(
     database_url: DatabaseUrl,
     consumer_url: Annotated[
         list[str] | None,
-        typer.Option("--consumer-url", metavar="URL", help="Another database to ask; repeatable."),
+        typer.Option(
+            "--consumer-url",
+            envvar="CONSUMER_DATABASE_URL",
+            metavar="URL",
+            help="Another database to ask; repeatable.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
