@@ -9,7 +9,7 @@ export ARGS SERVICE M STACK YES FROM
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
         test test-orders test-processor test-libs bench chaos lint types format migrate migrate-orders \
-        migrate-processor migration seed republish-restaurants audit venv install lock clean
+        migrate-processor migration seed republish-restaurants audit outbox venv install lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,8 @@ republish-restaurants: ## emit all restaurants and tables again, for a copy that
 	@$(DEVSTACK) republish-restaurants
 audit: ## print every event again, from FROM=first, an offset or a time (2026-11-21T06:00:00Z) on
 	@$(DEVSTACK) audit
+outbox: ## ask or mend a service's outbox: make outbox SERVICE=orders ARGS="status" (docs/cli.md)
+	@$(DEVSTACK) outbox --service "$$SERVICE" --args="$$ARGS"
 
 venv: ## make venv/ what the lock files say
 	@$(DEVSTACK) venv

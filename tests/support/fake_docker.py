@@ -28,7 +28,7 @@ if what in ("up", "run"):
 if what in json.loads((folder / "interrupted").read_text()):
     os.kill(os.getppid(), signal.SIGINT)
     sys.exit(130)
-if what in json.loads((folder / "failing").read_text()):
+if {{what, *words}} & set(json.loads((folder / "failing").read_text())):
     sys.exit(1)
 if what == "down":
     runs.unlink(missing_ok=True)
@@ -54,7 +54,7 @@ class Call:
 
 @dataclass(frozen=True)
 class FakeDocker:
-    """Verbs may `fail` with status 1 or be met by Ctrl-C; `answer` is what `exec` prints."""
+    """Calls with some word may `fail`, verbs may meet Ctrl-C; `answer` is what `exec` prints."""
 
     folder: Path
 
@@ -66,8 +66,8 @@ class FakeDocker:
         script.write_text(_SCRIPT.format(python=sys.executable))
         script.chmod(0o755)
 
-    def fail(self, *verbs: str) -> None:
-        (self.folder / "failing").write_text(json.dumps(verbs))
+    def fail(self, *words: str) -> None:
+        (self.folder / "failing").write_text(json.dumps(words))
 
     def interrupt(self, *verbs: str) -> None:
         (self.folder / "interrupted").write_text(json.dumps(verbs))

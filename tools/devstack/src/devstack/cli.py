@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-from devstack import clean, demo, dev, doctor, environment, layout, services, testing
+from devstack import clean, demo, dev, doctor, environment, layout, operating, services, testing
 from devstack.command import Command
 from devstack.console import complain
 from devstack.docker import Docker
@@ -71,6 +71,10 @@ def audit(command: Command) -> int:
     return 0
 
 
+def operate(command: Command) -> int:
+    return operating.run(command.running_stack(), command.service(), command.options.args)
+
+
 def develop(command: Command) -> int:
     return command.starting(_develop)
 
@@ -128,6 +132,7 @@ COMMANDS: dict[str, Action] = {
     "seed": seed,
     "republish-restaurants": republish,
     "audit": audit,
+    "outbox": operate,
     "dev": develop,
     "demo": show,
     "test": test,
@@ -142,11 +147,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="devstack", description="See make help.")
     sub = top.add_subparsers(dest="command", required=True)
     parsers = {name: sub.add_parser(name) for name in COMMANDS}
-    for name in ("logs", "migrate", "migration"):
+    for name in ("logs", "migrate", "migration", "outbox"):
         parsers[name].add_argument("--service", default="")
     parsers["migration"].add_argument("--message", default="")
     parsers["test"].add_argument("--part", choices=list(testing.PARTS), default="all")
-    parsers["test"].add_argument("--args", default="")
+    for name in ("test", "outbox"):
+        parsers[name].add_argument("--args", default="")
     parsers["test-env"].add_argument("--stop", action="store_true")
     return top
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from devstack import images, rabbitmq, seeding, summary
-from devstack.console import plain
+from devstack.console import plain, say
 from devstack.errors import Trouble
 from devstack.layout import Layout, fingerprint, make_readable
 from devstack.locking import exclusive
@@ -54,8 +54,13 @@ class Docker:
     # -- compose ---------------------------------------------------------------------------------
 
     def compose(
-        self, *arguments: str, quiet: bool = False, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        quiet: bool = False,
+        asks: bool = False,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
+        """`quiet` keeps what is said for the caller; what `asks` hears the user's answer."""
         plainly = [] if sys.stdout.isatty() else ["--ansi", "never"]
         command = ["docker", "compose", *plainly, "-p", self.project, "-f", self.file, *arguments]
         try:
@@ -65,7 +70,7 @@ class Docker:
                 env=dict(env or self.env),
                 text=True,
                 check=False,
-                stdin=subprocess.DEVNULL,
+                stdin=None if asks else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if quiet else None,
                 stderr=subprocess.PIPE if quiet else None,
             )
@@ -210,7 +215,8 @@ class Docker:
                 yield {**self.env, **self.published.choose(with_services=False)}
             finally:
                 with undisturbed():
-                    self.compose("down", quiet=True)
+                    if self.compose("down", quiet=True).returncode:
+                        say("containers are left: STACK=docker make stop")
 
     def remove(self) -> bool:
         """Containers and their data, and the folder that tells of them; False if Docker did not."""

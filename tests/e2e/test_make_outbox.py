@@ -1,0 +1,49 @@
+"""`make outbox` asks the running system without a single address being typed."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from shopping import Shop
+
+from devstack import operating
+from devstack.native import Native
+from devstack.services import ORDERS, PROCESSOR, Service
+from devstack.system import System
+
+pytestmark = pytest.mark.e2e
+UNKNOWN = "01990000-0000-7000-8000-000000000000"
+
+
+@pytest.fixture
+def native(system: System) -> Native:
+    system.wait_ready()
+    return Native(system.layout, os.environ)
+
+
+@pytest.mark.parametrize("service", [ORDERS, PROCESSOR])
+def test_the_doctor_finds_databases_broker_and_topology(
+    native: Native, service: Service, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert operating.run(native, service, "doctor --json") == 0
+    findings = json.loads(capfd.readouterr().out)["findings"]
+    checks = {finding["check"].split()[0] for finding in findings}
+    assert {"relay", "broker", "queue", "bindings"} <= checks
+    assert "skipped" not in {finding["level"] for finding in findings}
+
+
+def test_both_sides_are_compared(
+    native: Native, shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shop.place()
+    shop.settle()
+    assert operating.run(native, ORDERS, "reconcile --json") == 0
+    compared = json.loads(capfd.readouterr().out)["results"]
+    assert "processor.orders" in {result["consumer"] for result in compared}
+
+
+def test_the_exit_status_is_that_of_the_command(native: Native) -> None:
+    assert operating.run(native, ORDERS, f"explain {UNKNOWN}") == 1
+    assert operating.run(native, ORDERS, "no-such-command") == 2
