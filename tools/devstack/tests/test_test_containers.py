@@ -10,12 +10,19 @@ import pytest
 from fake_docker import FakeDocker
 from pytest_mock import MockerFixture
 
-from devstack import containers, testing
+from devstack import containers, processes, testing
 from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.layout import Layout
+from devstack.waiting import until
 
 WAITING = [sys.executable, "-c", "input()", "devstack"]
+
+
+def _docker_env() -> dict[str, str]:
+    """Without the servers that these very tests may use."""
+    kept = {name: value for name, value in os.environ.items() if name not in testing.VARIABLES}
+    return {**kept, "STACK": "docker"}
 
 
 def _project(checkout: Layout, run: int) -> str:
@@ -43,6 +50,7 @@ def test_the_containers_of_a_killed_run_are_swept_and_those_of_a_living_one_stay
     dead.wait()
     living = subprocess.Popen(WAITING, stdin=subprocess.PIPE)
     try:
+        assert until(lambda: processes.is_command(living.pid, "devstack"), 10)
         for run in (dead.pid, living.pid):
             _left_by(checkout, fake_docker, run)
         with containers.running(checkout, os.environ):
@@ -56,7 +64,7 @@ def test_rabbitmq_is_installed_for_tests_that_start_whole_systems_also_beside_do
     checkout: Layout, fake_docker: FakeDocker, mocker: MockerFixture
 ) -> None:
     install = mocker.patch("devstack.machine.install")
-    with testing.infrastructure(checkout, {**os.environ, "STACK": "docker"}) as urls:
+    with testing.infrastructure(checkout, _docker_env()) as urls:
         assert urls["TEST_POSTGRES_URL"].startswith("postgresql://")
     install.assert_called_once()
 
@@ -68,6 +76,6 @@ def test_where_nothing_may_be_installed_the_other_tests_run_all_the_same(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mocker.patch("devstack.machine.install", side_effect=Trouble("rabbitmq-server missing"))
-    with testing.infrastructure(checkout, {**os.environ, "STACK": "docker"}):
+    with testing.infrastructure(checkout, _docker_env()):
         pass
     assert "a system of their own will fail: rabbitmq-server missing" in capsys.readouterr().out
