@@ -23,6 +23,17 @@ STEADY_AFTER = 10.0
 Connection = TypeVar("Connection", bound="psycopg.AsyncConnection[Any]")
 CEILING = 2.0
 
+# A lost server is noticed after some 15 s (libpq, "Parameter Key Words") instead of the kernel's
+# quarter of an hour, or two hours by a connection that only listens.
+SHORT_KEEPALIVES: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "connect_timeout": 5,
+}
+
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
     """Sleep, but not past the call to stop."""

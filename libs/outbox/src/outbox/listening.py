@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from outbox.lifecycle import connected
+from outbox.lifecycle import SHORT_KEEPALIVES, connected
 
 
 class Listener:
@@ -23,7 +23,7 @@ class Listener:
     async def on(cls, engine: AsyncEngine, channel: str) -> AsyncIterator[Listener]:
         """Connect to where the engine connects to, and listen."""
         _, given = engine.dialect.create_connect_args(engine.url)
-        opening = psycopg.AsyncConnection.connect(**given, autocommit=True, connect_timeout=5)
+        opening = psycopg.AsyncConnection.connect(autocommit=True, **{**given, **SHORT_KEEPALIVES})
         async with await connected(opening) as connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             yield cls(connection)

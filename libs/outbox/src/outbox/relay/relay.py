@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from outbox import metrics
 from outbox.broker import connect
-from outbox.lifecycle import connected, end, reconnecting
+from outbox.lifecycle import SHORT_KEEPALIVES, connected, end, reconnecting
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Connection, Marking, Reading
@@ -30,17 +30,7 @@ from outbox.topology import Topology
 
 log = logging.getLogger(__name__)
 
-# A lost server is noticed after some 15 s instead of the kernel's two hours.
-_SHORT_KEEPALIVES = {
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-    "connect_timeout": 5,
-}
-
-# A lost relay as well, which only the server can notice: until then its lanes have an owner.
+# A lost relay only the server can notice: until then its lanes have an owner.
 _SESSION = """
 SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),
        set_config('lock_timeout', '5s', false), set_config('tcp_keepalives_idle', '5', false),
@@ -154,7 +144,7 @@ class Relay:
 
     async def _connect(self, name: str, **options: str) -> Connection:
         conninfo = make_conninfo(
-            self._database_url, application_name=name, **_SHORT_KEEPALIVES, **options
+            self._database_url, application_name=name, **SHORT_KEEPALIVES, **options
         )
         opening = psycopg.AsyncConnection.connect(conninfo, autocommit=True)
         connection = await connected(opening)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import psycopg
 
-from outbox.lifecycle import one_line, pause
+from outbox.lifecycle import SHORT_KEEPALIVES, one_line, pause
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Notifier:
         while not self._closing.is_set():
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    self._conninfo, autocommit=True, connect_timeout=5
+                    self._conninfo, autocommit=True, **SHORT_KEEPALIVES
                 ) as connection:
                     await self._send(connection)
             except psycopg.Error as problem:

@@ -1,0 +1,69 @@
+"""A host that vanishes says nothing: only short timers of the socket notice that it has."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import psycopg
+import pytest
+
+from outbox import Notifier
+from outbox.listening import Listener
+from outbox_world import World, running
+
+WITHIN = 20_000
+"""Milliseconds; the kernel's own patience with what it has sent is a quarter of an hour."""
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[tuple[int, int]]:
+    """Of every connection that is opened: milliseconds until silence, and unheard words, end it."""
+    timers: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+    connect = psycopg.AsyncConnection.connect
+
+    async def spied(*conninfo: str, **options: Any) -> psycopg.AsyncConnection[Any]:
+        connection = await connect(*conninfo, **options)
+        timers.put_nowait(_timers(connection.fileno()))
+        return connection
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", spied)
+    return timers
+
+
+def _timers(descriptor: int) -> tuple[int, int]:
+    with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as copy:
+        idle, interval, count, unheard = (
+            copy.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (
+                socket.TCP_KEEPIDLE,
+                socket.TCP_KEEPINTVL,
+                socket.TCP_KEEPCNT,
+                socket.TCP_USER_TIMEOUT,
+            )
+        )
+    return (idle + interval * count) * 1000, unheard
+
+
+def assert_short(timers: tuple[int, int]) -> None:
+    for milliseconds in timers:
+        assert 0 < milliseconds <= WITHIN
+
+
+async def test_the_notifier_notices(world: World, opened: asyncio.Queue[tuple[int, int]]) -> None:
+    async with Notifier(world.database_url):
+        assert_short(await asyncio.wait_for(opened.get(), 30))
+
+
+async def test_a_listener_notices(world: World, opened: asyncio.Queue[tuple[int, int]]) -> None:
+    async with Listener.on(world.engine, "anything"):
+        assert_short(opened.get_nowait())
+
+
+async def test_all_connections_of_a_relay_notice(
+    world: World, opened: asyncio.Queue[tuple[int, int]]
+) -> None:
+    async with running(world.relay()):
+        for _ in range(3):
+            assert_short(await asyncio.wait_for(opened.get(), 30))
