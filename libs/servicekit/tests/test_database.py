@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,6 +22,7 @@ from servicekit.startup import StartupProblem
 from servicekit.testing import Outage
 from servicekit.urls import PostgresUrl
 
+LogLines = Callable[..., list[dict[str, Any]]]
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
@@ -35,11 +37,17 @@ async def service(url: PostgresUrl, metrics: HttpMetrics) -> AsyncIterator[httpx
         async with engine.connect() as connection:
             return int((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
 
+    async with client_of(router, metrics) as client:
+        yield client
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def client_of(router: Router, metrics: HttpMetrics) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(title="t", version="1", description="", routers=[router], metrics=metrics)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
         yield client
-    await engine.dispose()
 
 
 async def burst(client: httpx.AsyncClient) -> list[int]:
@@ -87,6 +95,31 @@ async def test_a_live_connection_is_reused_without_asking_the_server(
     async with service(database, metrics) as client:
         pids = {(await client.get("/api/v1/backend")).json() for _ in range(5)}
         assert len(pids) == 1
+
+
+async def test_what_is_logged_of_a_refused_row_names_the_constraint_and_no_value(
+    database: PostgresUrl, metrics: HttpMetrics, log_lines: LogLines
+) -> None:
+    engine = create_engine(database, application_name="toys")
+    router = Router()
+
+    @router.post("/owners")
+    async def own() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(
+                text("CREATE TABLE owners (email text CONSTRAINT no_owner CHECK (email = ''))")
+            )
+            await connection.execute(
+                text("INSERT INTO owners VALUES (:email)"), {"email": "ada@example.org"}
+            )
+
+    async with client_of(router, metrics) as client:
+        assert (await client.post("/api/v1/owners")).status_code == 500
+    await engine.dispose()
+    [crashed] = [line for line in log_lines() if line["event"] == "request_crashed"]
+    assert "no_owner" in crashed["exception"]
+    assert "INSERT INTO owners" in crashed["exception"]
+    assert "ada@example.org" not in str(crashed)
 
 
 async def test_the_application_is_named_to_the_server(database: PostgresUrl) -> None:

@@ -4,6 +4,8 @@ A pooled connection whose server has died is noticed when it is taken from the p
 socket (a system call of a microsecond) instead of the server (`pool_pre_ping`: a round trip for
 every request): an idle connection has nothing to read, so a readable one is closed or out of step.
 While the database is away a request gets 503; the first one after its return succeeds.
+
+What an error says of values, its parameters and its DETAIL, is left out: errors are logged.
 """
 
 import select
@@ -12,6 +14,7 @@ from typing import Any
 import psycopg
 import sqlalchemy.exc
 from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -52,6 +55,7 @@ def create_engine(
         max_overflow=max_overflow,
         pool_timeout=POOL_TIMEOUT,
         pool_use_lifo=True,
+        hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT,
             "application_name": application_name,
@@ -60,7 +64,18 @@ def create_engine(
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_dead_socket)
+    event.listen(engine.sync_engine, "handle_error", _forget_values)
     return engine
+
+
+def _forget_values(context: ExceptionContext) -> None:
+    """An error is logged as text, and its DETAIL quotes whole rows: other people's data."""
+    original, wrapped = context.original_exception, context.sqlalchemy_exception
+    if isinstance(original, psycopg.Error) and wrapped is not None:
+        said = str(original)
+        kept = said.partition("\nDETAIL:")[0]
+        original.args = (kept,)
+        wrapped.args = tuple(str(part).replace(said, kept) for part in wrapped.args)
 
 
 def _refuse_dead_socket(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
