@@ -26,6 +26,8 @@ __all__ = ["connect", "create_engine", "ensure_reachable", "unreachable"]
 CONNECT_TIMEOUT = 5
 POOL_TIMEOUT = 5.0
 
+_READ_ONLY_REPORTS = (b"default_transaction_read_only", b"in_hot_standby")
+
 # A host that vanished without closing its connections is noticed within 15 seconds.
 KEEPALIVE: dict[str, Any] = {
     "keepalives_idle": 5,
@@ -64,8 +66,21 @@ def create_engine(
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_dead_socket)
+    event.listen(engine.sync_engine, "checkin", _forget_read_only)
     event.listen(engine.sync_engine, "handle_error", _forget_values)
     return engine
+
+
+def _forget_read_only(_connection: Any, record: ConnectionPoolEntry) -> None:
+    """One made while the server took no writes takes none when it does again, or is elsewhere.
+
+    Asked without a round trip: the server reports both (PostgreSQL 14, "Asynchronous Operations").
+    """
+    driver = record.driver_connection
+    if driver is not None and not driver.closed:
+        reported = map(driver.pgconn.parameter_status, _READ_ONLY_REPORTS)
+        if b"on" in reported:
+            record.invalidate()
 
 
 def _forget_values(context: ExceptionContext) -> None:

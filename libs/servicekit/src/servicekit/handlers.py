@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from servicekit import problems
+from servicekit import problems, unavailable
 from servicekit.problems import Problem, ProblemSpec
 
 __all__ = ["CrashBoundary", "install_problem_handlers"]
@@ -32,12 +32,13 @@ def install_problem_handlers(app: FastAPI, table: Mapping[type[Exception], Probl
     """Answer the errors of `table`, and all that the framework and the database raise."""
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _validation_failed)
-    for unavailable in (
+    for away in (
         psycopg.OperationalError,
+        psycopg.errors.ReadOnlySqlTransaction,
         sqlalchemy.exc.OperationalError,
         sqlalchemy.exc.TimeoutError,
     ):
-        app.add_exception_handler(unavailable, _database_unavailable)
+        app.add_exception_handler(away, _database_unavailable)
     app.add_exception_handler(sqlalchemy.exc.DBAPIError, _database_error)
     for error, spec in table.items():
         app.add_exception_handler(error, _by_table(spec))
@@ -91,11 +92,12 @@ def field_of(location: tuple[int | str, ...]) -> str:
 
 async def _database_unavailable(request: Request, error: Exception) -> Response:
     log.warning("database_unavailable", reason=" ".join(str(error).split("\n[SQL", 1)[0].split()))
-    return problems.response(problems.database_unavailable(), request.scope)
+    problem = unavailable.database_unavailable(error, request.method)
+    return problems.response(problem, request.scope)
 
 
 async def _database_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and unavailable.is_unavailable(error):
         return await _database_unavailable(request, error)
     raise error
 

@@ -140,11 +140,6 @@ def internal_error() -> Problem:
     return Problem(500, "internal_error", detail, trace_id=current.trace_id)
 
 
-def database_unavailable() -> Problem:
-    detail = "The database cannot be reached right now; nothing was changed. Try again."
-    return Problem(503, "database_unavailable", detail, headers={"Retry-After": "1"})
-
-
 def shutting_down() -> Problem:
     detail = "The service is shutting down before this was finished; look before you try again."
     return Problem(503, "shutting_down", detail, headers={"Retry-After": "1"})

@@ -8,7 +8,10 @@ __all__ = ["Outage"]
 
 
 class Outage:
-    """A TCP proxy: `begin` closes every connection and the port, `end` opens it again."""
+    """A TCP proxy: `begin` closes every connection and the port, `end` opens it again.
+
+    While `loses_answers`, what is asked arrives, and the connection is lost instead of the answer.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -16,6 +19,7 @@ class Outage:
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.accepted = 0
+        self.loses_answers = False
 
     async def end(self) -> None:
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
@@ -31,8 +35,18 @@ class Outage:
         self.accepted += 1
         there, back = await asyncio.open_connection(*self._target)
         self._writers |= {writer, back}
-        await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        await asyncio.gather(_copy(reader, back), self._answer(there, writer))
         self._writers -= {writer, back}
+
+    async def _answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await there.read(65536):
+                if self.loses_answers:
+                    writer.transport.abort()
+                    return
+                writer.write(data)
+                await writer.drain()
+        writer.close()
 
     def before(self, url: str) -> str:
         parts = urlsplit(url)
