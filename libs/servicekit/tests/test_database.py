@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from servicekit.app import create_app
-from servicekit.database import create_engine, ensure_reachable
+from servicekit.database import connect, create_engine, ensure_reachable, unreachable
 from servicekit.metrics import HttpMetrics
 from servicekit.requests import Router
 from servicekit.startup import StartupProblem
@@ -127,6 +127,46 @@ async def test_the_application_is_named_to_the_server(database: PostgresUrl) -> 
     async with engine.connect() as connection:
         assert (await connection.execute(text("SHOW application_name"))).scalar() == "toys api"
     await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("query", "lock_timeout", "search_path"),
+    [
+        ("", "4s", '"$user", public'),
+        ("?options=-c%20search_path%3Dtoys", "4s", "toys"),
+        ("?options=-c%20lock_timeout%3D9s", "9s", '"$user", public'),
+    ],
+)
+async def test_the_server_ends_what_a_vanished_client_holds_and_the_address_may_say_otherwise(
+    database: PostgresUrl, query: str, lock_timeout: str, search_path: str
+) -> None:
+    url = PostgresUrl(f"{database}{query}")
+    engine = create_engine(url, application_name="toys")
+    wanted = {
+        "lock_timeout": lock_timeout,
+        "search_path": search_path,
+        "idle_in_transaction_session_timeout": "90s",
+        "tcp_keepalives_idle": "5",
+        "tcp_user_timeout": "15000",
+    }
+    async with engine.connect() as pooled, await connect(url, application_name="own") as own:
+        for name, value in wanted.items():
+            assert (await pooled.execute(text(f"SHOW {name}"))).scalar() == value
+            shown = await own.execute("SELECT current_setting(%s)", [name])
+            assert await shown.fetchone() == (value,)
+    await engine.dispose()
+
+
+async def test_a_pooler_that_refuses_our_options_is_quoted_at_the_start() -> None:
+    said = psycopg.OperationalError(
+        "connection failed: FATAL:  unsupported startup parameter: options"
+    )
+    url = PostgresUrl("postgresql://toys:hidden@127.0.0.1:6432/toys")
+    line = str(unreachable(url, "DATABASE_URL_TOYS", said))
+    assert line == (
+        "PostgreSQL at 127.0.0.1:6432/toys says: unsupported startup parameter: options"
+        " (see DATABASE_URL_TOYS)"
+    )
 
 
 async def test_a_reachable_database_is_no_problem(database: PostgresUrl) -> None:

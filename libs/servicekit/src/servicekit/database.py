@@ -5,6 +5,9 @@ socket (a system call of a microsecond) instead of the server (`pool_pre_ping`: 
 every request): an idle connection has nothing to read, so a readable one is closed or out of step.
 While the database is away a request gets 503; the first one after its return succeeds.
 
+No wait for a lock is without end, and no transaction that was left open: one of them would take a
+connection of every request that comes to its row, and in the end all of them.
+
 What an error says of values, its parameters and its DETAIL, is left out: errors are logged.
 """
 
@@ -13,6 +16,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy.exc
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -26,6 +30,23 @@ __all__ = ["connect", "create_engine", "ensure_reachable", "unreachable"]
 CONNECT_TIMEOUT = 5
 POOL_TIMEOUT = 5.0
 
+# What the server does for a client that is stopped, or whose host has vanished: nothing it holds is
+# held for ever. Whoever needs a longer wait sets it for the transaction. A transaction stays open
+# and idle while a handler works, which the consumer's watchdog ends after 60 seconds.
+SESSION = {
+    "lock_timeout": "4s",
+    "idle_in_transaction_session_timeout": "90s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
+}
+_SERVER_SAYS = (
+    "does not exist",
+    "permission denied",
+    "not permitted",
+    "unsupported startup parameter",  # a pooler's; see docs/decisions/0810
+)
 _READ_ONLY_REPORTS = (b"default_transaction_read_only", b"in_hot_standby")
 
 # A host that vanished without closing its connections is noticed within 15 seconds.
@@ -62,6 +83,7 @@ def create_engine(
             "connect_timeout": CONNECT_TIMEOUT,
             "application_name": application_name,
             "prepare_threshold": prepare_threshold,
+            "options": session_options(url),
             **KEEPALIVE,
         },
     )
@@ -112,8 +134,16 @@ async def connect(url: PostgresUrl, *, application_name: str) -> psycopg.AsyncCo
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT,
         application_name=application_name,
+        options=session_options(url),
         **KEEPALIVE,
     )
+
+
+def session_options(url: PostgresUrl) -> str:
+    """The `options` of a connection: `SESSION`, then those of the address, which go first."""
+    given = conninfo_to_dict(url).get("options") or ""
+    ours = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+    return f"{ours} {given}".rstrip()
 
 
 async def ensure_reachable(url: PostgresUrl, *, variable: str) -> None:
@@ -132,7 +162,7 @@ def unreachable(url: PostgresUrl, variable: str, error: Exception) -> StartupPro
         return StartupProblem(
             f"PostgreSQL at {url.place} refuses the user or password of {variable}"
         )
-    for server_said in ("does not exist", "permission denied", "not permitted"):
+    for server_said in _SERVER_SAYS:
         if server_said in text:
             reason = text.rpartition("FATAL:")[2].split("\n")[0].strip()
             return StartupProblem(f"PostgreSQL at {url.place} says: {reason} (see {variable})")
