@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,11 @@ def test_no_request_takes_a_detour_over_a_thread() -> None:
             if call.func.id == "Depends" and call.args and isinstance(call.args[0], ast.Name)
         }
         assert not asked & plain, path
+
+
+def test_every_revision_names_its_service_and_has_a_number() -> None:
+    for path in ROOT.glob("service-*/migrations/versions/*.py"):
+        service = path.relative_to(ROOT).parts[0].removeprefix("service-")
+        named = re.search(r'^revision = "(.*)"$', path.read_text(), re.MULTILINE)
+        assert named, path
+        assert re.fullmatch(rf"{service}\d*_\d{{4}}", named[1]), path

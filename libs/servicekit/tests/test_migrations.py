@@ -9,10 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import Script
 
 from servicekit import migrations
 from servicekit.migrations import Schema, current_and_head, ensure_current, upgrade
-from servicekit.probes import DatabaseProbe, SchemaIsBehind
+from servicekit.probes import DatabaseProbe, SchemaIsBehind, SchemaIsForeign
 from servicekit.startup import StartupProblem
 from servicekit.testing import Outage
 from servicekit.urls import PostgresUrl
@@ -108,6 +111,71 @@ async def test_a_schema_ahead_is_allowed_and_left_alone(
     await ensure_current(database, ini, variable=VARIABLE, command="make migrate-toys")
     await asyncio.to_thread(upgrade, database, ini, variable=VARIABLE)
     assert (await current_and_head(database, ini)).current == {"0002"}
+
+
+@pytest.mark.parametrize(
+    ("current", "foreign"),
+    [
+        ({"toys_0002"}, set()),
+        ({"toys_0003"}, set()),
+        ({"toys_0002", "games_0001"}, {"games_0001"}),
+        ({"toys2_0003"}, {"toys2_0003"}),
+        ({"0003"}, {"0003"}),
+        (set(), set()),
+    ],
+)
+def test_a_revision_of_no_known_lineage_is_foreign(current: set[str], foreign: set[str]) -> None:
+    heads, known = frozenset({"toys_0002"}), frozenset({"toys_0001", "toys_0002"})
+    assert Schema(frozenset(current), heads, known).foreign == foreign
+
+
+def test_a_new_revision_is_the_next_of_its_lineage(
+    migrated_toys: Path, database: PostgresUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, database)
+    config = Config(str(migrated_toys))
+    for message, name in (("a rule", "toys_0002"), ("another", "toys_0003")):
+        script = command.revision(config, message, autogenerate=True)
+        assert isinstance(script, Script)
+        assert script.revision == name
+        upgrade(database, migrated_toys, variable=VARIABLE)
+
+
+@pytest.fixture
+def migrated_toys(ini: Path, database: PostgresUrl) -> Path:
+    """The lineage `toys`, at its first revision, with what it takes to write another."""
+    folder = ini.parent / "migrations"
+    first = REVISION.format(number=1, before=None, statement="SELECT 1")
+    (folder / "versions" / "first.py").write_text(first.replace('"0001"', '"toys_0001"'))
+    (folder / "script.py.mako").write_text(
+        "revision, down_revision = ${repr(up_revision)}, ${repr(down_revision)}\n"
+        "def upgrade(): pass\n"
+    )
+    upgrade(database, ini, variable=VARIABLE)
+    return ini
+
+
+@pytest.mark.parametrize("found", ["games_0007", "toys2_0003"])
+async def test_a_schema_that_is_not_for_this_code_stops_the_start_and_is_left_alone(
+    database: PostgresUrl, ini: Path, revise: Revise, found: str
+) -> None:
+    revise(1, "CREATE TABLE toys (id int)")
+    probe = DatabaseProbe(database, ini)
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute("CREATE TABLE alembic_version (version_num text)")
+        await connection.execute("INSERT INTO alembic_version VALUES (%s)", [found])
+    for start in (
+        asyncio.to_thread(upgrade, database, ini, variable=VARIABLE),
+        ensure_current(database, ini, variable=VARIABLE, command="make migrate-toys"),
+    ):
+        with pytest.raises(StartupProblem) as raised:
+            await start
+        assert f"has {found}, which is not for this code (it wants 0001)" in str(raised.value)
+        assert VARIABLE in str(raised.value)
+    with pytest.raises(SchemaIsForeign):
+        await probe.migrations()
+    assert (await current_and_head(database, ini)).current == {found}
+    await probe.aclose()
 
 
 @pytest.mark.parametrize(

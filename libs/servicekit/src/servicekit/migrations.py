@@ -3,6 +3,10 @@
 The lock is taken in autocommit and tried in a loop: waiting for it inside a statement would hold a
 snapshot, which blocks CREATE INDEX CONCURRENTLY in the migration it waits for. It belongs to a
 connection of its own, so a migration may end and begin transactions as it likes.
+
+A revision is called `<lineage>_<number>`. One that this code does not know is ahead of it if the
+lineage is one of its own; else the database is another service's, or a later version has begun a
+new lineage (`orders2_0009`) because older code cannot work with what it changed.
 """
 
 import os
@@ -16,6 +20,7 @@ from typing import Any
 import psycopg
 from alembic import command, context
 from alembic.config import Config
+from alembic.operations.ops import MigrationScript
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine, pool
 
@@ -42,6 +47,16 @@ class Schema:
         """Revisions the code expects are missing; one that the code does not know is ahead."""
         return not self.heads <= self.current and self.current <= self.known
 
+    @property
+    def foreign(self) -> frozenset[str]:
+        """Revisions of a lineage that this code does not know: it cannot work with them."""
+        own = {_lineage(revision) for revision in self.known}
+        return frozenset(one for one in self.current - self.known if _lineage(one) not in own)
+
+
+def _lineage(revision: str) -> str:
+    return revision.rpartition("_")[0]
+
 
 def upgrade(url: PostgresUrl, ini: Path, *, variable: str, deadline: float = 60.0) -> None:
     """Bring the database to head; raise StartupProblem in one line when that cannot be.
@@ -55,7 +70,9 @@ def upgrade(url: PostgresUrl, ini: Path, *, variable: str, deadline: float = 60.
     except psycopg.Error as error:
         raise unreachable(url, variable, error) from None
     with lock, _locked(lock, deadline):
-        if compare(_read_current(lock), ini).current - _known(ini):
+        schema = compare(_read_current(lock), ini)
+        _refuse_foreign(schema, url, variable)
+        if schema.current - schema.known:
             return  # ahead of this code: whoever moved it did more than we could
         config = _config(ini)
         config.attributes["database_url"] = url
@@ -90,15 +107,25 @@ async def current_and_head(url: PostgresUrl, ini: Path) -> Schema:
 
 
 async def ensure_current(url: PostgresUrl, ini: Path, *, variable: str, command: str) -> None:
-    """Raise StartupProblem when the schema is behind the code; `command` is what helps."""
+    """Raise StartupProblem when the schema is behind, or foreign; `command` helps if behind."""
     try:
         schema = await current_and_head(url, ini)
     except psycopg.Error as error:
         raise unreachable(url, variable, error) from None
+    _refuse_foreign(schema, url, variable)
     if schema.behind:
         raise StartupProblem(
             f"the schema at {url.place} is behind this code: run `{command}`"
             f" (it has {_names(schema.current)}, the code wants {_names(schema.heads)})"
+        )
+
+
+def _refuse_foreign(schema: Schema, url: PostgresUrl, variable: str) -> None:
+    if schema.foreign:
+        raise StartupProblem(
+            f"the schema at {url.place} has {_names(schema.foreign)}, which is not for this code"
+            f" (it wants {_names(schema.heads)}): another service's database, or one that a later"
+            f" version has changed for good (see {variable})"
         )
 
 
@@ -152,6 +179,20 @@ def run_env(metadata: MetaData, variable: str, **options: Any) -> None:
         raise StartupProblem(f"{variable} is not set (example: {variable}={PostgresUrl.example})")
     engine = create_engine(PostgresUrl.parse(url).sqlalchemy, poolclass=pool.NullPool)
     with engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=metadata, **options)
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            process_revision_directives=_number_revision,
+            **options,
+        )
         with context.begin_transaction():
             context.run_migrations()
+
+
+def _number_revision(_context: object, _revision: object, written: list[MigrationScript]) -> None:
+    """Call a new revision by the next number of its lineage instead of by chance."""
+    head = context.script.get_current_head()
+    lineage, _, number = (head or "").rpartition("_")
+    for script in written:
+        if lineage and number.isdigit():
+            script.rev_id = f"{lineage}_{int(number) + 1:04}"

@@ -15,13 +15,17 @@ from servicekit.database import connect
 from servicekit.migrations import Schema
 from servicekit.urls import PostgresUrl
 
-__all__ = ["DatabaseProbe", "SchemaIsBehind"]
+__all__ = ["DatabaseProbe", "SchemaIsBehind", "SchemaIsForeign"]
 
 T = TypeVar("T")
 
 
 class SchemaIsBehind(Exception):
     """The database lacks revisions that this code expects."""
+
+
+class SchemaIsForeign(Exception):
+    """The database has revisions of a lineage that this code does not know."""
 
 
 class DatabaseProbe:
@@ -40,6 +44,8 @@ class DatabaseProbe:
         schema = await self._ask(self._schema)
         if schema.behind:
             raise SchemaIsBehind
+        if schema.foreign:
+            raise SchemaIsForeign
 
     async def _schema(self, connection: psycopg.AsyncConnection) -> Schema:
         return migrations.compare(await migrations.read_current(connection), self._ini)
