@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import date, timedelta
+from uuid import uuid4
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from outbox import DayPartitions, Maintenance
-from outbox.operate.partitions import OUTBOX, today
+from outbox.operate.partitions import LOCK, OUTBOX, today
 from outbox_world import Happened, World, eventually, running
 
 LONG_AGO = timedelta(days=30)
@@ -49,6 +52,37 @@ async def test_days_are_made_ahead_and_counted(world: World) -> None:
     await OUTBOX.ensure_ahead(world.engine)
     async with world.engine.connect() as connection:
         assert await OUTBOX.days_ahead(connection) == OUTBOX.ahead
+
+
+async def test_a_log_without_a_partition_for_today_is_prepared_beside_a_busy_worker(
+    world: World,
+) -> None:
+    for days in range(-1, OUTBOX.ahead + 1):
+        await world.execute(f"DROP TABLE {OUTBOX.name_of(today() + timedelta(days=days))}")
+    maintenance = Maintenance(world.engine)
+    async with await world.psycopg() as busy:
+        await busy.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        assert not await maintenance.prepare(within=0)
+        waiting = asyncio.create_task(maintenance.prepare(within=30))
+        await busy.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+        assert await waiting
+    await world.emit(Happened("a"))
+    async with world.engine.connect() as connection:
+        assert await OUTBOX.days_ahead(connection) == OUTBOX.ahead
+
+
+async def test_who_may_not_make_partitions_finds_those_that_a_worker_made(world: World) -> None:
+    role = f"reader_{uuid4().hex[:12]}"
+    await world.execute(f"CREATE ROLE {role}")
+    await world.execute(f"DROP TABLE {OUTBOX.name_of(today() + timedelta(days=2))}")
+    lowly = create_async_engine(world.engine.url, connect_args={"options": f"-c role={role}"})
+    try:
+        assert await Maintenance(lowly).prepare(within=0)
+        await world.execute(f"DROP TABLE {OUTBOX.name_of(today())}")
+        assert not await Maintenance(lowly).prepare(within=0)
+    finally:
+        await lowly.dispose()
+        await world.execute(f"DROP ROLE {role}")
 
 
 async def test_a_partition_past_the_retention_is_dropped_and_the_younger_ones_stay(

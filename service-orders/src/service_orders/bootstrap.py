@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import ORDERS
-from outbox import Topology, Work, open_work, worker_parts
+from outbox import Maintenance, Topology, Work, open_work, worker_parts
 from service_orders import NAME, VERSION
 from service_orders.domains import DOMAINS
 from service_orders.domains.restaurants.service import KnownZones
@@ -25,6 +26,7 @@ from servicekit.metrics import HttpMetrics
 from servicekit.redis_store import RedisStore
 from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
 from servicekit.settings import load
+from servicekit.startup import StartupProblem
 from servicekit.waiting import Waiters
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
@@ -32,9 +34,11 @@ TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {A
 
 
 async def migrate() -> None:
-    """Bring the schema to head."""
+    """Bring the schema to head, and the log's partitions to the days that are to come."""
     settings = load(Settings)
     await roles.migrate(SERVICE, settings, settings.database_url)
+    async with _work(settings, "migrate"):
+        pass
 
 
 async def api() -> None:
@@ -114,6 +118,16 @@ def _foundation(
     return foundation(SERVICE, settings, settings.database_url, port, variable)
 
 
-def _work(settings: Settings, role: str) -> AbstractAsyncContextManager[Work]:
+@asynccontextmanager
+async def _work(settings: Settings, role: str) -> AsyncIterator[Work]:
+    """Units of work on a log that can be written today: raises StartupProblem where it cannot."""
     engine = create_engine(settings.database_url, application_name=f"{NAME} {role}")
-    return open_work(engine, settings.database_url, outbox, traceparent=trace.traceparent)
+    async with open_work(
+        engine, settings.database_url, outbox, traceparent=trace.traceparent
+    ) as units:
+        if not await Maintenance(engine).prepare():
+            raise StartupProblem(
+                f"the outbox at {settings.database_url.place} has no partition for today and none"
+                f" could be made: run `make migrate-orders` (see {DATABASE_VARIABLE})"
+            )
+        yield units

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import PROCESSOR
-from outbox import Topology, Work, open_work, streams, worker_parts
+from outbox import Maintenance, Topology, Work, open_work, streams, worker_parts
 from service_processor import NAME, VERSION, republishing, seeding
 from service_processor.audit.journal import Journal
 from service_processor.audit.replay import Offset, replay
@@ -31,9 +31,11 @@ TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {A
 
 
 async def migrate() -> None:
-    """Bring the schema to head."""
+    """Bring the schema to head, and the log's partitions to the days that are to come."""
     settings = load(Settings)
     await roles.migrate(SERVICE, settings, settings.database_url)
+    async with _work(settings, "migrate"):
+        pass
 
 
 async def seed(*, unless_production: bool) -> None:
@@ -144,6 +146,16 @@ def _foundation(
     return foundation(SERVICE, settings, settings.database_url, port, variable)
 
 
-def _work(settings: Settings, role: str) -> AbstractAsyncContextManager[Work]:
+@asynccontextmanager
+async def _work(settings: Settings, role: str) -> AsyncIterator[Work]:
+    """Units of work on a log that can be written today: raises StartupProblem where it cannot."""
     engine = create_engine(settings.database_url, application_name=f"{NAME} {role}")
-    return open_work(engine, settings.database_url, outbox, traceparent=trace.traceparent)
+    async with open_work(
+        engine, settings.database_url, outbox, traceparent=trace.traceparent
+    ) as units:
+        if not await Maintenance(engine).prepare():
+            raise StartupProblem(
+                f"the outbox at {settings.database_url.place} has no partition for today and none"
+                f" could be made: run `make migrate-processor` (see {DATABASE_VARIABLE})"
+            )
+        yield units

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox import metrics
@@ -17,6 +19,7 @@ log = logging.getLogger(__name__)
 INTERVAL = 3600.0
 AFTER_TROUBLE = 60.0
 ALARM_BELOW = 3
+AGAIN = 0.1
 
 
 class Maintenance:
@@ -37,6 +40,30 @@ class Maintenance:
     async def run(self, stop: asyncio.Event) -> None:
         """Look after the table until told to stop."""
         await reconnecting("maintenance", lambda: self._session(stop), stop)
+
+    async def prepare(self, *, within: float = 5.0) -> bool:
+        """Make what is missing before anything is written; whether there is a partition for today.
+
+        For a process that starts where no worker may have run for weeks. `within` is how many
+        seconds to try; one that may not make tables still finds those that a worker made.
+        """
+        deadline = time.monotonic() + within
+        while not await self._prepared():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(AGAIN)
+        return True
+
+    async def _prepared(self) -> bool:
+        try:
+            await self._partitions.ensure_ahead(self._engine)
+        except (DBAPIError, PoolTimeout) as problem:
+            log.info("partitions are left to a worker: %s", one_line(problem))
+        try:
+            async with self._engine.connect() as connection:
+                return await self._partitions.has_today(connection)
+        except (DBAPIError, PoolTimeout):
+            return False
 
     async def _session(self, stop: asyncio.Event) -> None:
         try:

@@ -14,7 +14,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 # The same number in every process: they must meet on one lock.
-_LOCK = 7_306_914_221
+LOCK = 7_306_914_221
 _LOCK_TIMEOUT = "2s"
 
 _ATTACHED = """
@@ -78,6 +78,10 @@ class DayPartitions:
             ahead += 1
         return ahead
 
+    async def has_today(self, connection: AsyncConnection) -> bool:
+        """Whether inserts have a partition now."""
+        return self.name_of(today()) in await self._names(connection, _ATTACHED)
+
     async def drop_expired(self, engine: AsyncEngine) -> list[str]:
         """Drop partitions past the retention of which no row is needed; returns their names.
 
@@ -99,7 +103,7 @@ class DayPartitions:
                         dropped.append(name)
             finally:
                 await connection.execute(text("RESET lock_timeout"))
-                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
         return dropped
 
     async def _expired(self, connection: AsyncConnection) -> list[str]:
@@ -165,11 +169,11 @@ def today() -> date:
 async def _is_ours_to_do(connection: AsyncConnection) -> bool:
     locked = await connection.execute(
         text("SELECT pg_try_advisory_xact_lock(:key), set_config('lock_timeout', :wait, true)"),
-        {"key": _LOCK, "wait": _LOCK_TIMEOUT},
+        {"key": LOCK, "wait": _LOCK_TIMEOUT},
     )
     return bool(locked.scalar_one())
 
 
 async def _try_session_lock(connection: AsyncConnection) -> bool:
-    locked = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK})
+    locked = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK})
     return bool(locked.scalar_one())
