@@ -13,6 +13,8 @@ from databases import fresh_database
 from hypothesis import HealthCheck, settings
 from vhosts import fresh_vhost
 
+from servicekit import database
+
 # How long an example takes says something about the machine, nothing about the code.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -61,3 +63,10 @@ def broker_url() -> Iterator[str]:
     management = _setting("TEST_RABBITMQ_MANAGEMENT_URL")
     with fresh_vhost(_setting("TEST_RABBITMQ_URL"), management) as url:
         yield url
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For many at once: waits for a connection or a lock outlast a machine that stands still."""
+    monkeypatch.setattr(database, "POOL_TIMEOUT", 120.0)
+    monkeypatch.setitem(database.SESSION, "lock_timeout", "120s")

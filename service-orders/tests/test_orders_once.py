@@ -23,6 +23,7 @@ async def counts(service: Service) -> list[int]:
         ]
 
 
+@pytest.mark.usefixtures("patience")
 async def test_one_key_many_times_at_once_is_one_order_and_one_event(service: Service) -> None:
     for number in range(1, ROUNDS + 1):
         headers = {"Idempotency-Key": f"round-{number}"}

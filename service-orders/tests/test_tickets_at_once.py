@@ -17,7 +17,7 @@ from served import Service
 TICKETS = int(os.environ.get("CHAOS_TICKETS", "60"))
 AT_ONCE = 8
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("patience")]
 
 
 @pytest.fixture

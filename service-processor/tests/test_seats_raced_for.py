@@ -24,7 +24,10 @@ from contracts import BookingCreated
 AT_ONCE = int(os.environ.get("CHAOS_SEATS", "100"))
 ROUNDS = int(os.environ.get("CHAOS_SEAT_ROUNDS", "5"))
 
-pytestmark = pytest.mark.timeout(60 + AT_ONCE + 10 * ROUNDS)
+pytestmark = [
+    pytest.mark.timeout(60 + AT_ONCE + 10 * ROUNDS),
+    pytest.mark.usefixtures("patience"),
+]
 
 OVERLAPS = """
 SELECT a.id, b.id FROM allocations a JOIN allocations b

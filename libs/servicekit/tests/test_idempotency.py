@@ -200,6 +200,7 @@ async def test_a_key_that_cannot_be_stored_undoes_what_the_request_did(
     assert await ledger.count() == 0
 
 
+@pytest.mark.usefixtures("patience")
 async def test_one_key_fifty_times_at_once_takes_effect_once(
     http: httpx.AsyncClient, ledger: Ledger
 ) -> None:
@@ -217,6 +218,7 @@ async def test_one_key_fifty_times_at_once_takes_effect_once(
     assert await ledger.count("idempotency_keys") == 20
 
 
+@pytest.mark.usefixtures("patience")
 async def test_replays_at_once_do_not_hinder_each_other(http: httpx.AsyncClient) -> None:
     await http.post("/entries", json=ENTRY, headers=KEY)
     answers = await asyncio.gather(
