@@ -17,6 +17,9 @@ ORDERS = b"/api/v1/orders"
 JSON = b"Content-Type: application/json"
 GOOD = b'{"user_id":"u","products":[{"product_id":"p","quantity":1}],"amount":"1"}'
 POST = request("POST", ORDERS, JSON, body=GOOD)
+UNTYPED = request("POST", ORDERS, body=GOOD)
+NOBODY = ORDERS + b"/01890000-0000-7000-8000-000000000001/cancel"
+CANCEL = request("POST", NOBODY, b"Idempotency-Key: hostile", body=b"in passing")
 
 
 def with_line(line: bytes) -> bytes:
@@ -134,7 +137,9 @@ def test_requests_in_one_packet_are_answered_in_order(orders: Live) -> None:
     assert statuses == [b"400", b"404", b"200"]
 
 
-@pytest.mark.parametrize("data", [POST[:10], POST[:-5], CHUNKED[:-20], CHUNKED[:-2]])
+@pytest.mark.parametrize(
+    "data", [POST[:10], POST[:-5], UNTYPED[:-5], CANCEL[:-5], CHUNKED[:-20], CHUNKED[:-2]]
+)
 @pytest.mark.parametrize("rudely", [False, True], ids=["hung up", "reset"])
 def test_an_order_that_is_cut_off_is_no_order(orders: Live, data: bytes, *, rudely: bool) -> None:
     with connection(orders) as connected:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -105,7 +105,8 @@ async def _database_error(request: Request, error: Exception) -> Response:
 class CrashBoundary:
     """What no handler knows is logged once, with its traceback, and answered as a bare 500.
 
-    A request that outlives the server's grace is answered 503 `shutting_down`.
+    A request that outlives the server's grace is answered 503 `shutting_down`. One whose caller
+    hung up (or was refused for slowness) in the middle of the body is nobody's crash: no answer.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -126,6 +127,8 @@ class CrashBoundary:
             if started or scope["type"] != "http":
                 raise
             await problems.response(problems.shutting_down(), scope)(scope, receive, send)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception:
             log.exception("request_crashed", method=scope.get("method"), path=scope.get("path"))
             if started or scope["type"] != "http":

@@ -1,0 +1,90 @@
+"""Callers who are gone, or refused, before their request is whole: no crash, no 500."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from servicekit.app import ServiceApp, create_app
+from servicekit.idempotency import Once
+from servicekit.metrics import HttpMetrics
+from servicekit.requests import Router
+from servicekit.server import bind, serve
+
+LogLines = Callable[..., list[dict[str, Any]]]
+
+DEADLINE = 20.0
+HALF = b"Host: x\r\nContent-Length: 10\r\n"
+WITH_A_KEY = b"POST /api/v1/rest HTTP/1.1\r\nIdempotency-Key: k\r\n" + HALF + b"\r\n{"
+WITHOUT_A_TYPE = b"POST /api/v1/work HTTP/1.1\r\n" + HALF + b"\r\n{"
+
+
+class Watched:
+    """The application, and whether it is done with the request."""
+
+    def __init__(self, app: ServiceApp) -> None:
+        self._app = app
+        self.done = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.done.set()
+
+
+@pytest.fixture
+def watched(metrics: HttpMetrics) -> Watched:
+    router = Router()
+
+    @router.post("/rest")
+    async def rest(once: Once) -> None: ...
+
+    @router.post("/work")
+    async def work(body: dict[str, int]) -> None: ...
+
+    app = create_app(title="t", version="1", description="", routers=[router], metrics=metrics)
+    return Watched(app)
+
+
+@asynccontextmanager
+async def served(app: Watched) -> AsyncIterator[int]:
+    listener = bind("127.0.0.1", 0, variable="PORT")
+    stop = asyncio.Event()
+    server = asyncio.create_task(serve(app, listener, stop=stop, variable="PORT", patience=1.0))
+    await asyncio.sleep(0)  # until it listens
+    yield listener.getsockname()[1]
+    stop.set()
+    await server
+
+
+def status_5xx(metrics: HttpMetrics) -> list[str]:
+    """The series of answers that were our fault."""
+    return [
+        str(sample.labels)
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.labels.get("status", "").startswith("5")
+    ]
+
+
+@pytest.mark.parametrize("data", [WITH_A_KEY, WITHOUT_A_TYPE], ids=["key", "no type"])
+@pytest.mark.parametrize("patient", [False, True], ids=["hung up", "refused"])
+async def test_a_caller_gone_in_the_middle_of_the_body_is_no_crash(
+    watched: Watched, metrics: HttpMetrics, log_lines: LogLines, data: bytes, *, patient: bool
+) -> None:
+    async with served(watched) as port, asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(data)
+        await writer.drain()
+        if patient:
+            assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+        await watched.done.wait()
+    assert [line["event"] for line in log_lines() if line["event"] != "listening"] == []
+    assert status_5xx(metrics) == []
