@@ -29,7 +29,9 @@ PRODUCTS: tuple[tuple[bytes, int, str], ...] = (
     (b"/api/v1/products/%ff", 404, "product_not_found"),
     (b"/api/v1/products/" + b"%F0%9F%98%80" * 255, 404, "product_not_found"),
     (b"/api/v1/products/", 404, "not_found"),
-    (b"/api/v1/products/a%2fb", 404, "not_found"),
+    (b"/api/v1/products//", 422, "validation_failed"),
+    (b"/api/v1/products/a%2fb", 404, "product_not_found"),
+    (b"/api/v1/products/..%2f..%2fhealth", 404, "product_not_found"),
     (b"/api/v1/orders", 404, "not_found"),
 )
 

@@ -24,6 +24,13 @@ async def test_a_path_works_with_and_without_its_trailing_slash(
     assert answer.json()["due"] == "2026-05-01T00:00:00.000000Z"
 
 
+@pytest.mark.parametrize("path", ["%2F", "%2f", "/%2F"])
+async def test_an_encoded_slash_at_the_end_is_part_of_the_last_name(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    assert (await client.post(f"/api/v1/toys{path}", json=GOOD)).status_code in (404, 405)
+
+
 @pytest.mark.parametrize("path", ["/docs", "/docs/", "/redoc", "/redoc/", "/openapi.json"])
 async def test_the_documentation_is_there(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 200

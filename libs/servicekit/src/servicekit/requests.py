@@ -100,9 +100,15 @@ class RequestGuard:
             refused = validation_failed([{"field": field, "message": "NUL bytes are not allowed."}])
             await problems.response(refused, scope)(scope, receive, send)
             return
-        if len(path) > 1 and path.endswith("/"):
+        if len(path) > 1 and path.endswith("/") and _sent_with_slash(scope):
             scope["path"] = path[:-1]
         await self.app(scope, receive, send)
+
+
+def _sent_with_slash(scope: Scope) -> bool:
+    """Whether the last slash is the path's own, and not the end of an id (`%2F`)."""
+    raw: bytes | None = scope.get("raw_path")
+    return raw is None or raw.partition(b"?")[0].endswith(b"/")
 
 
 class BodyLimit:

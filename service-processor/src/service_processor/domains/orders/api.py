@@ -18,8 +18,11 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {ProductNotFound: NOT_FOUND}
 
 router = Router(prefix="/products", tags=["products"])
 
+# An order may name any product, with slashes in it too.
+PRODUCT = "/{product_id:path}"
 
-@router.get("/{product_id}", summary="What is in stock", responses=problem_responses(NOT_FOUND))
+
+@router.get(PRODUCT, summary="What is in stock", responses=problem_responses(NOT_FOUND))
 async def get_product(product_id: ProductId, work: Work) -> ProductView:
     """What orders hold is not counted."""
     async with work.read() as connection:
@@ -29,7 +32,7 @@ async def get_product(product_id: ProductId, work: Work) -> ProductView:
     return ProductView(product_id=product_id, stock=stock)
 
 
-@router.put("/{product_id}", summary="Set the stock of a product, new or known")
+@router.put(PRODUCT, summary="Set the stock of a product, new or known")
 async def put_product(product_id: ProductId, body: SetStock, work: Work) -> ProductView:
     """What orders hold already is not touched."""
     async with work.begin() as unit:
