@@ -100,6 +100,13 @@ async def test_too_many_of_one_product_is_a_problem(service: Service) -> None:
     half = {"product_id": "p", "quantity": 600_000}
     answer = await service.http.post("/api/v1/orders", json={**SEED, "products": [half, half]})
     assert (answer.status_code, answer.json()["code"]) == (422, "too_many_of_one_product")
+    assert [error["field"] for error in answer.json()["errors"]] == ["products"]
+    document = (await service.http.get("/openapi.json")).json()
+    for path in ("/api/v1/orders", "/api/v1/orders/new"):
+        refusals = document["paths"][path]["post"]["responses"]["422"]["content"]
+        examples = refusals["application/problem+json"]["examples"]
+        assert {"too_many_of_one_product", "validation_failed"} <= set(examples)
+        assert all(example["value"]["errors"] for example in examples.values())
 
 
 @pytest.mark.parametrize(

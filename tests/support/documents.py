@@ -72,6 +72,8 @@ class Tries:
         if _beyond_schema(case, answer):
             excluded.append(positive_data_acceptance)
         case.validate_response(answer, excluded_checks=excluded)
+        if answer.status_code == 422 and case.method == case.operation.method.upper():
+            _assert_says_where(case, answer)
 
     def _remember(self, parameter: str, made: dict[str, Any]) -> None:
         self.made[parameter].append(made["id"])
@@ -119,6 +121,15 @@ def _parameter_of(path: str) -> str:
 def _is_valid(case: AnyCase, location: ParameterLocation) -> bool:
     part = case.meta.components.get(location) if case.meta else None
     return part is None or not part.mode.is_negative
+
+
+def _assert_says_where(case: AnyCase, answer: schemathesis.Response) -> None:
+    """A 422 names the fields, and its code stands in the document."""
+    problem = answer.json()
+    assert problem.get("errors"), problem
+    responses = case.operation.definition.raw["responses"]
+    documented = responses["422"]["content"]["application/problem+json"]["examples"]
+    assert problem["code"] in documented, problem
 
 
 def _beyond_schema(case: AnyCase, answer: schemathesis.Response) -> bool:

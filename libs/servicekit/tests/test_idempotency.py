@@ -130,6 +130,7 @@ async def test_the_key_of_another_request_is_refused(
     headers = {**KEY, "Content-Type": "application/json", **more}
     answer = await http.post(f"/entries{path}", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    assert [error["field"] for error in answer.json()["errors"]] == ["Idempotency-Key"]
     assert await ledger.count() == 1
 
 

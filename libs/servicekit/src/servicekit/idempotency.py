@@ -64,7 +64,8 @@ class KeyReused(Problem):
 
     def __init__(self) -> None:
         detail = f"This {HEADER} was used for another request; take a new one for this one."
-        super().__init__(422, "idempotency_key_reused", detail)
+        errors = [{"field": HEADER, "message": "was used for another request"}]
+        super().__init__(422, "idempotency_key_reused", detail, errors=errors)
 
 
 class KeyInFlight(Problem):

@@ -41,6 +41,10 @@ KEY_PROBLEMS = (
     ProblemSpec(409, "idempotency_key_in_flight"),
     ProblemSpec(422, "idempotency_key_reused"),
 )
+ERRORS = {
+    "validation_failed": ("name", "Field required"),
+    "idempotency_key_reused": (KEY_HEADER, "was used for another request"),
+}
 REPLAYED_HEADER = {
     "description": "`true` when this is the stored answer to the same key and request.",
     "schema": {"type": "string", "const": "true"},
@@ -87,8 +91,9 @@ def _example(status: int, code: str, title: str = "") -> dict[str, Any]:
         "instance": "/api/v1/…",
         "code": code,
     }
-    if code == "validation_failed":
-        example["errors"] = [{"field": "name", "message": "Field required"}]
+    if status == 422:
+        field, message = ERRORS.get(code, ("name", "A sentence about this field."))
+        example["errors"] = [{"field": field, "message": message}]
     return example
 
 

@@ -33,11 +33,12 @@ from servicekit.types import WaitSeconds
 
 NOT_FOUND = ProblemSpec(404, "order_not_found")
 ILLEGAL_TRANSITION = ProblemSpec(409, "illegal_transition", members=("allowed",))
+TOO_MANY = ProblemSpec(422, "too_many_of_one_product", members=("errors",))
 
 PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
     OrderNotFound: NOT_FOUND,
     IllegalTransition: ILLEGAL_TRANSITION,
-    TooMany: ProblemSpec(422, "too_many_of_one_product"),
+    TooMany: TOO_MANY,
 }
 
 router = Router(prefix="/orders", tags=["orders"])
@@ -60,12 +61,14 @@ Orders = Annotated[Batched[UUID, Order], Depends(_orders)]
     status_code=201,
     summary="Place an order",
     operation_id="placeOrder",
+    responses=problem_responses(TOO_MANY),
     response_model=OrderView,
 )
 @router.post(
     "",
     status_code=201,
     summary="Place an order, under its shorter path",
+    responses=problem_responses(TOO_MANY),
     response_model=OrderView,
 )
 async def place_order(body: PlaceOrder, work: Work, once: Once) -> Response:

@@ -17,3 +17,4 @@ class TooMany(ValueError):
 
     def __init__(self, product_id: str, limit: int) -> None:
         super().__init__(f"The lines of {product_id} add up to more than {limit:,}.")
+        self.errors = [{"field": "products", "message": f"add up to more than {limit:,} of one"}]
