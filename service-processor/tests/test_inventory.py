@@ -16,6 +16,7 @@ from outbox import Envelope, Inbox, Stream, Work
 from service_processor.domains.orders import repository
 from service_processor.domains.orders.handlers import handlers
 from service_processor.domains.orders.inventory import Inventory
+from service_processor.domains.orders.policy import Simulated
 from service_processor.domains.orders.service import Fulfilment
 
 
@@ -93,6 +94,13 @@ async def test_cancelling_gives_back_what_the_order_held(inbox: Inbox, work: Wor
     await cancel(inbox, failed)
     assert await stock(work) == {"p": 9, "q": 10}
     assert await outcome(work, kept) == ("COMPLETED", None)
+
+
+async def test_stock_is_given_back_whatever_the_policy_has_become(inbox: Inbox, work: Work) -> None:
+    cancelled = await place(inbox, p=2, q=2)
+    since = Inbox("processor.orders", handlers(Fulfilment(Simulated(1))), work)
+    await cancel(since, cancelled)
+    assert await stock(work) == {"p": 10, "q": 10}
 
 
 async def test_stock_never_goes_below_nothing_under_concurrency(inbox: Inbox, work: Work) -> None:

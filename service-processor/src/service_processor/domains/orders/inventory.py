@@ -7,7 +7,6 @@ the product's row lock, taken in the order of product ids. A check constraint ke
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from uuid import UUID
 
 from contracts import OrderCreated, OrderedProduct
 from outbox import UnitOfWork
@@ -26,10 +25,6 @@ class Inventory:
             return Decision("FAILED", reason)
         await repository.reserve(unit.connection, order.order_id, order.products)
         return Decision("COMPLETED")
-
-    async def release(self, unit: UnitOfWork, order_id: UUID) -> None:
-        """Give back what the order holds; nothing the second time."""
-        await repository.release(unit.connection, order_id)
 
 
 def shortage(lines: Sequence[OrderedProduct], stock: Mapping[str, int]) -> str | None:

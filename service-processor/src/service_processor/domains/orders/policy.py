@@ -21,11 +21,13 @@ class Decision:
 
 
 class FulfilmentPolicy(Protocol):
-    """Decide about an order once, in the transaction that records the decision; undo it fully."""
+    """Decide about an order once, in the transaction that records the decision.
+
+    What is reserved for it stands in `reserved_lines`: undoing is no business of the policy, which
+    may be another one by then.
+    """
 
     async def decide(self, unit: UnitOfWork, order: OrderCreated) -> Decision: ...
-
-    async def release(self, unit: UnitOfWork, order_id: UUID) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,6 @@ class Simulated:
         if chance_of(order_id, "outcome") < self.success_rate:
             return Decision("COMPLETED")
         return Decision("FAILED", "simulated failure")
-
-    async def release(self, unit: UnitOfWork, order_id: UUID) -> None:
-        """Nothing was reserved."""
 
 
 @dataclass(frozen=True, slots=True)

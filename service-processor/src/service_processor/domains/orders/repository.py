@@ -67,14 +67,14 @@ async def reserve(
 
 
 async def release(connection: AsyncConnection, order_id: UUID) -> None:
-    """Put back whatever the order holds."""
+    """Put back whatever the order holds; nothing the second time."""
     held = await connection.execute(
-        select(reserved_lines.c.product_id, reserved_lines.c.quantity).where(
-            reserved_lines.c.order_id == order_id
-        )
+        select(reserved_lines.c.product_id).where(reserved_lines.c.order_id == order_id)
     )
-    quantities = {row.product_id: row.quantity for row in held}
-    await locked_stock(connection, list(quantities))
+    product_ids = [row.product_id for row in held]
+    if not product_ids:
+        return
+    await locked_stock(connection, product_ids)
     gone = (
         delete(reserved_lines)
         .where(reserved_lines.c.order_id == order_id)

@@ -32,9 +32,9 @@ class Fulfilment:
             await unit.emit(answer)
 
     async def undo(self, unit: UnitOfWork, cancelled: OrderCancelled) -> None:
-        """Release what was reserved; an end that has not come yet will not come."""
+        """Release what was reserved, under whichever policy; an end yet to come will not come."""
         await unit.unschedule(_end_of(cancelled.order_id))
-        await self.policy.release(unit, cancelled.order_id)
+        await repository.release(unit.connection, cancelled.order_id)
         await repository.record_cancellation(
             unit.connection, cancelled.order_id, cancelled.cancelled_at
         )
