@@ -41,6 +41,11 @@ def reader(service: Service, broker_url: str) -> streams.StreamReader:
     )
 
 
+def auditor(service: Service, broker_url: str) -> streams.InTurn:
+    """As a worker runs it."""
+    return streams.InTurn(reader(service, broker_url), name=AUDIT, database_url=service.url)
+
+
 def relay(service: Service, broker_url: str) -> Relay:
     return Relay(
         database_url=service.url, broker_url=broker_url, exchange="processor", topology=TOPOLOGY

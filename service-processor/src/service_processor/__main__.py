@@ -48,7 +48,7 @@ def maintenance() -> None:
 
 @app.command()
 def audit() -> None:
-    """Only log every event of the audit stream; one is enough."""
+    """Only log every event of the audit stream; of several one works, the others stand by."""
     _work("audit")
 
 

@@ -120,15 +120,16 @@ async def work(*names: str) -> None:
         await run_parts(base, chosen)
 
 
-def _audit(settings: Settings, units: Work) -> streams.StreamReader:
+def _audit(settings: Settings, units: Work) -> streams.InTurn:
     journal = Journal(units.engine, AUDIT)
-    return streams.StreamReader(
+    reader = streams.StreamReader(
         stream=AUDIT,
         broker_url=settings.rabbitmq_url,
         topology=TOPOLOGY,
         begin=journal.place,
         handle=journal.write,
     )
+    return streams.InTurn(reader, name=AUDIT, database_url=settings.database_url)
 
 
 @asynccontextmanager

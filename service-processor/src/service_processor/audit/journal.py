@@ -19,20 +19,32 @@ from service_processor.audit.models import audit_positions
 log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(0))
 
 
+class PlaceMoved(ConnectionError):
+    """Somebody else has written on from the same place: to be read anew, like after any loss."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"another process has moved the place in {stream}")
+
+
 class Journal:
-    """Writes what comes, and remembers up to where."""
+    """Writes what comes, and remembers up to where.
+
+    Two that write at once would write each line twice: one at a time has its turn. Should two do it
+    nevertheless, one finds the place moved and begins anew behind the other.
+    """
 
     def __init__(self, engine: AsyncEngine, stream: str) -> None:
         self._engine = engine
         self._stream = stream
         self._head: streams.StreamedEvent | None = None
+        self._kept: int | None = None
 
     async def place(self, head: streams.Head) -> int | str:
         """The offset that comes next; of a stream not seen before, all that it has."""
         async with self._engine.connect() as connection:
             wanted = select(audit_positions).where(audit_positions.c.stream == self._stream)
             row = (await connection.execute(wanted)).one_or_none()
-        self._head = None
+        self._head, self._kept = None, row.next_offset if row else None
         if row is None:
             return "first"
         found = await head()
@@ -48,17 +60,29 @@ class Journal:
         for event in events:
             log.info("audit", **line_of(event))
         self._head = self._head or events[0]
+        await self._keep(events[-1].offset + 1, self._head)
+
+    async def _keep(self, next_offset: int, head: streams.StreamedEvent) -> None:
         facts = {
-            "next_offset": events[-1].offset + 1,
-            "head_offset": self._head.offset,
-            "head_event_id": _id_of(self._head),
+            "next_offset": next_offset,
+            "head_offset": head.offset,
+            "head_event_id": _id_of(head),
             "updated_at": func.now(),
         }
-        kept = insert(audit_positions).values(stream=self._stream, **facts)
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                kept.on_conflict_do_update(index_elements=["stream"], set_=facts)
+        moving = (
+            insert(audit_positions)
+            .values(stream=self._stream, **facts)
+            .on_conflict_do_update(
+                index_elements=["stream"],
+                set_=facts,
+                where=audit_positions.c.next_offset == self._kept,
             )
+            .returning(audit_positions.c.next_offset)
+        )
+        async with self._engine.begin() as connection:
+            if (await connection.execute(moving)).one_or_none() is None:
+                raise PlaceMoved(self._stream)
+        self._kept = next_offset
 
 
 def _is_same(head: streams.StreamedEvent, offset: int, event_id: UUID | None) -> bool:

@@ -17,11 +17,14 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.common import FieldTable
 
 from outbox.broker import connect
+from outbox.consume.turns import InTurn
 from outbox.envelope import Envelope
 from outbox.errors import UnreadableMessage
 from outbox.lifecycle import reconnecting
 from outbox.message import from_delivery
 from outbox.topology import Topology
+
+__all__ = ["Head", "InTurn", "Offset", "StreamReader", "StreamedEvent"]
 
 PREFETCH, BATCH = 500, 500
 HEAD_TIMEOUT = 3.0

@@ -11,15 +11,13 @@ import logging
 import time
 from contextlib import AsyncExitStack
 
-import psycopg
-from psycopg.conninfo import make_conninfo
-
 from outbox import metrics
 from outbox.broker import connect
-from outbox.lifecycle import SHORT_KEEPALIVES, connected, end, reconnecting
+from outbox.keeper import open_keeper
+from outbox.lifecycle import end, reconnecting
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.lanes import Lanes
-from outbox.relay.log import Connection, Marking, Reading
+from outbox.relay.log import Marking, Reading
 from outbox.relay.opening import open_publisher
 from outbox.relay.schedule import Schedule
 from outbox.relay.session import Session
@@ -29,15 +27,6 @@ from outbox.relay.upkeep import Upkeep
 from outbox.topology import Topology
 
 log = logging.getLogger(__name__)
-
-# A lost relay only the server can notice: until then its lanes have an owner.
-_SESSION = """
-SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),
-       set_config('lock_timeout', '5s', false), set_config('tcp_keepalives_idle', '5', false),
-       set_config('tcp_keepalives_interval', '2', false),
-       set_config('tcp_keepalives_count', '3', false),
-       set_config('tcp_user_timeout', '15s', false)
-"""
 
 
 class Relay:
@@ -104,7 +93,7 @@ class Relay:
             patience=self._settings.confirm_timeout,
             frames=self._settings.frames,
         )
-        doorbell = Doorbell(lambda: self._connect("outbox relay doorbell"))
+        doorbell = Doorbell(lambda: open_keeper(self._database_url, "outbox relay doorbell"))
         bell = asyncio.create_task(doorbell.run())
         stack.push_async_callback(end, bell)
         reading, marking, lanes, schedule = await self._open_database(stack)
@@ -133,20 +122,15 @@ class Relay:
         self, stack: AsyncExitStack
     ) -> tuple[Reading, Marking, Lanes, Schedule]:
         """Two connections: one looks, the other holds the lanes and marks."""
-        keeper = await stack.enter_async_context(await self._connect("outbox relay"))
+        keeper = await stack.enter_async_context(
+            await open_keeper(self._database_url, "outbox relay")
+        )
         looker = await stack.enter_async_context(
-            await self._connect("outbox relay reading", client_encoding="SQL_ASCII")
+            await open_keeper(
+                self._database_url, "outbox relay reading", client_encoding="SQL_ASCII"
+            )
         )
         reading, lanes = Reading(looker), Lanes(keeper)
         await reading.open()
         await lanes.join(self._settings.lanes)
         return reading, Marking(keeper), lanes, Schedule(keeper)
-
-    async def _connect(self, name: str, **options: str) -> Connection:
-        conninfo = make_conninfo(
-            self._database_url, application_name=name, **SHORT_KEEPALIVES, **options
-        )
-        opening = psycopg.AsyncConnection.connect(conninfo, autocommit=True)
-        connection = await connected(opening)
-        await connection.execute(_SESSION)
-        return connection
