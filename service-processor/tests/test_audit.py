@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
 import pytest
 import structlog
+from delays import Delays
 from deliveries import events
 from floor import open_restaurant, reserve
 from served import Service
@@ -44,6 +46,16 @@ def reader(service: Service, broker_url: str) -> streams.StreamReader:
 def auditor(service: Service, broker_url: str) -> streams.InTurn:
     """As a worker runs it."""
     return streams.InTurn(reader(service, broker_url), name=AUDIT, database_url=service.url)
+
+
+@pytest.fixture
+async def slow_broker_url(broker_url: str) -> AsyncIterator[str]:
+    """The broker, with each message of a stream long in coming."""
+    parts = urlsplit(broker_url)
+    delays = Delays(parts.hostname or "", parts.port or 0, of=b"x-stream-offset", by=4.0)
+    async with delays.serving() as port:
+        credentials = parts.netloc.rpartition("@")[0]
+        yield urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
 
 
 def relay(service: Service, broker_url: str) -> Relay:
@@ -137,6 +149,39 @@ async def test_the_stream_is_replayed_from_any_point(
     before = datetime.now(UTC) - timedelta(minutes=5)
     assert await replayed(broker_url, before, capsys) == [0, 1, 2, 3]
     assert await place(service) == 4
+
+
+async def test_a_replay_from_beyond_the_end_is_empty(
+    service: Service, broker_url: str, capsys: Any
+) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    for begin in ("first", 0, tomorrow):
+        assert await replayed(broker_url, begin, capsys) == []
+    await open_restaurant(service.http, seats=())
+    async with audited(service, broker_url, 1):
+        pass
+    for begin in (1, 1000, tomorrow):
+        assert await replayed(broker_url, begin, capsys) == []
+
+
+async def test_a_broker_that_is_slow_to_deliver_ends_no_replay(
+    service: Service, broker_url: str, slow_broker_url: str, capsys: Any
+) -> None:
+    await open_restaurant(service.http, seats=(2, 4, 6))
+    async with audited(service, broker_url, 4):
+        pass
+    assert await replayed(slow_broker_url, "first", capsys) == [0, 1, 2, 3]
+
+
+async def test_a_broker_that_is_slow_to_deliver_has_not_begun_anew(
+    service: Service, broker_url: str, slow_broker_url: str
+) -> None:
+    await open_restaurant(service.http, seats=(2, 4, 6))
+    async with audited(service, broker_url, 4):
+        pass
+    await open_restaurant(service.http, seats=())
+    async with running(relay(service, broker_url)), audited(service, slow_broker_url, 5) as lines:
+        assert [line["offset"] for line in lines] == [4]
 
 
 async def test_a_stream_that_began_anew_is_read_from_its_beginning(

@@ -122,16 +122,18 @@ async def test_an_auditor_whose_lock_is_lost_leaves_nothing_out(
 async def test_the_place_never_goes_back(service: Service) -> None:
     read = [streams.StreamedEvent(n, event) for n, event in enumerate(events(10))]
 
-    async def head() -> streams.StreamedEvent:
-        return read[0]
+    class Beginning(streams.Ends):
+        async def oldest(self) -> streams.StreamedEvent:
+            return read[0]
 
+    ends = Beginning(None, AUDIT)  # type: ignore[arg-type]
     first, second = (Journal(service.work.engine, AUDIT) for _ in range(2))
-    assert [await first.place(head), await second.place(head)] == ["first", "first"]
+    assert [await first.place(ends), await second.place(ends)] == ["first", "first"]
     await first.write(read)
     with pytest.raises(PlaceMoved):
         await second.write(read[:5])
-    assert await second.place(head) == 10
-    await first.place(head)
+    assert await second.place(ends) == 10
+    await first.place(ends)
     await second.write([streams.StreamedEvent(10, None)])
     with pytest.raises(PlaceMoved):
         await first.write([streams.StreamedEvent(10, None)])

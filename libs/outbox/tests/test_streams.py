@@ -18,7 +18,7 @@ async def test_a_stream_takes_what_no_queue_does_and_keeps_what_is_read(world: W
     world.topology = Topology([EXCHANGE], [Takes()], {"everything": timedelta(days=1)})
     seen: list[streams.StreamedEvent] = []
 
-    async def first(head: streams.Head) -> str:
+    async def first(_: streams.Ends) -> str:
         return "first"
 
     async def look(events: Sequence[streams.StreamedEvent]) -> None:

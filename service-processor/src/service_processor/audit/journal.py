@@ -39,7 +39,7 @@ class Journal:
         self._head: streams.StreamedEvent | None = None
         self._kept: int | None = None
 
-    async def place(self, head: streams.Head) -> int | str:
+    async def place(self, ends: streams.Ends) -> int | str:
         """The offset that comes next; of a stream not seen before, all that it has."""
         async with self._engine.connect() as connection:
             wanted = select(audit_positions).where(audit_positions.c.stream == self._stream)
@@ -47,8 +47,8 @@ class Journal:
         self._head, self._kept = None, row.next_offset if row else None
         if row is None:
             return "first"
-        found = await head()
-        if found is None or not _is_same(found, row.head_offset, row.head_event_id):
+        found = await ends.oldest()
+        if not _is_same(found, row.head_offset, row.head_event_id):
             log.warning("audit_stream_began_anew", stream=self._stream, was_at=row.next_offset)
             return "first"
         self._head = found

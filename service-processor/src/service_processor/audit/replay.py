@@ -14,8 +14,6 @@ from outbox import Topology, streams
 from service_processor.audit.journal import line_of
 from servicekit.startup import StartupProblem
 
-QUIET = 2.0
-
 Offset = int | datetime | str
 
 
@@ -35,34 +33,47 @@ def offset_of(given: str) -> Offset:
 
 
 async def replay(broker_url: str, topology: Topology, begin: Offset) -> None:
-    """Print a JSON line for each event; done when none has come for `QUIET` seconds."""
-    stop, heard = asyncio.Event(), asyncio.Event()
+    """Print a JSON line for each event, up to the one that was the newest when this began."""
+    replaying = _Replaying(begin)
+    reader = streams.StreamReader(
+        stream=AUDIT,
+        broker_url=broker_url,
+        topology=topology,
+        begin=replaying.place,
+        handle=replaying.show,
+    )
+    await reader.run(replaying.done)
 
-    async def where(_: streams.Head) -> Offset:
-        return begin
 
-    async def show(events: Sequence[streams.StreamedEvent]) -> None:
-        heard.set()
+class _Replaying:
+    """Where a replay stands; a lost connection does not begin it anew."""
+
+    def __init__(self, begin: Offset) -> None:
+        self._next = begin
+        self._newest: int | None = None
+        self.done = asyncio.Event()
+
+    async def place(self, ends: streams.Ends) -> Offset:
+        if self._newest is None:
+            newest = await ends.newest()
+            self._newest = newest.offset if newest else -1
+        if isinstance(self._next, datetime):
+            since = await ends.since(self._next)
+            self._next = self._newest + 1 if since is None else since
+        if self._newest < 0 or (isinstance(self._next, int) and self._next > self._newest):
+            self.done.set()
+        return self._next
+
+    async def show(self, events: Sequence[streams.StreamedEvent]) -> None:
+        assert self._newest is not None
         try:
             for event in events:
-                sys.stdout.write(json.dumps(line_of(event), ensure_ascii=False) + "\n")
+                if event.offset <= self._newest:
+                    sys.stdout.write(json.dumps(line_of(event), ensure_ascii=False) + "\n")
             sys.stdout.flush()
         except BrokenPipeError:  # whoever reads has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            stop.set()
-
-    async def end_when_quiet() -> None:
-        while not stop.is_set():
-            heard.clear()
-            try:
-                await asyncio.wait_for(heard.wait(), QUIET)
-            except TimeoutError:
-                if reader.running:
-                    stop.set()
-
-    reader = streams.StreamReader(
-        stream=AUDIT, broker_url=broker_url, topology=topology, begin=where, handle=show
-    )
-    async with asyncio.TaskGroup() as group:
-        group.create_task(reader.run(stop))
-        group.create_task(end_when_quiet())
+            self.done.set()
+        self._next = events[-1].offset + 1
+        if self._next > self._newest:
+            self.done.set()
