@@ -1,7 +1,8 @@
 """What is refused before there is a request: no HTTP, a head without end, a caller without haste.
 
 The server's own protocol buffers a head of any size, waits for it for ever and answers in plain
-text. Here all refusals are problems, and no connection holds more than MAX_HEAD bytes unread.
+text. Here all refusals are problems, and no connection holds more than MAX_HEAD bytes unread. Nor
+does it wait for ever for a caller who does not take the answer.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from urllib.parse import quote
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from servicekit import problems
+from servicekit.flushing import Flushing
 from servicekit.problems import Problem
 
 __all__ = ["PATIENCE", "Protocol"]
@@ -65,7 +67,11 @@ class TooSlow(Problem):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. `patience`: seconds from a request's first byte to its last."""
+    """One connection. `patience`: seconds from a request's first byte to its last, and without
+    anything of an answer being taken.
+    """
+
+    _flushing: Flushing
 
     def __init__(self, *arguments: Any, patience: float = PATIENCE, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -78,11 +84,17 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._flushing = Flushing(transport, self.loop, self._patience)
         self._expect_more()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_nothing()
+        self._flushing.end()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._flushing.watch()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -121,6 +133,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._flushing.watch()
         if self._deadline is not None:
             self._expect_more()  # of what is read from now on, our own slowness takes nothing
 

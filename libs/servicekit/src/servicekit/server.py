@@ -67,7 +67,7 @@ async def serve(
 
     Returns once the last connection is closed; requests still running after `grace` are cancelled.
     Waiters of `?wait=` watch the same `stop` and answer at once. A request that is not here whole
-    after `patience` seconds is refused.
+    after `patience` seconds is refused; who takes nothing of an answer for as long is hung up on.
     """
     host, port = listener.getsockname()[:2]
     try:
