@@ -17,6 +17,7 @@ from service_orders.domains.tickets.errors import (
     StaleTicket,
     TicketClosed,
     TicketNotFound,
+    TooManyComments,
 )
 from service_orders.domains.tickets.reading import StoredTickets, rendered
 from service_orders.domains.tickets.schemas import (
@@ -43,6 +44,7 @@ NOT_FOUND = ProblemSpec(404, "ticket_not_found")
 COMMENT_NOT_FOUND = ProblemSpec(404, "comment_not_found")
 ILLEGAL_TRANSITION = ProblemSpec(409, "illegal_transition", members=("allowed",))
 CLOSED = ProblemSpec(409, "ticket_closed")
+FULL = ProblemSpec(409, "too_many_comments")
 STALE = ProblemSpec(412, "precondition_failed", members=("version",))
 
 PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
@@ -50,6 +52,7 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
     CommentNotFound: COMMENT_NOT_FOUND,
     IllegalTransition: ILLEGAL_TRANSITION,
     TicketClosed: CLOSED,
+    TooManyComments: FULL,
     StaleTicket: STALE,
 }
 
@@ -175,12 +178,12 @@ async def move_ticket(
     status_code=201,
     summary="Comment on a ticket",
     response_model=CommentView,
-    responses=problem_responses(NOT_FOUND, CLOSED),
+    responses=problem_responses(NOT_FOUND, CLOSED, FULL),
 )
 async def add_comment(
     ticket_id: UUID, body: AddComment, work: Work, once: Once, tickets: Tickets
 ) -> Response:
-    """The ticket's version moves on, its status stands."""
+    """The ticket's version moves on, its status stands. A ticket has 1,000 comments at most."""
     versions: list[int] = []
 
     async def act(unit: UnitOfWork) -> Answer:

@@ -26,6 +26,13 @@ class TicketClosed(ValueError):
         super().__init__(f"Ticket {ticket_id} is closed and takes no comment.")
 
 
+class TooManyComments(ValueError):
+    """The ticket has as many comments as a ticket may have."""
+
+    def __init__(self, ticket_id: UUID, limit: int) -> None:
+        super().__init__(f"Ticket {ticket_id} has {limit:,} comments; open another one.")
+
+
 class StaleTicket(ValueError):
     """The ticket has moved on from the version that `If-Match` named."""
 

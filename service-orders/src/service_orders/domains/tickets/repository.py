@@ -145,6 +145,13 @@ async def comments_of(connection: AsyncConnection, ticket_id: UUID) -> list[Comm
     return [Comment(*row) for row in rows]
 
 
+async def comment_count(connection: AsyncConnection, ticket_id: UUID) -> int:
+    """How many comments a ticket has; served by the primary key."""
+    found = select(func.count()).where(ticket_comments.c.ticket_id == ticket_id)
+    count: int = (await connection.execute(found)).scalar_one()
+    return count
+
+
 async def has_comment(connection: AsyncConnection, ticket_id: UUID, comment_id: UUID) -> bool:
     """Whether the comment is there, and is this ticket's."""
     found = select(ticket_comments.c.id).where(

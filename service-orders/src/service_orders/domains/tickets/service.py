@@ -27,10 +27,14 @@ from service_orders.domains.tickets.errors import (
     StaleTicket,
     TicketClosed,
     TicketNotFound,
+    TooManyComments,
 )
 from service_orders.domains.tickets.models import Comment, Ticket
 from service_orders.domains.tickets.schemas import AddComment, OpenTicket
 from service_orders.domains.tickets.states import TicketStatus
+
+# They are read and shown all together, by PATCH while the row is locked.
+MAX_COMMENTS = 1_000
 
 
 async def open_ticket(unit: UnitOfWork | SingleWrite, wanted: OpenTicket) -> Ticket:
@@ -85,10 +89,12 @@ async def close_if_unmoved(unit: UnitOfWork, due: TicketCloseDue) -> None:
 
 
 async def comment(unit: UnitOfWork, ticket_id: UUID, wanted: AddComment) -> tuple[Ticket, Comment]:
-    """Add to a ticket. Raises `TicketNotFound` or `TicketClosed`."""
+    """Add to a ticket. Raises `TicketNotFound`, `TicketClosed` or `TooManyComments`."""
     before = await _locked(unit, ticket_id)
     if not states.takes_comments(before.status):
         raise TicketClosed(ticket_id)
+    if await _is_full(unit, before):
+        raise TooManyComments(ticket_id, MAX_COMMENTS)
     ticket = _next(before)
     added = Comment(uuid7(), ticket_id, wanted.email, wanted.text, ticket.updated_at)
     event = TicketCommented(
@@ -115,6 +121,13 @@ async def delete_comment(unit: UnitOfWork, ticket_id: UUID, comment_id: UUID) ->
     )
     await repository.comment_deleted(unit, ticket, comment_id, event)
     return ticket
+
+
+async def _is_full(unit: UnitOfWork, ticket: Ticket) -> bool:
+    # Each comment is a version: only of a long story they have to be counted.
+    if ticket.version <= MAX_COMMENTS:
+        return False
+    return await repository.comment_count(unit.connection, ticket.id) >= MAX_COMMENTS
 
 
 async def _locked(unit: UnitOfWork, ticket_id: UUID) -> Ticket:
