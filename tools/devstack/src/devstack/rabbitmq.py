@@ -35,10 +35,12 @@ _PLACES = (
     "/usr/local/rabbitmq/sbin",
 )
 ADMIN, ADMIN_PASSWORD = "admin", "admin-dev-only"
-_OWN = r"^(orders|processor|dead)(\..*)?$|^audit$"
+# Both declare all of it. Whoever makes a queue with a dead-letter exchange must be allowed to read
+# it (RabbitMQ, "Dead Letter Exchanges"); dead letters are read by the service they belong to only.
+_DECLARED = r"^(orders|processor)(\..*)?$|^(dead|audit)$"
 _READ = {
-    "orders": r"^(orders|processor)(\..*)?$|^dead$",
-    "processor": r"^(orders|processor)(\..*)?$|^(dead|audit)$",
+    "orders": r"^(orders(\..*)?|processor(\..*)?(?<!\.dead)|dead)$",
+    "processor": r"^(processor(\..*)?|orders(\..*)?(?<!\.dead)|dead|audit)$",
 }
 _SERVICES = ("orders", "processor")
 
@@ -94,7 +96,7 @@ def definitions() -> dict[str, object]:
     """Users and rights loaded at boot; with them RabbitMQ makes no guest."""
     services = [_user(name, f"{name}-dev-only") for name in _SERVICES]
     rights = [
-        _rights(name, _OWN, rf"^({name}|dead|audit|(orders|processor)\..*)$", _READ[name])
+        _rights(name, _DECLARED, rf"^({name}|dead|audit|(orders|processor)\..*)$", _READ[name])
         for name in _SERVICES
     ]
     return {
