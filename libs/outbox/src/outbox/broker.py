@@ -17,6 +17,7 @@ from pamqp.exceptions import PAMQPException
 from yarl import URL
 
 from outbox.errors import BrokerRefused
+from outbox.receiving import connection_class
 
 CONNECT_TIMEOUT = 5.0
 HEARTBEAT = 10
@@ -41,7 +42,10 @@ async def connect(url: str, name: str) -> AbstractConnection:
         target = target.update_query(heartbeat=str(HEARTBEAT))
     try:
         return await aio_pika.connect(
-            target, timeout=CONNECT_TIMEOUT, client_properties={"connection_name": name}
+            target,
+            timeout=CONNECT_TIMEOUT,
+            client_properties={"connection_name": name},
+            connection_class=connection_class(),
         )
     except (AuthenticationError, ProbableAuthenticationError) as problem:
         raise BrokerRefused(f"user {target.user or 'guest'} may not log in") from problem
