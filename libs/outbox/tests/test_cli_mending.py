@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from deliveries import events
 
 from operator_world import Pair, effects, open_pair, record
-from outbox import Envelope, UnitOfWork
+from outbox import Envelope, UnitOfWork, baseline
+from outbox.operate.beginning import beginnings
+from outbox.operate.database import open_database
 from outbox_world import QUEUE, Happened, eventually, running
 
 
@@ -141,3 +144,23 @@ async def test_a_new_consumer_with_a_baseline_begins_with_what_comes(pair: Pair)
         await eventually(lambda: effects_are(pair, 3))
     assert await effects(pair.consumer) == {"a": [3], "b": [2], "c": [1]}
     assert (await pair.say("baseline", QUEUE, "--json")).json == {"streams": 0, "changed": 0}
+
+
+async def test_a_baseline_leaves_alone_what_its_consumer_has_begun_meanwhile(pair: Pair) -> None:
+    await pair.producer.emit(*(Happened(name) for name in "abc"))
+    async with (
+        open_database(pair.producer.database_url) as producer,
+        open_database(pair.consumer.database_url) as consumer,
+    ):
+        found = await beginnings(producer, consumer, QUEUE)
+        assert sorted(found.values()) == [1, 1, 1]
+        inbox = pair.consumer.consumer(record).inbox
+        await inbox.take([*events(3, "a"), *events(1, "b", first=5)])
+        assert await baseline.baseline(consumer, QUEUE, found, only_new=True) == 2
+        places = await pair.consumer.rows(
+            "SELECT aggregate_id, last_sequence FROM inbox ORDER BY aggregate_id"
+        )
+        assert places == [("a", 3), ("b", 4), ("c", 1)]
+        await inbox.take([*events(1, "a", first=4), *events(1, "c", first=2)])
+        await inbox.retry_due()
+    assert await effects(pair.consumer) == {"a": [1, 2, 3, 4], "b": [5], "c": [2]}

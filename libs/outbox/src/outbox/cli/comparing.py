@@ -114,7 +114,7 @@ def baseline(
 
     async def do(sequences: dict[Stream, int]) -> int:
         async with open_database(consumer_url) as theirs:
-            return await set_baseline(theirs, consumer, sequences)
+            return await set_baseline(theirs, consumer, sequences, only_new=True)
 
     found = run(ask())
     changed = 0

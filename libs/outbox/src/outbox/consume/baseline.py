@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from outbox.consume import discarding, parked, positions
+from outbox.consume.decide import Position
 from outbox.consume.parking import REDRIVE
 from outbox.envelope import Stream
 
@@ -25,17 +26,27 @@ SELECT source, aggregate_type, aggregate_id, last FROM outbox_streams
 CHUNK = 1_000
 
 
-async def baseline(connection: Connection, consumer: str, sequences: Mapping[Stream, int]) -> int:
+async def baseline(
+    connection: Connection,
+    consumer: str,
+    sequences: Mapping[Stream, int],
+    *,
+    only_new: bool = False,
+) -> int:
     """Let a consumer go on after these sequences, whatever it has had; returns how many streams.
 
     0 means from the beginning: everything that is delivered again takes effect again. What is
     parked at or below its stream's sequence is let go, what is parked beyond it flows.
+
+    With `only_new` a stream is left alone if the consumer has begun in it by now, and one of which
+    it holds something goes on with that: for a consumer that runs meanwhile.
     """
     streams = sorted(sequences, key=str)
+    changed = 0
     for start in range(0, len(streams), CHUNK):
         chunk = {stream: sequences[stream] for stream in streams[start : start + CHUNK]}
-        await _baseline(connection, consumer, chunk)
-    return len(streams)
+        changed += await _baseline(connection, consumer, chunk, only_new)
+    return changed
 
 
 async def producer_streams(
@@ -50,17 +61,32 @@ async def producer_streams(
     return {Stream(source, kind, id_): last for source, kind, id_, last in await cursor.fetchall()}
 
 
-async def _baseline(connection: Connection, consumer: str, sequences: Mapping[Stream, int]) -> None:
+async def _baseline(
+    connection: Connection, consumer: str, sequences: Mapping[Stream, int], only_new: bool
+) -> int:
     async with connection.transaction():
         locked = await positions.lock(connection, consumer, sequences)
+        changed: dict[Stream, Position] = {}
         for stream, position in locked.items():
-            position.last_sequence, position.last_event_id = sequences[stream], None
-            position.blocked = False
-            if position.parked:
-                position.parked -= await parked.let_go(
-                    connection, consumer, stream, through=position.last_sequence
-                )
-                await discarding.pass_tombstones(connection, consumer, stream, position)
-                await parked.make_due(connection, consumer, stream, position.last_sequence + 1)
-        await positions.store(connection, consumer, locked)
+            last = sequences[stream]
+            if only_new:
+                if position.parked:
+                    held = await discarding.first_held(connection, consumer, stream, 0)
+                    last = last if held is None else held - 1
+                if position.last_sequence > 0 or last == 0:
+                    continue
+            changed[stream] = position
+            await _go_on_after(connection, consumer, stream, position, last)
+        await positions.store(connection, consumer, changed)
         await connection.execute("SELECT pg_notify(%s, %s)", [REDRIVE, consumer])
+    return len(changed)
+
+
+async def _go_on_after(
+    connection: Connection, consumer: str, stream: Stream, position: Position, last: int
+) -> None:
+    position.last_sequence, position.last_event_id, position.blocked = last, None, False
+    if position.parked:
+        position.parked -= await parked.let_go(connection, consumer, stream, through=last)
+        await discarding.pass_tombstones(connection, consumer, stream, position)
+        await parked.make_due(connection, consumer, stream, position.last_sequence + 1)
