@@ -27,6 +27,7 @@ class Said:
 
     status: int
     out: str
+    err: str
 
     @property
     def json(self) -> Any:
@@ -52,7 +53,7 @@ class Pair:
             CliRunner().invoke, app, words, input=answer, env=environment, catch_exceptions=False
         )
         assert run.exit_code == status, run.output
-        return Said(run.exit_code, run.stdout)
+        return Said(run.exit_code, run.stdout, run.stderr)
 
     async def at_consumer(self, *words: str, answer: str | None = None, status: int = 0) -> Said:
         url = self.consumer.database_url

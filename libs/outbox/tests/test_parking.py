@@ -96,6 +96,22 @@ async def test_skipping_what_never_arrived_lets_the_rest_flow(world: World) -> N
     assert await effects(world) == {"a": [1, 4, 6]}
 
 
+async def test_what_may_be_yet_to_come_is_skipped_only_if_that_is_meant(world: World) -> None:
+    inbox = world.consumer(record).inbox
+    await inbox.take(events(5, "a"))
+    async with await world.psycopg() as connection:
+        assert await parking.place(connection, QUEUE, A) == (5, None)
+        with pytest.raises(NothingMissing, match="may be yet to come"):
+            await parking.skip(connection, QUEUE, A, through=1000)
+        await inbox.take(events(2, "a", first=6))
+        assert await effects(world) == {"a": [1, 2, 3, 4, 5, 6, 7]}
+        assert await parking.skip(connection, QUEUE, A, through=9, tail=True) == (8, 9)
+        await inbox.take(events(1, "a", first=12))
+        assert await parking.place(connection, QUEUE, A) == (9, 12)
+        with pytest.raises(NothingMissing, match="12 is held"):
+            await parking.skip(connection, QUEUE, A, through=12, tail=True)
+
+
 async def test_of_two_events_at_one_place_behind_a_gap_the_first_is_applied(world: World) -> None:
     first, second, third = events(3, "a")
     other = replace(second, id=uuid7())

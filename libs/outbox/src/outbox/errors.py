@@ -91,7 +91,8 @@ class NotParked(OutboxError):
 
 
 class NothingMissing(OutboxError):
-    """A gap was to be skipped where none is."""
+    """A gap was to be skipped where none is. Without `held` nothing waits behind it."""
 
-    def __init__(self, stream: Stream, first: int, last: int) -> None:
-        super().__init__(f"{stream} waits for nothing missing from {first} to {last}")
+    def __init__(self, stream: Stream, first: int, last: int, held: int | None) -> None:
+        behind = f"{held} is held" if held else "nothing is held beyond, they may be yet to come"
+        super().__init__(f"{stream} waits for nothing missing from {first} to {last}: {behind}")

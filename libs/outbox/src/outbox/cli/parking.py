@@ -12,6 +12,7 @@ from outbox.cli.session import FOUND, confirm, fail, run
 from outbox.consume import parking
 from outbox.consume.parking import Gap, Parked
 from outbox.envelope import Stream
+from outbox.errors import NothingMissing
 from outbox.operate.database import open_database
 
 app = typer.Typer(no_args_is_help=True, help="Events that consumers keep for later.")
@@ -162,18 +163,30 @@ def skip(
     stream: StreamArgument,
     database_url: DatabaseUrl,
     through: Annotated[int | None, typer.Option(help="The last sequence to do without.")] = None,
+    tail: Annotated[bool, typer.Option("--tail", help="Though nothing is held behind.")] = False,
     note: Note = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Do without events that never arrived, so that those beyond the gap flow."""
+    """Do without events that never arrived, so that those beyond the gap flow.
+
+    Where nothing is held, it is not known what is missing: give --through and --tail then.
+    """
     place = _stream(stream)
-    upto = f"up to {through}" if through else "up to the first that is held"
-    confirm(f"Do without what is missing of {place}, {upto}?", yes=yes)
+    url = database_url
+    at, held = run(_place(url, consumer, place))
+    # Not decided anew after the question: what was missing may have come, and another gap with it.
+    last = through or (held - 1 if held else at)
+    if last <= at or not (held or tail):
+        fail(str(NothingMissing(place, at + 1, last, held)))
+    seen = f"at {at}, first held {held}" if held else f"at {at}, nothing held"
+    confirm(f"{place} is {seen}. Do without {at + 1} to {last}?", yes=yes)
 
     async def do() -> tuple[int, int]:
-        async with open_database(database_url) as connection:
-            return await parking.skip(connection, consumer, place, through=through, note=note)
+        async with open_database(url) as connection:
+            return await parking.skip(
+                connection, consumer, place, through=last, tail=tail, note=note
+            )
 
     first, last = run(do())
     if as_json:
@@ -185,6 +198,11 @@ def skip(
 async def _show(url: str, consumer: str, stream: Stream, sequence: int | None) -> list[Parked]:
     async with open_database(url) as connection:
         return await parking.show(connection, consumer, stream, sequence)
+
+
+async def _place(url: str, consumer: str, stream: Stream) -> tuple[int, int | None]:
+    async with open_database(url) as connection:
+        return await parking.place(connection, consumer, stream)
 
 
 def _stream(given: str) -> Stream:

@@ -47,6 +47,16 @@ HAVING min(p.sequence) > i.last_sequence + 1
  LIMIT %s
 """
 
+_PLACE = """
+SELECT i.last_sequence, min(p.sequence)
+  FROM inbox i LEFT JOIN inbox_parked p
+       ON (p.consumer, p.source, p.aggregate_type, p.aggregate_id)
+        = (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
+      AND p.sequence > i.last_sequence AND p.reason <> 'forked'
+ WHERE (i.consumer, i.source, i.aggregate_type, i.aggregate_id) = (%s, %s, %s, %s)
+ GROUP BY i.last_sequence
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Parked:
@@ -118,6 +128,13 @@ async def list_gaps(connection: Connection, consumer: str, *, limit: int = 100) 
         Gap(Stream(source, kind, id_), *rest)
         for source, kind, id_, *rest in await cursor.fetchall()
     ]
+
+
+async def place(connection: Connection, consumer: str, stream: Stream) -> tuple[int, int | None]:
+    """How far a consumer has come in a stream, and the first sequence that it holds beyond."""
+    key = [consumer, stream.source, stream.aggregate_type, stream.aggregate_id]
+    row = await (await connection.execute(_PLACE, key)).fetchone()
+    return (0, None) if row is None else (row[0], row[1])
 
 
 def _parked(consumer: str, source: str, kind: str, id_: str, *rest: Any) -> Parked:

@@ -14,11 +14,21 @@ import psycopg
 
 from outbox.consume import discarding, parked, positions
 from outbox.consume.decide import Position
-from outbox.consume.listing import Gap, Parked, list_gaps, list_parked, show
+from outbox.consume.listing import Gap, Parked, list_gaps, list_parked, place, show
 from outbox.envelope import Stream
 from outbox.errors import NothingMissing, NotParked
 
-__all__ = ["Gap", "Parked", "discard", "list_gaps", "list_parked", "redrive", "show", "skip"]
+__all__ = [
+    "Gap",
+    "Parked",
+    "discard",
+    "list_gaps",
+    "list_parked",
+    "place",
+    "redrive",
+    "show",
+    "skip",
+]
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -100,12 +110,14 @@ async def skip(
     stream: Stream,
     *,
     through: int | None = None,
+    tail: bool = False,
     note: str = "",
 ) -> tuple[int, int]:
     """Do without events that never arrived, and let those beyond them flow.
 
     Without `through`, exactly up to the first event that is held. Should a skipped event arrive
-    after all, it is a duplicate. Returns the first and the last sequence skipped. Raises
+    after all, it is a duplicate: so where nothing is held, what is skipped may be the future, and
+    `tail` has to say that this is meant. Returns the first and the last sequence skipped. Raises
     `NothingMissing` if there is no gap there, or an event in it is parked: discard that one.
     """
     async with connection.transaction():
@@ -113,8 +125,8 @@ async def skip(
         first = position.last_sequence + 1
         held = await discarding.first_held(connection, consumer, stream, position.last_sequence)
         last = through if through is not None else (held or first) - 1
-        if last < first or (held is not None and held <= last):
-            raise NothingMissing(stream, first, last)
+        if last < first or (held <= last if held is not None else not tail):
+            raise NothingMissing(stream, first, last, held)
         await discarding.record_missing(connection, consumer, stream, (first, last), note)
         position.last_sequence, position.last_event_id = last, None
         await discarding.pass_tombstones(connection, consumer, stream, position)
