@@ -91,10 +91,29 @@ async def test_a_producer_that_was_restored_from_an_older_state_shows(pair: Pair
 
 async def test_a_consumer_that_never_took_anything_has_to_be_named(pair: Pair) -> None:
     await pair.consumer.execute("DELETE FROM inbox")
-    said = await pair.say("reconcile", "--json")
-    assert said.json["untaken"] == ["shop/order"]
+    said = await pair.say("reconcile", "--json", status=1)
+    assert (said.json["whole"], said.json["untaken"]) == (False, ["shop/order"])
     named = await holes(pair, "--consumer", "kitchen.orders", "--aggregate-type", "order")
     assert len(named) == 3
+
+
+async def test_what_was_not_compared_is_not_whole(pair: Pair) -> None:
+    for words in (
+        ("--consumer", "kitchen.odrers"),
+        ("--consumer", "kitchen.orders", "--consumer", "kitchen.odrers"),
+        ("--aggregate-type", "odrer"),
+        ("--aggregate-type", "order", "--aggregate-type", "odrer"),
+    ):
+        said = await pair.say("reconcile", "--json", *words, status=1)
+        assert (said.json["whole"], said.json["uncompared"]) == (False, [words[-1]])
+        assert words[-1] in (await pair.say("reconcile", *words, status=1)).err
+
+
+async def test_a_producer_without_streams_is_whole(pair: Pair) -> None:
+    await pair.producer.execute("DELETE FROM outbox_streams")
+    await pair.consumer.execute("DELETE FROM inbox")
+    said = await pair.say("reconcile", "--json", "--consumer", "kitchen.orders")
+    assert said.json["whole"] is True
 
 
 async def test_a_topology_adds_what_a_known_consumer_has_not_met_yet(pair: Pair) -> None:

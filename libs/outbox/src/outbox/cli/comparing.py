@@ -71,8 +71,10 @@ def _expected(topology: Topology) -> list[Takes]:
 def _show(found: Compared) -> None:
     for kind in found.untaken:
         warn(f"no consumer here has taken anything of {kind}")
+    for name in found.uncompared:
+        warn(f"nothing was compared of {name}: give --consumer with --aggregate-type, or --app")
     if not found.results:
-        say("nothing to compare: give --consumer and --aggregate-type")
+        say("nothing was compared")
     for result in found.results:
         _show_one(result)
 

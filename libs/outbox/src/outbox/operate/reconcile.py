@@ -16,6 +16,9 @@ from outbox.operate.streams import Pair, paired
 GRACE = 10.0
 DETAILED = 1_000
 
+Taken = dict[str, set[tuple[str, str]]]
+"""By consumer: sources and aggregate types."""
+
 
 @dataclass(frozen=True, slots=True)
 class Takes:
@@ -48,15 +51,20 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """All consumers, and the streams that none of them takes."""
+    """All consumers, and the streams that none of them takes.
+
+    `uncompared` is what was asked for of a producer with streams, and was not compared: a name
+    with a slip in it, or all, where no consumer is known.
+    """
 
     results: list[Reconciliation]
     untaken: list[str]
+    uncompared: list[str]
 
     @property
     def is_whole(self) -> bool:
-        """Whether no consumer has a hole."""
-        return all(result.is_whole for result in self.results)
+        """Whether no consumer has a hole, and every one was looked at."""
+        return not self.uncompared and all(result.is_whole for result in self.results)
 
 
 async def reconcile(
@@ -75,9 +83,8 @@ async def reconcile(
     all that is to be compared.
     Published less than `grace` seconds ago is under way, not missing.
     """
-    produced = await _kinds(producer, "SELECT DISTINCT source, aggregate_type FROM outbox_streams")
-    if aggregate_types:
-        produced = {kind for kind in produced if kind[1] in aggregate_types}
+    known = await _kinds(producer, "SELECT DISTINCT source, aggregate_type FROM outbox_streams")
+    produced = {kind for kind in known if not aggregate_types or kind[1] in aggregate_types}
     taken = await _taken(consumer)
     for takes in expected:
         if takes.consumer in {*taken, *consumers}:
@@ -89,13 +96,29 @@ async def reconcile(
     if consumers:
         named = produced if aggregate_types else set[tuple[str, str]]()
         taken = {name: taken.get(name, set()) | named for name in consumers}
+    compared = {name: kinds & produced for name, kinds in sorted(taken.items()) if kinds & produced}
     results = [
-        await _compare(producer, consumer, name, taken[name] & produced, grace)
-        for name in sorted(taken)
-        if taken[name] & produced
+        await _compare(producer, consumer, name, kinds, grace) for name, kinds in compared.items()
     ]
-    untaken = produced - {kind for kinds in taken.values() for kind in kinds}
-    return Compared(results, sorted(f"{source}/{kind}" for source, kind in untaken))
+    untaken = produced - _all(taken)
+    return Compared(
+        results,
+        sorted(f"{source}/{kind}" for source, kind in untaken),
+        _missed(compared, consumers, aggregate_types) if known else [],
+    )
+
+
+def _missed(
+    compared: Taken, consumers: Collection[str], aggregate_types: Collection[str]
+) -> list[str]:
+    """What was asked for and is not among the compared."""
+    missed = {*consumers} - {*compared}
+    missed |= {*aggregate_types} - {kind for _, kind in _all(compared)}
+    return sorted(missed) or ([] if compared else ["any consumer"])
+
+
+def _all(taken: Taken) -> set[tuple[str, str]]:
+    return {kind for kinds in taken.values() for kind in kinds}
 
 
 async def _compare(
@@ -124,9 +147,9 @@ async def _kinds(connection: Connection, query: str) -> set[tuple[str, str]]:
     return {(source, kind) for source, kind in await cursor.fetchall()}
 
 
-async def _taken(connection: Connection) -> dict[str, set[tuple[str, str]]]:
+async def _taken(connection: Connection) -> Taken:
     cursor = await connection.execute("SELECT DISTINCT consumer, source, aggregate_type FROM inbox")
-    taken: dict[str, set[tuple[str, str]]] = {}
+    taken: Taken = {}
     for name, source, kind in await cursor.fetchall():
         taken.setdefault(name, set()).add((source, kind))
     return taken
