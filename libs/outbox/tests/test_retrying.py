@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+import psycopg
+import pytest
 from deliveries import effects, events, record
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from outbox import Envelope, RetryPolicy, UnitOfWork
@@ -89,6 +92,54 @@ async def test_who_was_overtaken_leaves_alone_what_is_next_now(world: World) -> 
     slow.fails_at = 0
     await careful._drain_from(head, begun)
     assert await effects(world) == {"a": [1]}, "the second may not be tried for ten minutes"
+
+
+async def test_what_else_a_handler_asks_and_is_away_stops_its_own_stream(world: World) -> None:
+    away = True
+
+    async def asks(unit: UnitOfWork, event: Envelope) -> None:
+        if away and event.stream.aggregate_id == "a":
+            await psycopg.AsyncConnection.connect("host=127.0.0.1 port=1 connect_timeout=60")
+        await record(unit, event)
+
+    inbox = Inbox(
+        QUEUE,
+        {"order.happened": asks},
+        world.work,
+        InboxSettings(retry=RetryPolicy(base=0.01, ceiling=0.01)),
+    )
+    await inbox.take([*events(2, "a"), *events(2, "b")])
+    assert await effects(world) == {"b": [1, 2]}
+    for _ in range(5):
+        await world.execute(NOW)
+        await inbox.retry_due()
+    [(reason, attempts, error)] = await world.rows(
+        "SELECT reason, attempts, last_error FROM inbox_parked WHERE sequence = 1"
+    )
+    assert (reason, attempts) == ("failed", 6)
+    assert str(error).startswith("OperationalError: ")
+    away = False
+    await world.execute(NOW)
+    await inbox.retry_due()
+    assert await effects(world) == {"b": [1, 2], "a": [1, 2]}
+
+
+async def test_a_lost_connection_of_the_inbox_is_no_failure_of_the_event(world: World) -> None:
+    lose = True
+
+    async def loses(unit: UnitOfWork, event: Envelope) -> None:
+        if lose:
+            [pid] = (await unit.connection.exec_driver_sql("SELECT pg_backend_pid()")).one()
+            await world.rows("SELECT pg_terminate_backend(%s)", pid)
+        await record(unit, event)
+
+    inbox = Inbox(QUEUE, {"order.happened": loses}, world.work)
+    with pytest.raises(DBAPIError):
+        await inbox.take(events(1, "a"))
+    assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
+    lose = False
+    await inbox.take(events(1, "a"))
+    assert await effects(world) == {"a": [1]}
 
 
 async def test_a_pool_that_is_empty_for_a_while_ends_nobody() -> None:

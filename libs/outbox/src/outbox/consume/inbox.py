@@ -13,10 +13,9 @@ from outbox import metrics
 from outbox.consume import attempts, foreign, parked
 from outbox.consume.handlers import Handlers, bind
 from outbox.consume.parked import REASONS
-from outbox.consume.retry import contending, is_contention, is_loss
+from outbox.consume.retry import HandlerFailed, contending, is_contention, is_loss
 from outbox.consume.settings import InboxSettings
 from outbox.consume.singly import Singly
-from outbox.consume.taking import Blame
 from outbox.consume.transaction import Transactions
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope
@@ -60,15 +59,14 @@ class Inbox:
         """
         rest, aside = list(envelopes), list[Envelope]()
         for _ in range(SET_ASIDE + 1):
-            blame = Blame()
             try:
-                await contending(lambda: self._take_together(rest, blame))  # noqa: B023
+                await contending(lambda: self._take_together(rest))  # noqa: B023
             except Exception as problem:
                 if is_loss(problem):
                     raise
-                if blame.event is None:
+                if not isinstance(problem, HandlerFailed) or problem.event is None:
                     break
-                stream = blame.event.stream
+                stream = problem.event.stream
                 aside += [envelope for envelope in rest if envelope.stream == stream]
                 rest = [envelope for envelope in rest if envelope.stream != stream]
             else:
@@ -115,11 +113,10 @@ class Inbox:
                     await raw_connection(connection), self.consumer, terms.retention
                 )
 
-    async def _take_together(self, envelopes: Sequence[Envelope], blame: Blame) -> None:
+    async def _take_together(self, envelopes: Sequence[Envelope]) -> None:
         if not envelopes:
             return
-        blame.event = None
         streams = {envelope.stream for envelope in envelopes}
-        async with self._transactions.begin(streams, blame) as taking:
+        async with self._transactions.begin(streams) as taking:
             for envelope in envelopes:
                 await taking.take(envelope, drain=True)

@@ -14,6 +14,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from outbox.envelope import Envelope
 from outbox.errors import Unreadable
 
 _CONTENTION_STATES = ("40P01", "40001", "55P03")
@@ -42,8 +43,25 @@ class RetryPolicy:
         return full * random.uniform(0.5, 1.0)  # noqa: S311
 
 
+class HandlerFailed(Exception):
+    """A handler raised the cause. `event` is whose handler it was, None if it had several."""
+
+    def __init__(self, event: Envelope | None) -> None:
+        super().__init__(f"the handler of {event or 'several events'}")
+        self.event = event
+
+
+def reason_of(problem: BaseException) -> BaseException:
+    """What a handler raised, else the problem itself."""
+    cause = problem.__cause__ if isinstance(problem, HandlerFailed) else None
+    return cause or problem
+
+
 def is_loss(problem: BaseException) -> bool:
-    """Whether the database went away, as against an event that cannot be handled."""
+    """Whether the database went away, as against an event that cannot be handled.
+
+    Never of `HandlerFailed`: what a handler asks besides the database of the inbox is its own.
+    """
     if isinstance(problem, PoolTimeout):
         return True
     if isinstance(problem, DBAPIError):
@@ -57,6 +75,7 @@ def is_loss(problem: BaseException) -> bool:
 
 def is_contention(problem: BaseException) -> bool:
     """Whether a transaction was in the way of another: the same again may well succeed."""
+    problem = reason_of(problem)
     original = problem.orig if isinstance(problem, DBAPIError) else problem
     return isinstance(original, psycopg.Error) and original.sqlstate in _CONTENTION_STATES
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from outbox import metrics
 from outbox.consume import attempts, discarding, parked
 from outbox.consume.decide import Verdict
 from outbox.consume.parked import ParkedEvent
-from outbox.consume.retry import contending, is_contention, is_loss
+from outbox.consume.retry import HandlerFailed, contending, is_contention, is_loss, reason_of
 from outbox.consume.settings import InboxSettings
-from outbox.consume.taking import DRAIN, Blame, Taking
+from outbox.consume.taking import DRAIN, Taking
 from outbox.consume.transaction import Transactions
 from outbox.envelope import Envelope, Stream
 from outbox.lifecycle import one_line
@@ -119,13 +121,13 @@ class Singly:
         """
         limit = DRAIN if begun == 1 else 1
         while True:
-            blame = Blame()
             try:
-                await contending(lambda: self._drain(head, limit, blame))  # noqa: B023
+                await contending(lambda: self._drain(head, limit))  # noqa: B023
             except Exception as problem:
                 if is_loss(problem):
                     raise
-                place = blame.event.sequence if blame.event else 0
+                guilty = problem.event if isinstance(problem, HandlerFailed) else None
+                place = guilty.sequence if guilty else 0
                 limit = min(limit - 1, max(place - head.envelope.sequence, 1))
                 if limit < 1 or place == head.envelope.sequence:
                     await self._keep_waiting(head, problem)
@@ -134,10 +136,9 @@ class Singly:
                 metrics.RETRIES.labels(self._consumer, "applied").inc()
                 return True
 
-    async def _drain(self, head: ParkedEvent, limit: int, blame: Blame) -> None:
+    async def _drain(self, head: ParkedEvent, limit: int) -> None:
         stream = head.envelope.stream
-        blame.event = None
-        async with self._transactions.begin([stream], blame, counted=head.envelope) as taking:
+        async with self._transactions.begin([stream], counted=head.envelope) as taking:
             # Unless another process was quicker, and what is next now may not be tried yet.
             if taking.positions[stream].last_sequence + 1 == head.envelope.sequence:
                 await taking.drain(stream, limit=limit)
@@ -183,11 +184,12 @@ class Singly:
             counts=failure.counts,
         )
 
-    def _judge(self, problem: Exception, *, failed: int) -> Failure:
+    def _judge(self, problem: BaseException, *, failed: int) -> Failure:
+        problem = reason_of(problem)
         error = f"{type(problem).__name__}: {one_line(problem)}"
         if self._settings.unreadable(problem):
             return Failure(parked.UNREADABLE, error, delay=None)
-        if is_contention(problem):
+        if is_contention(problem) or isinstance(problem, PoolTimeout):
             # Others were in its way; that is not the event's failure.
             return Failure(parked.FAILED, error, self._settings.retry.delay(1), counts=False)
         return Failure(parked.FAILED, error, self._settings.retry.delay(failed))

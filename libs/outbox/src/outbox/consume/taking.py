@@ -19,6 +19,7 @@ from outbox import tracing
 from outbox.consume import attempts, foreign, parked, positions
 from outbox.consume.decide import Position, Verdict
 from outbox.consume.handlers import Bound
+from outbox.consume.retry import HandlerFailed, is_loss
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope, Stream
 from outbox.write.outgoing import Outgoing
@@ -26,13 +27,6 @@ from outbox.write.work import UnitOfWork, Work
 
 DRAIN = 200
 """So many parked events at most are drained in one transaction."""
-
-
-@dataclass(slots=True)
-class Blame:
-    """Whose handler was running when something was raised, if it is known."""
-
-    event: Envelope | None = None
 
 
 @dataclass(slots=True)
@@ -46,7 +40,6 @@ class Taking:
     connection: AsyncConnection
     raw: psycopg.AsyncConnection[Any]
     positions: dict[Stream, Position]
-    blame: Blame
     outgoing: Outgoing
     verdicts: Counter[str] = field(default_factory=Counter)
     _groups: dict[str, list[Envelope]] = field(default_factory=dict)
@@ -142,9 +135,10 @@ class Taking:
                     await handler.one(self._unit(events[0]), events[0])
                 elif handler.many is not None:
                     await handler.many(self._unit(None), events)
-        except Exception:
-            self.blame.event = events[0] if len(events) == 1 else None
-            raise
+        except Exception as problem:
+            if is_loss(problem) and self.raw.closed:
+                raise
+            raise HandlerFailed(events[0] if len(events) == 1 else None) from problem
         handler.seconds.observe(time.perf_counter() - began)
 
     def _unit(self, cause: Envelope | None) -> UnitOfWork:

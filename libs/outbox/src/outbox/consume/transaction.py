@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from outbox import metrics
 from outbox.consume import positions
 from outbox.consume.handlers import Bound
-from outbox.consume.taking import Blame, Taking
+from outbox.consume.taking import Taking
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope, Stream
 from outbox.faults import reach
@@ -31,11 +31,12 @@ class Transactions:
     async def begin(
         self,
         streams: Iterable[Stream],
-        blame: Blame | None = None,
         *,
         counted: Envelope | None = None,
     ) -> AsyncIterator[Taking]:
         """Lock these streams; when the block ends finish and commit, roll back if it raises.
+
+        Raises `HandlerFailed` for what a handler raised.
 
         `counted` is the event that was counted before: once it is committed, it is not any more.
         """
@@ -54,7 +55,6 @@ class Transactions:
                 connection,
                 raw,
                 locked,
-                blame or Blame(),
                 outgoing,
             )
             yield taking
