@@ -15,7 +15,7 @@ from outbox import Envelope, RetryPolicy, UnitOfWork
 from outbox.consume.inbox import Inbox
 from outbox.consume.settings import InboxSettings
 from outbox.lifecycle import reconnecting
-from outbox_world import QUEUE, World
+from outbox_world import QUEUE, World, eventually
 
 NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason = 'failed'"
 ENTOMB = "UPDATE inbox_parked SET reason = 'discarded' WHERE sequence = 2"
@@ -155,3 +155,57 @@ async def test_a_pool_that_is_empty_for_a_while_ends_nobody() -> None:
     async with asyncio.timeout(10):
         await reconnecting("part", session, stop)
     assert sessions == 2
+
+
+async def test_a_pool_that_is_empty_kills_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kitchen, [event] = Kitchen(world), events(1, "a")
+    careful, left = kitchen.inbox._singly, 5
+    take = careful._take
+
+    async def starved(envelope: Envelope, counted: bool) -> bool:
+        nonlocal left
+        if left:
+            left -= 1
+            raise PoolTimeout("QueuePool limit of size 10 overflow 0 reached")
+        return await take(envelope, counted)
+
+    monkeypatch.setattr(careful, "_take", starved)
+    while left:
+        with pytest.raises(PoolTimeout):
+            await kitchen.inbox.take_redelivered(event)
+    await kitchen.inbox.take_redelivered(event)
+    assert await effects(world) == {"a": [1]}
+    assert await world.rows("SELECT count(*) FROM inbox_attempts") == [(0,)]
+
+
+async def test_a_stream_that_is_locked_after_a_failure_has_killed_nobody(world: World) -> None:
+    async with await world.psycopg() as holder:
+        await holder.set_autocommit(False)
+        holding: list[asyncio.Task[object]] = []
+
+        async def is_waiting() -> bool:
+            query = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s"
+            return await world.rows(query, holder.info.backend_pid) == [("Lock",)]
+
+        async def fails_and_is_locked_out(unit: UnitOfWork, event: Envelope) -> None:
+            if event.sequence == 1:
+                if len(await world.rows("SELECT FROM inbox_parked")) == 2:
+                    hold = holder.execute("SELECT FROM inbox FOR UPDATE")
+                    holding.append(asyncio.create_task(hold))
+                    await eventually(is_waiting, within=60)
+                raise ValueError("broken")
+
+        retry = RetryPolicy(base=600, ceiling=600)
+        settings = InboxSettings(retry=retry, lock_timeout=0.1)
+        inbox = Inbox(QUEUE, {"order.happened": fails_and_is_locked_out}, world.work, settings)
+        await inbox.take(events(2, "a"))
+        for _ in range(5):
+            await world.execute(NOW)
+            await inbox.retry_due()
+            await asyncio.gather(*holding)
+            await holder.rollback()
+    assert len(holding) == 5
+    found = await world.rows("SELECT reason FROM inbox_parked ORDER BY sequence")
+    assert found == [("failed",), ("behind",)]

@@ -17,7 +17,7 @@ _BEGIN = """
 INSERT INTO inbox_attempts AS a (consumer, source, aggregate_type, aggregate_id, sequence, attempts)
 VALUES (%s, %s, %s, %s, %s, 1)
 ON CONFLICT (consumer, source, aggregate_type, aggregate_id, sequence)
-DO UPDATE SET attempts = a.attempts + 1, last_at = clock_timestamp()
+DO UPDATE SET attempts = greatest(a.attempts - %s, 0) + 1, last_at = clock_timestamp()
 RETURNING attempts
 """
 
@@ -34,9 +34,14 @@ DELETE FROM inbox_attempts a USING inbox i
 """
 
 
-async def begin(connection: Connection, consumer: str, event: Envelope) -> int:
-    """Count an attempt; returns how many have been begun with this one."""
-    cursor = await connection.execute(_BEGIN, _place(consumer, event))
+async def begin(
+    connection: Connection, consumer: str, event: Envelope, *, outlived: int = 0
+) -> int:
+    """Count an attempt; returns how many have been begun with this one.
+
+    So many before that the process has `outlived` are taken back.
+    """
+    cursor = await connection.execute(_BEGIN, [*_place(consumer, event), outlived])
     row = await cursor.fetchone()
     assert row is not None
     return int(row[0])

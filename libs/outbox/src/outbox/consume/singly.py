@@ -7,6 +7,9 @@ transaction of its own; what has killed too many is parked as `crashed` instead 
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -14,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from outbox import metrics
 from outbox.consume import attempts, discarding, parked
 from outbox.consume.decide import Verdict
-from outbox.consume.parked import ParkedEvent
+from outbox.consume.parked import Connection, ParkedEvent
 from outbox.consume.retry import HandlerFailed, contending, is_contention, is_loss, reason_of
 from outbox.consume.settings import InboxSettings
 from outbox.consume.taking import DRAIN, Taking
@@ -42,18 +45,14 @@ class Singly:
         self._transactions = transactions
         self._settings = settings
         self._consumer = transactions.consumer
+        self._outlived: Counter[tuple[Stream, int]] = Counter()
 
     async def take(self, envelope: Envelope, *, counted: bool = False) -> None:
         """Apply or park one delivery, then what is parked behind it."""
-        try:
-            more = await contending(lambda: self._take(envelope, counted))
-        except Exception as problem:
-            if is_loss(problem):
-                raise
-            await self._park(envelope, self._judge(problem, failed=1))
-        else:
-            if more:
-                await self.drain(envelope.stream)
+        with self._outliving(envelope) if counted else nullcontext():
+            more = await self._take_or_park(envelope, counted)
+        if more:
+            await self.drain(envelope.stream)
 
     async def take_counted(self, envelope: Envelope) -> None:
         """The same for one that came before: if processes have died of it, it is parked."""
@@ -71,8 +70,34 @@ class Singly:
         """
         while True:
             head, begun = await contending(lambda: self._begin_parked(stream))
-            if head is None or not await self._drain_from(head, begun):
+            if head is None:
                 return
+            with self._outliving(head.envelope):
+                if not await self._drain_from(head, begun):
+                    return
+
+    @contextmanager
+    def _outliving(self, event: Envelope) -> Iterator[None]:
+        """Want of a connection or of a lock is no death, though the event stays counted for now."""
+        try:
+            yield
+        except Exception as problem:
+            if isinstance(problem, PoolTimeout) or is_contention(problem):
+                self._outlived[event.stream, event.sequence] += 1
+            raise
+
+    async def _count(self, connection: Connection, event: Envelope) -> int:
+        outlived = self._outlived.pop((event.stream, event.sequence), 0)
+        return await attempts.begin(connection, self._consumer, event, outlived=outlived)
+
+    async def _take_or_park(self, envelope: Envelope, counted: bool) -> bool:
+        try:
+            return await contending(lambda: self._take(envelope, counted))
+        except Exception as problem:
+            if is_loss(problem):
+                raise
+            await self._park(envelope, self._judge(problem, failed=1))
+            return False
 
     async def _take(self, envelope: Envelope, counted: bool) -> bool:
         """True if something is parked that may be next now."""
@@ -90,7 +115,7 @@ class Singly:
             position = taking.positions[envelope.stream]
             if position.decide(envelope.sequence, envelope.id) is not Verdict.APPLY:
                 return 0
-            return await attempts.begin(taking.raw, self._consumer, envelope)
+            return await self._count(taking.raw, envelope)
 
     async def _begin_parked(self, stream: Stream) -> tuple[ParkedEvent | None, int]:
         """What is next in a stream and may be tried, and how often it has been begun by now."""
@@ -106,7 +131,7 @@ class Singly:
             waiting = await parked.at(raw, self._consumer, stream, place)
             if waiting is None or (position.blocked and not waiting.due):
                 return None, 0
-            begun = await attempts.begin(raw, self._consumer, waiting.envelope)
+            begun = await self._count(raw, waiting.envelope)
             if begun <= self._settings.crashes:
                 return waiting, begun
             await self._note(taking, waiting.envelope, self._crashed(begun - 1))
