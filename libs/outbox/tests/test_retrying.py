@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from deliveries import effects, events, record
+from deliveries import effects, events, has_effects, record
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -15,7 +15,7 @@ from outbox import Envelope, RetryPolicy, UnitOfWork
 from outbox.consume.inbox import Inbox
 from outbox.consume.settings import InboxSettings
 from outbox.lifecycle import reconnecting
-from outbox_world import QUEUE, World, eventually
+from outbox_world import QUEUE, World, eventually, running
 
 NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason = 'failed'"
 ENTOMB = "UPDATE inbox_parked SET reason = 'discarded' WHERE sequence = 2"
@@ -209,3 +209,20 @@ async def test_a_stream_that_is_locked_after_a_failure_has_killed_nobody(world: 
     assert len(holding) == 5
     found = await world.rows("SELECT reason FROM inbox_parked ORDER BY sequence")
     assert found == [("failed",), ("behind",)]
+
+
+async def test_many_due_streams_are_tried_without_a_pause_between(world: World) -> None:
+    await world.execute(
+        "INSERT INTO inbox (consumer, source, aggregate_type, aggregate_id, blocked, parked)"
+        " SELECT %s, 'shop', 'order', 'a' || n, true, 1 FROM generate_series(1, 450) n",
+        QUEUE,
+    )
+    await world.execute(
+        "INSERT INTO inbox_parked (consumer, source, aggregate_type, aggregate_id, sequence,"
+        " event_id, reason, type, version, time, body, correlation_id, next_attempt_at)"
+        " SELECT consumer, source, aggregate_type, aggregate_id, 1, gen_random_uuid(), 'failed',"
+        " 'order.happened', 1, now(), '{}', 'c', now() FROM inbox"
+    )
+    async with running(world.consumer(record, retry_every=600)):
+        await eventually(lambda: has_effects(world, 450), within=60)
+    assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]

@@ -25,6 +25,8 @@ from outbox.write.work import Work
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 100
+"""So many streams at most are retried before anything else is looked at."""
 SET_ASIDE = 3
 """So many streams at most are taken out of a failing batch before it is taken singly."""
 
@@ -79,21 +81,23 @@ class Inbox:
         """The same for one that came before and was not acked: perhaps the process died of it."""
         await self._singly.take_counted(envelope)
 
-    async def retry_due(self) -> int:
-        """Try parked events whose time has come; returns for how many streams.
+    async def retry_due(self) -> bool:
+        """Try parked events whose time has come, of some streams; returns whether to go on at once.
 
         A stream that somebody keeps locked is left for later.
         """
         async with self._work.engine.begin() as connection:
-            streams = await parked.due(await raw_connection(connection), self.consumer)
+            raw = await raw_connection(connection)
+            streams = await parked.due(raw, self.consumer, limit=AT_ONCE)
+        tried = 0
         for stream in streams:
             try:
-                await self._singly.drain(stream)
+                tried += await self._singly.drain(stream)
             except Exception as problem:
                 if not is_contention(problem):
                     raise
                 log.warning("%s cannot lock %s: %s", self.consumer, stream, one_line(problem))
-        return len(streams)
+        return len(streams) == AT_ONCE and tried > 0
 
     async def report(self) -> None:
         """Set the metrics that only the database knows."""

@@ -35,12 +35,13 @@ class Retrier:
     async def _session(self, stop: asyncio.Event) -> None:
         async with Listener.on(self._work.engine, REDRIVE) as redrives:
             while not stop.is_set():
-                await self._inbox.retry_due()
+                more = await self._inbox.retry_due()
                 if self._is_due("report", REPORT_EVERY):
                     await self._inbox.report()
                 if self._is_due("upkeep", UPKEEP_EVERY):
                     await self._inbox.keep_house(self._settings.foreign)
-                await self._pause(redrives, stop)
+                if not more:
+                    await self._pause(redrives, stop)
 
     async def _pause(self, redrives: Listener, stop: asyncio.Event) -> None:
         until = time.monotonic() + self._settings.retry_every

@@ -63,18 +63,20 @@ class Singly:
         else:
             await self.take(envelope, counted=begun > 0)
 
-    async def drain(self, stream: Stream) -> None:
-        """Apply what waits next in a stream, up to the first that fails.
+    async def drain(self, stream: Stream) -> bool:
+        """Apply what waits next in a stream, up to the first that fails; false if none was tried.
 
         An event that has failed before is left alone until its next attempt is due.
         """
+        tried = False
         while True:
             head, begun = await contending(lambda: self._begin_parked(stream))
             if head is None:
-                return
+                return tried
+            tried = True
             with self._outliving(head.envelope):
                 if not await self._drain_from(head, begun):
-                    return
+                    return tried
 
     @contextmanager
     def _outliving(self, event: Envelope) -> Iterator[None]:
