@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import aio_pika
+import psycopg
 import pytest
 from deliveries import effects, events, has_effects, parks, publish, record, stream_of
 from uuid_utils.compat import uuid7
 
 from outbox import Envelope, Foreign, RetryPolicy, UnitOfWork, Unreadable, baseline, parking
 from outbox.consume import foreign, parked
+from outbox.consume.inbox import Inbox
+from outbox.consume.settings import InboxSettings
 from outbox.envelope import Stream
 from outbox.errors import NothingMissing, NotParked
 from outbox_world import EXCHANGE, QUEUE, World, eventually, running
@@ -25,10 +28,11 @@ class Switch:
     def __init__(self, problem: Exception, sequence: int = 2) -> None:
         self.problem: Exception | None = problem
         self.sequence = sequence
+        self.stream = "a"
         self.calls = 0
 
     async def __call__(self, unit: UnitOfWork, event: Envelope) -> None:
-        if event.stream.aggregate_id == "a" and event.sequence == self.sequence:
+        if event.stream.aggregate_id == self.stream and event.sequence == self.sequence:
             self.calls += 1
             if self.problem is not None:
                 raise self.problem
@@ -58,6 +62,29 @@ async def test_redrive_works_after_the_last_attempt_and_followers_come_in_order(
 
 async def world_counts(world: World, count: int) -> bool:
     return await world.rows("SELECT count(*) FROM inbox_parked") == [(count,)]
+
+
+async def test_a_redrive_of_many_streams_is_several_transactions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "CHUNK", 2)
+    switch = Switch(ValueError("broken"))
+    inbox = Inbox(QUEUE, {"order.happened": switch}, world.work, InboxSettings(retry=NEVER))
+    for name in "abcde":
+        switch.stream = name
+        await inbox.take(events(3, name))
+    async with await world.psycopg() as connection, await world.psycopg() as holder:
+        await holder.set_autocommit(False)
+        await holder.execute("SELECT FROM inbox WHERE aggregate_id = 'e' FOR UPDATE")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await parking.redrive(connection, QUEUE)
+        await holder.rollback()
+        due = "SELECT aggregate_id FROM inbox_parked WHERE next_attempt_at IS NOT NULL ORDER BY 1"
+        assert await world.rows(due) == [("a",), ("b",), ("c",), ("d",)]
+        assert await parking.redrive(connection, QUEUE, reason="failed") == 5
+    switch.problem = None
+    await inbox.retry_due()
+    assert await effects(world) == {name: [1, 2, 3] for name in "abcde"}
 
 
 async def test_discard_leaves_no_hole_and_keeps_the_event_on_record(world: World) -> None:

@@ -2,12 +2,13 @@
 
 Invariant: whatever changes a stream happens under the lock of its row, as with the consumer
 itself, and leaves the order as it was. Each function is one transaction of its own on the
-connection given, or part of the one that is open there; consumers hear of it when it commits.
+connection given (`redrive` of many several), or part of the one that is open there; consumers hear
+of it when it commits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -32,6 +33,9 @@ __all__ = [
 
 Connection = psycopg.AsyncConnection[Any]
 
+CHUNK = 1_000
+"""So many streams at most are locked together: consumers that meet them wait."""
+
 REDRIVE = "inbox_redrive"
 """The channel on which consumers hear that something is to be tried now; says for whom."""
 
@@ -42,10 +46,27 @@ SELECT DISTINCT i.source, i.aggregate_type, i.aggregate_id
    AND (%(reason)s::text IS NULL OR p.reason = %(reason)s)
    AND (%(source)s::text IS NULL OR (i.source, i.aggregate_type, i.aggregate_id)
         = (%(source)s, %(aggregate_type)s, %(aggregate_id)s))
+ ORDER BY i.source, i.aggregate_type, i.aggregate_id
 """
 
-_FORGET = "DELETE FROM inbox_attempts WHERE consumer = %s AND (source, aggregate_type, \
-aggregate_id, sequence) = (%s, %s, %s, %s)"
+_NEXT = """
+  FROM inbox i JOIN unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
+       AS s(source, aggregate_type, aggregate_id) USING (source, aggregate_type, aggregate_id)
+ WHERE i.consumer = %(consumer)s
+"""
+_FORGET = f"""
+DELETE FROM inbox_attempts a USING (SELECT i.*{_NEXT}) i
+ WHERE (a.consumer, a.source, a.aggregate_type, a.aggregate_id, a.sequence)
+     = (i.consumer, i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1)
+"""  # noqa: S608
+_MAKE_DUE = f"""
+UPDATE inbox_parked p SET next_attempt_at = clock_timestamp(), attempts = 0
+  FROM (SELECT i.*{_NEXT}) i
+ WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence)
+     = (i.consumer, i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1)
+   AND p.reason <> 'forked'
+RETURNING 1
+"""  # noqa: S608
 
 _NOTIFY = "SELECT pg_notify(%s, %s)"
 
@@ -60,19 +81,22 @@ async def redrive(
     """Let the first event of each stopped stream be tried at once, as if it were the first time.
 
     Of one stream, of those whose first event is parked for a reason, or of all. What waits behind
-    follows in order. Works after the last attempt too. Returns for how many streams.
+    follows in order. Works after the last attempt too. A thousand streams are a transaction.
+    Returns for how many streams.
     """
     async with connection.transaction():
         found = await connection.execute(
             _STREAMS, {"consumer": consumer, "reason": reason, **_filter(stream)}
         )
-        streams = {Stream(*row) for row in await found.fetchall()}
-        if not streams:
-            return 0
-        locked = await positions.lock(connection, consumer, streams)
-        due = [await _make_due(connection, consumer, *item) for item in locked.items()]
-        await connection.execute(_NOTIFY, [REDRIVE, consumer])
-    return sum(due)
+        streams = [Stream(*row) for row in await found.fetchall()]
+    due = 0
+    for start in range(0, len(streams), CHUNK):
+        chunk = streams[start : start + CHUNK]
+        async with connection.transaction():
+            await positions.lock(connection, consumer, chunk)
+            due += await _make_due(connection, consumer, chunk)
+            await connection.execute(_NOTIFY, [REDRIVE, consumer])
+    return due
 
 
 async def discard(
@@ -139,18 +163,16 @@ async def _let_flow(
 ) -> None:
     await positions.store(connection, consumer, {stream: position})
     if position.parked and not position.blocked:
-        await _make_due(connection, consumer, stream, position)
+        await _make_due(connection, consumer, [stream])
     await connection.execute(_NOTIFY, [REDRIVE, consumer])
 
 
-async def _make_due(
-    connection: Connection, consumer: str, stream: Stream, position: Position
-) -> bool:
-    place = position.last_sequence + 1
-    await connection.execute(
-        _FORGET, [consumer, stream.source, stream.aggregate_type, stream.aggregate_id, place]
-    )
-    return await parked.make_due(connection, consumer, stream, place)
+async def _make_due(connection: Connection, consumer: str, streams: Sequence[Stream]) -> int:
+    """What is next in these locked streams is tried at once; returns in how many something is."""
+    parameters = {"consumer": consumer, **positions.columns(streams)}
+    await connection.execute(_FORGET, parameters)
+    cursor = await connection.execute(_MAKE_DUE, parameters)
+    return len(await cursor.fetchall())
 
 
 def _filter(stream: Stream | None) -> Mapping[str, str | None]:

@@ -61,7 +61,7 @@ async def lock(
 
     One round trip. Nothing in this transaction waits for a lock longer than `lock_timeout` seconds.
     """
-    parameters = {"consumer": consumer, **_columns(streams)}
+    parameters = {"consumer": consumer, **columns(streams)}
     async with connection.pipeline():
         await connection.execute(_TIMEOUT, [f"{lock_timeout * 1000:.0f}ms"])
         await connection.execute(_CREATE, parameters)
@@ -79,7 +79,7 @@ async def store(
     values = positions.values()
     parameters = {
         "consumer": consumer,
-        **_columns(positions),
+        **columns(positions),
         "last_sequences": [position.last_sequence for position in values],
         "last_event_ids": [position.last_event_id for position in values],
         "blocked": [position.blocked for position in values],
@@ -88,7 +88,8 @@ async def store(
     await connection.execute(_STORE, parameters)
 
 
-def _columns(streams: Iterable[Stream]) -> dict[str, list[str]]:
+def columns(streams: Iterable[Stream]) -> dict[str, list[str]]:
+    """Parameters for `unnest`."""
     listed = list(streams)
     return {
         "sources": [stream.source for stream in listed],
