@@ -24,9 +24,16 @@ from aio_pika.abc import TimeoutType, UnderlayConnection
 from aiormq.abc import AbstractConnection
 from aiormq.connection import Connection as Transport
 from aiormq.connection import FrameReceiver
-from aiormq.exceptions import AMQPConnectionError, InvalidFrameError
+from aiormq.exceptions import (
+    AMQPConnectionError,
+    ConnectionClosed,
+    ConnectionNotAllowed,
+    InvalidFrameError,
+)
 from pamqp import constants, decode
+from pamqp.base import Frame
 from pamqp.commands import Basic
+from pamqp.commands import Connection as ConnectionFrames
 from pamqp.frame import FrameTypes, unmarshal
 from pamqp.header import ContentHeader
 from yarl import URL
@@ -34,6 +41,10 @@ from yarl import URL
 log = logging.getLogger(__name__)
 
 HEAD = constants.FRAME_HEADER_SIZE
+NOT_ALLOWED = 530
+"""No such virtual host, or no right to it (AMQP 0-9-1 section 1.2)."""
+PASSES = ") is reached"
+"""What RabbitMQ says, under the same code, of a limit of connections."""
 _READER = "_Connection__reader"
 """What aiormq runs over the frames of a connection that is open."""
 
@@ -74,6 +85,16 @@ class _Underlay(UnderlayConnection):
 
 
 class _Transport(Transport):
+    @staticmethod
+    async def _rpc(
+        request: Frame,
+        writer: asyncio.StreamWriter,
+        frame_receiver: FrameReceiver,
+        wait_response: bool = True,
+    ) -> FrameTypes | None:
+        told = _Told(frame_receiver.reader)
+        return await Transport._rpc(request, writer, told, wait_response)
+
     async def _Connection__reader(self, frames: FrameReceiver) -> None:
         await getattr(super(), _READER)(_Receiver(frames.reader))
 
@@ -95,6 +116,18 @@ class _Receiver(FrameReceiver):
             if frame is None:
                 raise InvalidFrameError(str(problem)) from problem
             return len(data), int.from_bytes(head[1:3]), frame
+
+
+class _Told(_Receiver):
+    """For the opening: aiormq forgets why the broker closes instead of answering."""
+
+    async def get_frame(self) -> tuple[int, int, FrameTypes]:
+        size, channel, frame = await super().get_frame()
+        if isinstance(frame, ConnectionFrames.Close) and frame.reply_code == NOT_ALLOWED:
+            said = frame.reply_text or ""
+            kind = ConnectionClosed if PASSES in said else ConnectionNotAllowed
+            raise kind(NOT_ALLOWED, said)
+        return size, channel, frame
 
 
 def _lenient(kind: int, payload: bytes) -> FrameTypes | None:
