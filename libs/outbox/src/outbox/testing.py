@@ -17,9 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
@@ -27,6 +26,7 @@ from outbox.consume.handlers import Handlers
 from outbox.consume.inbox import Inbox
 from outbox.consume.parking import Parked, list_parked
 from outbox.envelope import Envelope, Event, Stream
+from outbox.write.outgoing import raw_connection
 from outbox.write.work import Work
 
 _UNPUBLISHED = """
@@ -93,7 +93,7 @@ async def deliver(
     for batch in [[envelope] for envelope in envelopes] if one_by_one else [list(envelopes)]:
         await inbox.take(batch)
     async with work.engine.connect() as connection:
-        return await list_parked(await _raw(connection), consumer)
+        return await list_parked(await raw_connection(connection), consumer)
 
 
 class Publishes(Protocol):
@@ -127,7 +127,7 @@ async def relay_once(connection: AsyncConnection, publish: Publishes) -> list[En
     Sees what the caller's own transaction has written, so that a test may roll it all back. As
     with the relay, the events of an aggregate wait behind one that was not taken.
     """
-    raw = await _raw(connection)
+    raw = await raw_connection(connection)
     cursor = await raw.execute(_UNPUBLISHED)
     taken: list[tuple[int, Envelope]] = []
     stuck: set[Stream] = set()
@@ -166,8 +166,3 @@ async def killed_at(
         raise AssertionError(f"{command[0]} did not come to {step} within {within} s") from None
     if status != -signal.SIGKILL:
         raise AssertionError(f"{command[0]} ended with {status} instead of dying at {step}")
-
-
-async def _raw(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
-    fairy = await connection.get_raw_connection()
-    return cast("psycopg.AsyncConnection[Any]", fairy.driver_connection)

@@ -28,7 +28,7 @@ from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope
 from outbox.errors import UnreadableMessage
 from outbox.faults import reach
-from outbox.lifecycle import pause, reconnecting
+from outbox.lifecycle import end, pause, reconnecting
 from outbox.message import UNKNOWN_TIME, from_delivery
 from outbox.topology import Topology
 from outbox.write.work import Work
@@ -84,7 +84,7 @@ class Consumer:
             await channel.set_qos(prefetch_count=self._settings.prefetch)
             intake = await Intake.open(channel, self._queue, batch=self._settings.batch)
             watch = asyncio.create_task(self._watch(checks, intake, stop))
-            stack.push_async_callback(_end, watch)
+            stack.push_async_callback(end, watch)
             log.info("consumes %s", self._queue)
             self.running = True
             try:
@@ -155,8 +155,3 @@ class Consumer:
 
 def _redelivered(delivery: DeliveredMessage) -> bool:
     return bool(delivery.redelivered)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -76,10 +76,11 @@ async def pass_tombstones(
         waiting = await parked.at(connection, consumer, stream, position.last_sequence + 1)
         if waiting is None or not waiting.discarded:
             return
-        await parked.remove(connection, consumer, waiting.envelope)
+        passed = waiting.envelope
+        await parked.remove(connection, consumer, stream, passed.sequence, passed.id)
         position.parked -= 1
         position.blocked = False
-        position.advance(waiting.envelope.sequence, waiting.envelope.id)
+        position.advance(passed.sequence, passed.id)
 
 
 async def first_held(

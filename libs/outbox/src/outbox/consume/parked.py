@@ -156,15 +156,10 @@ async def settle(connection: Connection, consumer: str, envelope: Envelope) -> i
     return int(row[0])
 
 
-async def remove(connection: Connection, consumer: str, envelope: Envelope) -> None:
-    """The event has taken effect and waits no longer."""
-    await connection.execute(_REMOVE, _identity(consumer, envelope))
-
-
-async def remove_row(
+async def remove(
     connection: Connection, consumer: str, stream: Stream, sequence: int, event_id: UUID
 ) -> None:
-    """The same, for whoever has no envelope."""
+    """The event waits no longer."""
     place = {"sequence": sequence, "event_id": event_id}
     await connection.execute(_REMOVE, {**_of(consumer, stream), **place})
 

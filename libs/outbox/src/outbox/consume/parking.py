@@ -119,7 +119,7 @@ async def discard(
         event = _one_of(await show(connection, consumer, stream, sequence), stream, event_id)
         await discarding.record(connection, event, note)
         if event.reason == parked.FORKED or sequence <= position.last_sequence:
-            await parked.remove_row(connection, consumer, stream, sequence, event.event_id)
+            await parked.remove(connection, consumer, stream, sequence, event.event_id)
             position.parked -= 1
         else:
             await discarding.entomb(connection, event)
