@@ -14,12 +14,12 @@ import aio_pika
 import pamqp.frame
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
-from deliveries import effects, events, has_effects, publish, record
+from deliveries import effects, events, has_effects, parks, publish, record
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from outbox import Envelope, Foreign, Topology, streams
+from outbox import Envelope, Foreign, Topology, UnitOfWork, streams
 from outbox.broker import connect
 from outbox.message import to_message
 from outbox.relay.wire import Wire
@@ -139,6 +139,26 @@ async def test_a_foreign_message_may_have_an_id_that_is_no_text(world: World) ->
         await publish(world, *events(1))
         await eventually(lambda: has_effects(world, 2), within=60)
     assert await effects(world) == {"str\\xe4y-id": [1], "a": [1]}
+
+
+async def test_a_time_that_the_database_cannot_give_back_is_unknown(world: World) -> None:
+    [(name,)] = await world.rows("SELECT current_database()")
+    await world.execute(f"ALTER DATABASE \"{name}\" SET timezone TO 'Asia/Tokyo'")
+    await world.engine.dispose()
+    broken = True
+
+    async def breaks(unit: UnitOfWork, event: Envelope) -> None:
+        if broken:
+            raise ValueError("not now")
+        await record(unit, event)
+
+    message = aio_pika.Message(b"{}", message_id="a", type="order.happened", timestamp=1)
+    end = struct.pack(">Q", int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp() * 1000))
+    await publish_frames(world, message, "order.happened", (struct.pack(">Q", 1), end))
+    async with running(world.consumer(breaks, foreign=Foreign())):
+        await eventually(lambda: parks(world, [("failed", 1)]), within=60)
+        broken = False
+        await eventually(lambda: has_effects(world, 1), within=60)
 
 
 async def test_a_reader_of_a_stream_goes_past_what_cannot_be_decoded(world: World) -> None:

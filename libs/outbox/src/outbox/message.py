@@ -112,14 +112,15 @@ def _positive(
 
 
 def event_time(headers: Mapping[str, Any]) -> datetime:
-    """A missing or malformed time costs nothing but itself: the epoch says "unknown".
-
-    So does one at the ends of the calendar, which another time zone would carry past them.
-    """
+    """A missing or malformed time costs nothing but itself: the epoch says "unknown"."""
     try:
-        time = datetime.fromisoformat(headers["cloudEvents:time"])
+        return within_calendar(datetime.fromisoformat(headers["cloudEvents:time"]))
     except (KeyError, TypeError, ValueError):
         return UNKNOWN_TIME
+
+
+def within_calendar(time: datetime) -> datetime:
+    """Unknown, if it lies at an end of the calendar: another time zone would carry it past that."""
     if not MINYEAR < time.year < MAXYEAR:
         return UNKNOWN_TIME
     return time if time.tzinfo else time.replace(tzinfo=UTC)

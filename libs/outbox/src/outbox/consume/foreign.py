@@ -19,7 +19,7 @@ from aiormq.abc import DeliveredMessage
 
 from outbox.envelope import Envelope, Stream
 from outbox.errors import UnreadableMessage
-from outbox.message import event_time, short_text
+from outbox.message import event_time, short_text, within_calendar
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def from_foreign(delivery: DeliveredMessage, terms: Foreign) -> Envelope:
         sequence=1,
         type=kind,
         version=1,
-        time=properties.timestamp or event_time(headers),
+        time=within_calendar(properties.timestamp or event_time(headers)),
         payload=bytes(delivery.body),
         correlation_id=short_text(properties.correlation_id) or message_id,
         traceparent=short_text(headers.get("traceparent")),
