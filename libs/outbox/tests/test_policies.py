@@ -122,9 +122,10 @@ def test_what_takes_long_is_done_less_often() -> None:
     with pace.measured():
         now += 0.01
     assert pace.left() == pytest.approx(5.0)
-    with pace.measured():
-        now += 1.0
-    assert pace.left() == pytest.approx(50.0)
+    for left in (5.0, 50.0):  # once may have been a machine that stood still
+        with pace.measured():
+            now += 1.0
+        assert pace.left() == pytest.approx(left)
     pace.hurry(2.0)
     assert pace.left() == pytest.approx(2.0)
 
