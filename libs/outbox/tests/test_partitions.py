@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from outbox import DayPartitions, Maintenance
-from outbox.operate.partitions import LOCK, OUTBOX, today
+from outbox.operate import partitions
+from outbox.operate.partitions import LOCK, OUTBOX
 from outbox_world import Happened, World, eventually, running
 
 LONG_AGO = timedelta(days=30)
+
+
+class AMonthAhead(datetime):
+    """The clock of a machine on which it is wrong."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> AMonthAhead:
+        real = datetime.now(tz) + timedelta(days=30)
+        return cls.fromtimestamp(real.timestamp(), tz)
+
+
+def today() -> date:
+    """The machine of the tests has the same clock as their database."""
+    return datetime.now(UTC).date()
 
 
 async def old_partition(world: World, *, published: bool = True) -> str:
@@ -93,6 +108,17 @@ async def test_a_partition_past_the_retention_is_dropped_and_the_younger_ones_st
     after = await names(world)
     assert before - after == {n for n in before if OUTBOX.day_of(str(n)) < today() - timedelta(7)}
     assert OUTBOX.name_of(today()) in after
+
+
+async def test_a_worker_whose_clock_is_a_month_ahead_drops_no_day_of_today(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, old = await names(world), await old_partition(world)
+    monkeypatch.setattr(partitions, "datetime", AMonthAhead)
+    async with running(Maintenance(world.engine, interval=0.1)):
+        await eventually(lambda: gone(world, old), within=60)
+    assert await names(world) == before
+    await world.emit(Happened("b"))
 
 
 async def test_a_partition_with_an_unpublished_event_stays_however_old(world: World) -> None:

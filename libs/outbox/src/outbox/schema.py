@@ -32,7 +32,7 @@ def create_outbox(connection: Connection, *, lanes: int = DEFAULT_LANES) -> None
     connection.execute(
         text("INSERT INTO outbox_settings (lanes) VALUES (:lanes)"), {"lanes": lanes}
     )
-    for statement in OUTBOX.add_statements(today()):
+    for statement in OUTBOX.add_statements(today(connection)):
         connection.execute(text(statement))
 
 

@@ -3,19 +3,24 @@
 There is no DEFAULT partition: it would have to be searched under a strong lock whenever a
 partition is added. A missing partition makes inserts fail, so that days are made well ahead.
 Neither adding nor dropping takes an ACCESS EXCLUSIVE lock on the parent.
+
+Which day it is says the database, whose clock stamps the rows: one worker's clock that is wrong
+must neither drop today's partition nor leave tomorrow's out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 # The same number in every process: they must meet on one lock.
 LOCK = 7_306_914_221
 _LOCK_TIMEOUT = "2s"
+
+_TODAY = "SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date"
 
 _ATTACHED = """
 SELECT inhrelid::regclass::text FROM pg_inherits
@@ -66,7 +71,9 @@ class DayPartitions:
     async def ensure_ahead(self, engine: AsyncEngine) -> None:
         """Make what is missing, one transaction a day; another process at it is left to it."""
         async with engine.connect() as connection:
-            for statement in self.add_statements(today()):
+            async with connection.begin():
+                day = await connection.run_sync(today)
+            for statement in self.add_statements(day):
                 async with connection.begin():
                     if await _is_ours_to_do(connection):
                         await connection.execute(text(statement))
@@ -74,13 +81,15 @@ class DayPartitions:
     async def days_ahead(self, connection: AsyncConnection) -> int:
         """For how many days from now inserts have a partition."""
         names, ahead = set(await self._names(connection, _ATTACHED)), 0
-        while self.name_of(today() + timedelta(days=ahead + 1)) in names:
+        day = await connection.run_sync(today)
+        while self.name_of(day + timedelta(days=ahead + 1)) in names:
             ahead += 1
         return ahead
 
     async def has_today(self, connection: AsyncConnection) -> bool:
         """Whether inserts have a partition now."""
-        return self.name_of(today()) in await self._names(connection, _ATTACHED)
+        day = await connection.run_sync(today)
+        return self.name_of(day) in await self._names(connection, _ATTACHED)
 
     async def drop_expired(self, engine: AsyncEngine) -> list[str]:
         """Drop partitions past the retention of which no row is needed; returns their names.
@@ -96,18 +105,18 @@ class DayPartitions:
             try:
                 await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
                 await self._finish_detaching(connection)
-                for name in await self._expired(connection):
+                oldest_kept = await connection.run_sync(today) - timedelta(days=self.keep)
+                for name in await self._expired(connection, oldest_kept):
                     await connection.execute(self._detach(name, "CONCURRENTLY"))
                 for name in await self._names(connection, _LOOSE):
-                    if await self._drop(connection, name):
+                    if await self._drop(connection, name, oldest_kept):
                         dropped.append(name)
             finally:
                 await connection.execute(text("RESET lock_timeout"))
                 await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
         return dropped
 
-    async def _expired(self, connection: AsyncConnection) -> list[str]:
-        oldest_kept = today() - timedelta(days=self.keep)
+    async def _expired(self, connection: AsyncConnection, oldest_kept: date) -> list[str]:
         names = await self._names(connection, _ATTACHED)
         old = sorted(name for name in names if self.day_of(name) < oldest_kept)
         return [name for name in old if not await self._is_needed(connection, name)]
@@ -116,9 +125,9 @@ class DayPartitions:
         for name in await self._names(connection, _PENDING):
             await connection.execute(self._detach(name, "FINALIZE"))
 
-    async def _drop(self, connection: AsyncConnection, name: str) -> bool:
-        """Drop a loose partition, or attach it again if a row of it is needed after all."""
-        if await self._is_needed(connection, name):
+    async def _drop(self, connection: AsyncConnection, name: str, oldest_kept: date) -> bool:
+        """Drop a loose partition, or attach it again if it, or a row of it, is needed after all."""
+        if self.day_of(name) >= oldest_kept or await self._is_needed(connection, name):
             await connection.execute(text(self._attach(self.day_of(name))))
             return False
         await connection.execute(text(f"DROP TABLE {name}"))
@@ -161,9 +170,10 @@ OUTBOX = DayPartitions("outbox", "created_at", needed="published_at IS NULL")
 """The log. What is not published, or parked, is needed."""
 
 
-def today() -> date:
-    """The day in UTC."""
-    return datetime.now(UTC).date()
+def today(connection: Connection) -> date:
+    """The database's day in UTC."""
+    day: date = connection.execute(text(_TODAY)).scalar_one()
+    return day
 
 
 async def _is_ours_to_do(connection: AsyncConnection) -> bool:
