@@ -106,7 +106,7 @@ async def test_a_partition_past_the_retention_is_dropped_and_the_younger_ones_st
     old, before = await old_partition(world), await names(world)
     assert old in await OUTBOX.drop_expired(world.engine)
     after = await names(world)
-    assert before - after == {n for n in before if OUTBOX.day_of(str(n)) < today() - timedelta(7)}
+    assert before - after == {n for n in before if str(n) < OUTBOX.name_of(today() - timedelta(7))}
     assert OUTBOX.name_of(today()) in after
 
 
@@ -114,11 +114,52 @@ async def test_a_worker_whose_clock_is_a_month_ahead_drops_no_day_of_today(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, old = await names(world), await old_partition(world)
-    monkeypatch.setattr(partitions, "datetime", AMonthAhead)
+    monkeypatch.setattr(partitions, "datetime", AMonthAhead, raising=False)
     async with running(Maintenance(world.engine, interval=0.1)):
         await eventually(lambda: gone(world, old), within=60)
     assert await names(world) == before
     await world.emit(Happened("b"))
+
+
+async def test_a_default_partition_is_named_once_and_days_go_on_being_made(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    maintenance = Maintenance(world.engine, interval=0.1)
+    await world.execute("CREATE TABLE outbox_default PARTITION OF outbox DEFAULT")
+    async with running(maintenance):
+        await eventually(lambda: said(caplog, "outbox_default is no day of outbox"), within=60)
+        for day in (5, 9):
+            await world.execute(f"DROP TABLE {OUTBOX.name_of(today() + timedelta(days=day))}")
+            await eventually(lambda: has_days(world, OUTBOX.ahead), within=60)
+        assert maintenance.running
+    assert caplog.text.count("outbox_default") == 1
+
+
+async def test_a_partition_over_several_days_keeps_no_other_day_from_being_made(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, end = today() + timedelta(days=5), today() + timedelta(days=8)
+    for day in range(5, OUTBOX.ahead + 1):
+        await world.execute(f"DROP TABLE {OUTBOX.name_of(today() + timedelta(days=day))}")
+    await world.execute(
+        "CREATE TABLE outbox_long PARTITION OF outbox"
+        f" FOR VALUES FROM ('{first} 00:00+00') TO ('{end} 00:00+00')"
+    )
+    maintenance, last = Maintenance(world.engine), today() + timedelta(days=OUTBOX.ahead)
+    async with running(maintenance):
+        await eventually(lambda: said(caplog, "days of outbox are missing"), within=60)
+        await eventually(lambda: exists(world, OUTBOX.name_of(last)), within=60)
+        await eventually(lambda: is_running(maintenance), within=60)
+    assert "lost its connection" not in caplog.text
+
+
+async def is_running(part: Maintenance) -> bool:
+    return part.running
+
+
+async def has_days(world: World, count: int) -> bool:
+    async with world.engine.connect() as connection:
+        return await OUTBOX.days_ahead(connection) == count
 
 
 async def test_a_partition_with_an_unpublished_event_stays_however_old(world: World) -> None:
@@ -170,12 +211,17 @@ async def test_too_few_days_are_an_alarm(world: World, caplog: pytest.LogCapture
         await world.execute(f"DROP TABLE {OUTBOX.name_of(today() + timedelta(days=day))}")
     with caplog.at_level(logging.ERROR):
         async with running(Maintenance(world.engine, few)):
-            await eventually(lambda: said(caplog))
+            await eventually(lambda: said(caplog, "has partitions for 0 days only"))
 
 
-async def said(caplog: pytest.LogCaptureFixture) -> bool:
-    return "has partitions for 0 days only" in caplog.text
+async def said(caplog: pytest.LogCaptureFixture, what: str) -> bool:
+    return what in caplog.text
 
 
 def test_a_name_tells_its_day() -> None:
     assert OUTBOX.day_of(OUTBOX.name_of(date(2026, 1, 31))) == date(2026, 1, 31)
+
+
+@pytest.mark.parametrize("name", ["outbox_default", "outbox_p20261399", "outbox_p2026110"])
+def test_a_name_that_is_none_of_ours_has_no_day(name: str) -> None:
+    assert OUTBOX.day_of(name) is None

@@ -35,6 +35,7 @@ class Maintenance:
         self._engine = engine
         self._partitions = partitions
         self._interval = interval
+        self._told: set[str] = set()
         self.running = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -68,14 +69,21 @@ class Maintenance:
     async def _session(self, stop: asyncio.Event) -> None:
         try:
             while not stop.is_set():
-                fine = await self._make() and await self._drop()
+                made, dropped = await self._make(), await self._drop()
+                await self._tell()
                 self.running = True
-                await pause(stop, self._interval if fine else AFTER_TROUBLE)
+                await pause(stop, self._interval if made and dropped else AFTER_TROUBLE)
         finally:
             self.running = False
 
     async def _make(self) -> bool:
-        await self._partitions.ensure_ahead(self._engine)
+        """A day that cannot be made says so; it needs a person only when few are left."""
+        try:
+            await self._partitions.ensure_ahead(self._engine)
+        except DBAPIError as problem:
+            if problem.connection_invalidated:
+                raise
+            log.warning("days of %s are missing: %s", self._partitions.table, one_line(problem))
         async with self._engine.connect() as connection:
             days = await self._partitions.days_ahead(connection)
         metrics.DAYS_AHEAD.labels(self._partitions.table).set(days)
@@ -98,3 +106,12 @@ class Maintenance:
             log.warning("partitions stay for now: %s", one_line(problem))
             return False
         return True
+
+    async def _tell(self) -> None:
+        """Say once what is there that this part does not touch."""
+        async with self._engine.connect() as connection:
+            found = await self._partitions.foreign(connection)
+        for name in found:
+            if name not in self._told:
+                self._told.add(name)
+                log.warning("%s is no day of %s and is left alone", name, self._partitions.table)

@@ -10,10 +10,12 @@ must neither drop today's partition nor leave tomorrow's out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 # The same number in every process: they must meet on one lock.
@@ -56,9 +58,13 @@ class DayPartitions:
         """The partition of a day, as in `outbox_p20260131`."""
         return f"{self.table}_p{day:%Y%m%d}"
 
-    def day_of(self, name: str) -> date:
-        """The day of a partition. Raises `ValueError` if it is none."""
-        return datetime.strptime(name.removeprefix(f"{self.table}_p"), "%Y%m%d").date()  # noqa: DTZ007
+    def day_of(self, name: str) -> date | None:
+        """The day of a partition, or None if it is not one of these: somebody else made it."""
+        found = re.fullmatch(rf"{re.escape(self.table)}_p(\d{{8}})", name, re.ASCII)
+        try:
+            return date.fromisoformat(found[1]) if found else None
+        except ValueError:
+            return None
 
     def add_statements(self, today: date) -> list[str]:
         """SQL that makes the partitions of yesterday, today and the days ahead, where missing.
@@ -69,14 +75,31 @@ class DayPartitions:
         return [self._add(today + timedelta(days=n)) for n in range(-1, self.ahead + 1)]
 
     async def ensure_ahead(self, engine: AsyncEngine) -> None:
-        """Make what is missing, one transaction a day; another process at it is left to it."""
+        """Make what is missing, one transaction a day; another process at it is left to it.
+
+        A day that cannot be made, because somebody's partition has it, keeps no other from being
+        made; its error is raised at the end.
+        """
+        failed: DBAPIError | None = None
         async with engine.connect() as connection:
             async with connection.begin():
                 day = await connection.run_sync(today)
             for statement in self.add_statements(day):
-                async with connection.begin():
-                    if await _is_ours_to_do(connection):
-                        await connection.execute(text(statement))
+                try:
+                    async with connection.begin():
+                        if await _is_ours_to_do(connection):
+                            await connection.execute(text(statement))
+                except DBAPIError as problem:
+                    if problem.connection_invalidated:
+                        raise
+                    failed = failed or problem
+        if failed is not None:
+            raise failed
+
+    async def foreign(self, connection: AsyncConnection) -> list[str]:
+        """Partitions that are attached, but are not a day of ours: left to whoever made them."""
+        names = await self._names(connection, _ATTACHED)
+        return sorted(name for name in names if self.day_of(name) is None)
 
     async def days_ahead(self, connection: AsyncConnection) -> int:
         """For how many days from now inserts have a partition."""
@@ -108,8 +131,11 @@ class DayPartitions:
                 oldest_kept = await connection.run_sync(today) - timedelta(days=self.keep)
                 for name in await self._expired(connection, oldest_kept):
                     await connection.execute(self._detach(name, "CONCURRENTLY"))
-                for name in await self._names(connection, _LOOSE):
-                    if await self._drop(connection, name, oldest_kept):
+                for name, day in (await self._days(connection, _LOOSE)).items():
+                    if day >= oldest_kept or await self._is_needed(connection, name):
+                        await connection.execute(text(self._attach(day)))
+                    else:
+                        await connection.execute(text(f"DROP TABLE {name}"))
                         dropped.append(name)
             finally:
                 await connection.execute(text("RESET lock_timeout"))
@@ -117,21 +143,13 @@ class DayPartitions:
         return dropped
 
     async def _expired(self, connection: AsyncConnection, oldest_kept: date) -> list[str]:
-        names = await self._names(connection, _ATTACHED)
-        old = sorted(name for name in names if self.day_of(name) < oldest_kept)
+        days = await self._days(connection, _ATTACHED)
+        old = [name for name, day in days.items() if day < oldest_kept]
         return [name for name in old if not await self._is_needed(connection, name)]
 
     async def _finish_detaching(self, connection: AsyncConnection) -> None:
         for name in await self._names(connection, _PENDING):
             await connection.execute(self._detach(name, "FINALIZE"))
-
-    async def _drop(self, connection: AsyncConnection, name: str, oldest_kept: date) -> bool:
-        """Drop a loose partition, or attach it again if it, or a row of it, is needed after all."""
-        if self.day_of(name) >= oldest_kept or await self._is_needed(connection, name):
-            await connection.execute(text(self._attach(self.day_of(name))))
-            return False
-        await connection.execute(text(f"DROP TABLE {name}"))
-        return True
 
     async def _is_needed(self, connection: AsyncConnection, name: str) -> bool:
         query = f"SELECT EXISTS (SELECT FROM {name} WHERE {self.needed})"  # noqa: S608
@@ -139,6 +157,11 @@ class DayPartitions:
 
     async def _names(self, connection: AsyncConnection, query: str) -> list[str]:
         return list((await connection.execute(text(query), {"table": self.table})).scalars())
+
+    async def _days(self, connection: AsyncConnection, query: str) -> dict[str, date]:
+        """Those of the tables found that are days of ours, the oldest first."""
+        found = {name: self.day_of(name) for name in sorted(await self._names(connection, query))}
+        return {name: day for name, day in found.items() if day is not None}
 
     def _detach(self, name: str, how: str) -> TextClause:
         return text(f"ALTER TABLE {self.table} DETACH PARTITION {name} {how}")
