@@ -173,16 +173,62 @@ async def test_a_partition_with_an_unpublished_event_stays_however_old(world: Wo
 
 async def test_a_detached_partition_of_which_a_row_is_needed_again_comes_back(world: World) -> None:
     old = await old_partition(world)
-    await world.execute(f"ALTER TABLE outbox DETACH PARTITION {old}")
+    await set_aside(world, old)
     await world.execute(f"UPDATE {old} SET published_at = NULL")
     assert old not in await OUTBOX.drop_expired(world.engine)
     async with running(world.relay()):
         await world.delivered(1)
+    assert old in await OUTBOX.drop_expired(world.engine), "its mark was taken off and put on anew"
+
+
+async def set_aside(world: World, name: str) -> None:
+    """As the maintenance does it, which then dies."""
+    await world.execute(f"COMMENT ON TABLE {name} IS '{partitions.SET_ASIDE}'")
+    await world.execute(f"ALTER TABLE outbox DETACH PARTITION {name}")
+
+
+async def test_a_day_set_aside_comes_back_when_the_retention_has_grown(world: World) -> None:
+    old = await old_partition(world)
+    await set_aside(world, old)
+    longer = DayPartitions("outbox", "created_at", keep=31)
+    assert await longer.drop_expired(world.engine) == []
+    assert old in await names(world)
+
+
+async def test_what_a_person_detached_is_named_once_and_never_dropped(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = await old_partition(world)
+    yesterday = OUTBOX.name_of(today() - timedelta(days=1))
+    for name in (old, yesterday):
+        await world.execute(f"ALTER TABLE outbox DETACH PARTITION {name}")
+    maintenance = Maintenance(world.engine, interval=0.1)
+    async with running(maintenance):
+        for name in (old, yesterday):
+            told = f"{name} was detached from outbox by hand"
+            await eventually(lambda told=told: said(caplog, told), within=60)
+    assert await OUTBOX.drop_expired(world.engine) == []
+    assert await exists(world, old)
+    assert await exists(world, yesterday)
+    assert not {old, yesterday} & await names(world)
+    assert caplog.text.count(yesterday) == 1
+
+
+async def test_a_mark_left_on_an_attached_day_drops_nothing_that_a_person_detaches_later(
+    world: World,
+) -> None:
+    old = await old_partition(world, published=False)
+    await world.execute(f"COMMENT ON TABLE {old} IS '{partitions.SET_ASIDE}'")
+    await OUTBOX.drop_expired(world.engine)
+    await world.execute(f"ALTER TABLE outbox DETACH PARTITION {old}")
+    await world.execute(f"UPDATE {old} SET published_at = created_at")
+    assert await OUTBOX.drop_expired(world.engine) == []
+    assert await exists(world, old)
 
 
 async def test_whoever_died_after_detaching_is_finished_by_the_next(world: World) -> None:
     old = await old_partition(world)
-    await world.execute(f"ALTER TABLE outbox DETACH PARTITION {old}")
+    await set_aside(world, old)
     assert old in await OUTBOX.drop_expired(world.engine)
     assert not await exists(world, old)
 

@@ -109,9 +109,14 @@ class Maintenance:
 
     async def _tell(self) -> None:
         """Say once what is there that this part does not touch."""
+        partitions, table = self._partitions, self._partitions.table
         async with self._engine.connect() as connection:
-            found = await self._partitions.foreign(connection)
-        for name in found:
-            if name not in self._told:
-                self._told.add(name)
-                log.warning("%s is no day of %s and is left alone", name, self._partitions.table)
+            for name in await partitions.foreign(connection):
+                self._once(f"{name} is no day of {table} and is left alone")
+            for name in await partitions.detached_by_hand(connection):
+                self._once(f"{name} was detached from {table} by hand and is left alone")
+
+    def _once(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            log.warning(sentence)

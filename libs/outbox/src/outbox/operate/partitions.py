@@ -32,13 +32,22 @@ _PENDING = """
 SELECT inhrelid::regclass::text FROM pg_inherits
  WHERE inhparent = to_regclass(:table) AND inhdetachpending
 """
-# Left alone by whoever died between detaching one and dropping it.
+# Written on a table before it is detached: what has it was set aside by this, not by a person.
+SET_ASIDE = "past its retention, maintenance drops it"
+_IS_SET_ASIDE = f"coalesce(obj_description(c.oid, 'pg_class') = '{SET_ASIDE}', false)"
+_SPARED = f"""
+SELECT c.oid::regclass::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+ WHERE i.inhparent = to_regclass(:table) AND NOT i.inhdetachpending AND {_IS_SET_ASIDE}
+"""  # noqa: S608
 _LOOSE = """
 SELECT c.oid::regclass::text FROM pg_class c
  WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))
    AND c.relkind = 'r' AND c.relname ~ ('^' || :table || '_p[0-9]{8}$')
    AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid)
 """
+# Left by whoever died between detaching one and dropping it.
+_TO_DROP = f"{_LOOSE} AND {_IS_SET_ASIDE}"
+_BY_HAND = f"{_LOOSE} AND NOT {_IS_SET_ASIDE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,10 @@ class DayPartitions:
         names = await self._names(connection, _ATTACHED)
         return sorted(name for name in names if self.day_of(name) is None)
 
+    async def detached_by_hand(self, connection: AsyncConnection) -> list[str]:
+        """Days that are not attached, and were not set aside by this: left to whoever did it."""
+        return list(await self._days(connection, _BY_HAND))
+
     async def days_ahead(self, connection: AsyncConnection) -> int:
         """For how many days from now inserts have a partition."""
         names, ahead = set(await self._names(connection, _ATTACHED)), 0
@@ -120,23 +133,15 @@ class DayPartitions:
         Killed at any step, it goes on where it was the next time. A row that becomes needed
         between the check and the detaching (a replay) brings its partition back.
         """
-        dropped: list[str] = []
         autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         async with autocommit.connect() as connection:
             if not await _try_session_lock(connection):
-                return dropped
+                return []
             try:
                 await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
-                await self._finish_detaching(connection)
                 oldest_kept = await connection.run_sync(today) - timedelta(days=self.keep)
-                for name in await self._expired(connection, oldest_kept):
-                    await connection.execute(self._detach(name, "CONCURRENTLY"))
-                for name, day in (await self._days(connection, _LOOSE)).items():
-                    if day >= oldest_kept or await self._is_needed(connection, name):
-                        await connection.execute(text(self._attach(day)))
-                    else:
-                        await connection.execute(text(f"DROP TABLE {name}"))
-                        dropped.append(name)
+                await self._set_aside(connection, oldest_kept)
+                dropped = await self._drop(connection, oldest_kept)
             finally:
                 await connection.execute(text("RESET lock_timeout"))
                 await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
@@ -147,9 +152,27 @@ class DayPartitions:
         old = [name for name, day in days.items() if day < oldest_kept]
         return [name for name in old if not await self._is_needed(connection, name)]
 
-    async def _finish_detaching(self, connection: AsyncConnection) -> None:
+    async def _set_aside(self, connection: AsyncConnection, oldest_kept: date) -> None:
+        """Detach what has expired, and end what somebody began."""
         for name in await self._names(connection, _PENDING):
             await connection.execute(self._detach(name, "FINALIZE"))
+        for name in await self._names(connection, _SPARED):
+            await connection.execute(_mark(name, None))
+        for name in await self._expired(connection, oldest_kept):
+            await connection.execute(_mark(name, SET_ASIDE))
+            await connection.execute(self._detach(name, "CONCURRENTLY"))
+
+    async def _drop(self, connection: AsyncConnection, oldest_kept: date) -> list[str]:
+        """Drop what was set aside, or attach it again if it or a row of it is needed after all."""
+        dropped: list[str] = []
+        for name, day in (await self._days(connection, _TO_DROP)).items():
+            if day >= oldest_kept or await self._is_needed(connection, name):
+                await connection.execute(text(self._attach(day)))
+                await connection.execute(_mark(name, None))
+            else:
+                await connection.execute(text(f"DROP TABLE {name}"))
+                dropped.append(name)
+        return dropped
 
     async def _is_needed(self, connection: AsyncConnection, name: str) -> bool:
         query = f"SELECT EXISTS (SELECT FROM {name} WHERE {self.needed})"  # noqa: S608
@@ -197,6 +220,10 @@ def today(connection: Connection) -> date:
     """The database's day in UTC."""
     day: date = connection.execute(text(_TODAY)).scalar_one()
     return day
+
+
+def _mark(name: str, comment: str | None) -> TextClause:
+    return text(f"COMMENT ON TABLE {name} IS " + ("NULL" if comment is None else f"'{comment}'"))
 
 
 async def _is_ours_to_do(connection: AsyncConnection) -> bool:
