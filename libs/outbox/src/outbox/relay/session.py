@@ -69,7 +69,7 @@ class Session:
             wanted = self._wanted
             read = await self._relay_window() if self.lanes.owned else 0
             await self._note_writers()
-            more = read >= wanted
+            more = read >= wanted or (read > 0 and self.reading.cut_short)
             rung = more or await self.doorbell.wait(self._until_next(poll))
             first = read or rung
             poll = self.settings.poll_first if first else min(poll * 2, self.settings.poll_ceiling)
