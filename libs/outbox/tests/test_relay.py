@@ -9,8 +9,10 @@ from itertools import permutations
 import aio_pika
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
-from outbox import EventTooLarge, LanesMismatch, Relay, TopologyMismatch
+from outbox import EventTooLarge, LanesMismatch, Relay, TopologyMismatch, metrics
+from outbox.relay.lanes import Lanes
 from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 
 
@@ -62,6 +64,44 @@ async def test_two_relays_share_the_lanes_evenly_and_the_second_takes_over(world
         async with running(second):
             await eventually(lambda: own(8, first, 8, second))
         await eventually(lambda: own(16, first, 0, second))
+
+
+async def test_who_takes_a_lane_leaves_the_followers_of_a_parked_event_where_they_are(
+    world: World,
+) -> None:
+    metrics.HELD.set(0)
+    await world.emit(Happened("known", 1), Happened("known", 2))
+    await park(world, "known")
+    async with await world.psycopg() as owner:
+        theirs = Lanes(owner)
+        await theirs.join()
+        await theirs.surplus()
+        assert await theirs.take_share()
+        # It stands by until the other is gone, and has looked at everything before that.
+        async with running(world.relay(full_look=600.0)):
+            await eventually(lambda: reported(1), within=60)
+            await world.emit(Happened("a", 1), Happened("a", 2), Happened("a", 3))
+            await park(world, "a")
+            await owner.close()
+            await eventually(lambda: world.has_owned_lanes(16), within=60)
+            await world.emit(Happened("b"))
+            [message] = await world.delivered(1, within=60)
+            assert message.headers["cloudEvents:subject"] == "b"
+            await eventually(lambda: reported(2), within=60)
+    assert await world.unpublished() == 5
+
+
+async def park(world: World, aggregate_id: str) -> None:
+    """As a relay does it with the first event of an aggregate."""
+    await world.execute(
+        "UPDATE outbox SET parked_at = clock_timestamp() WHERE id ="
+        " (SELECT min(id) FROM outbox WHERE aggregate_id = %s)",
+        aggregate_id,
+    )
+
+
+async def reported(held: int) -> bool:
+    return REGISTRY.get_sample_value("outbox_held_aggregates") == held
 
 
 async def own(ours: int, first: Relay, theirs: int, second: Relay) -> bool:

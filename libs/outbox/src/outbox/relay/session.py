@@ -126,6 +126,8 @@ class Session:
             if await self.lanes.take_share():
                 faults.reach("relay.lane_taken")
                 self.floor = Floor()
+                # What the last owner parked has followers, which must not overtake it.
+                self._full_look.hurry()
             self.reading.choose(self.lanes.owned, self.lanes.total)
 
     async def _look_below(self) -> None:
