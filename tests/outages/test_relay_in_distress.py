@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from alarms import frozen, memory_alarm, messages_up_to
+from prometheus_client import REGISTRY
 
 from devstack.rabbitmq import RabbitMQ
 from devstack.system import System
@@ -63,6 +65,46 @@ async def test_a_blocked_broker_costs_no_lanes_and_no_events(
         await eventually(lambda: world.has_unpublished(0))
     [attempts] = await world.rows("SELECT sum(attempts) FROM outbox")
     assert attempts == (0,)
+
+
+async def test_a_blocked_broker_stops_neither_figures_nor_schedule(
+    world: World, rabbitmq: RabbitMQ, caplog: pytest.LogCaptureFixture
+) -> None:
+    relay = world.relay(topology_check=0.2)
+    async with running(relay):
+        await world.emit(Happened("a"))
+        await world.delivered(1, within=60)
+        with memory_alarm(rabbitmq):
+            # Figures are five seconds old at most: the broker is asked many times meanwhile.
+            for number in range(1, 4):
+                async with world.work.begin() as unit:
+                    await unit.schedule(Happened("b"), key=str(number), at=datetime.now(UTC))
+                await eventually(lambda n=number: waiting(n), within=60)
+            assert len(relay.lanes) == 16
+        await eventually(lambda: world.has_unpublished(0), within=60)
+    assert "lost its connection" not in caplog.text
+
+
+@pytest.mark.parametrize("body", [b"1", b'"%s"' % (b"x" * 1_000_000)], ids=["small", "large"])
+async def test_a_relay_is_stopped_while_its_windows_are_blocked(
+    world: World, rabbitmq: RabbitMQ, body: bytes
+) -> None:
+    stop = asyncio.Event()
+    relay = world.relay(window=8, drain_within=2.0)
+    running = asyncio.create_task(relay.run(stop))
+    await eventually(lambda: world.has_owned_lanes(16), within=60)
+    with memory_alarm(rabbitmq):
+        for _ in range(10):
+            await world.emit(*(Happened("a", body=body) for _ in range(4)))
+        await eventually(lambda: waiting(40), within=60)
+        stop.set()
+        await asyncio.wait_for(running, 60)
+        assert await world.has_owned_lanes(0)
+    assert await world.unpublished() == 40
+
+
+async def waiting(count: int) -> bool:
+    return REGISTRY.get_sample_value("outbox_backlog_events") == count
 
 
 async def test_a_silent_broker_costs_the_lanes_until_it_speaks_again(

@@ -21,6 +21,8 @@ from outbox.receiving import connection_class
 
 CONNECT_TIMEOUT = 5.0
 HEARTBEAT = 10
+CLOSE_WITHIN = (3.0, 0.5, 0.5)
+"""Seconds. The client says farewell, then waits until all is sent: each is given up by itself."""
 
 LOST: tuple[type[BaseException], ...] = (
     AMQPError,
@@ -51,6 +53,17 @@ async def connect(url: str, name: str) -> AbstractConnection:
         raise BrokerRefused(f"user {target.user or 'guest'} may not log in") from problem
     except ConnectionNotAllowed as problem:
         raise BrokerRefused(f"no virtual host {target.path!r} for {target.user}") from problem
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Close a connection. A broker that is blocked reads no farewell: it is not waited for."""
+    closing = asyncio.ensure_future(connection.close())
+    for patience in CLOSE_WITHIN:
+        await asyncio.wait({closing}, timeout=patience)
+        if closing.done():
+            await asyncio.gather(closing, return_exceptions=True)
+            return
+        closing.cancel()
 
 
 async def is_blocked(channel: UnderlayChannel) -> bool:

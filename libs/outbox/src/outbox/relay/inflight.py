@@ -69,10 +69,25 @@ class InFlight:
             self._broken = {key: last for key, last in self._broken.items() if last > number}
             self._changed.notify_all()
 
-    async def room(self, at_most: int) -> None:
-        """Wait until fewer than so many windows are under way; 1 waits until none is."""
+    async def room(self, at_most: int, stop: asyncio.Event | None = None) -> bool:
+        """Wait until fewer than so many windows are under way; 1 waits until none is.
+
+        False if told to stop before that: a blocked broker answers when it can.
+        """
+
+        def there_is() -> bool:
+            return len(self._windows) < at_most
+
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._windows) < at_most)
+            await self._changed.wait_for(lambda: there_is() or (stop is not None and stop.is_set()))
+            return there_is()
+
+    async def heed(self, stop: asyncio.Event) -> None:
+        """Let those who wait for room hear that it is time to stop. Ends when cancelled."""
+        await stop.wait()
+        async with self._changed:
+            self._changed.notify_all()
+        await asyncio.Event().wait()
 
     def break_(self, key: str) -> None:
         """An event of this aggregate failed: what is under way behind it counts as unsent."""

@@ -1,21 +1,29 @@
-"""Which publisher a connection gets: the fast one where it works, else the plain one."""
+"""Which publisher a connection gets: the fast one where it works, else the plain one.
+
+And the look, now and then, whether what it publishes to is still there.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from uuid import uuid4
 
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from outbox.broker import is_blocked
 from outbox.relay.entry import Entry
 from outbox.relay.exchange_publisher import ExchangePublisher
 from outbox.relay.frame_publisher import FramePublisher
 from outbox.relay.publisher import Outcome, Publisher
 from outbox.relay.wire import UnexpectedInternals, Wire
-from outbox.topology import DEAD_LETTERS
+from outbox.topology import DEAD_LETTERS, Topology
 
 log = logging.getLogger(__name__)
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks whether a broker is still blocked."""
 
 
 async def open_publisher(
@@ -33,6 +41,22 @@ async def open_publisher(
     channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
     target = await channel.get_exchange(exchange, ensure=False)
     return ExchangePublisher(channel, target, patience=patience)
+
+
+async def check_again(topology: Topology, channel: AbstractChannel) -> None:
+    """The same as `ensure_on`, for a channel on which it was done before.
+
+    A broker that is blocked stops the clock here as well, and is asked when it reads again.
+    """
+    wire = await channel.get_underlay_channel()
+    while True:
+        while not wire.is_closed and await is_blocked(wire):  # noqa: ASYNC110 it may be closed too
+            await asyncio.sleep(LOOK_EVERY)
+        try:
+            return await topology.ensure_on(channel)
+        except TimeoutError:
+            if not await is_blocked(wire):
+                raise
 
 
 async def _open_fast(

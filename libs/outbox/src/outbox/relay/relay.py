@@ -12,13 +12,13 @@ import time
 from contextlib import AsyncExitStack
 
 from outbox import metrics
-from outbox.broker import connect
+from outbox.broker import close, connect
 from outbox.keeper import open_keeper
 from outbox.lifecycle import end, reconnecting
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Marking, Reading
-from outbox.relay.opening import open_publisher
+from outbox.relay.opening import check_again, open_publisher
 from outbox.relay.schedule import Schedule
 from outbox.relay.session import Session
 from outbox.relay.settings import RelaySettings
@@ -83,7 +83,8 @@ class Relay:
 
     async def _open(self, stack: AsyncExitStack) -> Session:
         """Broker first: a relay that cannot publish must not own lanes."""
-        broker = await stack.enter_async_context(await connect(self._broker_url, "outbox relay"))
+        broker = await connect(self._broker_url, "outbox relay")
+        stack.push_async_callback(close, broker)
         # One channel for all checks: aio-pika keeps something of every channel ever opened.
         checks = await broker.channel(publisher_confirms=True, on_return_raises=True)
         await self._topology.ensure_on(checks)
@@ -101,7 +102,7 @@ class Relay:
             marking=marking,
             schedule=schedule,
             doorbell=doorbell,
-            ensure_topology=lambda: self._topology.ensure_on(checks),
+            ensure_topology=lambda: check_again(self._topology, checks),
             clock=time.monotonic,
             topology_check=self._settings.topology_check,
         )

@@ -7,6 +7,7 @@ confirmed, and windows are settled in the order in which they were sent.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -24,6 +25,8 @@ from outbox.relay.publisher import Publisher
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settling import Settling, key_of
 from outbox.relay.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
 
 SHARE_EVERY = 1.0
 NOTE_EVERY = 0.02
@@ -56,30 +59,42 @@ class Session:
         )
 
     async def work(self, stop: asyncio.Event) -> None:
-        """Relay until told to stop; returns with nothing in flight."""
+        """Relay until told to stop; returns with nothing in flight, or when the time is up."""
         await first_of(
-            self._read(stop), self._settling.run(), self.upkeep.run(self.holds, self.lanes)
+            self._read(stop),
+            self._settling.run(),
+            self.upkeep.run(self.holds, self.lanes),
+            self.in_flight.heed(stop),
         )
 
     async def _read(self, stop: asyncio.Event) -> None:
         poll = self.settings.poll_first
         while not stop.is_set():
-            await self._share_lanes()
+            await self._share_lanes(stop)
             await self._look_below()
             wanted = self._wanted
-            read = await self._relay_window() if self.lanes.owned else 0
+            read = await self._relay_window(stop) if self.lanes.owned else 0
             await self._note_writers()
             more = read >= wanted or (read > 0 and self.reading.cut_short)
             rung = more or await self.doorbell.wait(self._until_next(poll))
             first = read or rung
             poll = self.settings.poll_first if first else min(poll * 2, self.settings.poll_ceiling)
-        async with asyncio.timeout(self.settings.drain_within):
-            await self.in_flight.room(1)
-        faults.reach("relay.handing_over")
+        await self._drain()
 
-    async def _relay_window(self) -> int:
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self.settings.drain_within):
+                await self.in_flight.room(1)
+        except TimeoutError:
+            log.warning("%d windows have no answer yet and will go again", len(self.in_flight))
+        else:
+            faults.reach("relay.handing_over")
+
+    async def _relay_window(self, stop: asyncio.Event) -> int:
         """Read and publish the next window; returns how many events it had."""
-        await self.in_flight.room(1 if self.suspects else self.settings.windows_in_flight)
+        at_most = 1 if self.suspects else self.settings.windows_in_flight
+        if not await self.in_flight.room(at_most, stop):
+            return 0
         entries = await self._look(self._wanted)
         if entries:
             faults.reach("relay.read")
@@ -114,13 +129,14 @@ class Session:
             drawn = await self.reading.drawn()
             self.floor.note(drawn, await self.reading.writers())
 
-    async def _share_lanes(self) -> None:
+    async def _share_lanes(self, stop: asyncio.Event) -> None:
         """Now and then take or hand over lanes; nothing is under way while one is handed over."""
         if not self._sharing.is_due():
             return
         with self._sharing.measured():
             if await self.lanes.surplus():
-                await self.in_flight.room(1)
+                if not await self.in_flight.room(1, stop):
+                    return
                 faults.reach("relay.handing_over")
                 await self.lanes.release_surplus()
             if await self.lanes.take_share():

@@ -1,10 +1,16 @@
-"""What a relay does beside publishing: scheduled events, the topology, and figures."""
+"""What a relay does beside publishing: scheduled events, the topology, and figures.
+
+The topology has a loop of its own: a broker that is blocked does not answer, perhaps for hours, and
+the rest must not wait for it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from outbox import metrics
+from outbox.lifecycle import first_of, pause
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.holds import Holds, retry_delay
 from outbox.relay.lanes import Lanes
@@ -23,7 +29,7 @@ BATCH = 500
 
 
 class Upkeep:
-    """Runs beside the relay's loop, on the connection that marks."""
+    """Runs beside the relay's loop, on the connection that marks and on a channel for checks."""
 
     def __init__(
         self,
@@ -44,29 +50,37 @@ class Upkeep:
         self._reporting = Pace(REPORT, clock)
         self._checking = Pace(topology_check, clock, ceiling=topology_check)
         self._checking.postpone()
+        self._hurried = asyncio.Event()
         self._rebinds = 0
 
     async def run(self, holds: Holds, lanes: Lanes) -> None:
         """Look after everything, for ever."""
+        await first_of(self._on_database(holds, lanes), self._on_broker(holds))
+
+    async def _on_database(self, holds: Holds, lanes: Lanes) -> None:
         while True:
             if self._reporting.is_due():
                 with self._reporting.measured():
                     await self._report(holds, lanes)
-            if self._checking.is_due():
-                await self._check_topology(holds)
             if lanes.owned and self._scheduling.is_due():
                 await self._move_due()
             await self._wait(lanes)
 
+    async def _on_broker(self, holds: Holds) -> None:
+        while True:
+            await pause(self._hurried, self._checking.left())
+            self._hurried.clear()
+            if self._checking.is_due():
+                await self._check_topology(holds)
+
     def rebind_soon(self) -> None:
         """An event came back: a binding is missing."""
         self._checking.hurry(retry_delay(self._rebinds, base=REBIND_AFTER))
-        self._doorbell.nudge()
+        self._hurried.set()
 
     async def _wait(self, lanes: Lanes) -> None:
         scheduling = self._scheduling.left() if lanes.owned else SCHEDULE
-        wait = min(scheduling, self._reporting.left(), self._checking.left())
-        if await self._doorbell.wait_for_nudge(wait):
+        if await self._doorbell.wait_for_nudge(min(scheduling, self._reporting.left())):
             self._scheduling.hurry()
 
     async def _move_due(self) -> None:
