@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY
 
 from outbox import Envelope, Maintenance, UnitOfWork
 from outbox.operate.partitions import OUTBOX
+from outbox.relay.lanes import Lanes
 from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 
 
@@ -39,13 +40,25 @@ async def is_over(name: str, before: float, **labels: str) -> bool:
     return value(name, **labels) > before
 
 
-async def test_backlog_age_and_lanes_are_right_after_a_start(world: World) -> None:
-    await world.emit(*(Happened(f"a{n}") for n in range(7)))
-    await world.execute("UPDATE outbox SET parked_at = now(), created_at = now() - interval '1 h'")
-    async with running(world.relay()):
-        await eventually(lambda: has("outbox_backlog_events", 7))
-        await eventually(lambda: is_over("outbox_oldest_unpublished_seconds", 3599))
-        await eventually(lambda: is_over("outbox_lanes_owned", -1))
+async def test_backlog_and_age_are_right_after_a_start_and_without_what_is_parked(
+    world: World,
+) -> None:
+    await world.emit(*(Happened(f"a{n}") for n in range(7)), Happened("b"))
+    await world.execute("UPDATE outbox SET created_at = now() - interval '1 h'")
+    await world.execute(
+        "UPDATE outbox SET created_at = now() - interval '2 h', parked_at = now()"
+        " WHERE aggregate_id = 'b'"
+    )
+    async with await world.psycopg() as owner:
+        # While somebody else has all lanes, nothing is published.
+        theirs = Lanes(owner)
+        await theirs.join()
+        await theirs.surplus()
+        assert await theirs.take_share()
+        async with running(world.relay()):
+            await eventually(lambda: has("outbox_backlog_events", 7), within=60)
+            await eventually(lambda: has("outbox_held_aggregates", 1), within=60)
+            assert 3599 < value("outbox_oldest_unpublished_seconds") < 7199
     assert value("outbox_lanes_owned") == 0
 
 

@@ -84,7 +84,8 @@ SELECT aggregate_type || '/' || aggregate_id, min(id) FROM outbox
 
 _BACKLOG = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
-  FROM (SELECT created_at FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 100000) oldest
+  FROM (SELECT created_at FROM outbox WHERE published_at IS NULL AND parked_at IS NULL
+         ORDER BY id LIMIT 100000) waiting
 """
 
 
