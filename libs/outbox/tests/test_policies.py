@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from outbox import RetryPolicy
 from outbox.buckets import BUCKETS, bucket_of
 from outbox.consume.decide import Position, Verdict
+from outbox.pace import Pace
 from outbox.relay.floor import Floor
 from outbox.relay.holds import Holds, retry_delay
-from outbox.relay.pace import Pace
 from outbox.relay.publisher import Outcome
 from outbox.relay.settling import judge
 from outbox.write.notifier import MAX_PAYLOAD, _chunks

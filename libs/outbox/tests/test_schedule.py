@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+from outbox.relay.schedule import MOVE
 from outbox_world import Happened, World, eventually, running
 
 
@@ -77,3 +78,22 @@ async def test_an_open_transaction_delays_only_the_events_of_its_own_aggregate(
             [message] = await world.delivered(1)
             assert message.body == b'{"number": 2}'
         assert len(await world.delivered(2)) == 2
+
+
+async def test_what_is_due_is_found_by_the_index_however_much_is_scheduled(world: World) -> None:
+    await world.execute(
+        "INSERT INTO outbox_scheduled (source, key, due_at, event_id, bucket, aggregate_type,"
+        " aggregate_id, type, version, payload, correlation_id)"
+        " SELECT 'shop', 'k' || n, now() + n * interval '1 h', gen_random_uuid(), 0, 'order',"
+        " 'a' || n, 'order.happened', 1, '1', 'c' FROM generate_series(1, 50000) n"
+    )
+    await world.execute(
+        "INSERT INTO outbox_streams SELECT source, aggregate_type, aggregate_id, 1"
+        " FROM outbox_scheduled"
+    )
+    await world.execute("ANALYZE outbox_scheduled, outbox_streams")
+    async with await world.psycopg() as connection:
+        cursor = await connection.execute("EXPLAIN " + MOVE, {"limit": 500})  # type: ignore[arg-type]
+        plan = "\n".join(str(line) for (line,) in await cursor.fetchall())
+    assert plan.count("Index Cond: (due_at <=") == 2, plan
+    assert "Seq Scan on outbox_scheduled" not in plan, plan

@@ -84,7 +84,7 @@ RETURNING 1
 _DUE = """
 SELECT DISTINCT source, aggregate_type, aggregate_id
   FROM inbox_parked
- WHERE consumer = %(consumer)s AND next_attempt_at <= clock_timestamp()
+ WHERE consumer = %(consumer)s AND next_attempt_at <= statement_timestamp()
  LIMIT %(limit)s
 """
 

@@ -10,6 +10,7 @@ from outbox.consume.parking import REDRIVE
 from outbox.consume.settings import ConsumerSettings
 from outbox.lifecycle import reconnecting
 from outbox.listening import Listener
+from outbox.pace import Pace
 from outbox.write.work import Work
 
 LISTEN_SLICE = 0.25
@@ -25,6 +26,8 @@ class Retrier:
         self._inbox = inbox
         self._work = work
         self._settings = settings
+        # It counts all that is parked.
+        self._reporting = Pace(REPORT_EVERY, time.monotonic)
         self._due: dict[str, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -36,8 +39,9 @@ class Retrier:
         async with Listener.on(self._work.engine, REDRIVE) as redrives:
             while not stop.is_set():
                 more = await self._inbox.retry_due()
-                if self._is_due("report", REPORT_EVERY):
-                    await self._inbox.report()
+                if self._reporting.is_due():
+                    with self._reporting.measured():
+                        await self._inbox.report()
                 if self._is_due("upkeep", UPKEEP_EVERY):
                     await self._inbox.keep_house(self._settings.foreign)
                 if not more:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from outbox import faults
 from outbox.lifecycle import first_of
+from outbox.pace import Pace
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.entry import Entry
 from outbox.relay.floor import Floor
@@ -20,7 +21,6 @@ from outbox.relay.holds import Holds
 from outbox.relay.inflight import InFlight
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Marking, Reading
-from outbox.relay.pace import Pace
 from outbox.relay.publisher import Publisher
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settling import Settling, key_of

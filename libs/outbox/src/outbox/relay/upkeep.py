@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 
 from outbox import metrics
 from outbox.lifecycle import first_of, pause
+from outbox.pace import Pace
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.holds import Holds, retry_delay
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Marking
-from outbox.relay.pace import Pace
 from outbox.relay.schedule import Schedule
 
 SCHEDULE = 1.0
