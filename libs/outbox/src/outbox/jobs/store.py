@@ -28,14 +28,15 @@ ON CONFLICT (kind, key) DO NOTHING
 RETURNING id
 """
 
-_CLAIM = """
+# `statement_timestamp()` holds still during the statement: the index ends where nothing is due.
+CLAIM = """
 UPDATE outbox_jobs j
    SET lease_id = %(lease_id)s, attempts = attempts + 1,
        lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
  WHERE id = (SELECT id FROM outbox_jobs
               WHERE state = 'waiting' AND kind = ANY(%(kinds)s)
-                AND next_attempt_at <= clock_timestamp()
-                AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+                AND next_attempt_at <= statement_timestamp()
+                AND (lease_until IS NULL OR lease_until <= statement_timestamp())
               ORDER BY next_attempt_at LIMIT 1
                 FOR UPDATE SKIP LOCKED)
 RETURNING id, kind, key, payload, attempts, lease_id, correlation_id, causation_id, traceparent
@@ -65,18 +66,25 @@ UPDATE outbox_jobs
 RETURNING id
 """
 
-_NEXT = """
-SELECT extract(epoch FROM min(greatest(next_attempt_at, lease_until)) - clock_timestamp())
-  FROM outbox_jobs WHERE state = 'waiting' AND kind = ANY(%(kinds)s)
+# The first that nobody has, or whose lease ends first: who has one was due.
+NEXT = """
+SELECT extract(epoch FROM least(
+  (SELECT next_attempt_at FROM outbox_jobs
+    WHERE state = 'waiting' AND kind = ANY(%(kinds)s) AND lease_until IS NULL
+    ORDER BY next_attempt_at LIMIT 1),
+  (SELECT min(lease_until) FROM outbox_jobs
+    WHERE state = 'waiting' AND kind = ANY(%(kinds)s) AND lease_until IS NOT NULL
+      AND next_attempt_at <= statement_timestamp())) - clock_timestamp())
 """
 
-_FORGET = """
-DELETE FROM outbox_jobs WHERE id IN (
+FORGET_AT_ONCE = 1_000
+FORGET = f"""
+DELETE FROM outbox_jobs WHERE id = ANY(ARRAY(
   SELECT id FROM outbox_jobs
-   WHERE state = 'done' AND ended_at < clock_timestamp() - make_interval(secs => %(seconds)s)
-   LIMIT 1000)
+   WHERE state = 'done' AND ended_at < statement_timestamp() - make_interval(secs => %(seconds)s)
+   ORDER BY ended_at LIMIT {FORGET_AT_ONCE} FOR UPDATE SKIP LOCKED))
 RETURNING id
-"""
+"""  # noqa: S608
 
 
 async def enqueue(
@@ -106,7 +114,7 @@ async def enqueue(
 async def claim(connection: AsyncConnection, kinds: Sequence[str], lease: float) -> Job | None:
     """Take the next job that is due, if there is one, for so many seconds."""
     parameters = {"kinds": list(kinds), "seconds": lease, "lease_id": uuid4()}
-    row = (await connection.exec_driver_sql(_CLAIM, parameters)).first()
+    row = (await connection.exec_driver_sql(CLAIM, parameters)).first()
     return None if row is None else Job(*tuple[Any, ...](row))
 
 
@@ -129,13 +137,13 @@ async def release(
 
 async def until_next(connection: AsyncConnection, kinds: Sequence[str]) -> float | None:
     """Seconds until the next job of these kinds can be claimed; None if there is none."""
-    value = (await connection.exec_driver_sql(_NEXT, {"kinds": list(kinds)})).scalar()
+    value = (await connection.exec_driver_sql(NEXT, {"kinds": list(kinds)})).scalar()
     return None if value is None else float(value)
 
 
 async def forget_done(connection: AsyncConnection, after: float) -> int:
-    """Remove done jobs that ended so many seconds ago; returns how many."""
-    return len((await connection.exec_driver_sql(_FORGET, {"seconds": after})).all())
+    """Remove done jobs that ended so many seconds ago, some at a time; returns how many."""
+    return len((await connection.exec_driver_sql(FORGET, {"seconds": after})).all())
 
 
 async def _ours(

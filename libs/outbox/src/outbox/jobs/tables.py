@@ -45,10 +45,16 @@ def declare_jobs(metadata: MetaData) -> None:
         UniqueConstraint("kind", "key", name="outbox_jobs_kind_key"),
         postgresql_with={"fillfactor": 70},
     )
-    # Workers ask for what is due, of the kinds they know; ended jobs leave the index.
+    # Workers ask for what is due, the longest due first; ended jobs leave the index. Without the
+    # kind: behind a list of kinds the time is of no use, and a worker knows most of them.
     Index(
         "outbox_jobs_due",
-        jobs.c.kind,
         jobs.c.next_attempt_at,
         postgresql_where=text("state = 'waiting'"),
+    )
+    # What is done is kept for a while, then removed, the oldest first.
+    Index(
+        "outbox_jobs_done",
+        jobs.c.ended_at,
+        postgresql_where=text("state = 'done'"),
     )

@@ -71,13 +71,13 @@ class JobWorker:
     async def _session(self, stop: asyncio.Event) -> None:
         try:
             while not stop.is_set():
+                await self._keep_house(stop)
                 self._wake.clear()
                 job = await self._claim()
                 self.running = True
                 if job is not None:
                     await self._work_on(job)
                 else:
-                    await self._keep_house()
                     await pause(self._wake, await self._until_next())
         finally:
             self.running = False
@@ -175,9 +175,12 @@ class JobWorker:
         async with self._work.engine.begin() as connection:
             await store.release(connection, job, error=text[:MAX_ERROR], delay=delay)
 
-    async def _keep_house(self) -> None:
+    async def _keep_house(self, stop: asyncio.Event) -> None:
+        """Now and then, however much there is to do, remove all that is past its retention."""
         if time.monotonic() < self._upkeep:
             return
         self._upkeep = time.monotonic() + UPKEEP_EVERY
-        async with self._work.engine.begin() as connection:
-            await store.forget_done(connection, self._settings.retention.total_seconds())
+        retention, forgotten = self._settings.retention.total_seconds(), store.FORGET_AT_ONCE
+        while forgotten == store.FORGET_AT_ONCE and not stop.is_set():
+            async with self._work.engine.begin() as connection:
+                forgotten = await store.forget_done(connection, retention)
