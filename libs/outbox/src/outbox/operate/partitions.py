@@ -18,6 +18,8 @@ from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from outbox.operate.bounds import takes_now
+
 # The same number in every process: they must meet on one lock.
 LOCK = 7_306_914_221
 _LOCK_TIMEOUT = "2s"
@@ -125,7 +127,10 @@ class DayPartitions:
     async def has_today(self, connection: AsyncConnection) -> bool:
         """Whether inserts have a partition now."""
         day = await connection.run_sync(today)
-        return self.name_of(day) in await self._names(connection, _ATTACHED)
+        if self.name_of(day) in await self._names(connection, _ATTACHED):
+            return True
+        others = await self.foreign(connection)
+        return any([await takes_now(connection, name, self.column) for name in others])
 
     async def drop_expired(self, engine: AsyncEngine) -> list[str]:
         """Drop partitions past the retention of which no row is needed; returns their names.
