@@ -78,6 +78,20 @@ async def test_partitions_are_listed_and_made(pair: Pair) -> None:
     assert after["days_covered"] == before["days_covered"] + 1
 
 
+async def test_a_day_that_the_database_refuses_is_said_to_be_of_the_database(pair: Pair) -> None:
+    today = datetime.now(UTC).date()
+    for days in range(5, 15):
+        name = f"outbox_p{today + timedelta(days=days):%Y%m%d}"
+        await pair.producer.execute(f"DROP TABLE {name}")
+    await pair.producer.execute(
+        "CREATE TABLE outbox_long PARTITION OF outbox"
+        f" FOR VALUES FROM ('{today + timedelta(days=5)} 00:00+00') TO ('2200-01-01 00:00+00')"
+    )
+    said = await pair.say("partitions", "--ensure", status=2)
+    assert "outbox: the database: " in said.err
+    assert "outbox_long" in said.err
+
+
 async def test_explain_tells_the_life_of_an_applied_event(pair: Pair) -> None:
     async def answers(unit: UnitOfWork, event: Envelope) -> None:
         await record(unit, event)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from outbox.broker import LOST
 from outbox.cli.output import warn
@@ -33,6 +34,8 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         fail(f"{_first(problem)}: has this database been migrated, and is it the right one?")
     except psycopg.Error as problem:
         fail(f"the database: {_first(problem)}")
+    except DBAPIError as problem:
+        fail(f"the database: {_first(problem.orig or problem)}")
     except OutboxError as problem:
         fail(str(problem))
     except LOST as problem:
