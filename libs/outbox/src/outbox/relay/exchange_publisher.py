@@ -16,6 +16,7 @@ from aio_pika.exceptions import (
     DeliveryError,
     PublishError,
 )
+from aiormq.exceptions import ConnectionChannelError
 
 from outbox.broker import is_blocked
 from outbox.message import to_message
@@ -32,10 +33,16 @@ class ExchangePublisher:
         self._channel = channel
         self._exchange = exchange
         self._patience = patience
+        self._over_a_publish = False
 
     async def send(self, entries: Sequence[Entry]) -> _Flight:
         """Publish all at once; asyncio starts the tasks in order, the channel's lock keeps it."""
-        return _Flight([asyncio.create_task(self._publish(entry)) for entry in entries])
+        return _Flight(self, [asyncio.create_task(self._publish(entry)) for entry in entries])
+
+    @property
+    def unanswered(self) -> Outcome:
+        """What became of a publish that was never answered."""
+        return Outcome.CLOSED if self._over_a_publish else Outcome.TIMED_OUT
 
     async def _publish(self, entry: Entry) -> Outcome:
         try:
@@ -46,7 +53,10 @@ class ExchangePublisher:
             return Outcome.RETURNED
         except DeliveryError:
             return Outcome.NACKED
-        except ChannelPreconditionFailed:
+        # The client goes on writing to a channel that the broker has closed, which costs the
+        # connection: the error that some are told is that of the connection then.
+        except (ChannelPreconditionFailed, ConnectionChannelError):
+            self._over_a_publish = True
             return Outcome.CLOSED
         # A channel that closes cancels what waits for a confirm on it.
         except (TimeoutError, AMQPError, RuntimeError, OSError, asyncio.CancelledError):
@@ -74,9 +84,14 @@ class ExchangePublisher:
 
 
 class _Flight:
-    def __init__(self, tasks: Sequence[asyncio.Task[Outcome]]) -> None:
+    def __init__(
+        self, publisher: ExchangePublisher, tasks: Sequence[asyncio.Task[Outcome]]
+    ) -> None:
+        self._publisher = publisher
         self._tasks = tasks
 
     async def outcomes(self) -> list[Outcome]:
         """See `Flight.outcomes`."""
-        return list(await asyncio.gather(*self._tasks))
+        outcomes = await asyncio.gather(*self._tasks)
+        unanswered = self._publisher.unanswered
+        return [unanswered if one is Outcome.TIMED_OUT else one for one in outcomes]
