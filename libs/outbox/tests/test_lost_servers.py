@@ -1,15 +1,17 @@
-"""A host that vanishes says nothing: only short timers of the socket notice that it has."""
+"""A host that vanishes says nothing: only short timers of the socket notice; none is leaked."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pytest
 
-from outbox import Notifier
+from outbox import Notifier, keeper
 from outbox.listening import Listener
 from outbox_world import World, running
 
@@ -67,3 +69,13 @@ async def test_all_connections_of_a_relay_notice(
     async with running(world.relay()):
         for _ in range(3):
             assert_short(await asyncio.wait_for(opened.get(), 30))
+
+
+async def test_a_keeper_that_is_lost_while_it_opens_leaves_no_connection(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left open is a warning when it is collected, and every warning is an error here."""
+    monkeypatch.setattr(keeper, "_SESSION", "SELECT 1/0")
+    with suppress(psycopg.errors.DivisionByZero):
+        await keeper.open_keeper(world.database_url, "lost")
+    gc.collect()

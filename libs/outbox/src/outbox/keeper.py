@@ -26,5 +26,9 @@ async def open_keeper(database_url: str, name: str, **options: str) -> psycopg.A
     """Such a connection in autocommit, under this name in pg_stat_activity."""
     conninfo = make_conninfo(database_url, application_name=name, **SHORT_KEEPALIVES, **options)
     connection = await connected(psycopg.AsyncConnection.connect(conninfo, autocommit=True))
-    await connection.execute(_SESSION)
+    try:
+        await connection.execute(_SESSION)
+    except BaseException:
+        await connection.close()
+        raise
     return connection
