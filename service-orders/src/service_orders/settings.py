@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from servicekit.settings import Port, ServiceSettings
-from servicekit.urls import PostgresUrl
+from servicekit.urls import PostgresUrl, RedisUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_ORDERS"
 
@@ -20,9 +20,10 @@ class Settings(ServiceSettings):
     foreign_variables: ClassVar[frozenset[str]] = frozenset({"DATABASE_URL_PROCESSOR"})
 
     database_url: PostgresUrl = Field(validation_alias=DATABASE_VARIABLE)
+    redis_url: RedisUrl | None = None
     orders_port: Port = 8000
     orders_worker_port: Port = 8010
-    booking_max_days_ahead: int = Field(730, ge=1, le=36500, examples=[730])
+    booking_max_days_ahead: int = Field(730, ge=1, le=36500)
 
     @property
     def booking_limit(self) -> timedelta:

@@ -13,7 +13,7 @@ from servicekit.urls import PostgresUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_PROCESSOR"
 
-Hours = Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False, examples=[72])]
+Hours = Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False)]
 
 
 class Policy(StrEnum):
@@ -41,8 +41,8 @@ class Settings(ServiceSettings):
     processor_worker_port: Port = 8011
     fulfilment_policy: Policy = Policy.SIMULATED
     processing_success_rate: Probability = 0.8
-    processing_delay_min: Seconds = 0.0
-    processing_delay_max: Seconds = 0.0
+    processing_delay_min: Seconds = Field(0.0, examples=["1 PROCESSING_DELAY_MAX=5"])
+    processing_delay_max: Seconds = Field(0.0, examples=[5])
     ticket_auto_close_hours: Hours = 72.0
     default_timezone: ZoneName = Field("UTC", examples=["Europe/Berlin"])
 

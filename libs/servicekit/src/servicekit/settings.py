@@ -1,26 +1,32 @@
 """Settings are environment variables, read once; whatever is wrong with them is one line.
 
 A service subclasses `ServiceSettings`, names the prefixes it owns, and calls `load`. A variable of
-an owned prefix that no field knows stops the start: a typo must not silently mean a default.
+an owned prefix that no field knows stops the start: a typo must not silently mean a default. So
+does a known name in other letters, and what `production` refuses. An empty variable is not set.
+
+A secret may stand in a file that `<variable>_FILE` names; the variable itself wins over it.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from servicekit.production import refuse_open_doors, refuse_weak_secrets
 from servicekit.startup import BadSettings
-from servicekit.urls import AmqpUrl, ConnectionUrl, RedisUrl
+from servicekit.urls import AmqpUrl, ConnectionUrl
 
 __all__ = [
     "AppEnv",
+    "Auth",
     "LogFormat",
     "LogLevel",
     "Port",
@@ -33,11 +39,9 @@ __all__ = [
 S = TypeVar("S", bound="ServiceSettings")
 T = TypeVar("T")
 
-DEVELOPMENT_PASSWORD = "-dev-only"  # noqa: S105 the ending that production refuses
-
-Port = Annotated[int, Field(ge=1, le=65535, examples=[8000])]
-Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, examples=[0.8])]
-Seconds = Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False, examples=[5])]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)]
 
 
 class AppEnv(StrEnum):
@@ -56,6 +60,20 @@ class LogLevel(StrEnum):
     INFO = "INFO"
     WARNING = "WARNING"
     ERROR = "ERROR"
+
+
+class Auth(StrEnum):
+    """Who asks callers for a token. This version does not; whoever is in front may."""
+
+    NONE = "none"
+
+
+def _known_auth(value: object) -> object:
+    if value not in (None, *Auth):
+        raise ValueError(
+            "there is no authentication here yet; none, the only value, says it is done in front"
+        )
+    return value
 
 
 class ServiceSettings(BaseSettings):
@@ -78,10 +96,10 @@ class ServiceSettings(BaseSettings):
     app_env: AppEnv = AppEnv.DEVELOPMENT
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.JSON
-    http_host: str = Field("127.0.0.1", min_length=1, examples=["0.0.0.0"])  # noqa: S104 an example
+    http_host: str = Field("127.0.0.1", pattern=r"^\S+$")
+    auth: Annotated[Auth | None, BeforeValidator(_known_auth), Field(examples=["none"])] = None
     rabbitmq_url: AmqpUrl
-    redis_url: RedisUrl | None = None
-    idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760, examples=[24])
+    idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760)
 
     @property
     def key_lifetime(self) -> timedelta:
@@ -103,15 +121,40 @@ class ServiceSettings(BaseSettings):
 def load(settings: type[S]) -> S:
     """Read `settings` from the environment; raise BadSettings (one line) on anything wrong."""
     names = {name: _variable(name, field) for name, field in settings.model_fields.items()}
-    _refuse_unknown(settings, names.values())
+    files = {f"{names[name]}_FILE": name for name in names if _is_secret(settings, name)}
+    _refuse_unknown(settings, {*names.values(), *files, *settings.foreign_variables})
     try:
-        loaded = settings.model_validate({})
+        loaded = settings.model_validate(_read(files, names))
     except ValidationError as error:
         lines = [_sentence(settings, names, one) for one in error.errors(include_url=False)]
         raise BadSettings("; ".join(dict.fromkeys(lines))) from None
     if loaded.app_env is AppEnv.PRODUCTION:
-        _refuse_development_secrets(loaded, names)
+        refuse_open_doors(loaded.http_host, authentication_in_front=loaded.auth is not None)
+        values = {variable: getattr(loaded, name) for name, variable in names.items()}
+        given = {names[name] for name in loaded.model_fields_set}
+        refuse_weak_secrets(values, values.keys() - given)
     return loaded
+
+
+def _read(files: dict[str, str], names: dict[str, str]) -> dict[str, str]:
+    """Values of secrets from the files that variables name, where the secret itself is not set."""
+    found: dict[str, str] = {}
+    for variable, name in files.items():
+        place = os.environ.get(variable)
+        if place and not os.environ.get(names[name]):
+            try:
+                found[name] = Path(place).read_text().strip()
+            except (OSError, UnicodeDecodeError) as problem:
+                reason = problem.strerror if isinstance(problem, OSError) else "not UTF-8"
+                raise BadSettings(f"{variable}: cannot read {place}: {reason}") from None
+            if not found[name]:
+                raise BadSettings(f"{variable}: {place} is empty")
+    return found
+
+
+def _is_secret(settings: type[ServiceSettings], name: str) -> bool:
+    field = settings.model_fields[name]
+    return bool(_kinds(field, ConnectionUrl) or _kinds(field, SecretStr))
 
 
 def _variable(name: str, field: FieldInfo) -> str:
@@ -121,13 +164,16 @@ def _variable(name: str, field: FieldInfo) -> str:
     return alias if isinstance(alias, str) else name.upper()
 
 
-def _refuse_unknown(settings: type[ServiceSettings], known: Iterable[str]) -> None:
-    names = {*known, *settings.foreign_variables}
+def _refuse_unknown(settings: type[ServiceSettings], known: Collection[str]) -> None:
     prefixes = (*settings.owned_prefixes, *settings.shared_prefixes)
     for variable in sorted(os.environ):
-        if variable.startswith(prefixes) and variable not in names:
-            near = get_close_matches(variable, names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(names))}"
+        if variable in known:
+            continue
+        if variable.upper() in known:
+            raise BadSettings(f"{variable}: names are read exactly; write {variable.upper()}")
+        if variable.startswith(prefixes):
+            near = get_close_matches(variable, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
             raise BadSettings(f"{variable}: there is no such setting; {hint}")
 
 
@@ -141,8 +187,7 @@ def _sentence(settings: type[ServiceSettings], names: dict[str, str], error: Err
     field = settings.model_fields[name]
     if error["type"] == "missing":
         return f"{names[name]} is not set{_example(names[name], field)}"
-    secret = bool(_kinds(field, ConnectionUrl)) or bool(_kinds(field, SecretStr))
-    value = "" if secret else f" {str(error['input'])[:60]!r}:"
+    value = "" if _is_secret(settings, name) else f" {str(error['input'])[:60]!r}:"
     return f"{names[name]}{value} {_lower_first(message)}{_example(names[name], field)}"
 
 
@@ -158,24 +203,11 @@ def _kinds(field: FieldInfo, kind: type[T]) -> list[type[T]]:
 
 
 def _example(variable: str, field: FieldInfo) -> str:
-    urls = _kinds(field, ConnectionUrl)
-    if urls:
-        return f" (example: {variable}={urls[0].example})"
-    return f" (example: {variable}={field.examples[0]})" if field.examples else ""
-
-
-def _refuse_development_secrets(loaded: ServiceSettings, names: dict[str, str]) -> None:
-    for name, variable in names.items():
-        value = getattr(loaded, name)
-        if not isinstance(value, ConnectionUrl | SecretStr):
-            continue
-        if name not in loaded.model_fields_set:
-            raise BadSettings(f"{variable} is not set: APP_ENV=production has no default for it")
-        secret = value.get_secret_value() if isinstance(value, SecretStr) else value.password
-        if not secret and not isinstance(value, RedisUrl):
-            raise BadSettings(f"{variable} has no password: APP_ENV=production wants one")
-        if secret and secret.endswith(DEVELOPMENT_PASSWORD):
-            raise BadSettings(
-                f"{variable} ends in {DEVELOPMENT_PASSWORD}: APP_ENV=production refuses"
-                " the development password; set one of your own"
-            )
+    """A value that works as it is written: the kind's, the field's own, else its default."""
+    values = [one.example for one in _kinds(field, ConnectionUrl)] or [
+        *(field.examples or ()),
+        field.default,
+    ]
+    if not isinstance(values[0], str | int | float):
+        return ""
+    return f" (example: {variable}={values[0]})"

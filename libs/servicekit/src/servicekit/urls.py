@@ -5,15 +5,30 @@ settings can be printed and logged.
 """
 
 import re
+from collections.abc import Set
+from ipaddress import ip_address
 from typing import Any, ClassVar, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["AmqpUrl", "ConnectionUrl", "PostgresUrl", "RedisUrl"]
+__all__ = ["AmqpUrl", "ConnectionUrl", "PostgresUrl", "RedisUrl", "is_loopback"]
 
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be meant (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3; RFC 6761, 6.3).
+
+    Any other name counts as not: who knows what it resolves to tomorrow.
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class ConnectionUrl(str):
@@ -22,6 +37,8 @@ class ConnectionUrl(str):
     __slots__ = ()
     schemes: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
+    parameters: ClassVar[Set[str]] = frozenset()
+    """What may stand in the query. None of it says who logs in, or where: that was checked."""
 
     @classmethod
     def parse(cls, value: object) -> Self:
@@ -46,13 +63,33 @@ class ConnectionUrl(str):
             raise ValueError("names no host")
         if port == 0:
             raise ValueError("has port 0")
-        if _BROKEN_ESCAPE.search(value) or any(c.isspace() or not c.isprintable() for c in value):
-            raise ValueError("is not percent-encoded (a % or a blank in the password?)")
+        if _is_not_encoded(value, parts):
+            raise ValueError("is not percent-encoded (a % or @ or # or a blank in the password?)")
         cls._check_path(parts.path)
+        cls._check_query(parts.query)
+
+    @classmethod
+    def _check_query(cls, query: str) -> None:
+        """The drivers take user, password and host from it too, and believe it more."""
+        if any(name not in cls.parameters for name, _ in parse_qsl(query, keep_blank_values=True)):
+            raise ValueError(
+                "has a query with more than the parameters that may stand there"
+                f" ({', '.join(sorted(cls.parameters))}): user, password and host go before it"
+            )
 
     @classmethod
     def _check_path(cls, path: str) -> None:
         """Refuse a path this kind of server cannot use."""
+
+    @property
+    def host(self) -> str:
+        """The host alone, without brackets."""
+        return urlsplit(self).hostname or ""
+
+    @property
+    def user(self) -> str:
+        """The user, decoded; empty when there is none."""
+        return unquote(urlsplit(self).username or "")
 
     @property
     def password(self) -> str | None:
@@ -83,12 +120,28 @@ class ConnectionUrl(str):
         return core_schema.no_info_plain_validator_function(cls.parse)
 
 
+def _is_not_encoded(value: str, parts: SplitResult) -> bool:
+    """Where one reader would see an end of the password, another would not."""
+    return (
+        "#" in value
+        or parts.netloc.count("@") > 1
+        or bool(_BROKEN_ESCAPE.search(value))
+        or any(c.isspace() or not c.isprintable() for c in value)
+    )
+
+
 class PostgresUrl(ConnectionUrl):
     """`postgresql://user[:password]@host[:port]/database` (libpq, section 32.1.1.2)."""
 
     __slots__ = ()
     schemes = ("postgresql", "postgres")
     example = "postgresql://user:password@127.0.0.1:5432/database"
+    parameters = frozenset(
+        "application_name channel_binding client_encoding connect_timeout gssencmode keepalives"
+        " keepalives_count keepalives_idle keepalives_interval load_balance_hosts options"
+        " require_auth sslcert sslcrl sslkey sslmode sslnegotiation sslrootcert"
+        " target_session_attrs tcp_user_timeout".split()
+    )
 
     @classmethod
     def _check_path(cls, path: str) -> None:
@@ -112,7 +165,8 @@ class AmqpUrl(ConnectionUrl):
 
     __slots__ = ()
     schemes = ("amqp", "amqps")
-    example = "amqp://user:password@127.0.0.1:5672/"
+    example = "amqp://user:password@127.0.0.1:5672/%2F"
+    parameters = frozenset("auth cafile capath certfile heartbeat keyfile name timeout".split())
 
     @classmethod
     def _check_path(cls, path: str) -> None:
@@ -126,3 +180,7 @@ class RedisUrl(ConnectionUrl):
     __slots__ = ()
     schemes = ("redis", "rediss")
     example = "redis://127.0.0.1:6379/0"
+    parameters = frozenset(
+        "client_name health_check_interval protocol socket_connect_timeout socket_keepalive"
+        " socket_timeout ssl_ca_certs ssl_ca_path ssl_certfile ssl_keyfile".split()
+    )
