@@ -50,9 +50,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
 
 
 @pytest.mark.parametrize("redis", ["redis://127.0.0.1/0", "redis://:fourth-of-its-own@h/0"])
-def test_production_takes_passwords_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, redis: str
-) -> None:
+def test_production_takes_passwords_of_its_own(monkeypatch: pytest.MonkeyPatch, redis: str) -> None:
     monkeypatch.setenv("REDIS_URL", redis)
     assert load(ToySettings).app_env == "production"
 
@@ -98,7 +96,7 @@ def test_production_refuses_one_password_for_two_servers(monkeypatch: pytest.Mon
     assert "one-of-its-own" not in line
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "toys.example"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "toys.example"])
 def test_production_does_not_listen_to_other_machines_without_authentication(
     monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
@@ -110,7 +108,7 @@ def test_production_does_not_listen_to_other_machines_without_authentication(
 
 
 def test_nobody_is_believed_to_authenticate_who_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = refusal(monkeypatch, HTTP_HOST="0.0.0.0", AUTH="oidc")  # noqa: S104
+    line = refusal(monkeypatch, HTTP_HOST="0.0.0.0", AUTH="oidc")
     assert line.startswith("AUTH 'oidc': there is no authentication here yet")
     assert line.endswith("(example: AUTH=none)")
 

@@ -34,7 +34,9 @@ def refuse_weak_secrets(secrets: Mapping[str, object], defaulted: Collection[str
     for variable, value in secrets.items():
         if isinstance(value, ConnectionUrl | SecretStr):
             if variable in defaulted:
-                raise BadSettings(f"{variable} is not set: APP_ENV=production has no default for it")
+                raise BadSettings(
+                    f"{variable} is not set: APP_ENV=production has no default for it"
+                )
             if secret := _checked(variable, value):
                 _refuse_twin(variable, secret, seen)
 

@@ -204,10 +204,6 @@ def _kinds(field: FieldInfo, kind: type[T]) -> list[type[T]]:
 
 def _example(variable: str, field: FieldInfo) -> str:
     """A value that works as it is written: the kind's, the field's own, else its default."""
-    values = [one.example for one in _kinds(field, ConnectionUrl)] or [
-        *(field.examples or ()),
-        field.default,
-    ]
-    if not isinstance(values[0], str | int | float):
-        return ""
-    return f" (example: {variable}={values[0]})"
+    urls: list[Any] = [one.example for one in _kinds(field, ConnectionUrl)]
+    value = [*urls, *(field.examples or ()), field.default][0]
+    return f" (example: {variable}={value})" if isinstance(value, str | int | float) else ""

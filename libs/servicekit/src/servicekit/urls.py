@@ -137,10 +137,28 @@ class PostgresUrl(ConnectionUrl):
     schemes = ("postgresql", "postgres")
     example = "postgresql://user:password@127.0.0.1:5432/database"
     parameters = frozenset(
-        "application_name channel_binding client_encoding connect_timeout gssencmode keepalives"
-        " keepalives_count keepalives_idle keepalives_interval load_balance_hosts options"
-        " require_auth sslcert sslcrl sslkey sslmode sslnegotiation sslrootcert"
-        " target_session_attrs tcp_user_timeout".split()
+        [
+            "application_name",
+            "channel_binding",
+            "client_encoding",
+            "connect_timeout",
+            "gssencmode",
+            "keepalives",
+            "keepalives_count",
+            "keepalives_idle",
+            "keepalives_interval",
+            "load_balance_hosts",
+            "options",
+            "require_auth",
+            "sslcert",
+            "sslcrl",
+            "sslkey",
+            "sslmode",
+            "sslnegotiation",
+            "sslrootcert",
+            "target_session_attrs",
+            "tcp_user_timeout",
+        ]
     )
 
     @classmethod
@@ -166,7 +184,9 @@ class AmqpUrl(ConnectionUrl):
     __slots__ = ()
     schemes = ("amqp", "amqps")
     example = "amqp://user:password@127.0.0.1:5672/%2F"
-    parameters = frozenset("auth cafile capath certfile heartbeat keyfile name timeout".split())
+    parameters = frozenset(
+        ["auth", "cafile", "capath", "certfile", "heartbeat", "keyfile", "name", "timeout"]
+    )
 
     @classmethod
     def _check_path(cls, path: str) -> None:
@@ -181,6 +201,16 @@ class RedisUrl(ConnectionUrl):
     schemes = ("redis", "rediss")
     example = "redis://127.0.0.1:6379/0"
     parameters = frozenset(
-        "client_name health_check_interval protocol socket_connect_timeout socket_keepalive"
-        " socket_timeout ssl_ca_certs ssl_ca_path ssl_certfile ssl_keyfile".split()
+        [
+            "client_name",
+            "health_check_interval",
+            "protocol",
+            "socket_connect_timeout",
+            "socket_keepalive",
+            "socket_timeout",
+            "ssl_ca_certs",
+            "ssl_ca_path",
+            "ssl_certfile",
+            "ssl_keyfile",
+        ]
     )
