@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from outbox import Handler
+from outbox import Handlers
 from servicekit.problems import ProblemSpec
 from servicekit.requests import Router
 
@@ -16,6 +16,6 @@ class Domain:
 
     name: str
     queue: str | None = None
-    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    handlers: Handlers = field(default_factory=dict)
     router: Router | None = None
     problems: Mapping[type[Exception], ProblemSpec] = field(default_factory=dict)

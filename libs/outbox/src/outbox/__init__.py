@@ -10,7 +10,7 @@ from outbox import jobs, schema
 from outbox.consume import baseline, parking, streams
 from outbox.consume.consumer import Consumer
 from outbox.consume.foreign import Foreign
-from outbox.consume.handlers import Handler, Handlers, handle_many
+from outbox.consume.handlers import Handler, Handlers, handle_many, ignore
 from outbox.consume.inbox import Inbox
 from outbox.consume.retry import RetryPolicy
 from outbox.consume.settings import ConsumerSettings, InboxSettings
@@ -70,6 +70,7 @@ __all__ = [
     "baseline",
     "declare_inbox",
     "handle_many",
+    "ignore",
     "jobs",
     "open_work",
     "parking",

@@ -41,6 +41,14 @@ class Stream:
         return f"{self.source}/{self.aggregate_type}/{self.aggregate_id}"
 
 
+def tombstone_of(aggregate_type: str) -> str:
+    """The type of what goes out in the place of an event that was given up.
+
+    A binding of `order.#` takes the bare `order` too, where a longer type would be too long.
+    """
+    return aggregate_type if len(aggregate_type.encode()) > 245 else f"{aggregate_type}.discarded"
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """An event with its identity and its place: what crosses the broker."""
@@ -55,6 +63,11 @@ class Envelope:
     correlation_id: str
     causation_id: str | None = None
     traceparent: str | None = None
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether its producer has given the event up, and only its place in the stream is left."""
+        return self.type == tombstone_of(self.stream.aggregate_type) and self.payload == b"{}"
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}, {self.stream} at {self.sequence}"

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox.consume.consumer import Consumer
 from outbox.consume.handlers import Handlers
+from outbox.consume.settings import ConsumerSettings
 from outbox.operate.maintenance import Maintenance
 from outbox.relay.relay import Relay
 from outbox.topology import Topology
@@ -36,14 +37,23 @@ def worker_parts(
     topology: Topology,
     work: Work,
     queues: Mapping[str, Handlers],
+    settings: ConsumerSettings | None = None,
 ) -> dict[str, Part]:
-    """A relay, a consumer for each queue and the maintenance, by name."""
+    """A relay, a consumer for each queue and the maintenance, by name.
+
+    `settings` are those of every consumer.
+    """
     relay = Relay(
         database_url=database_url, broker_url=broker_url, exchange=exchange, topology=topology
     )
     consumers = {
         f"consumer {queue}": Consumer(
-            queue=queue, handlers=handlers, work=work, broker_url=broker_url, topology=topology
+            queue=queue,
+            handlers=handlers,
+            work=work,
+            broker_url=broker_url,
+            topology=topology,
+            settings=settings,
         )
         for queue, handlers in queues.items()
     }

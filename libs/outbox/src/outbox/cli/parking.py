@@ -23,7 +23,7 @@ StreamArgument = Annotated[
 ]
 Reason = Annotated[
     str | None,
-    typer.Option(help="gap, behind, forked, failed, crashed, unreadable or discarded."),
+    typer.Option(help="gap, behind, forked, failed, crashed, unreadable, unhandled or discarded."),
 ]
 Note = Annotated[str, typer.Option(help="Why; kept with it in inbox_discarded.")]
 

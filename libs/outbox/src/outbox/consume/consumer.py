@@ -104,11 +104,17 @@ class Consumer:
             with self._batch_seconds.time():
                 # Perhaps the process died of one of those that come again: they go singly.
                 for again, deliveries in groupby(batch, key=_redelivered):
-                    await self._take(intake, list(deliveries), again=again)
+                    if not stop.is_set():
+                        await self._take(intake, list(deliveries), stop, again=again)
             reach("consumer.acked")
 
     async def _take(
-        self, intake: Intake, deliveries: Sequence[DeliveredMessage], *, again: bool
+        self,
+        intake: Intake,
+        deliveries: Sequence[DeliveredMessage],
+        stop: asyncio.Event,
+        *,
+        again: bool,
     ) -> None:
         envelopes: list[Envelope] = []
         readable: list[DeliveredMessage] = []
@@ -124,9 +130,10 @@ class Consumer:
             for envelope, delivery in zip(envelopes, readable, strict=True):
                 await self.inbox.take_redelivered(envelope)
                 await intake.ack([delivery])
-        elif envelopes:
-            await self.inbox.take(envelopes)
-            await intake.ack(readable)
+        while envelopes and not again and not stop.is_set():
+            taken = await self.inbox.take_some(envelopes)
+            await intake.ack(readable[:taken])
+            envelopes, readable = envelopes[taken:], readable[taken:]
 
     def _observe_lag(self, envelopes: Sequence[Envelope]) -> None:
         """Of the oldest event; a producer's clock may be ahead of ours."""

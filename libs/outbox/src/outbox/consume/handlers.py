@@ -1,18 +1,29 @@
-"""Handlers: of one event at a time, or of many."""
+"""Handlers: of one event at a time, of many, or none on purpose.
+
+Invariant: a type is handled, ignored on purpose, or unhandled; an unhandled one is never taken
+for an ignored one without being said so.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from prometheus_client import Histogram
 
 from outbox import metrics
+from outbox.consume.signatures import check_handler
 from outbox.envelope import Envelope
 from outbox.write.work import UnitOfWork
 
+log = logging.getLogger(__name__)
+
 Handler = Callable[[UnitOfWork, Envelope], Awaitable[None]]
 ManyHandler = Callable[[UnitOfWork, Sequence[Envelope]], Awaitable[None]]
+Unhandled = Literal["park", "skip"]
+"""What becomes of an event whose type is neither handled nor ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +33,18 @@ class HandleMany:
     function: ManyHandler
 
 
-Handlers = Mapping[str, Handler | HandleMany]
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """In the place of a handler; see `ignore`."""
+
+
+ignore: Final = Ignore()
+"""In the place of a handler: the type is known, and has no effect here.
+
+handlers = {"order.placed": on_placed, "order.viewed": ignore}
+"""
+
+Handlers = Mapping[str, Handler | HandleMany | Ignore]
 """By event type."""
 
 
@@ -50,14 +72,67 @@ class Bound:
     seconds: Histogram
 
 
-def bind(consumer: str, handlers: Handlers) -> dict[str, Bound]:
-    """Each handler with its metric, looked up once."""
-    return {
-        kind: Bound(
-            kind,
-            one=None if isinstance(handler, HandleMany) else handler,
-            many=handler.function if isinstance(handler, HandleMany) else None,
-            seconds=metrics.HANDLER_SECONDS.labels(consumer, kind),
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """What one consumer does with each type."""
+
+    consumer: str
+    bound: Mapping[str, Bound]
+    ignored: frozenset[str]
+    unhandled: Unhandled = "park"
+    _said: set[str] = field(default_factory=set)
+
+    @property
+    def known(self) -> list[str]:
+        """The types that are handled or ignored."""
+        return sorted({*self.bound, *self.ignored})
+
+    def ignores(self, event: Envelope) -> bool:
+        """Whether the event has no effect here on purpose, its own or its producer's."""
+        return event.type in self.ignored or (event.is_tombstone and event.type not in self.bound)
+
+    def knows(self, event: Envelope) -> bool:
+        """Whether the event is handled or ignored."""
+        return event.type in self.bound or self.ignores(event)
+
+    def say_unhandled(self, type_: str) -> None:
+        """Once per type and process."""
+        if type_ not in self._said:
+            self._said.add(type_)
+            done = "parked" if self.unhandled == "park" else "skipped"
+            log.warning(
+                "%s has no handler of %s: its events are %s; handle or ignore the type",
+                self.consumer,
+                type_,
+                done,
+            )
+
+
+def bind(consumer: str, handlers: Handlers, unhandled: Unhandled = "park") -> Bindings:
+    """Each handler with its metric, looked up once. Raises `TypeError` for what is no handler."""
+    if not isinstance(handlers, Mapping):
+        raise TypeError(
+            f"handlers of {consumer}: a mapping of event type to handler is needed,"
+            f" not {type(handlers).__name__}"
         )
-        for kind, handler in handlers.items()
-    }
+    for kind in handlers:
+        if not isinstance(kind, str) or not kind:
+            raise TypeError(f"handlers of {consumer}: {kind!r} is no event type")
+    if unhandled not in ("park", "skip"):
+        raise ValueError(f"unhandled has to be 'park' or 'skip', not {unhandled!r}")
+    active = {kind: given for kind, given in handlers.items() if not isinstance(given, Ignore)}
+    return Bindings(
+        consumer,
+        {kind: _bind(consumer, kind, handler) for kind, handler in active.items()},
+        frozenset(handlers) - frozenset(active),
+        unhandled,
+    )
+
+
+def _bind(consumer: str, kind: str, handler: Handler | HandleMany) -> Bound:
+    seconds = metrics.HANDLER_SECONDS.labels(consumer, kind)
+    if isinstance(handler, HandleMany):
+        check_handler(f"handler of {kind}", handler.function, ("unit", "events"))
+        return Bound(kind, one=None, many=handler.function, seconds=seconds)
+    check_handler(f"handler of {kind}", handler, ("unit", "event"))
+    return Bound(kind, one=handler, many=None, seconds=seconds)

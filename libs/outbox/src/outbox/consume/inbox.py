@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from outbox import metrics
-from outbox.consume import attempts, foreign, parked
+from outbox.consume import attempts, foreign, parked, parking
 from outbox.consume.handlers import Handlers, bind
 from outbox.consume.parked import REASONS
 from outbox.consume.retry import HandlerFailed, contending, is_contention, is_loss
@@ -47,10 +47,11 @@ class Inbox:
         self._settings = settings or InboxSettings()
         self._transactions = Transactions(
             consumer,
-            bind(consumer, handlers),
+            bind(consumer, handlers, self._settings.unhandled),
             work,
             watchdog or Watchdog(limit=float("inf")),
             self._settings.lock_timeout,
+            self._settings.commit_after,
         )
         self._singly = Singly(self._transactions, self._settings)
 
@@ -59,10 +60,16 @@ class Inbox:
 
         Raises only when the database is lost; then nothing may be acked.
         """
+        rest = list(envelopes)
+        while rest:
+            rest = rest[await self.take_some(rest) :]
+
+    async def take_some(self, envelopes: Sequence[Envelope]) -> int:
+        """The same of so many of the first as a transaction has time for; returns how many."""
         rest, aside = list(envelopes), list[Envelope]()
         for _ in range(SET_ASIDE + 1):
             try:
-                await contending(lambda: self._take_together(rest))  # noqa: B023
+                taken = await contending(lambda: self._take_together(rest))  # noqa: B023
             except Exception as problem:
                 if is_loss(problem):
                     raise
@@ -72,10 +79,14 @@ class Inbox:
                 aside += [envelope for envelope in rest if envelope.stream == stream]
                 rest = [envelope for envelope in rest if envelope.stream != stream]
             else:
-                rest = []
-                break
+                if not aside:
+                    return taken
+                rest = rest[taken:]
+                if not rest:
+                    break
         for envelope in (*rest, *aside):
             await self._singly.take(envelope)
+        return len(envelopes)
 
     async def take_redelivered(self, envelope: Envelope) -> None:
         """The same for one that came before and was not acked: perhaps the process died of it."""
@@ -99,6 +110,20 @@ class Inbox:
                 log.warning("%s cannot lock %s: %s", self.consumer, stream, one_line(problem))
         return len(streams) == AT_ONCE and tried > 0
 
+    async def resume_unhandled(self) -> int:
+        """Let what is parked as unhandled be tried that is handled or ignored by now.
+
+        All of it where unhandled types are skipped. Returns for how many streams.
+        """
+        handlers = self._transactions.handlers
+        types = None if handlers.unhandled == "skip" else handlers.known
+        async with self._work.engine.connect() as connection:
+            raw = await raw_connection(connection)
+            due = await parking.redrive(raw, self.consumer, reason=parked.UNHANDLED, types=types)
+        if due:
+            log.info("%s resumes %d streams: it handles their events now", self.consumer, due)
+        return due
+
     async def report(self) -> None:
         """Set the metrics that only the database knows."""
         async with self._work.engine.begin() as connection:
@@ -117,10 +142,14 @@ class Inbox:
                     await raw_connection(connection), self.consumer, terms.retention
                 )
 
-    async def _take_together(self, envelopes: Sequence[Envelope]) -> None:
+    async def _take_together(self, envelopes: Sequence[Envelope]) -> int:
+        """Returns how many of the first were taken before the time was over."""
         if not envelopes:
-            return
+            return 0
         streams = {envelope.stream for envelope in envelopes}
         async with self._transactions.begin(streams) as taking:
-            for envelope in envelopes:
+            for taken, envelope in enumerate(envelopes, start=1):
                 await taking.take(envelope, drain=True)
+                if taking.is_long:
+                    return taken
+        return len(envelopes)

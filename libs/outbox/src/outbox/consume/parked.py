@@ -18,8 +18,16 @@ from outbox.envelope import Envelope, Stream
 Connection = psycopg.AsyncConnection[Any]
 
 FAILED, CRASHED, UNREADABLE, DISCARDED = "failed", "crashed", "unreadable", "discarded"
+UNHANDLED = "unhandled"
 FORKED = Verdict.FORKED.value
-REASONS = (*(v.value for v in Verdict if v.parks), FAILED, CRASHED, UNREADABLE, DISCARDED)
+REASONS = (
+    *(verdict.value for verdict in Verdict if verdict.parks),
+    FAILED,
+    CRASHED,
+    UNREADABLE,
+    UNHANDLED,
+    DISCARDED,
+)
 MAX_ERROR = 1_000
 
 _OF_STREAM = """

@@ -44,6 +44,7 @@ SELECT DISTINCT i.source, i.aggregate_type, i.aggregate_id
   FROM inbox i JOIN inbox_parked p USING (consumer, source, aggregate_type, aggregate_id)
  WHERE i.consumer = %(consumer)s AND p.sequence = i.last_sequence + 1 AND p.reason <> 'forked'
    AND (%(reason)s::text IS NULL OR p.reason = %(reason)s)
+   AND (%(event_types)s::text[] IS NULL OR p.type = ANY(%(event_types)s))
    AND (%(source)s::text IS NULL OR (i.source, i.aggregate_type, i.aggregate_id)
         = (%(source)s, %(aggregate_type)s, %(aggregate_id)s))
  ORDER BY i.source, i.aggregate_type, i.aggregate_id
@@ -77,16 +78,18 @@ async def redrive(
     *,
     stream: Stream | None = None,
     reason: str | None = None,
+    types: Sequence[str] | None = None,
 ) -> int:
     """Let the first event of each stopped stream be tried at once, as if it were the first time.
 
-    Of one stream, of those whose first event is parked for a reason, or of all. What waits behind
-    follows in order. Works after the last attempt too. A thousand streams are a transaction.
-    Returns for how many streams.
+    Of one stream, of those whose first event is parked for a reason or has one of these types, or
+    of all. What waits behind follows in order. Works after the last attempt too. A thousand
+    streams are a transaction. Returns for how many streams.
     """
     async with connection.transaction():
         found = await connection.execute(
-            _STREAMS, {"consumer": consumer, "reason": reason, **_filter(stream)}
+            _STREAMS,
+            {"consumer": consumer, "reason": reason, "event_types": types, **_filter(stream)},
         )
         streams = [Stream(*row) for row in await found.fetchall()]
     due = 0

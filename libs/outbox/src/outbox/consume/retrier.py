@@ -17,6 +17,8 @@ LISTEN_SLICE = 0.25
 """So many seconds at most the end waits for a doorbell that nobody rings."""
 REPORT_EVERY = 1.0
 UPKEEP_EVERY = 600.0
+RESUME_EVERY = 60.0
+"""A process of an older release that still runs may park again what this one handles."""
 
 
 class Retrier:
@@ -38,6 +40,8 @@ class Retrier:
     async def _session(self, stop: asyncio.Event) -> None:
         async with Listener.on(self._work.engine, REDRIVE) as redrives:
             while not stop.is_set():
+                if self._is_due("unhandled", RESUME_EVERY):
+                    await self._inbox.resume_unhandled()
                 more = await self._inbox.retry_due()
                 if self._reporting.is_due():
                     with self._reporting.measured():

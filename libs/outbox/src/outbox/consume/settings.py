@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from outbox.consume.foreign import Foreign
+from outbox.consume.handlers import Unhandled
 from outbox.consume.positions import LOCK_TIMEOUT
 from outbox.consume.retry import RetryPolicy, is_unreadable
 
@@ -21,6 +22,11 @@ class InboxSettings:
     """No transaction of the inbox waits longer for a lock."""
     unreadable: Callable[[BaseException], bool] = is_unreadable
     """Whether what a handler raised means that the body cannot be read: no retry."""
+    unhandled: Unhandled = "park"
+    """What becomes of a type that is neither handled nor ignored: its events are parked, or
+    skipped, which is said once per type in the log."""
+    commit_after: float = 1.0
+    """When a transaction's handlers have taken so long it commits; the rest goes in the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +43,19 @@ class ConsumerSettings:
     unreadable: Callable[[BaseException], bool] = is_unreadable
     hangs_after: float = 60.0
     """A handler that takes longer ends the process."""
+    unhandled: Unhandled = "park"
+    commit_after: float = 1.0
     foreign: Foreign | None = None
     """Set to take messages of producers that number nothing; else they are dead letters."""
 
     @property
     def inbox(self) -> InboxSettings:
         """Those that are the inbox's."""
-        return InboxSettings(self.retry, self.crashes, self.lock_timeout, self.unreadable)
+        return InboxSettings(
+            retry=self.retry,
+            crashes=self.crashes,
+            lock_timeout=self.lock_timeout,
+            unreadable=self.unreadable,
+            unhandled=self.unhandled,
+            commit_after=self.commit_after,
+        )

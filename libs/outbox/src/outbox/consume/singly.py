@@ -111,7 +111,7 @@ class Singly:
 
     async def _begin(self, envelope: Envelope) -> int:
         """Count an attempt; 0 if the event has nothing to be done, or nothing that could kill."""
-        if envelope.type not in self._transactions.handlers:
+        if envelope.type not in self._transactions.handlers.bound:
             return 0
         async with self._transactions.begin([envelope.stream]) as taking:
             position = taking.positions[envelope.stream]
@@ -149,7 +149,7 @@ class Singly:
         limit = DRAIN if begun == 1 else 1
         while True:
             try:
-                await contending(lambda: self._drain(head, limit))  # noqa: B023
+                applied = await contending(lambda: self._drain(head, limit))  # noqa: B023
             except Exception as problem:
                 if is_loss(problem):
                     raise
@@ -160,15 +160,16 @@ class Singly:
                     await self._keep_waiting(head, problem)
                     return False
             else:
-                metrics.RETRIES.labels(self._consumer, "applied").inc()
+                metrics.RETRIES.labels(self._consumer, "applied").inc(bool(applied))
                 return True
 
-    async def _drain(self, head: ParkedEvent, limit: int) -> None:
+    async def _drain(self, head: ParkedEvent, limit: int) -> int:
         stream = head.envelope.stream
         async with self._transactions.begin([stream], counted=head.envelope) as taking:
             # Unless another process was quicker, and what is next now may not be tried yet.
             if taking.positions[stream].last_sequence + 1 == head.envelope.sequence:
-                await taking.drain(stream, limit=limit)
+                return await taking.drain(stream, limit=limit)
+        return 0
 
     async def _keep_waiting(self, head: ParkedEvent, problem: Exception) -> None:
         metrics.RETRIES.labels(self._consumer, "failed").inc()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from outbox import tracing
 from outbox.consume import attempts, foreign, parked, positions
 from outbox.consume.decide import Position, Verdict
-from outbox.consume.handlers import Bound
+from outbox.consume.handlers import Bindings, Bound
 from outbox.consume.retry import HandlerFailed, is_loss
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope, Stream
@@ -34,17 +33,24 @@ class Taking:
     """Give it events in order, then `finish`, then commit."""
 
     consumer: str
-    handlers: Mapping[str, Bound]
+    handlers: Bindings
     work: Work
     watchdog: Watchdog
     connection: AsyncConnection
     raw: psycopg.AsyncConnection[Any]
     positions: dict[Stream, Position]
     outgoing: Outgoing
+    commit_after: float
     verdicts: Counter[str] = field(default_factory=Counter)
     _groups: dict[str, list[Envelope]] = field(default_factory=dict)
     _grouped: dict[Stream, str] = field(default_factory=dict)
     _foreign: list[Stream] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is time to commit: what is left to be done goes in the next transaction."""
+        return time.monotonic() - self._began > self.commit_after
 
     async def take(self, envelope: Envelope, *, drain: bool) -> None:
         """Decide about a delivery, and do it."""
@@ -54,7 +60,11 @@ class Taking:
             # Whatever waits at this place came first, be it this event itself: it is drained below.
             verdict = Verdict.GAP
         said = verdict.value
-        if verdict is Verdict.APPLY:
+        if verdict is Verdict.APPLY and not self.handlers.knows(envelope):
+            said = parked.UNHANDLED
+            await self._leave_unhandled(envelope, position)
+        elif verdict is Verdict.APPLY:
+            said = "ignore" if self.handlers.ignores(envelope) else said
             await self._apply(envelope, position)
         elif verdict.parks:
             reason = await parked.park(self.raw, self.consumer, envelope, verdict)
@@ -68,10 +78,10 @@ class Taking:
     async def drain(self, stream: Stream, *, limit: int = DRAIN) -> int:
         """Apply the parked events that are next in a stream; returns how many there were.
 
-        If there are more than `limit`, the retrier goes on.
+        If there are more than `limit`, or than there is time for, the retrier goes on.
         """
-        position = self.positions[stream]
-        for done in range(limit):
+        position, done = self.positions[stream], 0
+        while done < limit and not (done and self.is_long):
             waiting = None
             if position.parked:
                 place = position.last_sequence + 1
@@ -79,9 +89,15 @@ class Taking:
             if waiting is None:
                 return done
             position.blocked = False
-            await self._apply(waiting.envelope, position, effect=not waiting.discarded)
+            if waiting.discarded or self.handlers.knows(waiting.envelope):
+                await self._apply(waiting.envelope, position, effect=not waiting.discarded)
+            else:
+                await self._leave_unhandled(waiting.envelope, position)
+            if position.blocked:
+                return done
+            done += 1
         await parked.make_due(self.raw, self.consumer, stream, position.last_sequence + 1)
-        return limit
+        return done
 
     async def finish(self, counted: Envelope | None = None) -> None:
         """All that is still kept back, and the positions; `counted` needs no count any more."""
@@ -98,9 +114,28 @@ class Taking:
         at = (envelope.stream, envelope.sequence)
         return await parked.at(self.raw, self.consumer, *at) is not None
 
+    async def _leave_unhandled(self, envelope: Envelope, position: Position) -> None:
+        """Nobody here knows the type: it stops its stream until somebody does, or is skipped."""
+        self.handlers.say_unhandled(envelope.type)
+        if self.handlers.unhandled == "skip":
+            await self._apply(envelope, position, effect=False)
+            return
+        kept = await parked.park(self.raw, self.consumer, envelope, parked.UNHANDLED)
+        position.parked += kept is not None
+        position.blocked = True
+        await parked.attempted(
+            self.raw,
+            self.consumer,
+            envelope,
+            error=f"there is no handler of {envelope.type}",
+            delay=None,
+            reason=parked.UNHANDLED,
+            counts=False,
+        )
+
     async def _apply(self, envelope: Envelope, position: Position, *, effect: bool = True) -> None:
-        """Unknown types advance the stream and do nothing else."""
-        handler = self.handlers.get(envelope.type) if effect else None
+        """What has no handler advances the stream and does nothing else."""
+        handler = self.handlers.bound.get(envelope.type) if effect else None
         if handler is not None:
             if self._grouped:
                 await self._keep_order(envelope)
@@ -125,7 +160,7 @@ class Taking:
         events = self._groups.pop(kind)
         for event in events:
             self._grouped.pop(event.stream, None)
-        await self._handle(self.handlers[kind], events)
+        await self._handle(self.handlers.bound[kind], events)
 
     async def _handle(self, handler: Bound, events: list[Envelope]) -> None:
         began = time.perf_counter()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from outbox import metrics
 from outbox.consume import positions
-from outbox.consume.handlers import Bound
+from outbox.consume.handlers import Bindings
 from outbox.consume.taking import Taking
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope, Stream
@@ -19,13 +19,14 @@ from outbox.write.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
-    """Begins transactions of one consumer. `lock_timeout` is in seconds."""
+    """Begins transactions of one consumer. `lock_timeout` and `commit_after` are in seconds."""
 
     consumer: str
-    handlers: Mapping[str, Bound]
+    handlers: Bindings
     work: Work
     watchdog: Watchdog
     lock_timeout: float
+    commit_after: float
 
     @asynccontextmanager
     async def begin(
@@ -56,6 +57,7 @@ class Transactions:
                 raw,
                 locked,
                 outgoing,
+                self.commit_after,
             )
             yield taking
             # What handlers left to be sent can hang as they can.

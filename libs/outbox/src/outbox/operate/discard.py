@@ -1,7 +1,7 @@
 """Giving up events that the relay parked: a tombstone goes out in their place.
 
 Consumers count on every sequence. The tombstone carries the event's id and place, under a type
-that nobody handles: they advance past it, and nothing else happens.
+that they know (`envelope.tombstone_of`): they advance past it, and nothing else happens.
 """
 
 from __future__ import annotations

@@ -1,0 +1,53 @@
+"""Whether something can be awaited as a handler, as far as that can be seen before it is called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+
+def check_handler(what: str, function: object, arguments: Sequence[str]) -> None:
+    """Raises `TypeError` with one line for what is not callable, not async, or takes others.
+
+    A lambda may return a coroutine, and a wrapper made by `functools.wraps` what it wraps;
+    a plain `def` is refused: it would have run before anybody finds that nothing is to be awaited.
+    """
+    if not callable(function):
+        raise TypeError(f"{what} is not callable: {function!r}")
+    if _is_plain(function):
+        raise TypeError(f"{what} is not async: {_place(function)}")
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        takes = ", ".join(arguments)
+        raise TypeError(f"{what} has to take ({takes}): {_place(function)}") from None
+    except ValueError:
+        return  # a builtin tells nothing about its arguments
+
+
+def _is_plain(function: Callable[..., Any]) -> bool:
+    called = _called(function)
+    if inspect.iscoroutinefunction(called) or not inspect.isfunction(called):
+        return False
+    return called.__name__ != "<lambda>"
+
+
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that runs: inside of partials, wrappers and objects with `__call__`."""
+    while isinstance(function, partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    if inspect.ismethod(function):
+        return _called(function.__func__)
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        own = type(function).__call__
+        return own if inspect.isfunction(own) else function
+    return function
+
+
+def _place(function: Callable[..., Any]) -> str:
+    code = getattr(_called(function), "__code__", None)
+    name = getattr(function, "__qualname__", None) or repr(function)
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name
