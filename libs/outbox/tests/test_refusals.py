@@ -10,8 +10,8 @@ import httpx
 import pytest
 from deliveries import record
 
-from outbox import BrokerRefused
 from outbox.broker import LOST, connect
+from outbox.errors import BrokerRefused
 from outbox_world import World
 
 

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from outbox import EventTooLarge, LanesMismatch, Relay, TopologyMismatch, metrics
+from outbox import Relay, metrics
+from outbox.errors import EventTooLarge, LanesMismatch, TopologyMismatch
 from outbox.relay.lanes import Lanes
 from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 

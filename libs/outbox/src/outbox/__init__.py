@@ -4,9 +4,12 @@ outbox = Outbox("my-service", metadata)          # declares its tables
 await outbox.add(connection, event)              # in your own transaction
 await Relay(...).run(stop)                       # in a process of its own, or several
 await Consumer(...).run(stop)                    # on the other side
+
+What is raised on purpose is in `outbox.errors`; those that an application raises or catches in its
+own code are here too.
 """
 
-from outbox import jobs, schema
+from outbox import errors, jobs, schema
 from outbox.consume import baseline, parking, streams
 from outbox.consume.consumer import Consumer
 from outbox.consume.foreign import Foreign
@@ -16,16 +19,7 @@ from outbox.consume.retry import RetryPolicy
 from outbox.consume.settings import ConsumerSettings, InboxSettings
 from outbox.consume.tables import declare_inbox
 from outbox.envelope import Envelope, Event, Stream
-from outbox.errors import (
-    BrokerRefused,
-    EventTooLarge,
-    InvalidEvent,
-    LanesMismatch,
-    OutboxError,
-    TopologyMismatch,
-    Unreadable,
-    UnreadableMessage,
-)
+from outbox.errors import InvalidEvent, OutboxError, Unreadable
 from outbox.operate.maintenance import Maintenance
 from outbox.operate.partitions import DayPartitions
 from outbox.parts import Part, open_work, worker_parts
@@ -37,20 +31,17 @@ from outbox.write.outbox import Outbox
 from outbox.write.work import SingleWrite, UnitOfWork, Work
 
 __all__ = [
-    "BrokerRefused",
     "Consumer",
     "ConsumerSettings",
     "DayPartitions",
     "Envelope",
     "Event",
-    "EventTooLarge",
     "Foreign",
     "Handler",
     "Handlers",
     "Inbox",
     "InboxSettings",
     "InvalidEvent",
-    "LanesMismatch",
     "Maintenance",
     "Notifier",
     "Outbox",
@@ -62,13 +53,12 @@ __all__ = [
     "SingleWrite",
     "Stream",
     "Topology",
-    "TopologyMismatch",
     "UnitOfWork",
     "Unreadable",
-    "UnreadableMessage",
     "Work",
     "baseline",
     "declare_inbox",
+    "errors",
     "handle_many",
     "ignore",
     "jobs",
