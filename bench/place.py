@@ -108,7 +108,7 @@ def _install(url: str) -> None:
     engine = create_engine(_with_driver(url))
     with engine.begin() as connection:
         schema.create_outbox(connection)
-        schema.install_inbox(connection)
+        schema.create_inbox(connection)
         connection.exec_driver_sql(_OWN_TABLES)
     engine.dispose()
 

@@ -120,6 +120,6 @@ def install(url: str) -> None:
     engine = create_engine(with_driver(url))
     with engine.begin() as connection:
         schema.create_outbox(connection)
-        schema.install_inbox(connection)
+        schema.create_inbox(connection)
         connection.exec_driver_sql(OWN_TABLES)
     engine.dispose()

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from outbox import DayPartitions
 from outbox.operate.partitions import OUTBOX, SET_ASIDE
 from outbox_world import Happened, World
 
@@ -21,8 +20,7 @@ def today() -> date:
 async def old_partition(world: World, *, published: bool = True) -> str:
     """A partition of thirty days ago, with one event in it."""
     day = today() - LONG_AGO
-    for statement in DayPartitions("outbox", "created_at", ahead=0).add_statements(day):
-        await world.execute(statement)
+    await world.execute(OUTBOX.add(day))
     await world.emit(Happened("a"))
     async with world.work.begin() as unit:
         await unit.connection.exec_driver_sql(

@@ -185,7 +185,7 @@ def install(url: str) -> None:
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
         schema.create_outbox(connection)
-        schema.install_inbox(connection)
+        schema.create_inbox(connection)
         schema.create_jobs(connection)
         connection.exec_driver_sql(
             "CREATE TABLE effects (id serial, aggregate_id text, sequence bigint)"

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "orders_0005"
-down_revision = "orders_0004"
+down_revision = "orders_0003"
 branch_labels = None
 depends_on = None
 

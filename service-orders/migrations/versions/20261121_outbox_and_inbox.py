@@ -16,10 +16,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    schema.create_outbox(op.get_bind())
-    schema.create_inbox(op.get_bind())
+    schema.create_outbox(op)
+    schema.create_inbox(op)
 
 
 def downgrade() -> None:
-    schema.drop_inbox(op.get_bind())
-    schema.drop_outbox(op.get_bind())
+    schema.drop_inbox(op)
+    schema.drop_outbox(op)

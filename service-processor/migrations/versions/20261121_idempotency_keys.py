@@ -10,7 +10,7 @@ from alembic import op
 from servicekit.idempotency_keys import create_idempotency_keys, drop_idempotency_keys
 
 revision = "processor_0004"
-down_revision = "processor_0003"
+down_revision = "processor_0002"
 branch_labels = None
 depends_on = None
 

@@ -12,8 +12,8 @@ down_revision = None
 
 
 def upgrade() -> None:
-    schema.create_outbox(op.get_bind())
-    schema.install_inbox(op.get_bind())
+    schema.create_outbox(op)
+    schema.create_inbox(op)
     op.create_table(
         "orders",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -29,5 +29,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("meals")
     op.drop_table("orders")
-    schema.drop_inbox(op.get_bind())
-    schema.drop_outbox(op.get_bind())
+    schema.drop_inbox(op)
+    schema.drop_outbox(op)

@@ -6,6 +6,7 @@ OutboxError
 ├── TopologyMismatch      the broker holds other queues than the declared ones
 ├── BrokerRefused         the broker refuses the user, password or virtual host
 ├── LanesMismatch         a relay was set up for another number of lanes than the database
+├── SchemaBehind          the database lacks tables, or has older ones than the code
 ├── DatabaseEncoding      the database's texts are not UTF-8
 ├── UnreadableMessage     a delivery that has no source, aggregate and sequence
 ├── Unreadable            a body that its handler cannot read: no retry can help
@@ -60,6 +61,14 @@ class LanesMismatch(OutboxError):
 
     def __init__(self, ours: int, theirs: int) -> None:
         super().__init__(f"this relay is set to {ours} lanes, the database to {theirs}")
+
+
+class SchemaBehind(OutboxError):
+    """The database lacks tables of a group, or has them in an older version than this code."""
+
+    def __init__(self, group: str, problem: str) -> None:
+        super().__init__(problem)
+        self.group = group
 
 
 class DatabaseEncoding(OutboxError):

@@ -1,96 +1,98 @@
-"""The tables' DDL, for one call in a migration of the application.
+"""The library's tables in your database: made and upgraded by your migrations, checked at start.
 
 def upgrade() -> None:
-    outbox.schema.create_outbox(op.get_bind())
-    outbox.schema.install_inbox(op.get_bind())
-    outbox.schema.create_jobs(op.get_bind())
+    outbox.schema.create_outbox(op)
+    outbox.schema.create_inbox(op)
+    outbox.schema.create_jobs(op)
 
-A migration that has run must go on meaning the same: what is here never changes, later versions
-of the tables have functions of their own.
+There are three groups of tables, `outbox`, `inbox` and `jobs`. A group's version is in the comment
+of its first table. A database that is ahead of the code is fine: an upgrade only adds.
+
+`to` is `alembic.op`, which can write a script too (`alembic upgrade --sql`), or a SQLAlchemy
+`Connection`. `schema` is the PostgreSQL schema, if it is not the first of the search path.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, MetaData, text
+from collections.abc import Iterable
+from typing import Any, Protocol
 
-from outbox.consume.tables import declare_inbox, declare_version_1, declare_version_2
-from outbox.jobs.tables import declare_jobs
-from outbox.operate.partitions import OUTBOX, today
-from outbox.tables import declare_outbox
+from sqlalchemy import Executable, text
 
-DEFAULT_LANES = 16
+from outbox.declaring import DEFAULT_LANES, prefix
+from outbox.errors import SchemaBehind
+from outbox.groups import create_statements, drop_statements, upgrade_statements
+from outbox.versions import check
+
+__all__ = [
+    "DEFAULT_LANES",
+    "SchemaBehind",
+    "check",
+    "create_inbox",
+    "create_jobs",
+    "create_outbox",
+    "drop_inbox",
+    "drop_jobs",
+    "drop_outbox",
+    "upgrade",
+]
 
 
-def create_outbox(connection: Connection, *, lanes: int = DEFAULT_LANES) -> None:
+class Executes(Protocol):
+    """`alembic.op` or a `sqlalchemy.Connection`."""
+
+    def execute(self, statement: Executable, /) -> Any:
+        """Run a statement, or write it to a script."""
+
+
+def create_outbox(to: Executes, *, lanes: int = DEFAULT_LANES, schema: str | None = None) -> None:
     """Create the log with its first partitions, the stream counters and the settings row.
 
     `lanes` is how many relays can share the work; it is kept in the database.
     """
-    metadata = MetaData()
-    declare_outbox(metadata)
-    metadata.create_all(connection, checkfirst=False)
-    connection.execute(
-        text("INSERT INTO outbox_settings (lanes) VALUES (:lanes)"), {"lanes": lanes}
-    )
-    for statement in OUTBOX.add_statements(today(connection)):
-        connection.execute(text(statement))
+    settings = f"{prefix(schema)}outbox_settings"
+    _run(to, create_statements("outbox", schema))
+    _run(to, [text(f"UPDATE {settings} SET lanes = {lanes:d}")])  # noqa: S608
 
 
-def install_inbox(connection: Connection) -> None:
-    """Create all that a consumer needs, in its newest version: for a first migration."""
-    create_inbox(connection)
-    upgrade_inbox_to_2(connection)
+def create_inbox(to: Executes, *, schema: str | None = None) -> None:
+    """Create all that a consumer needs."""
+    _run(to, create_statements("inbox", schema))
 
 
-def create_inbox(connection: Connection) -> None:
-    """Create version 1: the inbox and its parked events."""
-    metadata = MetaData()
-    declare_version_1(metadata)
-    metadata.create_all(connection, checkfirst=False)
-
-
-def upgrade_inbox_to_2(connection: Connection) -> None:
-    """Add what version 2 has more: attempts, discarded events, ids of foreign messages."""
-    metadata = MetaData()
-    declare_version_2(metadata)
-    metadata.create_all(connection, checkfirst=False)
-
-
-def downgrade_inbox_to_1(connection: Connection) -> None:
-    """Undo `upgrade_inbox_to_2`."""
-    metadata = MetaData()
-    declare_version_2(metadata)
-    metadata.drop_all(connection)
-
-
-def create_jobs(connection: Connection) -> None:
+def create_jobs(to: Executes, *, schema: str | None = None) -> None:
     """Create the table of jobs, for calls to the outside."""
-    metadata = MetaData()
-    declare_jobs(metadata)
-    metadata.create_all(connection, checkfirst=False)
+    _run(to, create_statements("jobs", schema))
 
 
-def drop_jobs(connection: Connection) -> None:
-    """Undo `create_jobs`, with all jobs."""
-    metadata = MetaData()
-    declare_jobs(metadata)
-    metadata.drop_all(connection)
-
-
-def drop_outbox(connection: Connection) -> None:
+def drop_outbox(to: Executes, *, schema: str | None = None) -> None:
     """Undo `create_outbox`, with all events."""
-    metadata = MetaData()
-    declare_outbox(metadata)
-    metadata.drop_all(connection)
+    _run(to, drop_statements("outbox", schema))
 
 
-def drop_inbox(connection: Connection) -> None:
-    """Undo `create_inbox` or `install_inbox`."""
-    metadata = MetaData()
-    declare_inbox(metadata)
-    metadata.drop_all(connection)
+def drop_inbox(to: Executes, *, schema: str | None = None) -> None:
+    """Undo `create_inbox`."""
+    _run(to, drop_statements("inbox", schema))
 
 
-def is_ours(name: str) -> bool:
-    """Whether a table is a partition of the log, which autogenerated migrations must not touch."""
-    return name.startswith("outbox_p") and name.removeprefix("outbox_p").isdigit()
+def drop_jobs(to: Executes, *, schema: str | None = None) -> None:
+    """Undo `create_jobs`, with all jobs."""
+    _run(to, drop_statements("jobs", schema))
+
+
+def upgrade(to: Executes, group: str, *, version: int, schema: str | None = None) -> None:
+    """Bring a group of tables (outbox, inbox, jobs) from any earlier version to this one.
+
+    Does nothing where a later release has created them as they are to be, so that a history of
+    migrations can be run on an empty database at any time.
+    """
+    _run(to, upgrade_statements(group, 1, version, schema))
+
+
+def _run(to: Executes | None, statements: Iterable[Executable]) -> None:
+    if to is None:  # `op.get_bind()` where Alembic writes a script
+        from alembic import op
+
+        to = op
+    for statement in statements:
+        to.execute(statement)

@@ -1,7 +1,7 @@
 """The library's tables, declared on the MetaData of the application that uses it.
 
 The relay and the inbox speak SQL to them by name (see `relay/log.py`, `consume/inbox.py`);
-the names are therefore fixed, and the schema is the first of the search path.
+the names are therefore fixed, and found by the search path.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
+from outbox.declaring import DEFAULT_LANES, comment, completed_by, room_for_updates
+from outbox.operate.partitions import OUTBOX
+
+STEPS: tuple[tuple[str, ...], ...] = ()
+"""What brought these tables from version 1 to 2, from 2 to 3 and so on; see `outbox.groups`."""
+VERSION = 1 + len(STEPS)
 _NOW = text("clock_timestamp()")
 
 
@@ -41,8 +47,7 @@ def declare_outbox(metadata: MetaData) -> None:
         metadata,
         *_stream_key(primary_key=True),
         Column("last", BigInteger, nullable=False),
-        # Room in each page for the counter's next version, so that no index is touched.
-        postgresql_with={"fillfactor": 70},
+        comment=comment(),
     )
     Table(
         "outbox_settings",
@@ -51,6 +56,7 @@ def declare_outbox(metadata: MetaData) -> None:
         Column("lanes", SmallInteger, nullable=False),
         CheckConstraint("single", name="outbox_settings_one_row"),
         CheckConstraint("lanes BETWEEN 1 AND 1024", name="outbox_settings_lanes"),
+        comment=comment(),
     )
 
 
@@ -76,6 +82,7 @@ def _declare_log(metadata: MetaData) -> None:
         Column("last_error", Text),
         Column("parked_at", DateTime(True)),
         postgresql_partition_by="RANGE (created_at)",
+        comment=comment(VERSION),
     )
     # Serves the relay's look (ids above the floor, of its lanes, not yet published) and the
     # marking of a window; as small as the backlog, because published rows leave it.
@@ -107,3 +114,11 @@ def _declare_scheduled(metadata: MetaData) -> None:
     )
     # The relay asks for what is due, and for when the next one is.
     Index("outbox_scheduled_due", scheduled.c.due_at)
+
+
+completed_by("outbox", OUTBOX.first_days)
+completed_by("outbox_streams", room_for_updates)
+completed_by(
+    "outbox_settings",
+    lambda name: f"INSERT INTO {name} (lanes) VALUES ({DEFAULT_LANES})",  # noqa: S608
+)

@@ -1,8 +1,4 @@
-"""The consumer's tables, declared on the MetaData of the application that uses it.
-
-They came in versions, because migrations that once ran must go on meaning the same: what a
-version declares is never changed, the next one adds.
-"""
+"""The consumer's tables, declared on the MetaData of the application that uses it."""
 
 from __future__ import annotations
 
@@ -23,17 +19,16 @@ from sqlalchemy import (
     text,
 )
 
+from outbox.declaring import comment, completed_by, room_for_updates
+
+STEPS: tuple[tuple[str, ...], ...] = ()
+"""What brought these tables from version 1 to 2, from 2 to 3 and so on; see `outbox.groups`."""
+VERSION = 1 + len(STEPS)
 _NOW = text("clock_timestamp()")
 
 
 def declare_inbox(metadata: MetaData) -> None:
     """Declare all that a consumer needs: `inbox` and the tables that begin with `inbox_`."""
-    declare_version_1(metadata)
-    declare_version_2(metadata)
-
-
-def declare_version_1(metadata: MetaData) -> None:
-    """Declare `inbox` and `inbox_parked`."""
     Table(
         "inbox",
         metadata,
@@ -44,13 +39,15 @@ def declare_version_1(metadata: MetaData) -> None:
         # Set while an event of the stream waits for its retry: what follows waits behind it.
         Column("blocked", Boolean, nullable=False, server_default=text("false")),
         Column("parked", Integer, nullable=False, server_default="0"),
-        postgresql_with={"fillfactor": 70},
+        comment=comment(VERSION),
     )
     _declare_parked(metadata)
+    _declare_discarded(metadata)
+    _declare_attempts(metadata)
+    _declare_messages(metadata)
 
 
-def declare_version_2(metadata: MetaData) -> None:
-    """Declare `inbox_attempts`, `inbox_discarded` and `inbox_messages`."""
+def _declare_attempts(metadata: MetaData) -> None:
     # Events that were begun and not yet ended: who finds a row here knows that a process died.
     Table(
         "inbox_attempts",
@@ -61,7 +58,9 @@ def declare_version_2(metadata: MetaData) -> None:
         Column("attempts", Integer, nullable=False),
         Column("last_at", DateTime(True), nullable=False, server_default=_NOW),
     )
-    _declare_discarded(metadata)
+
+
+def _declare_messages(metadata: MetaData) -> None:
     messages = Table(
         "inbox_messages",
         metadata,
@@ -129,3 +128,6 @@ def _declare_discarded(metadata: MetaData) -> None:
         Column("note", Text, nullable=False, server_default=""),
         Column("discarded_at", DateTime(True), nullable=False, server_default=_NOW),
     )
+
+
+completed_by("inbox", room_for_updates)

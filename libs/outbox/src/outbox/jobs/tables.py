@@ -18,6 +18,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
+from outbox.declaring import comment, completed_by, room_for_updates
+
+STEPS: tuple[tuple[str, ...], ...] = ()
+"""What brought this table from version 1 to 2, from 2 to 3 and so on; see `outbox.groups`."""
+VERSION = 1 + len(STEPS)
 _NOW = text("clock_timestamp()")
 
 
@@ -43,7 +48,7 @@ def declare_jobs(metadata: MetaData) -> None:
         Column("created_at", DateTime(True), nullable=False, server_default=_NOW),
         Column("ended_at", DateTime(True)),
         UniqueConstraint("kind", "key", name="outbox_jobs_kind_key"),
-        postgresql_with={"fillfactor": 70},
+        comment=comment(VERSION),
     )
     # Workers ask for what is due, the longest due first; ended jobs leave the index. Without the
     # kind: behind a list of kinds the time is of no use, and a worker knows most of them.
@@ -58,3 +63,6 @@ def declare_jobs(metadata: MetaData) -> None:
         jobs.c.ended_at,
         postgresql_where=text("state = 'done'"),
     )
+
+
+completed_by("outbox_jobs", room_for_updates)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from outbox.operate.bounds import takes_now
+from outbox.operate.making import make_days
 
 # The same number in every process: they must meet on one lock.
 LOCK = 7_306_914_221
@@ -26,25 +27,25 @@ _LOCK_TIMEOUT = "2s"
 
 _TODAY = "SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date"
 
-_ATTACHED = """
-SELECT inhrelid::regclass::text FROM pg_inherits
- WHERE inhparent = to_regclass(:table) AND NOT inhdetachpending
+# In the parent's own schema, whatever else the search path leads to.
+_TABLES = """
+SELECT c.oid::regclass::text AS name,
+       CASE WHEN c.relnamespace = parent.relnamespace THEN c.relname END AS own
+  FROM pg_class parent, pg_class c
 """
-_PENDING = """
-SELECT inhrelid::regclass::text FROM pg_inherits
- WHERE inhparent = to_regclass(:table) AND inhdetachpending
+_ATTACHED = f"""{_TABLES} JOIN pg_inherits i ON i.inhrelid = c.oid
+ WHERE parent.oid = to_regclass(:table) AND i.inhparent = parent.oid AND NOT i.inhdetachpending
+"""
+_PENDING = f"""{_TABLES} JOIN pg_inherits i ON i.inhrelid = c.oid
+ WHERE parent.oid = to_regclass(:table) AND i.inhparent = parent.oid AND i.inhdetachpending
 """
 # Written on a table before it is detached: what has it was set aside by this, not by a person.
 SET_ASIDE = "past its retention, maintenance drops it"
 _IS_SET_ASIDE = f"coalesce(obj_description(c.oid, 'pg_class') = '{SET_ASIDE}', false)"
-_SPARED = f"""
-SELECT c.oid::regclass::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
- WHERE i.inhparent = to_regclass(:table) AND NOT i.inhdetachpending AND {_IS_SET_ASIDE}
-"""  # noqa: S608
-_LOOSE = """
-SELECT c.oid::regclass::text FROM pg_class c
- WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))
-   AND c.relkind = 'r' AND c.relname ~ ('^' || :table || '_p[0-9]{8}$')
+_SPARED = f"{_ATTACHED} AND {_IS_SET_ASIDE}"
+_LOOSE = f"""{_TABLES}
+ WHERE parent.oid = to_regclass(:table) AND c.relnamespace = parent.relnamespace
+   AND c.relkind = 'r' AND c.relname ~ ('^' || :table || '_p[0-9]{{8}}$')
    AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid)
 """
 # Left by whoever died between detaching one and dropping it.
@@ -77,13 +78,21 @@ class DayPartitions:
         except ValueError:
             return None
 
-    def add_statements(self, today: date) -> list[str]:
-        """SQL that makes the partitions of yesterday, today and the days ahead, where missing.
+    def first_days(self, parent: str) -> str:
+        """SQL that makes yesterday, today and the days ahead of a table that was just created.
 
-        LIKE + CHECK + ATTACH, because ATTACH takes only SHARE UPDATE EXCLUSIVE on the parent
-        (PostgreSQL, ALTER TABLE, "ATTACH PARTITION"); the CHECK spares the scan.
+        `parent` is its name, quoted and with its schema. The database says what today is, so that
+        a script may be run on another day.
         """
-        return [self._add(today + timedelta(days=n)) for n in range(-1, self.ahead + 1)]
+        return self._make(parent, "today - 1", f"today + {self.ahead}")
+
+    def days(self, today: date) -> list[date]:
+        """Yesterday, today and the days ahead: those that must be there."""
+        return [today + timedelta(days=n) for n in range(-1, self.ahead + 1)]
+
+    def add(self, day: date) -> str:
+        """SQL that makes the partition of a day, where it is missing."""
+        return self._make(self.table, f"date '{day}'", f"date '{day}'")
 
     async def ensure_ahead(self, engine: AsyncEngine) -> None:
         """Make what is missing, one transaction a day; another process at it is left to it.
@@ -95,11 +104,11 @@ class DayPartitions:
         async with engine.connect() as connection:
             async with connection.begin():
                 day = await connection.run_sync(today)
-            for statement in self.add_statements(day):
+            for missing in self.days(day):
                 try:
                     async with connection.begin():
                         if await _is_ours_to_do(connection):
-                            await connection.execute(text(statement))
+                            await connection.execute(text(self.add(missing)))
                 except DBAPIError as problem:
                     if problem.connection_invalidated:
                         raise
@@ -109,8 +118,8 @@ class DayPartitions:
 
     async def foreign(self, connection: AsyncConnection) -> list[str]:
         """Partitions that are attached, but are not a day of ours: left to whoever made them."""
-        names = await self._names(connection, _ATTACHED)
-        return sorted(name for name in names if self.day_of(name) is None)
+        found = await self._found(connection, _ATTACHED)
+        return [name for name, day in found.items() if day is None]
 
     async def detached_by_hand(self, connection: AsyncConnection) -> list[str]:
         """Days that are not attached, and were not set aside by this: left to whoever did it."""
@@ -118,16 +127,16 @@ class DayPartitions:
 
     async def days_ahead(self, connection: AsyncConnection) -> int:
         """For how many days from now inserts have a partition."""
-        names, ahead = set(await self._names(connection, _ATTACHED)), 0
+        there, ahead = set((await self._days(connection, _ATTACHED)).values()), 0
         day = await connection.run_sync(today)
-        while self.name_of(day + timedelta(days=ahead + 1)) in names:
+        while day + timedelta(days=ahead + 1) in there:
             ahead += 1
         return ahead
 
     async def has_today(self, connection: AsyncConnection) -> bool:
         """Whether inserts have a partition now."""
         day = await connection.run_sync(today)
-        if self.name_of(day) in await self._names(connection, _ATTACHED):
+        if day in (await self._days(connection, _ATTACHED)).values():
             return True
         others = await self.foreign(connection)
         return any([await takes_now(connection, name, self.column) for name in others])
@@ -159,9 +168,9 @@ class DayPartitions:
 
     async def _set_aside(self, connection: AsyncConnection, oldest_kept: date) -> None:
         """Detach what has expired, and end what somebody began."""
-        for name in await self._names(connection, _PENDING):
+        for name in await self._found(connection, _PENDING):
             await connection.execute(self._detach(name, "FINALIZE"))
-        for name in await self._names(connection, _SPARED):
+        for name in await self._found(connection, _SPARED):
             await connection.execute(_mark(name, None))
         for name in await self._expired(connection, oldest_kept):
             await connection.execute(_mark(name, SET_ASIDE))
@@ -172,7 +181,7 @@ class DayPartitions:
         dropped: list[str] = []
         for name, day in (await self._days(connection, _TO_DROP)).items():
             if day >= oldest_kept or await self._is_needed(connection, name):
-                await connection.execute(text(self._attach(day)))
+                await connection.execute(self._attach(name, day))
                 await connection.execute(_mark(name, None))
             else:
                 await connection.execute(text(f"DROP TABLE {name}"))
@@ -183,38 +192,29 @@ class DayPartitions:
         query = f"SELECT EXISTS (SELECT FROM {name} WHERE {self.needed})"  # noqa: S608
         return bool((await connection.execute(text(query))).scalar_one())
 
-    async def _names(self, connection: AsyncConnection, query: str) -> list[str]:
-        return list((await connection.execute(text(query), {"table": self.table})).scalars())
+    async def _found(self, connection: AsyncConnection, query: str) -> dict[str, date | None]:
+        """The tables found, by name, as this connection reaches them, with their days."""
+        rows = await connection.execute(text(f"{query} ORDER BY 1"), {"table": self.table})
+        return {name: self.day_of(own or "") for name, own in rows}
 
     async def _days(self, connection: AsyncConnection, query: str) -> dict[str, date]:
         """Those of the tables found that are days of ours, the oldest first."""
-        found = {name: self.day_of(name) for name in sorted(await self._names(connection, query))}
+        found = await self._found(connection, query)
         return {name: day for name, day in found.items() if day is not None}
 
     def _detach(self, name: str, how: str) -> TextClause:
         return text(f"ALTER TABLE {self.table} DETACH PARTITION {name} {how}")
 
-    def _attach(self, day: date) -> str:
-        return (
-            f"ALTER TABLE {self.table} ATTACH PARTITION {self.name_of(day)}"
+    def _attach(self, name: str, day: date) -> TextClause:
+        return text(
+            f"ALTER TABLE {self.table} ATTACH PARTITION {name}"
             f" FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"
         )
 
-    def _add(self, day: date) -> str:
-        name, start, end = (
-            self.name_of(day),
-            f"{day} 00:00+00",
-            f"{day + timedelta(days=1)} 00:00+00",
+    def _make(self, parent: str, first: str, last: str) -> str:
+        return make_days(
+            parent=parent, table=self.table, column=self.column, first=first, last=last
         )
-        return f"""
-        DO $$ BEGIN
-          IF to_regclass('{name}') IS NULL THEN
-            CREATE TABLE {name} (LIKE {self.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
-              CONSTRAINT {name}_day CHECK ({self.column} >= '{start}' AND {self.column} < '{end}'));
-            {self._attach(day)};
-            ALTER TABLE {name} DROP CONSTRAINT {name}_day;
-          END IF;
-        END $$"""
 
 
 OUTBOX = DayPartitions("outbox", "created_at", needed="published_at IS NULL")

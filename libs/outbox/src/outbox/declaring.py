@@ -1,0 +1,63 @@
+"""What a table of this library needs besides what SQLAlchemy declares, done when it is created.
+
+Whoever creates it: `metadata.create_all`, `outbox.schema`, or the `op.create_table` of a migration
+that Alembic wrote, which makes a `Table` of its own. So the listener is on the class, and tells
+the library's tables by their comment. The comment of a group's first table has its version too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Table, event, text
+from sqlalchemy.dialects.postgresql import dialect
+
+MARK = "outbox-rabbitmq"
+DEFAULT_LANES = 16
+
+Completes = Callable[[str], str]
+"""From a table's name, quoted and with its schema, to the statement that completes it."""
+_completes: dict[str, Completes] = {}
+_quoting = dialect().identifier_preparer  # type: ignore[no-untyped-call]
+
+
+def comment(version: int | None = None) -> str:
+    """The comment of a table of the library; with the version on the first of a group."""
+    return MARK if version is None else f"{MARK} {version}"
+
+
+def version_in(comment: str | None) -> int | None:
+    """The version that such a comment has, or None."""
+    found = re.fullmatch(rf"{MARK} (\d{{1,9}})", comment or "", re.ASCII)
+    return int(found[1]) if found else None
+
+
+def prefix(schema: str | None) -> str:
+    """What stands before a table's name, quoted where necessary."""
+    return "" if schema is None else f"{_quoting.quote(schema)}."
+
+
+def completed_by(table: str, statement: Completes) -> None:
+    """Have the statement run whenever a table of the library of this name was created."""
+    _completes[table] = statement
+
+
+def room_for_updates(name: str) -> str:
+    """Room in each page for a row's next version, so that an update touches no index."""
+    return f"ALTER TABLE {name} SET (fillfactor = 70)"
+
+
+@event.listens_for(Table, "after_create")
+def _complete(table: Table, connection: Connection | None, **_: Any) -> None:
+    statement = _completes.get(table.name)
+    if statement is None or not (table.comment or "").startswith(MARK):
+        return
+    sql = text(statement(_quoting.format_table(table)))
+    if connection is not None:
+        connection.execute(sql)
+    else:  # Alembic writes a script (`upgrade --sql`)
+        from alembic import op
+
+        op.execute(sql)
