@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 import service_orders.domains
-from outbox.schema import is_ours
+from outbox.alembic import include_name
 from service_orders import bootstrap
 from service_orders.metadata import metadata
 from servicekit.urls import PostgresUrl
@@ -21,7 +21,7 @@ assert service_orders.domains.DOMAINS
 def test_migrations_and_models_agree(migrated: PostgresUrl) -> None:
     engine = create_engine(migrated.sqlalchemy)
     with engine.connect() as connection:
-        options = {"include_name": lambda name, kind, _: kind != "table" or not is_ours(name)}
+        options = {"include_name": include_name()}
         found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
     engine.dispose()
     assert found == []

@@ -5,14 +5,14 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import create_engine
 
-from outbox import schema
+from outbox.alembic import include_name
 from tables import SQLALCHEMY_URL, Base
 
 with create_engine(SQLALCHEMY_URL).connect() as connection:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        include_name=lambda name, kind, _: kind != "table" or not schema.is_ours(name or ""),
+        include_name=include_name(),
     )
     with context.begin_transaction():
         context.run_migrations()
