@@ -31,12 +31,13 @@ __all__ = [
     "LogLevel",
     "Port",
     "Probability",
+    "ProcessSettings",
     "Seconds",
     "ServiceSettings",
     "load",
 ]
 
-S = TypeVar("S", bound="ServiceSettings")
+S = TypeVar("S", bound="ProcessSettings")
 T = TypeVar("T")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -76,8 +77,8 @@ def _known_auth(value: object) -> object:
     return value
 
 
-class ServiceSettings(BaseSettings):
-    """The variables every service has. Nothing but the environment is read: no `.env`, no files."""
+class ProcessSettings(BaseSettings):
+    """The variables every process has. Nothing but the environment is read: no `.env`, no files."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
@@ -90,21 +91,14 @@ class ServiceSettings(BaseSettings):
     """Variables that begin so belong to this service: an unknown one is a mistake."""
     foreign_variables: ClassVar[frozenset[str]] = frozenset()
     """Names under an owned prefix that somebody else reads."""
-    shared_prefixes: ClassVar[tuple[str, ...]] = ("IDEMPOTENCY_",)
-    """Variables that begin so are among the fields below."""
+    shared_prefixes: ClassVar[tuple[str, ...]] = ()
+    """Variables that begin so are fields of a base class."""
 
     app_env: AppEnv = AppEnv.DEVELOPMENT
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.JSON
     http_host: str = Field("127.0.0.1", pattern=r"^\S+$")
     auth: Annotated[Auth | None, BeforeValidator(_known_auth), Field(examples=["none"])] = None
-    rabbitmq_url: AmqpUrl
-    idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760)
-
-    @property
-    def key_lifetime(self) -> timedelta:
-        """How long the answer to an `Idempotency-Key` is kept."""
-        return timedelta(hours=self.idempotency_key_ttl_hours)
 
     @classmethod
     def settings_customise_sources(
@@ -116,6 +110,20 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings
+
+
+class ServiceSettings(ProcessSettings):
+    """The variables of a service that has a broker and answers requests once per key."""
+
+    shared_prefixes: ClassVar[tuple[str, ...]] = ("IDEMPOTENCY_",)
+
+    rabbitmq_url: AmqpUrl
+    idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760)
+
+    @property
+    def key_lifetime(self) -> timedelta:
+        """How long the answer to an `Idempotency-Key` is kept."""
+        return timedelta(hours=self.idempotency_key_ttl_hours)
 
 
 def load(settings: type[S]) -> S:
@@ -152,7 +160,7 @@ def _read(files: dict[str, str], names: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def _is_secret(settings: type[ServiceSettings], name: str) -> bool:
+def _is_secret(settings: type[ProcessSettings], name: str) -> bool:
     field = settings.model_fields[name]
     return bool(_kinds(field, ConnectionUrl) or _kinds(field, SecretStr))
 
@@ -164,7 +172,7 @@ def _variable(name: str, field: FieldInfo) -> str:
     return alias if isinstance(alias, str) else name.upper()
 
 
-def _refuse_unknown(settings: type[ServiceSettings], known: Collection[str]) -> None:
+def _refuse_unknown(settings: type[ProcessSettings], known: Collection[str]) -> None:
     prefixes = (*settings.owned_prefixes, *settings.shared_prefixes)
     for variable in sorted(os.environ):
         if variable in known:
@@ -177,7 +185,7 @@ def _refuse_unknown(settings: type[ServiceSettings], known: Collection[str]) -> 
             raise BadSettings(f"{variable}: there is no such setting; {hint}")
 
 
-def _sentence(settings: type[ServiceSettings], names: dict[str, str], error: ErrorDetails) -> str:
+def _sentence(settings: type[ProcessSettings], names: dict[str, str], error: ErrorDetails) -> str:
     by_alias = {alias: name for name, alias in names.items()}
     place = str(error["loc"][0]) if error["loc"] else ""
     name = by_alias.get(place, place.lower())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from devstack import services
+from devstack import services, stubs
 from devstack.infrastructure import Wanted
 from devstack.ports import Ports
 from devstack.services import ROLES, SERVICES, program_name
@@ -33,6 +33,8 @@ class Plan:
                 for role in ROLES
                 for service in SERVICES
             }
+            if self.wanted.stubs:
+                wishes[stubs.NAME] = stubs.PORT
             if self.standard:
                 self._insist(claims, wishes)
         claims.choose(wishes if self.standard else dict.fromkeys(wishes))
@@ -48,6 +50,9 @@ class Plan:
                     name = program_name(service, role)
                     claims.insist(name, variable, services.port_of(service, role, self.env), host)
                     del wishes[name]
+        if stubs.NAME in wishes and (port := stubs.insisted_port(self.env)):
+            claims.insist(stubs.NAME, stubs.PORT_VARIABLE, port, host)
+            del wishes[stubs.NAME]
 
 
 def urls(ports: Mapping[str, int], env: Mapping[str, str]) -> dict[str, str]:
@@ -57,4 +62,5 @@ def urls(ports: Mapping[str, int], env: Mapping[str, str]) -> dict[str, str]:
 
 def by_program(found: Mapping[str, str]) -> dict[str, str]:
     """The same addresses by the name of the process."""
-    return {name: found[key] for name, key in NAMES.items()}
+    known = {**NAMES, stubs.NAME: stubs.NAME}
+    return {name: found[key] for name, key in known.items() if key in found}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from devstack import images, rabbitmq, seeding, summary
+from devstack import images, rabbitmq, seeding, stubs, summary
 from devstack.console import plain, say
 from devstack.errors import Trouble
 from devstack.layout import Layout, fingerprint, make_readable
@@ -121,7 +121,8 @@ class Docker:
         """What to say of it, once everything is ready."""
         make_readable(self.layout.checkout / "deploy")
         command = ("up", "--build", "--wait", "-d", *extra)
-        if self.compose(*command, env={**self.env, **ports}).returncode:
+        env = {**self.env, **ports, **stubs.in_containers(self.env)}
+        if self.compose(*command, env=env).returncode:
             self.compose("logs", "--tail", "5", *self._unwell())
             raise Trouble("the Docker stack did not get ready: see above")
         return self._summary()
@@ -154,6 +155,8 @@ class Docker:
             urls[f"{service.name}-worker"] = self._url(
                 f"{service.name}-worker", service.worker_port
             )
+        if stubs.are_wanted(self.env):
+            urls[stubs.NAME] = self._url(stubs.NAME, stubs.PORT)
         urls["management"] = self._url("rabbitmq", 15672)
         versions = {**self._versions(), "RabbitMQ": rabbitmq.version(urls["management"]) or "?"}
         inside = {"postgres": ("postgres", 5432), "amqp": ("rabbitmq", 5672)}

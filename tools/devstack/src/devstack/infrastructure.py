@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack import packages, rabbitmq, redis
+from devstack import packages, rabbitmq, redis, stubs
 from devstack.errors import Trouble
 from devstack.layout import Layout
 from devstack.postgres import Database, Postgres
@@ -21,11 +21,17 @@ class Wanted:
     postgres: bool
     rabbitmq: bool
     redis: bool
+    stubs: bool = False
 
     @classmethod
     def by(cls, env: Mapping[str, str]) -> "Wanted":
         databases = all(env.get(service.database_variable) for service in SERVICES)
-        return cls(not databases, not env.get("RABBITMQ_URL"), not env.get("REDIS_URL"))
+        return cls(
+            not databases,
+            not env.get("RABBITMQ_URL"),
+            not env.get("REDIS_URL"),
+            stubs.are_wanted(env),
+        )
 
     def ports(self) -> dict[str, int | None]:
         """The ports to choose, each with the one to prefer."""

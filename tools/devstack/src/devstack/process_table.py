@@ -1,6 +1,6 @@
 """The columns of `make status`: where a process listens, and what it says of itself."""
 
-from devstack import services
+from devstack import services, stubs
 from devstack.state import State
 
 
@@ -11,7 +11,7 @@ def ports_of(name: str, state: State) -> str:
 
 def health(name: str, state: State) -> str:
     service, _, role = name.partition("-")
-    if services.named(service) is None:
+    if services.named(service) is None and name != stubs.NAME:
         return "-"
-    url = state.urls.get(service if role == "api" else name)
+    url = state.urls.get(service if role in ("api", "") else name)
     return services.readiness(url) if url else "unknown (the start did not end)"

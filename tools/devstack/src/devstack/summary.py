@@ -39,6 +39,8 @@ def lines(
             f"  service-{name:<10} {urls[name]}/docs   metrics {urls[name]}/metrics"
             f"{_worker(urls, name)}"
         ]
+    if "stubs" in urls:
+        text += [f"  service-stubs      {urls['stubs']}/docs   external systems of rentals"]
     if "management" in urls:
         login = f"{rabbitmq.ADMIN} / {rabbitmq.ADMIN_PASSWORD}"
         text += [f"  RabbitMQ           {urls['management']}   login {login}"]

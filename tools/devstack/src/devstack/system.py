@@ -3,7 +3,7 @@
 For tests that need a system of their own:
 
     with System(Layout(CHECKOUT, tmp_path / "system"), env={"LOG_LEVEL": "WARNING"}) as system:
-        system.urls["orders"]            # http://127.0.0.1:<port>; also "processor",
+        system.urls["orders"]            # http://127.0.0.1:<port>; also "processor", "stubs",
                                          # "orders-worker", "processor-worker", "management"
         system.environment["orders"]     # its variables: DATABASE_URL_ORDERS, RABBITMQ_URL …
         system.pid_of("rabbitmq")        # beam itself, the postmaster, the service: never a wrapper
@@ -12,9 +12,9 @@ For tests that need a system of their own:
         system.start_process("rabbitmq") # … until here; returns when it takes connections
         system.wait_ready()              # both APIs and both workers say ready
 
-Processes: postgres, epmd, rabbitmq, redis (if the machine has it), orders-api, orders-worker,
-processor-api, processor-worker. `with` destroys the system at the end: processes are killed and the
-folder is removed. `start()` and `stop()` are the gentle pair, after which the data is still there.
+Processes: postgres, epmd, rabbitmq, redis (if the machine has it), stubs, orders-api,
+orders-worker, processor-api, processor-worker. `with` destroys the system at the end: processes are
+killed and the folder is removed. `start()` and `stop()` are the gentle pair, after which the data is still there.
 Ports are free ones; `standard_ports` takes 8000, 5432 and so on. `durable=False` turns fsync off.
 `tied` ends the system with the process that started it. The venv of the checkout is used as it is.
 """
@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from devstack import addresses, ending, migrations, processes, redis, services
+from devstack import addresses, ending, migrations, processes, redis, services, stubs
 from devstack.addresses import Plan
 from devstack.console import Say, silent
 from devstack.errors import Trouble
@@ -139,11 +139,18 @@ class System:
         self.environment = {s.name: self._environment_of(s, parts) for s in SERVICES}
         if not self._with_services:
             return []
-        return [
+        own = [
             services.program(python, folder, service, role, self.environment[service.name])
             for role in ROLES
             for service in SERVICES
         ]
+        return [*self._stubs(), *own]
+
+    def _stubs(self) -> list[Program]:
+        if not self.wanted.stubs:
+            return []
+        given = {name: value for name, value in self._env.items() if value}
+        return [stubs.program(self.layout, {**bare(), **given}, self.ports[stubs.NAME])]
 
     def _environment_of(self, service: Service, parts: Infrastructure) -> dict[str, str]:
         numbers = {}
@@ -152,6 +159,8 @@ class System:
                 service.port_variable: str(self.ports[program_name(service, "api")]),
                 service.worker_port_variable: str(self.ports[program_name(service, "worker")]),
             }
+            if self.wanted.stubs:
+                numbers[stubs.ADDRESS_VARIABLE] = stubs.url(self.ports, self._env)
         given = {name: value for name, value in self._env.items() if value}
         return {**bare(), **parts.urls_for(service), **given, **numbers}
 
@@ -160,12 +169,15 @@ class System:
         migrations.run(self.layout, self.environment)
         self._say("migrations are done")
         watch = Watch(self.layout, self.supervisor)
+        watch.start([program.name for program in self._stubs()])
         watch.start([program_name(service, "api") for service in SERVICES])
         if self.infrastructure.rabbitmq:
             self.infrastructure.rabbitmq.wait()
             self._say("RabbitMQ is ready")
         watch.start([program_name(service, "worker") for service in SERVICES])
         self.urls |= addresses.urls(self.ports, self._env)
+        if self.wanted.stubs:
+            self.urls[stubs.NAME] = stubs.url(self.ports, self._env)
         watch.until_ready(addresses.by_program(self.urls))
         self._say("both services are ready")
 
@@ -215,7 +227,7 @@ class System:
             parts.postgres.wait()
 
     def wait_ready(self, seconds: float = 60) -> None:
-        """All four processes say ready, or Trouble with what the first that does not says."""
+        """All services' processes say ready, or Trouble with what the first that does not says."""
         watch = Watch(self.layout, self.supervisor)
         watch.until_ready(addresses.by_program(self.urls), seconds)
 

@@ -1,0 +1,138 @@
+"""The external systems' own endpoints, under the providers' own paths and spelling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict
+
+from service_stubs import world
+from service_stubs.ledger import KeyReused, Ledger
+from service_stubs.trouble import Mode, System, Troubles
+from servicekit.problems import Problem
+from servicekit.requests import Router
+from servicekit.types import Text, Whole
+
+router = Router(tags=["external systems"])
+
+Id = Annotated[str, Query(min_length=1, max_length=255)]
+
+
+class Money(BaseModel):
+    """An amount of a user's money, for an order of ours. Whole units."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_id": "user-1", "order_id": "1", "amount": 300}]}
+    )
+
+    user_id: Annotated[str, Text(1, 255)]
+    order_id: Annotated[str, Text(1, 255)]
+    amount: Annotated[int, Whole(1, 10**12)]
+
+
+async def _troubles(request: Request) -> Troubles:
+    troubles: Troubles = request.app.state.troubles
+    return troubles
+
+
+async def _ledger(request: Request) -> Ledger:
+    ledger: Ledger = request.app.state.ledger
+    return ledger
+
+
+InTrouble = Annotated[Troubles, Depends(_troubles)]
+Books = Annotated[Ledger, Depends(_ledger)]
+Key = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+
+
+@router.get("/scooter-data", summary="A scooter: where it stands and how full it is")
+async def scooter_data(id: Id, troubles: InTrouble) -> Response:
+    """404 for an id that does not contain `scooter`."""
+    return await _read(troubles, System.SCOOTERS, world.scooter(id))
+
+
+@router.get("/tariff-zone-data", summary="The tariff of a zone")
+async def tariff_zone_data(id: Id, troubles: InTrouble) -> Response:
+    """Every zone has the same."""
+    return await _read(troubles, System.TARIFFS, world.tariff_zone(id))
+
+
+@router.get("/user-profile", summary="A user: subscription, trust, debts")
+async def user_profile(id: Id, troubles: InTrouble) -> Response:
+    """404 for anybody who is not called `user-N`."""
+    return await _read(troubles, System.PROFILES, world.user_profile(id))
+
+
+@router.get("/configs", summary="Coefficients of prices")
+async def configs(troubles: InTrouble) -> Response:
+    """The same for everybody."""
+    return await _read(troubles, System.CONFIGS, world.CONFIGS)
+
+
+@router.post("/hold-money-for-order", summary="Set money aside")
+async def hold(body: Money, key: Key, troubles: InTrouble, books: Books) -> Response:
+    """The same key again is answered as the first time and moves nothing."""
+    return await _move(System.HOLD, body, key, troubles, books)
+
+
+@router.post("/clear-money-for-order", summary="Take money")
+async def clear(body: Money, key: Key, troubles: InTrouble, books: Books) -> Response:
+    """Takes the amount, and gives back what was set aside beyond it."""
+    return await _move(System.CLEAR, body, key, troubles, books)
+
+
+@router.post("/release-money-for-order", summary="Give back what was set aside")
+async def release(body: Money, key: Key, troubles: InTrouble, books: Books) -> Response:
+    """The same key again is answered as the first time and moves nothing."""
+    return await _move(System.RELEASE, body, key, troubles, books)
+
+
+async def _read(troubles: Troubles, system: System, found: dict[str, Any] | None) -> Response:
+    async def answer() -> Response:
+        if found is None:
+            raise Problem(404, "not_found", "There is nothing with this id.")
+        return JSONResponse(found)
+
+    return await _troubled(troubles, system, answer)
+
+
+async def _move(
+    system: System, body: Money, key: str, troubles: Troubles, books: Ledger
+) -> Response:
+    status = {System.HOLD: "held", System.CLEAR: "cleared", System.RELEASE: "released"}[system]
+
+    async def answer(status: str = status) -> Response:
+        try:
+            movement = books.record(key, system, status=status, **body.model_dump())
+        except KeyReused as reused:
+            raise Problem(422, "idempotency_key_reused", str(reused), errors=[]) from None
+        return JSONResponse(movement.answer)
+
+    return await _troubled(troubles, system, answer, declined=lambda: answer("declined"))
+
+
+async def _troubled(
+    troubles: Troubles,
+    system: System,
+    answer: Callable[[], Awaitable[Response]],
+    declined: Callable[[], Awaitable[Response]] | None = None,
+) -> Response:
+    trouble = troubles.meet(system)
+    if trouble is None:
+        return await answer()
+    match trouble.mode:
+        case Mode.FAILING:
+            raise Problem(500, "made_to_fail", f"{system} was told to fail.")
+        case Mode.DECLINING:
+            return await (declined or answer)()
+        case Mode.NONSENSE:
+            await answer()
+            return JSONResponse(troubles.nonsense(trouble))
+        case Mode.SLOW | Mode.HANGING:
+            right = await answer()
+            await asyncio.sleep(trouble.delay)
+            return right
