@@ -8,25 +8,30 @@ import pytest
 
 import service_orders.settings
 import service_processor.settings
+import service_stubs.settings
 from servicekit import settings as kit
 from servicekit.startup import BadSettings
 
-SERVICES = (service_orders.settings.Settings, service_processor.settings.Settings)
+SERVICES: tuple[type[kit.ProcessSettings], ...] = (
+    service_orders.settings.Settings,
+    service_processor.settings.Settings,
+    service_stubs.settings.Settings,
+)
 WRONG = "\u2400"
 """No variable means anything by it."""
 
 
-def variables(service: type[kit.ServiceSettings]) -> dict[str, str]:
+def variables(service: type[kit.ProcessSettings]) -> dict[str, str]:
     """By variable, a value with which the service starts: nothing but what it must be told."""
     required = [name for name, field in service.model_fields.items() if field.is_required()]
     return {_variable(service, name): _url_of(service, name) for name in required}
 
 
-def _variable(service: type[kit.ServiceSettings], name: str) -> str:
+def _variable(service: type[kit.ProcessSettings], name: str) -> str:
     return str(service.model_fields[name].validation_alias or name.upper())
 
 
-def _url_of(service: type[kit.ServiceSettings], name: str) -> str:
+def _url_of(service: type[kit.ProcessSettings], name: str) -> str:
     kind = service.model_fields[name].annotation
     return str(getattr(kind, "example"))  # noqa: B009 mypy does not know which kind
 
@@ -41,7 +46,7 @@ CASES = [
 
 @pytest.mark.parametrize(("service", "variable"), CASES)
 def test_the_example_of_a_refusal_works(
-    monkeypatch: pytest.MonkeyPatch, service: type[kit.ServiceSettings], variable: str
+    monkeypatch: pytest.MonkeyPatch, service: type[kit.ProcessSettings], variable: str
 ) -> None:
     for name, value in variables(service).items():
         monkeypatch.setenv(name, value)
@@ -59,4 +64,4 @@ def test_the_example_of_a_refusal_works(
 def test_each_port_of_the_system_has_an_example_of_its_own() -> None:
     fields = {name: field for one in SERVICES for name, field in one.model_fields.items()}
     ports = [field.default for name, field in fields.items() if name.endswith("_port")]
-    assert len(ports) == len(set(ports)) == 4
+    assert len(ports) == len(set(ports)) == 5

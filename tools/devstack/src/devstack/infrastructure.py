@@ -12,6 +12,7 @@ from devstack.programs import Program
 from devstack.rabbitmq import RabbitMQ
 from devstack.redis import Redis
 from devstack.services import SERVICES, Service
+from devstack.supervisor import bare
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,17 @@ class Infrastructure:
     """PostgreSQL, RabbitMQ and Redis of one system, as far as it brings them itself."""
 
     def __init__(
-        self, layout: Layout, wanted: Wanted, ports: Mapping[str, int], *, durable: bool
+        self,
+        layout: Layout,
+        wanted: Wanted,
+        ports: Mapping[str, int],
+        env: Mapping[str, str],
+        *,
+        durable: bool,
     ) -> None:
         self._layout = layout
+        self._env = env
+        self._stubs_port = ports.get(stubs.NAME) if wanted.stubs else None
         self.postgres = (
             Postgres(layout, ports["postgres"], durable=durable) if wanted.postgres else None
         )
@@ -81,7 +90,20 @@ class Infrastructure:
             urls["RABBITMQ_URL"] = self.rabbitmq.url(service.name, service.password)
         if self.redis:
             urls["REDIS_URL"] = self.redis.url
+        if self._stubs_port:
+            urls[stubs.ADDRESS_VARIABLE] = stubs.url(self._stubs_port, self._env)
         return urls
+
+    def stand_ins(self) -> list[Program]:
+        """What stands in for external systems; it starts with the services."""
+        if not self._stubs_port:
+            return []
+        given = {name: value for name, value in self._env.items() if value}
+        return [stubs.program(self._layout, {**bare(), **given}, self._stubs_port)]
+
+    def stand_in_urls(self) -> dict[str, str]:
+        """By the name of the process."""
+        return {stubs.NAME: stubs.url(self._stubs_port, self._env)} if self._stubs_port else {}
 
 
 def database_of(service: Service) -> Database:

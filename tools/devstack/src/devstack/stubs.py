@@ -24,9 +24,9 @@ def insisted_port(env: Mapping[str, str]) -> int | None:
     return environment.number(env, PORT_VARIABLE, PORT) if env.get(PORT_VARIABLE) else None
 
 
-def url(ports: Mapping[str, int], env: Mapping[str, str]) -> str:
+def url(port: int, env: Mapping[str, str]) -> str:
     """Where the services of the same system, and whoever troubles them, reach the stand-ins."""
-    return f"http://{services.reachable_host(env)}:{ports[NAME]}"
+    return f"http://{services.reachable_host(env)}:{port}"
 
 
 def program(layout: Layout, env: Mapping[str, str], port: int) -> Program:

@@ -14,7 +14,7 @@ For tests that need a system of their own:
 
 Processes: postgres, epmd, rabbitmq, redis (if the machine has it), stubs, orders-api,
 orders-worker, processor-api, processor-worker. `with` destroys the system at the end: processes are
-killed and the folder is removed. `start()` and `stop()` are the gentle pair, after which the data is still there.
+killed and the folder is removed. `start()` and `stop()` are the gentle pair, which keeps the data.
 Ports are free ones; `standard_ports` takes 8000, 5432 and so on. `durable=False` turns fsync off.
 `tied` ends the system with the process that started it. The venv of the checkout is used as it is.
 """
@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from devstack import addresses, ending, migrations, processes, redis, services, stubs
+from devstack import addresses, ending, migrations, processes, redis, services
 from devstack.addresses import Plan
 from devstack.console import Say, silent
 from devstack.errors import Trouble
@@ -116,7 +116,7 @@ class System:
     def _boot(self, meanwhile: Callable[[], object]) -> None:
         State.forget(self.layout)
         self._infrastructure = parts = Infrastructure(
-            self.layout, self.wanted, self.ports, durable=self._durable
+            self.layout, self.wanted, self.ports, self._env, durable=self._durable
         )
         parts.prepare()
         for stamp in self.layout.run.glob("*.pid"):  # a fresh start is not braked
@@ -144,13 +144,7 @@ class System:
             for role in ROLES
             for service in SERVICES
         ]
-        return [*self._stubs(), *own]
-
-    def _stubs(self) -> list[Program]:
-        if not self.wanted.stubs:
-            return []
-        given = {name: value for name, value in self._env.items() if value}
-        return [stubs.program(self.layout, {**bare(), **given}, self.ports[stubs.NAME])]
+        return [*parts.stand_ins(), *own]
 
     def _environment_of(self, service: Service, parts: Infrastructure) -> dict[str, str]:
         numbers = {}
@@ -159,8 +153,6 @@ class System:
                 service.port_variable: str(self.ports[program_name(service, "api")]),
                 service.worker_port_variable: str(self.ports[program_name(service, "worker")]),
             }
-            if self.wanted.stubs:
-                numbers[stubs.ADDRESS_VARIABLE] = stubs.url(self.ports, self._env)
         given = {name: value for name, value in self._env.items() if value}
         return {**bare(), **parts.urls_for(service), **given, **numbers}
 
@@ -169,15 +161,14 @@ class System:
         migrations.run(self.layout, self.environment)
         self._say("migrations are done")
         watch = Watch(self.layout, self.supervisor)
-        watch.start([program.name for program in self._stubs()])
+        watch.start([program.name for program in self.infrastructure.stand_ins()])
         watch.start([program_name(service, "api") for service in SERVICES])
         if self.infrastructure.rabbitmq:
             self.infrastructure.rabbitmq.wait()
             self._say("RabbitMQ is ready")
         watch.start([program_name(service, "worker") for service in SERVICES])
         self.urls |= addresses.urls(self.ports, self._env)
-        if self.wanted.stubs:
-            self.urls[stubs.NAME] = stubs.url(self.ports, self._env)
+        self.urls |= self.infrastructure.stand_in_urls()
         watch.until_ready(addresses.by_program(self.urls))
         self._say("both services are ready")
 
