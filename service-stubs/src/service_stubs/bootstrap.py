@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from service_stubs import NAME, VERSION, api, control
 from service_stubs.ledger import Ledger
 from service_stubs.settings import Settings
@@ -27,7 +29,7 @@ async def run() -> None:
     logs.configure(NAME, settings.log_level, settings.log_format)
     stop = stop_on_signals()
     listener = bind(settings.http_host, settings.stubs_port, variable="STUBS_PORT")
-    ledger = Ledger(settings.stubs_ledger)
+    ledger = Ledger(Path(settings.stubs_ledger))
     try:
         await serve(build_app(ledger), listener, stop=stop, variable="STUBS_PORT")
     finally:

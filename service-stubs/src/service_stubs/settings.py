@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
+
+from pydantic import Field
 
 from servicekit.settings import Port, ProcessSettings
 
@@ -14,4 +15,4 @@ class Settings(ProcessSettings):
     owned_prefixes: ClassVar[tuple[str, ...]] = ("STUBS_",)
 
     stubs_port: Port = 3629
-    stubs_ledger: Path = Path("stubs-ledger.sqlite")
+    stubs_ledger: str = Field("stubs-ledger.sqlite", pattern=r"^\S(.*\S)?$")
