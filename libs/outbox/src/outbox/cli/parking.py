@@ -69,6 +69,8 @@ def show(
     _print(found, as_json)
     for event in found if not as_json else ():
         say(f"{event.sequence} {event.event_id}", f"  error: {event.last_error or 'none'}")
+        for line in (event.last_traceback or "").splitlines():
+            say(f"    {clean(line)}")
         say(f"  body: {clean((event.body or b'').decode('utf-8', 'backslashreplace'))}")
     if not found:
         raise typer.Exit(FOUND)

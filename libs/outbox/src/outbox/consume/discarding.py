@@ -22,9 +22,9 @@ Connection = psycopg.AsyncConnection[Any]
 _RECORD = """
 INSERT INTO inbox_discarded (consumer, source, aggregate_type, aggregate_id, first_sequence,
                              last_sequence, event_id, reason, type, body, attempts, last_error,
-                             parked_at, note)
+                             last_traceback, parked_at, note)
 SELECT consumer, source, aggregate_type, aggregate_id, sequence, sequence, event_id, reason, type,
-       body, attempts, last_error, parked_at, %s
+       body, attempts, last_error, last_traceback, parked_at, %s
   FROM inbox_parked
  WHERE (consumer, source, aggregate_type, aggregate_id, sequence, event_id)
      = (%s, %s, %s, %s, %s, %s)

@@ -19,7 +19,7 @@ attempts, next_attempt_at, last_error, parked_at, correlation_id, causation_id
 """
 
 _LIST = f"""
-SELECT {_COLUMNS}, length(body), NULL::bytea
+SELECT {_COLUMNS}, length(body), NULL::bytea, NULL
   FROM inbox_parked
  WHERE (%(consumer)s::text IS NULL OR consumer = %(consumer)s)
    AND (%(reason)s::text IS NULL OR reason = %(reason)s)
@@ -29,7 +29,7 @@ SELECT {_COLUMNS}, length(body), NULL::bytea
 """  # noqa: S608
 
 _SHOW = f"""
-SELECT {_COLUMNS}, length(body), body
+SELECT {_COLUMNS}, length(body), body, last_traceback
   FROM inbox_parked
  WHERE (consumer, source, aggregate_type, aggregate_id) = (%s, %s, %s, %s)
    AND (%s::bigint IS NULL OR sequence = %s)
@@ -60,7 +60,7 @@ SELECT i.last_sequence, min(p.sequence)
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """An event that waits. `body` are its raw bytes, left out of lists."""
+    """An event that waits. `body` are its raw bytes, left out of lists, as is the traceback."""
 
     consumer: str
     stream: Stream
@@ -78,6 +78,7 @@ class Parked:
     causation_id: str | None
     size: int
     body: bytes | None
+    last_traceback: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import psycopg
 
 from outbox.consume.decide import Verdict
 from outbox.envelope import Envelope, Stream
+from outbox.tracebacks import storable
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -71,6 +72,7 @@ _REMOVE = f"DELETE FROM inbox_parked {_OF_STREAM} AND event_id = %(event_id)s"  
 _ATTEMPTED = f"""
 UPDATE inbox_parked
    SET reason = %(reason)s, attempts = attempts + %(counts)s, last_error = %(error)s,
+       last_traceback = %(traceback)s,
        next_attempt_at = clock_timestamp() + make_interval(secs => %(delay)s)
 {_OF_STREAM} AND event_id = %(event_id)s
 """  # noqa: S608
@@ -190,6 +192,7 @@ async def attempted(
     envelope: Envelope,
     *,
     error: str,
+    traceback: str | None = None,
     delay: float | None,
     reason: str = FAILED,
     counts: bool = True,
@@ -199,7 +202,8 @@ async def attempted(
         _ATTEMPTED,
         {
             **_identity(consumer, envelope),
-            "error": _storable(error),
+            "error": storable(error)[:MAX_ERROR],
+            "traceback": None if traceback is None else storable(traceback),
             "delay": delay,
             "reason": reason,
             "counts": int(counts),
@@ -217,12 +221,6 @@ async def counts(connection: Connection, consumer: str) -> dict[str, int]:
     """How many events wait, by reason."""
     cursor = await connection.execute(_COUNTS, [consumer])
     return dict(await cursor.fetchall())
-
-
-def _storable(error: str) -> str:
-    """An error may quote anything; PostgreSQL takes neither NUL nor lone surrogates."""
-    text = error.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
-    return text[:MAX_ERROR]
 
 
 def _identity(consumer: str, envelope: Envelope) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from outbox.consume.settings import InboxSettings
 from outbox.consume.taking import DRAIN, Taking
 from outbox.consume.transaction import Transactions
 from outbox.envelope import Envelope, Stream
-from outbox.lifecycle import one_line
+from outbox.tracebacks import said, traceback_of
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Failure:
     error: str
     delay: float | None
     counts: bool = True
+    traceback: str | None = None
+    first: bool = True
 
 
 class Singly:
@@ -195,8 +197,14 @@ class Singly:
 
     async def _note(self, taking: Taking, envelope: Envelope, failure: Failure) -> None:
         """The event stops its stream until it is tried again."""
+        where = f"\n{failure.traceback}" if failure.traceback and failure.first else ""
         log.warning(
-            "%s parks %s as %s: %s", self._consumer, envelope, failure.reason, failure.error
+            "%s parks %s as %s: %s%s",
+            self._consumer,
+            envelope,
+            failure.reason,
+            failure.error,
+            where,
         )
         if failure.reason == parked.CRASHED:
             metrics.CRASHED.labels(self._consumer).inc()
@@ -207,6 +215,7 @@ class Singly:
             self._consumer,
             envelope,
             error=failure.error,
+            traceback=failure.traceback,
             delay=failure.delay,
             reason=failure.reason,
             counts=failure.counts,
@@ -214,13 +223,18 @@ class Singly:
 
     def _judge(self, problem: BaseException, *, failed: int) -> Failure:
         problem = reason_of(problem)
-        error = f"{type(problem).__name__}: {one_line(problem)}"
-        if self._settings.unreadable(problem):
-            return Failure(parked.UNREADABLE, error, delay=None)
+        error = said(problem)
         if is_contention(problem) or isinstance(problem, PoolTimeout):
             # Others were in its way; that is not the event's failure.
             return Failure(parked.FAILED, error, self._settings.retry.delay(1), counts=False)
-        return Failure(parked.FAILED, error, self._settings.retry.delay(failed))
+        unreadable = self._settings.unreadable(problem)
+        return Failure(
+            parked.UNREADABLE if unreadable else parked.FAILED,
+            error,
+            None if unreadable else self._settings.retry.delay(failed),
+            traceback=traceback_of(problem),
+            first=failed == 1,
+        )
 
     def _crashed(self, times: int) -> Failure:
         error = f"the process died {times} times while it handled this"

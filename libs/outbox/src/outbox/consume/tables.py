@@ -97,6 +97,7 @@ def _declare_parked(metadata: MetaData) -> None:
         Column("attempts", Integer, nullable=False, server_default="0"),
         Column("next_attempt_at", DateTime(True)),
         Column("last_error", Text),
+        Column("last_traceback", Text),
         Column("parked_at", DateTime(True), nullable=False, server_default=_NOW),
     )
     # The retrier asks for what is due, and nothing else has a due time.
@@ -124,6 +125,7 @@ def _declare_discarded(metadata: MetaData) -> None:
         Column("body", LargeBinary),
         Column("attempts", Integer, nullable=False, server_default="0"),
         Column("last_error", Text),
+        Column("last_traceback", Text),
         Column("parked_at", DateTime(True)),
         Column("note", Text, nullable=False, server_default=""),
         Column("discarded_at", DateTime(True), nullable=False, server_default=_NOW),

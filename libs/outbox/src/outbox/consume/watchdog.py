@@ -8,11 +8,14 @@ What hung is delivered again, and counted like any other death: the third time i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from outbox.stacks import stacks
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,10 @@ def _end(_what: str) -> None:
 
 
 class Watchdog:
-    """Knows what is being handled since when. `end` is called once with what hangs."""
+    """Knows what is being handled since when. `end` is called once with what hangs.
+
+    Before that the log has the stacks of all threads, and of the tasks of the loop that watches.
+    """
 
     def __init__(self, limit: float, end: Callable[[str], None] = _end) -> None:
         self._limit = limit
@@ -37,6 +43,7 @@ class Watchdog:
         self._looks = 0
         self._next = 0
         self._closing = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self, what: object) -> int:
         """Something begins; give the number returned to `done`."""
@@ -61,6 +68,8 @@ class Watchdog:
     def watching(self) -> Iterator[None]:
         """Watch for the length of the block."""
         self._closing.clear()
+        with suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
         thread = threading.Thread(target=self._watch, name="handler watchdog", daemon=True)
         thread.start()
         try:
@@ -74,6 +83,7 @@ class Watchdog:
             self._looks += 1
             for since, what in list(self._since.values()):
                 if self._looks - since > LOOKS:
-                    log.critical("hangs for %g s, this process ends: %s", self._limit, what)
+                    where = stacks(self._loop)
+                    log.critical("hangs for %g s, process ends: %s\n%s", self._limit, what, where)
                     self._end(str(what))
                     return

@@ -14,6 +14,7 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.jobs.job import Job, stored
+from outbox.tracebacks import storable
 from outbox.write.work import UnitOfWork
 
 JOBS = "outbox_jobs"
@@ -51,6 +52,7 @@ RETURNING id
 _END = """
 UPDATE outbox_jobs
    SET state = 'done', lease_id = NULL, lease_until = NULL, last_error = NULL,
+       last_traceback = NULL,
        ended_at = clock_timestamp()
  WHERE id = %(id)s AND lease_id = %(lease)s AND state = 'waiting'
 RETURNING id
@@ -59,6 +61,7 @@ RETURNING id
 _RELEASE = """
 UPDATE outbox_jobs
    SET lease_id = NULL, lease_until = NULL, last_error = %(error)s,
+       last_traceback = %(traceback)s,
        state = CASE WHEN %(delay)s::float8 IS NULL THEN 'failed' ELSE 'waiting' END,
        ended_at = CASE WHEN %(delay)s::float8 IS NULL THEN clock_timestamp() END,
        next_attempt_at = clock_timestamp() + make_interval(secs => coalesce(%(delay)s, 0))
@@ -129,10 +132,11 @@ async def end(connection: AsyncConnection, job: Job) -> bool:
 
 
 async def release(
-    connection: AsyncConnection, job: Job, *, error: str, delay: float | None
+    connection: AsyncConnection, job: Job, *, error: str, traceback: str, delay: float | None
 ) -> bool:
     """The attempt came to nothing; the next is after `delay` seconds, or never if None."""
-    return await _ours(connection, _RELEASE, job, {"error": error, "delay": delay})
+    told = {"error": storable(error), "traceback": storable(traceback), "delay": delay}
+    return await _ours(connection, _RELEASE, job, told)
 
 
 async def until_next(connection: AsyncConnection, kinds: Sequence[str]) -> float | None:

@@ -42,6 +42,7 @@ def declare_jobs(metadata: MetaData) -> None:
         Column("lease_until", DateTime(True)),
         Column("next_attempt_at", DateTime(True), nullable=False, server_default=_NOW),
         Column("last_error", Text),
+        Column("last_traceback", Text),
         Column("correlation_id", Text, nullable=False),
         Column("causation_id", Uuid),
         Column("traceparent", Text),

@@ -20,12 +20,12 @@ from outbox.jobs.job import Declined, Job, JobHandler, Result
 from outbox.jobs.settings import JobSettings
 from outbox.lifecycle import one_line, pause, reconnecting
 from outbox.listening import Listener
+from outbox.tracebacks import said, traceback_of
 from outbox.write.work import Work
 
 log = logging.getLogger(__name__)
 
 UPKEEP_EVERY = 600.0
-MAX_ERROR = 1_000
 LISTEN_SLICE = 0.25
 """So many seconds at most the end waits for a doorbell that nobody rings."""
 
@@ -168,12 +168,12 @@ class JobWorker:
         if isinstance(problem, Declined):
             delay = None
         outcome = "failed" if delay is None else "retry"
-        error = f"{type(problem).__name__}: {one_line(problem)}"
-        log.warning("job %s %s, attempt %d: %s", job.kind, job.key, job.attempt, error)
+        error, traceback = said(problem), traceback_of(problem)
+        where = f"\n{traceback}" if job.attempt == 1 else ""
+        log.warning("job %s %s, attempt %d: %s%s", job.kind, job.key, job.attempt, error, where)
         metrics.JOBS.labels(job.kind, outcome).inc()
-        text = error.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
         async with self._work.engine.begin() as connection:
-            await store.release(connection, job, error=text[:MAX_ERROR], delay=delay)
+            await store.release(connection, job, error=error, traceback=traceback, delay=delay)
 
     async def _keep_house(self, stop: asyncio.Event) -> None:
         """Now and then, however much there is to do, remove all that is past its retention."""

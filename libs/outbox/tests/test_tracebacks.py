@@ -1,0 +1,234 @@
+"""What failed says where, and no values."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from deliveries import events, publish, record
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from outbox import Envelope, InboxSettings, RetryPolicy, UnitOfWork, jobs
+from outbox.consume import parking
+from outbox.consume.inbox import Inbox
+from outbox.consume.watchdog import Watchdog
+from outbox.jobs import Job, JobSettings, JobWorker, Result
+from outbox.tracebacks import MAX_TRACEBACK, said, traceback_of
+from outbox_world import QUEUE, World, eventually, running
+
+NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason = 'failed'"
+SECRET = "s3cret"
+
+
+class Order(BaseModel):
+    email: str
+    meals: list[int]
+
+
+def raised(function: Callable[[], object]) -> BaseException:
+    try:
+        function()
+    except BaseException as problem:
+        return problem
+    raise AssertionError("it did not raise")
+
+
+def lookup() -> None:
+    {}["template for poison"]
+
+
+def several() -> None:
+    raise ExceptionGroup("several", [raised(lookup), ValueError("second")])  # type: ignore[list-item]
+
+
+def nested(depth: int) -> None:
+    if depth:
+        nested(depth - 1)
+    lookup()
+
+
+def chained() -> None:
+    try:
+        lookup()
+    except KeyError as problem:
+        raise ValueError("no template") from problem
+
+
+async def bug(unit: UnitOfWork, event: Envelope) -> None:
+    lookup()
+
+
+async def refused(unit: UnitOfWork, event: Envelope) -> None:
+    await unit.connection.execute(
+        text("INSERT INTO effects (aggregate_id, sequence) VALUES (:id, :sequence)"),
+        {"id": SECRET, "sequence": 2**70},
+    )
+
+
+async def reads(unit: UnitOfWork, event: Envelope) -> None:
+    Order.model_validate_json(event.payload)
+
+
+def inbox_of(world: World, handler: object) -> Inbox:
+    settings = InboxSettings(retry=RetryPolicy(base=600, ceiling=600))
+    return Inbox(QUEUE, {"order.happened": handler}, world.work, settings)  # type: ignore[dict-item]
+
+
+async def kept(world: World) -> str:
+    [(traceback,)] = await world.rows("SELECT last_traceback FROM inbox_parked")
+    return str(traceback)
+
+
+async def test_a_first_failure_logs_where_it_was_and_the_next_ones_a_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox = inbox_of(world, bug)
+    await inbox.take(events(1))
+    await world.execute(NOW)
+    await inbox.retry_due()
+    first, second = [said for said in caplog.messages if "as failed" in said]
+    assert f'{__file__}:{lookup.__code__.co_firstlineno + 1} in lookup\n    {{}}["template' in first
+    assert "KeyError: 'template for poison'" in first
+    assert "\n" not in second
+    assert "in lookup" in await kept(world)
+
+
+async def test_a_traceback_has_no_parameters_of_statements(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await inbox_of(world, refused).take(events(1))
+    assert "in refused" in await kept(world)
+    assert SECRET not in await kept(world) + caplog.text
+    assert str(2**70) not in await kept(world) + caplog.text
+
+
+async def test_a_body_that_does_not_fit_names_its_fields_and_not_its_values(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    [event] = events(1)
+    body = b'{"meals": [1, "%s"]}' % SECRET.encode()
+    await inbox_of(world, reads).take([replace(event, payload=body)])
+    [(reason, error)] = await world.rows("SELECT reason, last_error FROM inbox_parked")
+    assert reason == "unreadable"
+    assert error == (
+        "ValidationError: 2 in Order: email: Field required; meals.1: Input should be a valid"
+        " integer, unable to parse string as an integer"
+    )
+    assert SECRET not in await kept(world) + caplog.text
+
+
+async def test_a_discarded_event_keeps_its_traceback(world: World) -> None:
+    [event] = events(1)
+    await inbox_of(world, bug).take([event])
+    async with await world.psycopg() as connection:
+        [shown] = await parking.show(connection, QUEUE, event.stream)
+        assert "in lookup" in (shown.last_traceback or "")
+        [listed] = await parking.list_parked(connection, QUEUE)
+        assert listed.last_traceback is None, "a list is short"
+        await parking.discard(connection, QUEUE, event.stream, 1)
+    [(traceback,)] = await world.rows("SELECT last_traceback FROM inbox_discarded")
+    assert "in lookup" in str(traceback)
+
+
+def test_a_group_says_what_its_members_say() -> None:
+    problem = raised(several)
+    assert said(problem) == (
+        "ExceptionGroup: several (2 sub-exceptions): KeyError: 'template for poison';"
+        " ValueError: second"
+    )
+    assert "in lookup" in traceback_of(problem)
+
+
+def test_a_cause_comes_before_what_it_caused() -> None:
+    told = traceback_of(raised(chained))
+    assert told.index("in lookup") < told.index("KeyError") < told.index("ValueError: no template")
+
+
+def test_however_deep_it_was_both_ends_are_told() -> None:
+    told = traceback_of(raised(lambda: nested(500)))
+    assert len(told) < MAX_TRACEBACK
+    assert "in <lambda>" in told
+    assert "… 490 frames" in told
+    assert told.endswith(
+        "in lookup\n    {}[\"template for poison\"]\nKeyError: 'template for poison'"
+    )
+
+
+def test_however_many_causes_there_are_it_is_bounded_and_ends_with_the_last() -> None:
+    problem: BaseException = ValueError("0")
+    for number in range(1, 50):
+        problem, cause = raised(lambda: nested(50)), problem
+        problem.__cause__ = cause
+        problem.args = (str(number),)
+    told = traceback_of(problem)
+    assert len(told) <= MAX_TRACEBACK
+    assert told.startswith("…\n")
+    assert told.endswith("KeyError: '49'")
+
+
+def test_errors_that_cause_each_other_are_told_once() -> None:
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert traceback_of(one) == "ValueError: other\nthen:\nValueError: one"
+
+
+def test_a_line_stays_one_line_whoever_named_the_field() -> None:
+    problem = ValueError("a\rb\x1b[31m\x00")
+    assert said(problem) == "ValueError: a\\x0db\\x1b[31m\\x00"
+
+
+async def test_a_job_that_fails_says_where(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def calls(job: Job) -> Result:
+        lookup()
+        raise AssertionError("unreachable")
+
+    async with world.work.begin() as unit:
+        await jobs.enqueue(unit, "call", key="1", payload={})
+    worker = JobWorker(
+        world.work, {"call": calls}, JobSettings(retry=RetryPolicy(base=0.001, ceiling=0.001))
+    )
+
+    async def failed_twice() -> bool:
+        await worker.run_due()
+        return len([line for line in caplog.messages if line.startswith("job call 1")]) >= 2
+
+    await eventually(failed_twice)
+    told = [line for line in caplog.messages if line.startswith("job call 1")]
+    assert "in lookup" in told[0]
+    assert all("\n" not in line for line in told[1:])
+    [(traceback,)] = await world.rows("SELECT last_traceback FROM outbox_jobs")
+    assert "in lookup" in str(traceback)
+
+
+async def test_the_watchdog_says_where_all_threads_and_tasks_are(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    noticed = threading.Event()
+
+    def blocks_here() -> None:
+        assert noticed.wait(60)
+
+    async def blocks(unit: UnitOfWork, event: Envelope) -> None:
+        blocks_here()
+        await record(unit, event)
+
+    async def waits_here() -> None:
+        await asyncio.Event().wait()
+
+    waiting = asyncio.create_task(waits_here(), name="the waiting one")
+    watchdog = Watchdog(0.2, lambda _what: noticed.set())
+    with caplog.at_level(logging.CRITICAL):
+        async with running(world.consumer(blocks, watchdog=watchdog)):
+            await publish(world, *events(1))
+            await eventually(lambda: asyncio.sleep(0, noticed.is_set()))
+    waiting.cancel()
+    [told] = [said for said in caplog.messages if "hangs for" in said]
+    assert "thread MainThread:" in told
+    assert "in blocks_here\n    assert noticed.wait(60)" in told
+    assert "task the waiting one:" in told
+    assert "in waits_here\n    await asyncio.Event().wait()" in told
