@@ -3,7 +3,7 @@
 import service_processor.bootstrap  # noqa: F401 declares the tables
 from outbox.alembic import include_name
 from service_processor.metadata import metadata
-from service_processor.settings import DATABASE_VARIABLE
+from service_processor.settings import DATABASE_VARIABLE, OWNER_VARIABLE
 from servicekit.migrations import run_env
 
-run_env(metadata, DATABASE_VARIABLE, include_name=include_name())
+run_env(metadata, OWNER_VARIABLE, DATABASE_VARIABLE, include_name=include_name())

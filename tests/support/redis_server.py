@@ -25,6 +25,8 @@ class RedisServer:
 
     folder: Path
     port: int = 0
+    users: str = f"requirepass {PASSWORD}"
+    """The lines of its configuration that say who may do what."""
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def __post_init__(self) -> None:
@@ -37,11 +39,10 @@ class RedisServer:
         return RedisUrl(f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0")
 
     def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
-        quiet = ["--save", "", "--appendonly", "no", "--requirepass", PASSWORD]
-        self.process = subprocess.Popen(
-            [*command, *quiet], cwd=self.folder, stdout=subprocess.DEVNULL
-        )
+        config = self.folder / f"redis-{self.port}.conf"
+        config.write_text(f'bind 127.0.0.1\nport {self.port}\nsave ""\n{self.users}\n')
+        command = ["redis-server", str(config)]
+        self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             with suppress(OSError):
@@ -68,11 +69,11 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[RedisServer]:
+def redis_server(folder: Path, users: str = RedisServer.users) -> Iterator[RedisServer]:
     """Skips the test where the machine has none: the system does without it, too."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server on this machine")
-    server = RedisServer(folder)
+    server = RedisServer(folder, users=users)
     server.start()
     try:
         yield server

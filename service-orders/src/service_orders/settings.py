@@ -11,15 +11,25 @@ from servicekit.settings import Port, ServiceSettings
 from servicekit.urls import PostgresUrl, RedisUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_ORDERS"
+OWNER_VARIABLE = "DATABASE_OWNER_URL_ORDERS"
 
 
 class Settings(ServiceSettings):
     """Read once, at start."""
 
-    owned_prefixes: ClassVar[tuple[str, ...]] = ("ORDERS_", "BOOKING_", "DATABASE_URL_")
-    foreign_variables: ClassVar[frozenset[str]] = frozenset({"DATABASE_URL_PROCESSOR"})
+    owned_prefixes: ClassVar[tuple[str, ...]] = (
+        "ORDERS_",
+        "BOOKING_",
+        "DATABASE_URL_",
+        "DATABASE_OWNER_URL_",
+    )
+    foreign_variables: ClassVar[frozenset[str]] = frozenset(
+        {"DATABASE_URL_PROCESSOR", "DATABASE_OWNER_URL_PROCESSOR"}
+    )
 
     database_url: PostgresUrl = Field(validation_alias=DATABASE_VARIABLE)
+    database_owner_url: PostgresUrl | None = Field(None, validation_alias=OWNER_VARIABLE)
+    """For the role that owns the tables, where that is another one."""
     redis_url: RedisUrl | None = None
     orders_port: Port = 8000
     orders_worker_port: Port = 8010

@@ -14,17 +14,18 @@ from service_processor.audit.journal import Journal
 from service_processor.audit.replay import Offset, replay
 from service_processor.domains import domains
 from service_processor.metadata import outbox
-from service_processor.settings import DATABASE_VARIABLE, Settings
+from service_processor.settings import DATABASE_VARIABLE, OWNER_VARIABLE, Settings
 from servicekit import logs, roles, trace
 from servicekit.app import ServiceApp, create_app
 from servicekit.broker import BrokerProbe
-from servicekit.database import create_engine
+from servicekit.database import create_engine, ensure_reachable
 from servicekit.health import Health
 from servicekit.idempotency_upkeep import KeyUpkeep
 from servicekit.metrics import HttpMetrics
 from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
 from servicekit.settings import AppEnv, load
 from servicekit.startup import StartupProblem
+from servicekit.urls import PostgresUrl
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
 TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
@@ -33,7 +34,7 @@ TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {A
 async def migrate() -> None:
     """Bring the schema to head, and the log's partitions to the days that are to come."""
     settings = load(Settings)
-    await roles.migrate(SERVICE, settings, settings.database_url)
+    await roles.migrate(SERVICE, settings, *_owner(settings))
     async with _work(settings, "migrate"):
         pass
 
@@ -105,6 +106,7 @@ async def work(*names: str) -> None:
     async with (
         _foundation(settings, settings.processor_worker_port, "PROCESSOR_WORKER_PORT") as base,
         _work(settings, "worker") as units,
+        _maintenance(settings) as maintenance,
     ):
         parts = worker_parts(
             database_url=settings.database_url,
@@ -114,6 +116,7 @@ async def work(*names: str) -> None:
             work=units,
             queues={d.queue: d.handlers for d in domains(settings) if d.queue},
         )
+        parts["maintenance"] = maintenance
         parts["maintenance keys"] = KeyUpkeep(units.engine)
         parts["audit"] = _audit(settings, units)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}
@@ -147,16 +150,38 @@ def _foundation(
     return foundation(SERVICE, settings, settings.database_url, port, variable)
 
 
+def _owner(settings: Settings) -> tuple[PostgresUrl, str]:
+    """Where the owner of the tables logs in, and the variable that says so."""
+    if settings.database_owner_url is None:
+        return settings.database_url, DATABASE_VARIABLE
+    return settings.database_owner_url, OWNER_VARIABLE
+
+
+@asynccontextmanager
+async def _maintenance(settings: Settings) -> AsyncIterator[Maintenance]:
+    """By the owner; raises StartupProblem where the log cannot be written today."""
+    url, variable = _owner(settings)
+    await ensure_reachable(url, variable=variable)
+    engine = create_engine(url, application_name=f"{NAME} maintenance", pool_size=1)
+    try:
+        maintenance = Maintenance(engine)
+        if not await maintenance.prepare():
+            raise StartupProblem(
+                f"the outbox at {url.place} has no partition for today and none could be made:"
+                f" run `make migrate-processor` (see {variable})"
+            )
+        yield maintenance
+    finally:
+        await engine.dispose()
+
+
 @asynccontextmanager
 async def _work(settings: Settings, role: str) -> AsyncIterator[Work]:
-    """Units of work on a log that can be written today: raises StartupProblem where it cannot."""
+    """Units of work on a log that can be written today."""
+    async with _maintenance(settings):
+        pass
     engine = create_engine(settings.database_url, application_name=f"{NAME} {role}")
     async with open_work(
         engine, settings.database_url, outbox, traceparent=trace.traceparent
     ) as units:
-        if not await Maintenance(engine).prepare():
-            raise StartupProblem(
-                f"the outbox at {settings.database_url.place} has no partition for today and none"
-                f" could be made: run `make migrate-processor` (see {DATABASE_VARIABLE})"
-            )
         yield units

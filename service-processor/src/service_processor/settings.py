@@ -12,6 +12,7 @@ from servicekit.settings import Port, Probability, Seconds, ServiceSettings
 from servicekit.urls import PostgresUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_PROCESSOR"
+OWNER_VARIABLE = "DATABASE_OWNER_URL_PROCESSOR"
 
 Hours = Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False)]
 
@@ -33,10 +34,15 @@ class Settings(ServiceSettings):
         "DEFAULT_TIMEZONE",
         "TICKET_",
         "DATABASE_URL_",
+        "DATABASE_OWNER_URL_",
     )
-    foreign_variables: ClassVar[frozenset[str]] = frozenset({"DATABASE_URL_ORDERS"})
+    foreign_variables: ClassVar[frozenset[str]] = frozenset(
+        {"DATABASE_URL_ORDERS", "DATABASE_OWNER_URL_ORDERS"}
+    )
 
     database_url: PostgresUrl = Field(validation_alias=DATABASE_VARIABLE)
+    database_owner_url: PostgresUrl | None = Field(None, validation_alias=OWNER_VARIABLE)
+    """For the role that owns the tables, where that is another one."""
     processor_port: Port = 8001
     processor_worker_port: Port = 8011
     fulfilment_policy: Policy = Policy.SIMULATED

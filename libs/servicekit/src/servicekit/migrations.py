@@ -169,14 +169,16 @@ def _config(ini: Path) -> Config:
     return Config(str(ini))
 
 
-def run_env(metadata: MetaData, variable: str, **options: Any) -> None:
+def run_env(metadata: MetaData, *variables: str, **options: Any) -> None:
     """All of a service's `migrations/env.py`: connect and migrate; `options` as for Alembic.
 
-    The address is the one `upgrade` was given, else the environment's `variable`.
+    The address is the one `upgrade` was given, else that of the first of `variables` that is set.
     """
-    url = context.config.attributes.get("database_url") or os.environ.get(variable)
+    found = [os.environ[name] for name in variables if os.environ.get(name)]
+    url = context.config.attributes.get("database_url") or next(iter(found), None)
     if not url:
-        raise StartupProblem(f"{variable} is not set (example: {variable}={PostgresUrl.example})")
+        name = variables[-1]
+        raise StartupProblem(f"{name} is not set (example: {name}={PostgresUrl.example})")
     engine = create_engine(PostgresUrl.parse(url).sqlalchemy, poolclass=pool.NullPool)
     with engine.connect() as connection:
         context.configure(

@@ -78,10 +78,12 @@ class Foundation:
         await serve(app, self.listener, stop=self.stop, variable=self.port_variable, grace=grace)
 
 
-async def migrate(service: Service, settings: ServiceSettings, url: PostgresUrl) -> None:
-    """Bring the schema to head."""
+async def migrate(
+    service: Service, settings: ServiceSettings, url: PostgresUrl, variable: str
+) -> None:
+    """Bring the schema to head, as the role that owns the tables; `variable` said where."""
     logs.configure(service.name, settings.log_level, settings.log_format)
-    await asyncio.to_thread(upgrade, url, service.ini, variable=service.database_variable)
+    await asyncio.to_thread(upgrade, url, service.ini, variable=variable)
 
 
 @asynccontextmanager

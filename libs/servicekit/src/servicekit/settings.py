@@ -90,7 +90,7 @@ class ProcessSettings(BaseSettings):
     owned_prefixes: ClassVar[tuple[str, ...]] = ()
     """Variables that begin so belong to this service: an unknown one is a mistake."""
     foreign_variables: ClassVar[frozenset[str]] = frozenset()
-    """Names under an owned prefix that somebody else reads."""
+    """Names under an owned prefix that somebody else reads, or reads from a `_FILE`."""
     shared_prefixes: ClassVar[tuple[str, ...]] = ()
     """Variables that begin so are fields of a base class."""
 
@@ -130,7 +130,8 @@ def load(settings: type[S]) -> S:
     """Read `settings` from the environment; raise BadSettings (one line) on anything wrong."""
     names = {name: _variable(name, field) for name, field in settings.model_fields.items()}
     files = {f"{names[name]}_FILE": name for name in names if _is_secret(settings, name)}
-    _refuse_unknown(settings, {*names.values(), *files, *settings.foreign_variables})
+    foreign = {f"{name}{end}" for name in settings.foreign_variables for end in ("", "_FILE")}
+    _refuse_unknown(settings, {*names.values(), *files, *foreign})
     try:
         loaded = settings.model_validate(_read(files, names))
     except ValidationError as error:

@@ -85,11 +85,13 @@ class Infrastructure:
         """The variables of a service that point at what runs here."""
         urls: dict[str, str] = {}
         if self.postgres:
-            urls[service.database_variable] = self.postgres.url(database_of(service))
+            database = database_of(service)
+            urls[service.database_variable] = self.postgres.url(database)
+            urls[service.owner_variable] = self.postgres.owner_url(database)
         if self.rabbitmq:
             urls["RABBITMQ_URL"] = self.rabbitmq.url(service.name, service.password)
-        if self.redis:
-            urls["REDIS_URL"] = self.redis.url
+        if self.redis and service.has_cache:
+            urls["REDIS_URL"] = self.redis.url(service.name, service.password)
         if self._stubs_port:
             urls[stubs.ADDRESS_VARIABLE] = stubs.url(self._stubs_port, self._env)
         return urls
@@ -107,7 +109,9 @@ class Infrastructure:
 
 
 def database_of(service: Service) -> Database:
-    return Database(service.name, service.password)
+    return Database(
+        service.name, service.password, service.owner_password, extensions=service.extensions
+    )
 
 
 def _server() -> Path:

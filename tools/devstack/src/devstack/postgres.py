@@ -24,10 +24,22 @@ _HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 @dataclass(frozen=True)
 class Database:
-    """One database and the role that owns it; both bear the same name."""
+    """One database, the role of the same name that uses it, and the one that owns its tables."""
 
     name: str
     password: str
+    owner_password: str
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What deploy/postgres/database.sql reads."""
+        return {
+            "SERVICE": self.name,
+            "ROLE_PASSWORD": self.password,
+            "OWNER_PASSWORD": self.owner_password,
+            "EXTENSIONS": ",".join(self.extensions),
+        }
 
 
 def binaries(venv: Path) -> Path:
@@ -158,9 +170,15 @@ class Postgres:
         return done.stdout.split()[-1]
 
     def url(self, database: Database | None = None) -> str:
-        user, password, name = SUPERUSER, self.password, "postgres"
-        if database:
-            user, password, name = database.name, database.password, database.name
+        if database is None:
+            return self._url(SUPERUSER, self.password, "postgres")
+        return self._url(database.name, database.password, database.name)
+
+    def owner_url(self, database: Database) -> str:
+        """For the role that owns the tables."""
+        return self._url(f"{database.name}_owner", database.owner_password, database.name)
+
+    def _url(self, user: str, password: str, name: str) -> str:
         return f"postgresql://{user}:{password}@127.0.0.1:{self._port}/{name}"
 
     def is_ready(self) -> bool:
@@ -173,9 +191,12 @@ class Postgres:
                 f"PostgreSQL did not get ready in {seconds:.0f} s: see {self._layout.log_of(NAME)}"
             )
 
-    def _psql(self, script: str) -> subprocess.CompletedProcess[str]:
+    def _psql(
+        self, script: str, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         env: Mapping[str, str] = {
             **self._env(),
+            **(variables or {}),
             "PGPASSWORD": self.password,
             "PGAPPNAME": "devstack",
         }
@@ -192,24 +213,13 @@ class Postgres:
 
     def ensure(self, databases: list[Database]) -> None:
         """Roles and databases as declared; running it again changes nothing."""
-        done = self._psql("\n".join([_CLOSE, *map(creation, databases)]))
-        if done.returncode:
-            raise Trouble(
-                f"cannot make roles and databases: {done.stderr.strip().splitlines()[-1]}"
-            )
+        script = (self._layout.checkout / SCRIPT).read_text()
+        for database in databases:
+            done = self._psql(_CLOSE + script, database.environment)
+            if done.returncode:
+                said = done.stderr.strip().splitlines()
+                raise Trouble(f"cannot make roles and databases: {said[-1]}")
 
 
-_CLOSE = "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;"
-
-
-def creation(database: Database) -> str:
-    """Owner and nobody else may connect; psql's \\gexec runs what the query returns."""
-    name, password = database.name, database.password
-    return f"""
-SELECT 'CREATE ROLE {name} LOGIN'
- WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') \\gexec
-ALTER ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}';
-SELECT 'CREATE DATABASE {name} OWNER {name}'
- WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
-REVOKE ALL ON DATABASE {name} FROM PUBLIC;
-"""  # noqa: S608
+SCRIPT = "deploy/postgres/database.sql"
+_CLOSE = "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;\n"

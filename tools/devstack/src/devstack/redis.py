@@ -9,7 +9,7 @@ from devstack.ports import answers
 from devstack.programs import Program, put_private
 
 NAME = "redis"
-PASSWORD = "redis-dev-only"  # noqa: S105 - for this machine only
+USERS = "deploy/redis/users.acl"
 
 
 def find_server() -> str | None:
@@ -33,9 +33,10 @@ class Redis:
         put_private(self._layout.home / "redis.conf", self.settings())
 
     def settings(self) -> str:
-        """No file is ever written, so it needs no folder."""
+        """No file is ever written, so it needs no folder. Users are those of the containers."""
+        users = (self._layout.checkout / USERS).read_text()
         return (
-            f"bind 127.0.0.1\nport {self._port}\nrequirepass {PASSWORD}\n"
+            f"bind 127.0.0.1\nport {self._port}\n{users}"
             'save ""\nappendonly no\ndaemonize no\nmaxmemory 128mb\n'
             "maxmemory-policy allkeys-lru\n"
         )
@@ -43,9 +44,8 @@ class Redis:
     def program(self, env: Mapping[str, str]) -> Program:
         return Program(NAME, [self._server, "redis.conf"], env, self._layout.home)
 
-    @property
-    def url(self) -> str:
-        return f"redis://:{PASSWORD}@127.0.0.1:{self._port}/0"
+    def url(self, user: str, password: str) -> str:
+        return f"redis://{user}:{password}@127.0.0.1:{self._port}/0"
 
     def is_ready(self) -> bool:
         return answers(self._port)

@@ -18,6 +18,10 @@ class Service:
     name: str
     port: int
     worker_port: int
+    extensions: tuple[str, ...] = ()
+    """Of PostgreSQL, in its database."""
+    has_cache: bool = False
+    """Whether it uses Redis."""
 
     @property
     def module(self) -> str:
@@ -32,6 +36,11 @@ class Service:
         return f"DATABASE_URL_{self.name.upper()}"
 
     @property
+    def owner_variable(self) -> str:
+        """Where the database is for the role that owns the tables; not for the API."""
+        return f"DATABASE_OWNER_URL_{self.name.upper()}"
+
+    @property
     def port_variable(self) -> str:
         return f"{self.name.upper()}_PORT"
 
@@ -43,9 +52,21 @@ class Service:
     def password(self) -> str:
         return f"{self.name}-dev-only"
 
+    @property
+    def owner_password(self) -> str:
+        return f"{self.name}-owner-dev-only"
 
-ORDERS = Service("orders", port=8000, worker_port=8010)
-PROCESSOR = Service("processor", port=8001, worker_port=8011)
+    def own(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Without what is set but not this service's to know: where others keep their data."""
+        others = [one for one in SERVICES if one != self]
+        foreign = {name for one in others for name in (one.database_variable, one.owner_variable)}
+        if not self.has_cache:
+            foreign.add("REDIS_URL")
+        return {name: value for name, value in env.items() if value and name not in foreign}
+
+
+ORDERS = Service("orders", port=8000, worker_port=8010, has_cache=True)
+PROCESSOR = Service("processor", port=8001, worker_port=8011, extensions=("btree_gist",))
 SERVICES = (ORDERS, PROCESSOR)
 ROLES = ("api", "worker")
 
@@ -68,8 +89,11 @@ def command(python: Path, service: Service, role: str) -> list[str]:
 def program(
     python: Path, folder: Path, service: Service, role: str, env: Mapping[str, str]
 ) -> Program:
+    """The API answers whoever calls: it is not told how to log in as the tables' owner."""
     name = program_name(service, role)
-    return Program(name, command(python, service, role), env, folder, stop_seconds=12)
+    hidden = service.owner_variable if role == "api" else ""
+    told = {variable: value for variable, value in env.items() if variable != hidden}
+    return Program(name, command(python, service, role), told, folder, stop_seconds=12)
 
 
 def port_of(service: Service, role: str, env: Mapping[str, str]) -> int:

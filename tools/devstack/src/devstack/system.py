@@ -153,8 +153,10 @@ class System:
                 service.port_variable: str(self.ports[program_name(service, "api")]),
                 service.worker_port_variable: str(self.ports[program_name(service, "worker")]),
             }
-        given = {name: value for name, value in self._env.items() if value}
-        return {**bare(), **parts.urls_for(service), **given, **numbers}
+        given, ours = service.own(self._env), parts.urls_for(service)
+        if service.database_variable in given:  # somebody else's, and so is who owns its tables
+            ours.pop(service.owner_variable, None)
+        return {**bare(), **ours, **given, **numbers}
 
     def _start_services(self) -> None:
         """APIs as soon as the schemas are there, workers once the broker answers."""

@@ -23,6 +23,8 @@ async def open_database(url: str) -> AsyncIterator[Connection]:
     async with await psycopg.AsyncConnection.connect(
         plain, autocommit=True, application_name="outbox cli", connect_timeout=CONNECT_TIMEOUT
     ) as connection:
+        # A person waits for the answer, whatever limit the role has for requests.
+        await connection.execute("SET statement_timeout = 0")
         yield connection
 
 

@@ -1,0 +1,52 @@
+-- The database of one service and its two roles, for psql as superuser; again: no harm.
+--
+-- <service>        reads and writes rows. It owns nothing: who takes over an API can drop nothing,
+--                  and make no table, schema, extension or temporary table.
+-- <service>_owner  owns the tables: it migrates, and makes and drops the days of the outbox.
+--
+-- Read from the environment: SERVICE, ROLE_PASSWORD, OWNER_PASSWORD, and EXTENSIONS (of the
+-- trusted ones, separated by commas), which are made here, because the owner may not.
+\set ON_ERROR_STOP on
+\getenv service SERVICE
+\getenv password ROLE_PASSWORD
+\getenv owner_password OWNER_PASSWORD
+\set extensions ''
+\getenv extensions EXTENSIONS
+\set owner :service _owner
+
+SELECT format('CREATE ROLE %I', wanted) FROM unnest(ARRAY[:'service', :'owner']) AS wanted
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) \gexec
+
+-- Of 200 connections of the server, two services leave some to whoever has to look what is wrong.
+ALTER ROLE :"service" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE CONNECTION LIMIT 75
+  PASSWORD :'password';
+ALTER ROLE :"service" SET statement_timeout = '60s';
+ALTER ROLE :"service" SET idle_in_transaction_session_timeout = '90s';
+
+-- An index may take long to build; a transaction that nobody goes on with may not stay open.
+ALTER ROLE :"owner" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE CONNECTION LIMIT 15
+  PASSWORD :'owner_password';
+ALTER ROLE :"owner" SET idle_in_transaction_session_timeout = '5min';
+
+SELECT format('CREATE DATABASE %I', :'service')
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'service') \gexec
+
+\connect :"service"
+
+-- A database that was made when the service's role owned all of it.
+REASSIGN OWNED BY :"service" TO :"owner";
+SELECT format('ALTER DATABASE %I OWNER TO %I', :'service', current_user) \gexec
+REVOKE ALL ON DATABASE :"service" FROM PUBLIC, :"service", :"owner";
+GRANT CONNECT ON DATABASE :"service" TO :"service", :"owner";
+
+SELECT format('CREATE EXTENSION IF NOT EXISTS %I', wanted)
+  FROM unnest(string_to_array(:'extensions', ',')) AS wanted \gexec
+
+ALTER SCHEMA public OWNER TO :"owner";
+REVOKE ALL ON SCHEMA public FROM PUBLIC, :"service";
+GRANT USAGE ON SCHEMA public TO :"service";
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO :"service";
+GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO :"service";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner"
+  GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO :"service";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT USAGE, SELECT ON SEQUENCES TO :"service";
