@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from outbox_world import eventually
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 from redis_server import RedisServer, redis_server
@@ -54,20 +54,22 @@ async def test_the_cache_does_all_it_does(server: RedisServer, url: RedisUrl) ->
     """Look, keep, and forget what is of another type, or was not kept by this."""
     spoilt = f"ticket-1:{UUID(int=2)}"
     async with RedisStore(url, deadline=WITHIN) as store, Redis.from_url(url) as redis:
-        await asyncio.wait_for(_there(store), WITHIN)
+        await eventually(lambda: _is_asked(store))
         await redis.hset(spoilt, mapping={"version": "1", "seal": "none"})
         assert (await store.look([spoilt]))[spoilt].value is None
         await store.keep(Entry(KEY, 3, b"body"))
         assert (await store.look([KEY]))[KEY].value == Versioned(3, b"body")
-        async with asyncio.timeout(WITHIN):
-            while await redis.hmget(spoilt, "seal") != [None]:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: _is_gone(redis, spoilt))
     assert await refusals(server) == []
 
 
-async def _there(store: RedisStore) -> None:
-    while not store.available:
-        await asyncio.sleep(0.01)
+async def _is_asked(store: RedisStore) -> bool:
+    return store.available
+
+
+async def _is_gone(redis: Redis, key: str) -> bool:
+    fields: list[bytes | None] = await redis.hmget(key, "seal")
+    return fields == [None]
 
 
 @pytest.mark.parametrize(

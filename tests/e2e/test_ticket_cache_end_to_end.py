@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable
 
+import psycopg
 import pytest
 import redis
 from shopping import Shop
@@ -38,9 +39,12 @@ def kill(system: System) -> None:
 
 def spoil(system: System) -> None:
     """Every entry keeps its version and its trust, and has another body."""
-    with redis.Redis.from_url(system.environment["orders"]["REDIS_URL"]) as cache:
-        for key in cache.keys("ticket*"):
-            cache.hset(key, "body", b"garbage")
+    variables = system.environment["orders"]
+    with psycopg.connect(variables["DATABASE_URL_ORDERS"]) as database:
+        ids = database.execute("SELECT id FROM tickets").fetchall()
+    with redis.Redis.from_url(variables["REDIS_URL"]) as cache:
+        for (ticket_id,) in ids:
+            cache.hset(f"ticket-1:{ticket_id}", "body", b"garbage")
 
 
 def nothing(system: System) -> None:
