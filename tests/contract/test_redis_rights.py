@@ -7,7 +7,6 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from outbox_world import eventually
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 from redis_server import RedisServer, redis_server
@@ -15,6 +14,7 @@ from redis_server import RedisServer, redis_server
 from devstack.layout import CHECKOUT
 from devstack.redis import USERS
 from devstack.services import ORDERS
+from outbox_world import eventually
 from servicekit.read_through import Entry, Versioned
 from servicekit.redis_store import RedisStore
 from servicekit.urls import RedisUrl

@@ -78,7 +78,7 @@ def _known_auth(value: object) -> object:
 
 
 class ProcessSettings(BaseSettings):
-    """The variables every process has. Nothing but the environment is read: no `.env`, no files."""
+    """The variables every process has. Nothing but the environment is read: no `.env`."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,

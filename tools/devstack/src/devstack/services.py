@@ -89,9 +89,9 @@ def command(python: Path, service: Service, role: str) -> list[str]:
 def program(
     python: Path, folder: Path, service: Service, role: str, env: Mapping[str, str]
 ) -> Program:
-    """The API answers whoever calls: it is not told how to log in as the tables' owner."""
+    """The API, which answers whoever calls, cannot log in as the tables' owner; only it caches."""
     name = program_name(service, role)
-    hidden = service.owner_variable if role == "api" else ""
+    hidden = service.owner_variable if role == "api" else "REDIS_URL"
     told = {variable: value for variable, value in env.items() if variable != hidden}
     return Program(name, command(python, service, role), told, folder, stop_seconds=12)
 
