@@ -153,10 +153,7 @@ class System:
                 service.port_variable: str(self.ports[program_name(service, "api")]),
                 service.worker_port_variable: str(self.ports[program_name(service, "worker")]),
             }
-        given, ours = service.own(self._env), parts.urls_for(service)
-        if service.database_variable in given:  # somebody else's, and so is who owns its tables
-            ours.pop(service.owner_variable, None)
-        return {**bare(), **ours, **given, **numbers}
+        return {**bare(), **parts.urls_for(service), **service.own(self._env), **numbers}
 
     def _start_services(self) -> None:
         """APIs as soon as the schemas are there, workers once the broker answers."""
