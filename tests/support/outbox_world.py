@@ -52,8 +52,8 @@ class Takes:
 class World:
     """One database that is producer and consumer at once, and one broker."""
 
-    database_url: str
-    broker_url: str
+    database_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
     engine: AsyncEngine
     work: Work
     topology: Topology = field(default_factory=lambda: Topology([EXCHANGE], [Takes()]))

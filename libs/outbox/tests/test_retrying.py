@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from outbox import Envelope, RetryPolicy, UnitOfWork
 from outbox.consume.inbox import Inbox
 from outbox.consume.settings import InboxSettings
-from outbox.lifecycle import reconnecting
+from outbox.lifecycle import Up, reconnecting
 from outbox_world import QUEUE, World, eventually, running
 
 NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason = 'failed'"
@@ -145,7 +145,7 @@ async def test_a_lost_connection_of_the_inbox_is_no_failure_of_the_event(world: 
 async def test_a_pool_that_is_empty_for_a_while_ends_nobody() -> None:
     stop, sessions = asyncio.Event(), 0
 
-    async def session() -> None:
+    async def session(_up: Up) -> None:
         nonlocal sessions
         sessions += 1
         if sessions == 1:

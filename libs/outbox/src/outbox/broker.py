@@ -6,17 +6,13 @@ import asyncio
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import (
-    AMQPError,
-    AuthenticationError,
-    ProbableAuthenticationError,
-)
+from aio_pika.exceptions import AuthenticationError, ProbableAuthenticationError
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.exceptions import ConnectionNotAllowed
-from pamqp.exceptions import PAMQPException
-from yarl import URL
 
+from outbox.addresses import Broker, BrokerAddress
 from outbox.errors import BrokerRefused
+from outbox.quiet import quiet
 from outbox.receiving import connection_class
 
 CONNECT_TIMEOUT = 5.0
@@ -24,35 +20,34 @@ HEARTBEAT = 10
 CLOSE_WITHIN = (3.0, 0.5, 0.5)
 """Seconds. The client says farewell, then waits until all is sent: each is given up by itself."""
 
-LOST: tuple[type[BaseException], ...] = (
-    AMQPError,
-    PAMQPException,
-    OSError,
-    TimeoutError,
-    RuntimeError,
-)
-"""What a vanished broker can raise; RuntimeError is aiormq's for a channel that is closed."""
 
-
-async def connect(url: str, name: str) -> AbstractConnection:
+async def connect(broker: Broker, name: str) -> AbstractConnection:
     """Open a connection that shows up under this name in the management UI.
 
-    Raises `BrokerRefused` if the broker says no, and one of `LOST` if it cannot be reached.
+    Raises `InvalidSetting` for what is no broker's address, `BrokerRefused` if the broker says no,
+    and what `losses.broker_lost` knows if it cannot be reached.
     """
-    target = URL(url)
+    address = BrokerAddress.of(broker)
+    target = address.url
     if "heartbeat" not in target.query:
         target = target.update_query(heartbeat=str(HEARTBEAT))
     try:
-        return await aio_pika.connect(
-            target,
-            timeout=CONNECT_TIMEOUT,
-            client_properties={"connection_name": name},
-            connection_class=connection_class(),
-        )
+        with quiet("aiormq"):
+            return await aio_pika.connect(
+                target,
+                timeout=CONNECT_TIMEOUT,
+                client_properties={"connection_name": name},
+                connection_class=connection_class(),
+            )
     except (AuthenticationError, ProbableAuthenticationError) as problem:
-        raise BrokerRefused(f"user {target.user or 'guest'} may not log in") from problem
+        raise BrokerRefused(
+            f"user {address.user} may not log in; is the password right?"
+        ) from problem
     except ConnectionNotAllowed as problem:
-        raise BrokerRefused(f"no virtual host {target.path!r} for {target.user}") from problem
+        raise BrokerRefused(
+            f"no virtual host {address.vhost!r} for user {address.user}; make it, or grant the "
+            "user rights there"
+        ) from problem
 
 
 async def close(connection: AbstractConnection) -> None:

@@ -1,10 +1,12 @@
 """What can go wrong, as a tree.
 
 OutboxError
+├── InvalidSetting        an argument that can never work (also a ValueError)
 ├── InvalidEvent          an event that could never be delivered; refused when added
 │   └── EventTooLarge
 ├── TopologyMismatch      the broker holds other queues than the declared ones
 ├── BrokerRefused         the broker refuses the user, password or virtual host
+├── DatabaseRefused       the database refuses the user or password, or does not exist
 ├── LanesMismatch         a relay was set up for another number of lanes than the database
 ├── SchemaBehind          the database lacks tables, or has older ones than the code
 ├── DatabaseEncoding      the database's texts are not UTF-8
@@ -23,6 +25,14 @@ from outbox.envelope import Stream
 
 class OutboxError(Exception):
     """Base of all errors that this library raises on purpose."""
+
+
+class InvalidSetting(OutboxError, ValueError):
+    """An argument or a setting with which nothing can ever work. Never quotes an address."""
+
+    def __init__(self, argument: str, rule: str) -> None:
+        super().__init__(f"{argument} {rule}")
+        self.argument = argument
 
 
 class InvalidEvent(OutboxError):
@@ -51,9 +61,14 @@ class BrokerRefused(OutboxError):
     """The broker was reached and said no: wrong user, password, virtual host or permission."""
 
     def __init__(self, detail: str) -> None:
-        super().__init__(
-            f"the broker refuses us: {detail}; check user and password in RABBITMQ_URL"
-        )
+        super().__init__(f"the broker refuses us: {detail}")
+
+
+class DatabaseRefused(OutboxError):
+    """PostgreSQL was reached and said no: wrong user or password, no such database, no right."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the database refuses us: {detail}")
 
 
 class LanesMismatch(OutboxError):

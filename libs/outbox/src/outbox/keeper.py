@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from outbox.addresses import Database, DatabaseAddress
 from outbox.lifecycle import SHORT_KEEPALIVES, connected
 
 # A lost holder only the server can notice: until then its locks have an owner.
@@ -22,9 +23,12 @@ SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', fals
 """
 
 
-async def open_keeper(database_url: str, name: str, **options: str) -> psycopg.AsyncConnection[Any]:
+async def open_keeper(
+    database: Database, name: str, **options: str
+) -> psycopg.AsyncConnection[Any]:
     """Such a connection in autocommit, under this name in pg_stat_activity."""
-    conninfo = make_conninfo(database_url, application_name=name, **SHORT_KEEPALIVES, **options)
+    address = DatabaseAddress.of(database).conninfo
+    conninfo = make_conninfo(address, application_name=name, **SHORT_KEEPALIVES, **options)
     connection = await connected(psycopg.AsyncConnection.connect(conninfo, autocommit=True))
     try:
         await connection.execute(_SESSION)

@@ -11,14 +11,18 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from outbox.broker import LOST as BROKER_LOST
+from outbox.errors import OutboxError
+from outbox.losses import Server, lost, one_line, refusal
+from outbox.outages import OUTAGES, Part
+from outbox.quiet import quiet
 
-log = logging.getLogger(__name__)
+__all__ = ["SHORT_KEEPALIVES", "Up", "connected", "end", "first_of", "one_line", "pause"]
 
-LOST: tuple[type[BaseException], ...] = (*BROKER_LOST, psycopg.Error, DBAPIError, PoolTimeout)
+logger = logging.getLogger(__name__)
+
+Up = Callable[[str], None]
+"""For a session to say that it has all its connections, and what it does now."""
 STEADY_AFTER = 10.0
 Connection = TypeVar("Connection", bound="psycopg.AsyncConnection[Any]")
 CEILING = 2.0
@@ -44,25 +48,55 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 async def reconnecting(
-    name: str, session: Callable[[], Awaitable[None]], stop: asyncio.Event
+    name: str, session: Callable[[Up], Awaitable[None]], stop: asyncio.Event
 ) -> None:
     """Run sessions one after the other until told to stop. Each begins from nothing.
 
-    What is raised on purpose (`OutboxError`) goes through: it does not mend itself. A cancellation
-    that nobody asked for is a loss: aiormq cancels what waits on a connection that fell silent.
+    A session that loses a server is followed by the next. All else goes through: bugs, what is
+    raised on purpose (`OutboxError`), and what a server refuses before the first session was up.
     """
-    failures = 0
-    while not stop.is_set():
-        began = time.monotonic()
-        try:
-            await session()
-        except (asyncio.CancelledError, Exception) as problem:
-            if not _is_loss(problem):
-                raise
-            failures = 1 if time.monotonic() - began > STEADY_AFTER else failures + 1
-            level = logging.WARNING if failures == 1 else logging.DEBUG
-            log.log(level, "%s lost its connection, tries again: %s", name, one_line(problem))
-            await pause(stop, _delay(failures) * random.uniform(0.5, 1.0))  # noqa: S311
+    part, failures, was_up = Part(name), 0, False
+
+    def up(does: str) -> None:
+        nonlocal was_up
+        if not was_up:
+            logger.info("%s %s", name, does)
+        was_up = True
+        OUTAGES.found(part)
+
+    try:
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                with quiet("psycopg"):
+                    await session(up)
+            except (asyncio.CancelledError, Exception) as problem:
+                server = _lost_or_raise(problem, first=not was_up)
+                steady = time.monotonic() - began > STEADY_AFTER
+                failures = 1 if steady else failures + 1
+                OUTAGES.lost(part, server, one_line(problem), steady=steady)
+                await pause(stop, _delay(failures) * random.uniform(0.5, 1.0))  # noqa: S311
+    finally:
+        OUTAGES.ended(part)
+
+
+async def together(*parts: Coroutine[Any, Any, object]) -> None:
+    """Run these side by side until all have ended; the first error ends the others.
+
+    It is raised as it is: a refusal is one line, not a group of one.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(part)
+    except BaseExceptionGroup as problems:
+        raised = problems
+    else:
+        return
+    purposes, others = raised.split(OutboxError)
+    if others is None and purposes is not None:
+        raise purposes.exceptions[0]
+    raise raised if len(raised.exceptions) > 1 else raised.exceptions[0]
 
 
 async def first_of(*parts: Coroutine[Any, Any, object]) -> None:
@@ -105,13 +139,13 @@ def _delay(failures: int) -> float:
     return min(0.1 * 2.0 ** min(failures, 30), CEILING)
 
 
-def _is_loss(problem: BaseException) -> bool:
-    if isinstance(problem, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is not None and not task.cancelling()
-    return isinstance(problem, LOST)
-
-
-def one_line(problem: BaseException) -> str:
-    """An error's first line, or its type where it has none."""
-    return str(problem).strip().partition("\n")[0] or type(problem).__name__
+def _lost_or_raise(problem: BaseException, *, first: bool) -> Server:
+    refused = refusal(problem, first=first)
+    if refused is problem:
+        raise problem
+    if refused is not None:
+        raise refused from problem
+    server = lost(problem)
+    if server is None:
+        raise problem
+    return server

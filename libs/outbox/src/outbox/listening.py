@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from outbox.addresses import DatabaseAddress
 from outbox.lifecycle import SHORT_KEEPALIVES, connected
 
 
@@ -22,8 +23,8 @@ class Listener:
     @asynccontextmanager
     async def on(cls, engine: AsyncEngine, channel: str) -> AsyncIterator[Listener]:
         """Connect to where the engine connects to, and listen."""
-        _, given = engine.dialect.create_connect_args(engine.url)
-        opening = psycopg.AsyncConnection.connect(autocommit=True, **{**given, **SHORT_KEEPALIVES})
+        given = {**DatabaseAddress.of(engine).parameters, **SHORT_KEEPALIVES}
+        opening = psycopg.AsyncConnection.connect(autocommit=True, **given)
         async with await connected(opening) as connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             yield cls(connection)

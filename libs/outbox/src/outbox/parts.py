@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from outbox.addresses import Broker, Database
 from outbox.consume.consumer import Consumer
 from outbox.consume.handlers import Handlers
 from outbox.consume.settings import ConsumerSettings
@@ -31,8 +32,8 @@ class Part(Protocol):
 
 def worker_parts(
     *,
-    database_url: str,
-    broker_url: str,
+    database_url: Database,
+    broker_url: Broker,
     exchange: str,
     topology: Topology,
     work: Work,
@@ -63,7 +64,7 @@ def worker_parts(
 @asynccontextmanager
 async def open_work(
     engine: AsyncEngine,
-    database_url: str,
+    database_url: Database,
     outbox: Outbox,
     *,
     traceparent: Callable[[], str | None] = lambda: None,

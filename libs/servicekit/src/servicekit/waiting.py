@@ -145,7 +145,7 @@ class Waiters:
             finally:
                 self.listening.clear()
             failures += 1
-            await asyncio.sleep(min(SLOWEST_RETRY, 0.1 * 2**failures) * random.uniform(0.5, 1))  # noqa: S311
+            await asyncio.sleep(_delay(failures) * random.uniform(0.5, 1))  # noqa: S311
 
     async def _listen(self, connection: psycopg.AsyncConnection) -> None:
         async for notification in connection.notifies():
@@ -166,6 +166,11 @@ class Waiters:
 
     def _all(self) -> list[Signal]:
         return [signal for signals in self._signals.values() for signal in signals]
+
+
+def _delay(failures: int) -> float:
+    """Seconds, however long the outage: a power without a limit ends in an OverflowError."""
+    return min(SLOWEST_RETRY, 0.1 * 2.0 ** min(failures, 30))
 
 
 def keys_of(payload: str) -> list[str]:

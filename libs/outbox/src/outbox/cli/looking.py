@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from typing import Annotated
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import typer
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from outbox.broker import LOST
+from outbox.addresses import DatabaseAddress
 from outbox.cli.options import BrokerUrl, DatabaseUrl, Json
 from outbox.cli.output import emit, plain, say, table, warn
 from outbox.cli.render import show_lanes, show_status
-from outbox.cli.session import FOUND, run
+from outbox.cli.session import FOUND, fail, run
 from outbox.errors import OutboxError
+from outbox.losses import broker_lost, one_line
 from outbox.operate.database import open_database
 from outbox.operate.days import DayPartition, day_partitions, days_covered
 from outbox.operate.days import today as database_today
@@ -26,14 +26,14 @@ from outbox.operate.queues import QueueDepth, queue_depths
 from outbox.operate.status import Status, status
 from outbox.operate.story import Step, story
 
-QUEUES_UNSEEN: tuple[type[BaseException], ...] = (OutboxError, *LOST)
-
 
 def show_all(
     *, database_url: DatabaseUrl, broker_url: BrokerUrl = None, as_json: Json = False
 ) -> None:
     """What waits to be published and to be applied, who relays, how full the queues are."""
     found = run(_status(database_url))
+    if found.outbox is None and found.inbox is None:
+        fail("there is neither an outbox nor an inbox in this database; has it been migrated?")
     queues = _depths(found, broker_url)
     if as_json:
         emit({**plain(found), "queues": plain(queues)})
@@ -54,8 +54,10 @@ def _depths(found: Status, broker_url: str | None) -> list[QueueDepth] | None:
     async def ask() -> list[QueueDepth] | None:
         try:
             return await queue_depths(broker_url, names)
-        except QUEUES_UNSEEN as problem:
-            warn(f"the queues are not shown: {problem}")
+        except Exception as problem:
+            if not (isinstance(problem, OutboxError) or broker_lost(problem)):
+                raise
+            warn(f"the queues are not shown: {one_line(problem)}")
             return None
 
     return run(ask())
@@ -98,7 +100,7 @@ def partitions(
 
 async def _partitions(url: str, ensure: bool) -> tuple[list[DayPartition], int]:
     if ensure:
-        engine = create_async_engine(urlsplit(url)._replace(scheme="postgresql+psycopg").geturl())
+        engine = create_async_engine(DatabaseAddress.of(url).engine_url)
         try:
             await OUTBOX.ensure_ahead(engine)
         finally:
@@ -140,10 +142,5 @@ async def _steps(event_id: UUID, urls: list[str]) -> list[Step]:
     async with AsyncExitStack() as stack:
         connections = [await stack.enter_async_context(open_database(url)) for url in urls]
         seen = await look_up(connections, event_id)
-    return story(dict(zip(map(_name, urls), seen, strict=False)))
-
-
-def _name(url: str) -> str:
-    """A database as people call it, without its password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or ''}:{parts.port or 5432}{parts.path}"
+    places = [DatabaseAddress.of(url).place for url in urls]
+    return story(dict(zip(places, seen, strict=False)))

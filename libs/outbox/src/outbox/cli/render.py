@@ -10,8 +10,6 @@ from outbox.operate.status import COUNTED_TO, InboxStatus, OutboxStatus, Status
 
 def show_status(found: Status, queues: list[QueueDepth] | None) -> None:
     """Both halves, and the queues if they were asked for."""
-    if found.outbox is None and found.inbox is None:
-        say("there is neither an outbox nor an inbox in this database")
     if found.outbox:
         _outbox(found.outbox)
     if found.inbox:

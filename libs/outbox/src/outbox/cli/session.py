@@ -17,9 +17,9 @@ import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from outbox.broker import LOST
 from outbox.cli.output import warn
 from outbox.errors import OutboxError
+from outbox.losses import broker_lost, one_line
 from outbox.topology import Topology
 
 FOUND, UNUSABLE, REFUSED = 1, 2, 3
@@ -31,15 +31,17 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         return asyncio.run(work)
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as problem:
-        fail(f"{_first(problem)}: has this database been migrated, and is it the right one?")
+        fail(f"{one_line(problem)}: has this database been migrated, and is it the right one?")
     except psycopg.Error as problem:
-        fail(f"the database: {_first(problem)}")
+        fail(f"the database: {one_line(problem)}")
     except DBAPIError as problem:
-        fail(f"the database: {_first(problem.orig or problem)}")
+        fail(f"the database: {one_line(problem.orig or problem)}")
     except OutboxError as problem:
         fail(str(problem))
-    except LOST as problem:
-        fail(f"the broker: {_first(problem)}")
+    except Exception as problem:
+        if not broker_lost(problem):
+            raise
+        fail(f"the broker: {one_line(problem)}")
 
 
 def fail(sentence: str) -> NoReturn:
@@ -69,14 +71,10 @@ def topology_of(where: str) -> Topology:
         found: object = import_module(module)
         for name in path.split("."):
             found = getattr(found, name)
+        if callable(found) and not isinstance(found, Topology):
+            found = found()
     except (Exception, SystemExit) as problem:
-        fail(f"--app {where}: {type(problem).__name__}: {_first(problem)}")
-    if callable(found) and not isinstance(found, Topology):
-        found = found()
+        fail(f"--app {where}: {type(problem).__name__}: {one_line(problem)}")
     if not isinstance(found, Topology):
         fail(f"--app {where}: that is no outbox.Topology, nor a function that returns one")
     return found
-
-
-def _first(problem: BaseException) -> str:
-    return str(problem).strip().partition("\n")[0] or type(problem).__name__

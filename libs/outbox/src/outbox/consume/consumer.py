@@ -17,7 +17,9 @@ from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
 from outbox import metrics
+from outbox.addresses import Broker, BrokerAddress, on_psycopg
 from outbox.broker import connect
+from outbox.checks import named
 from outbox.consume.foreign import from_foreign
 from outbox.consume.handlers import Handlers
 from outbox.consume.inbox import Inbox
@@ -26,9 +28,9 @@ from outbox.consume.retrier import Retrier
 from outbox.consume.settings import ConsumerSettings
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope
-from outbox.errors import UnreadableMessage
+from outbox.errors import InvalidSetting, UnreadableMessage
 from outbox.faults import reach
-from outbox.lifecycle import end, pause, reconnecting
+from outbox.lifecycle import Up, end, pause, reconnecting, together
 from outbox.message import UNKNOWN_TIME, from_delivery
 from outbox.topology import Topology
 from outbox.write.work import Work
@@ -45,13 +47,18 @@ class Consumer:
         queue: str,
         handlers: Handlers,
         work: Work,
-        broker_url: str,
+        broker_url: Broker,
         topology: Topology,
         settings: ConsumerSettings | None = None,
         watchdog: Watchdog | None = None,
     ) -> None:
-        self._queue = queue
-        self._broker_url = broker_url
+        """Raises `InvalidSetting` for what can never work."""
+        self._queue = named("queue", queue)
+        self._broker = BrokerAddress.of(broker_url)
+        if queue not in topology.queues:
+            known = ", ".join(topology.queues) or "none"
+            raise InvalidSetting("queue", f"{queue!r} is not in the topology; it has {known}")
+        self._engine = on_psycopg(work.engine)
         self._topology = topology
         self._settings = settings or ConsumerSettings()
         self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
@@ -64,19 +71,21 @@ class Consumer:
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until told to stop, through any loss of database or broker.
 
-        Raises `BrokerRefused` or `TopologyMismatch`, which need a person.
+        Raises what needs a person: `BrokerRefused` or `DatabaseRefused` at the first connection,
+        `TopologyMismatch` at any time.
         """
         with self._watchdog.watching():
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._retrier.run(stop))
-                group.create_task(
-                    reconnecting(f"consumer {self._queue}", lambda: self._run_session(stop), stop)
-                )
+            await together(
+                reconnecting(
+                    f"consumer {self._queue}", lambda up: self._run_session(up, stop), stop
+                ),
+                self._retrier.run(stop),
+            )
 
-    async def _run_session(self, stop: asyncio.Event) -> None:
+    async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(
-                await connect(self._broker_url, f"inbox {self._queue}")
+                await connect(self._broker, f"inbox {self._queue}")
             )
             checks = await broker.channel(publisher_confirms=False)
             await self._topology.declare_on(checks)
@@ -85,8 +94,8 @@ class Consumer:
             intake = await Intake.open(channel, self._queue, batch=self._settings.batch)
             watch = asyncio.create_task(self._watch(checks, intake, stop))
             stack.push_async_callback(end, watch)
-            log.info("consumes %s", self._queue)
             self.running = True
+            up("is connected, and takes events unless another one does")
             try:
                 await self._consume(intake, stop)
             finally:

@@ -8,7 +8,7 @@ import time
 from outbox.consume.inbox import Inbox
 from outbox.consume.parking import REDRIVE
 from outbox.consume.settings import ConsumerSettings
-from outbox.lifecycle import reconnecting
+from outbox.lifecycle import Up, reconnecting
 from outbox.listening import Listener
 from outbox.pace import Pace
 from outbox.write.work import Work
@@ -35,14 +35,15 @@ class Retrier:
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop, through any loss of the database."""
         name = f"retrier {self._inbox.consumer}"
-        await reconnecting(name, lambda: self._session(stop), stop)
+        await reconnecting(name, lambda up: self._session(up, stop), stop)
 
-    async def _session(self, stop: asyncio.Event) -> None:
+    async def _session(self, up: Up, stop: asyncio.Event) -> None:
         async with Listener.on(self._work.engine, REDRIVE) as redrives:
             while not stop.is_set():
                 if self._is_due("unhandled", RESUME_EVERY):
                     await self._inbox.resume_unhandled()
                 more = await self._inbox.retry_due()
+                up("looks after parked events")
                 if self._reporting.is_due():
                     with self._reporting.measured():
                         await self._inbox.report()

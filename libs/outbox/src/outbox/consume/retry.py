@@ -14,6 +14,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from outbox.checks import counts, ordered, seconds
 from outbox.envelope import Envelope
 from outbox.errors import Unreadable
 
@@ -34,6 +35,12 @@ class RetryPolicy:
     attempts: int = 10
     base: float = 1.0
     ceiling: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidSetting`."""
+        counts(self, "attempts")
+        seconds(self, "base", "ceiling")
+        ordered(self, "base", "ceiling")
 
     def delay(self, failed: int) -> float | None:
         """Seconds to wait after so many failures, or None when it was the last attempt."""

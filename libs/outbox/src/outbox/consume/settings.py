@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from outbox.checks import counts, seconds
 from outbox.consume.foreign import Foreign
 from outbox.consume.handlers import Unhandled
 from outbox.consume.positions import LOCK_TIMEOUT
 from outbox.consume.retry import RetryPolicy, is_unreadable
+
+MAX_PREFETCH = 65_535
+"""AMQP 0-9-1 section 1.8.3.1; 0 would mean without a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,11 @@ class InboxSettings:
     skipped, which is said once per type in the log."""
     commit_after: float = 1.0
     """When a transaction's handlers have taken so long it commits; the rest goes in the next."""
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidSetting`."""
+        counts(self, "crashes")
+        seconds(self, "lock_timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,12 @@ class ConsumerSettings:
     commit_after: float = 1.0
     foreign: Foreign | None = None
     """Set to take messages of producers that number nothing; else they are dead letters."""
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidSetting`."""
+        counts(self, "batch", "crashes")
+        counts(self, "prefetch", at_most=MAX_PREFETCH)
+        seconds(self, "retry_every", "topology_check", "lock_timeout", "hangs_after")
 
     @property
     def inbox(self) -> InboxSettings:

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, suppress
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
+from outbox.addresses import Broker, BrokerAddress
 from outbox.broker import connect
 from outbox.consume.stream_ends import (
     Arrivals,
@@ -22,7 +23,7 @@ from outbox.consume.stream_ends import (
     event_of,
 )
 from outbox.consume.turns import InTurn
-from outbox.lifecycle import reconnecting
+from outbox.lifecycle import Up, reconnecting
 from outbox.topology import Topology
 
 __all__ = ["Ends", "InTurn", "Offset", "StreamReader", "StreamedEvent"]
@@ -37,13 +38,13 @@ class StreamReader:
         self,
         *,
         stream: str,
-        broker_url: str,
+        broker_url: Broker,
         topology: Topology,
         begin: Callable[[Ends], Coroutine[None, None, Offset]],
         handle: Callable[[Sequence[StreamedEvent]], Awaitable[None]],
     ) -> None:
         self._stream = stream
-        self._broker_url = broker_url
+        self._broker = BrokerAddress.of(broker_url)
         self._topology = topology
         self._begin = begin
         self._handle = handle
@@ -55,12 +56,12 @@ class StreamReader:
         It may look at both ends first: a stream that was deleted counts from 0 anew.
         Raises `BrokerRefused` or `TopologyMismatch`, which need a person.
         """
-        await reconnecting(f"reader of {self._stream}", lambda: self._session(stop), stop)
+        await reconnecting(f"reader of {self._stream}", lambda up: self._session(up, stop), stop)
 
-    async def _session(self, stop: asyncio.Event) -> None:
+    async def _session(self, up: Up, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(
-                await connect(self._broker_url, f"stream {self._stream}")
+                await connect(self._broker, f"stream {self._stream}")
             )
             channel = await broker.channel(publisher_confirms=False)
             await self._topology.declare_on(channel)
@@ -72,6 +73,7 @@ class StreamReader:
                 underlay, arrived = await consuming(channel, self._stream, begin, PREFETCH)
                 waker = asyncio.create_task(_wake(stop, arrived))
                 stack.callback(waker.cancel)
+                up("is connected")
                 await self._read(underlay, arrived, stop)
             finally:
                 self.running = False

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 import psycopg
 
+from outbox.addresses import Database, DatabaseAddress
 from outbox.keeper import open_keeper
-from outbox.lifecycle import first_of, pause, reconnecting
+from outbox.lifecycle import Up, first_of, pause, reconnecting
 
 # Asked again and again: a statement that waits for a lock keeps dead rows from being cleared.
 EVERY = 1.0
@@ -35,10 +36,10 @@ class Worker(Protocol):
 class InTurn:
     """Runs `worker` while no other process on this database runs one of this name."""
 
-    def __init__(self, worker: Worker, *, name: str, database_url: str) -> None:
+    def __init__(self, worker: Worker, *, name: str, database_url: Database) -> None:
         self._worker = worker
         self._name = name
-        self._database_url = database_url
+        self._database = DatabaseAddress.of(database_url)
         self.standing_by = False
 
     @property
@@ -48,10 +49,11 @@ class InTurn:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work or stand by until told to stop, through any loss of the database."""
-        await reconnecting(f"turn of {self._name}", lambda: self._session(stop), stop)
+        await reconnecting(f"turn of {self._name}", lambda up: self._session(up, stop), stop)
 
-    async def _session(self, stop: asyncio.Event) -> None:
-        async with await open_keeper(self._database_url, f"turn of {self._name}") as connection:
+    async def _session(self, up: Up, stop: asyncio.Event) -> None:
+        async with await open_keeper(self._database, f"turn of {self._name}") as connection:
+            up("is connected, and works unless another process does")
             if await self._comes(connection, stop):
                 log.info("it is the turn of %s in this process", self._name)
                 await first_of(self._worker.run(stop), _watch(connection))

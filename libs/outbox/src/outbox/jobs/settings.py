@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from outbox.checks import counts, ordered, seconds
 from outbox.consume.retry import RetryPolicy
 
 
@@ -21,3 +22,9 @@ class JobSettings:
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(attempts=20))
     retention: timedelta = timedelta(days=7)
     """Done jobs are removed after so long; their keys may then be used again."""
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidSetting`."""
+        counts(self, "concurrency")
+        seconds(self, "lease", "heartbeat", "poll")
+        ordered(self, "heartbeat", "lease")

@@ -13,12 +13,13 @@ import time
 from collections.abc import Mapping
 
 from outbox import metrics
+from outbox.addresses import on_psycopg
 from outbox.consume.retry import contending, is_loss
 from outbox.faults import reach
 from outbox.jobs import store
 from outbox.jobs.job import Declined, Job, JobHandler, Result
 from outbox.jobs.settings import JobSettings
-from outbox.lifecycle import one_line, pause, reconnecting
+from outbox.lifecycle import Up, one_line, pause, reconnecting, together
 from outbox.listening import Listener
 from outbox.tracebacks import said, traceback_of
 from outbox.write.work import Work
@@ -44,6 +45,8 @@ class JobWorker:
     def __init__(
         self, work: Work, handlers: Mapping[str, JobHandler], settings: JobSettings | None = None
     ) -> None:
+        """Raises `InvalidSetting` for what can never work."""
+        on_psycopg(work.engine)
         self._work = work
         self._handlers = handlers
         self._kinds = sorted(handlers)
@@ -54,11 +57,11 @@ class JobWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop, through any loss of the database; then end the calls begun."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(reconnecting("jobs", lambda: self._listen(stop), stop))
-            for number in range(self._settings.concurrency):
-                name = f"jobs {number + 1}"
-                group.create_task(reconnecting(name, lambda: self._session(stop), stop))
+        callers = (
+            reconnecting(f"jobs {number + 1}", lambda up: self._session(up, stop), stop)
+            for number in range(self._settings.concurrency)
+        )
+        await together(reconnecting("jobs", lambda up: self._listen(up, stop), stop), *callers)
 
     async def run_due(self) -> int:
         """Work on what is due now, one after the other; returns how many. For tests and tools."""
@@ -68,13 +71,14 @@ class JobWorker:
             done += 1
         return done
 
-    async def _session(self, stop: asyncio.Event) -> None:
+    async def _session(self, up: Up, stop: asyncio.Event) -> None:
         try:
             while not stop.is_set():
                 await self._keep_house(stop)
                 self._wake.clear()
                 job = await self._claim()
                 self.running = True
+                up("is ready")
                 if job is not None:
                     await self._work_on(job)
                 else:
@@ -82,10 +86,11 @@ class JobWorker:
         finally:
             self.running = False
 
-    async def _listen(self, stop: asyncio.Event) -> None:
+    async def _listen(self, up: Up, stop: asyncio.Event) -> None:
         """Let nobody wait who could work, or should stop."""
         try:
             async with Listener.on(self._work.engine, store.JOBS) as listener:
+                up("listens")
                 while not stop.is_set():
                     if await listener.heard(LISTEN_SLICE):
                         self._wake.set()

@@ -7,7 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import class_row
+
+from outbox.addresses import Database, DatabaseAddress
 
 Connection = psycopg.AsyncConnection[Any]
 Row = TypeVar("Row")
@@ -17,12 +20,14 @@ _RESCAN = "SELECT pg_notify('outbox_doorbell', 'rescan')"
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Connection]:
-    """A connection in autocommit; takes libpq's URLs and SQLAlchemy's `postgresql+psycopg://`."""
-    plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
-    async with await psycopg.AsyncConnection.connect(
-        plain, autocommit=True, application_name="outbox cli", connect_timeout=CONNECT_TIMEOUT
-    ) as connection:
+async def open_database(database: Database) -> AsyncIterator[Connection]:
+    """A connection in autocommit. Raises `InvalidSetting` for what is no database's address."""
+    conninfo = make_conninfo(
+        DatabaseAddress.of(database).conninfo,
+        application_name="outbox cli",
+        connect_timeout=CONNECT_TIMEOUT,
+    )
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         # A person waits for the answer, whatever limit the role has for requests.
         await connection.execute("SET statement_timeout = 0")
         yield connection

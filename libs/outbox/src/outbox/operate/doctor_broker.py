@@ -13,8 +13,9 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
-from outbox.broker import LOST, connect
+from outbox.broker import connect
 from outbox.errors import BrokerRefused
+from outbox.losses import broker_lost, one_line
 from outbox.operate.findings import Finding, error, ok, skipped, warning
 from outbox.operate.management import Management, ManagementFailed
 from outbox.operate.queues import declared
@@ -40,9 +41,11 @@ async def check_broker(
         connection = await connect(broker_url, "outbox doctor")
     except BrokerRefused as problem:
         return [error("broker", str(problem), "check user, password and virtual host")]
-    except LOST as problem:
+    except Exception as problem:
+        if not broker_lost(problem):
+            raise
         fix = "start RabbitMQ, or check the URL"
-        return [error("broker", f"cannot be reached: {problem or type(problem).__name__}", fix)]
+        return [error("broker", f"cannot be reached: {one_line(problem)}", fix)]
     async with connection:
         found = [ok("broker", "takes connections")]
         for exchange in topology.exchanges:

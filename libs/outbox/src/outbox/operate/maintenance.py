@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox import metrics
-from outbox.lifecycle import one_line, pause, reconnecting
+from outbox.lifecycle import Up, one_line, pause, reconnecting
 from outbox.operate.partitions import OUTBOX, DayPartitions
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Maintenance:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look after the table until told to stop."""
-        await reconnecting("maintenance", lambda: self._session(stop), stop)
+        await reconnecting("maintenance", lambda up: self._session(up, stop), stop)
 
     async def prepare(self, *, within: float = 5.0) -> bool:
         """Make what is missing before anything is written; whether there is a partition for today.
@@ -66,12 +66,13 @@ class Maintenance:
         except (DBAPIError, PoolTimeout):
             return False
 
-    async def _session(self, stop: asyncio.Event) -> None:
+    async def _session(self, up: Up, stop: asyncio.Event) -> None:
         try:
             while not stop.is_set():
                 made, dropped = await self._make(), await self._drop()
                 await self._tell()
                 self.running = True
+                up(f"looks after the days of {self._partitions.table}")
                 await pause(stop, self._interval if made and dropped else AFTER_TROUBLE)
         finally:
             self.running = False

@@ -6,8 +6,12 @@ import base64
 import json
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 from urllib.request import Request, urlopen
+
+from yarl import URL
+
+from outbox.addresses import Broker, BrokerAddress
 
 TIMEOUT = 5.0
 
@@ -19,18 +23,15 @@ class ManagementFailed(Exception):
 class Management:
     """One virtual host, through `http://user:password@host:15672`."""
 
-    def __init__(self, url: str, broker_url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https"):
-            raise ManagementFailed("the management URL has to begin with http:// or https://")
-        self._base = f"{parts.scheme}://{parts.hostname}:{parts.port or 15672}"
-        broker = urlsplit(broker_url)
-        user = parts.username or broker.username or "guest"
-        password = parts.password or broker.password or "guest"
-        login = f"{unquote(user)}:{unquote(password)}".encode()
+    def __init__(self, url: str, broker_url: Broker) -> None:
+        """Raises `ManagementFailed` for what is no such URL, `InvalidSetting` for a broker's."""
+        broker = BrokerAddress.of(broker_url)
+        parts = _parts(url)
+        self._base = f"{parts.scheme}://{parts.host}:{parts.explicit_port or 15672}"
+        password = parts.password or broker.url.password or "guest"
+        login = f"{parts.user or broker.user}:{password}".encode()
         self._authorization = "Basic " + base64.b64encode(login).decode()
-        # An AMQP URL without a path means the virtual host "/" (RabbitMQ, "URI Specification").
-        self._vhost = quote(unquote(broker.path.removeprefix("/")) or "/", safe="")
+        self._vhost = quote(broker.vhost, safe="")
 
     def bindings(self) -> set[tuple[str, str, str]]:
         """(exchange, queue, routing key) of every binding to a queue."""
@@ -57,3 +58,14 @@ class Management:
                 return json.load(answer)
         except (URLError, OSError, ValueError) as problem:
             raise ManagementFailed(f"the management API does not answer: {problem}") from problem
+
+
+def _parts(url: str) -> URL:
+    """Without a word of what was given, which has a password somewhere."""
+    try:
+        parts = URL(url)
+    except ValueError:
+        parts = URL()
+    if parts.scheme not in ("http", "https") or not parts.host or "@" in parts.raw_path_qs:
+        raise ManagementFailed("the management URL has to be http://user:password@host:15672")
+    return parts

@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.exceptions import ChannelAccessRefused
 
+from outbox.addresses import Broker
 from outbox.broker import connect
 from outbox.topology import dead_letters_of
 
@@ -23,7 +24,7 @@ class QueueDepth:
     dead: int | None
 
 
-async def queue_depths(broker_url: str, names: Iterable[str]) -> list[QueueDepth]:
+async def queue_depths(broker_url: Broker, names: Iterable[str]) -> list[QueueDepth]:
     """Ready messages, consumers and dead letters of these queues."""
     async with await connect(broker_url, "outbox cli") as connection:
         return [await _depth(connection, name) for name in names]

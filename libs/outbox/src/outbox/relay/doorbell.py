@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable
 import psycopg
 from psycopg import sql
 
-from outbox.lifecycle import connected, one_line
+from outbox.lifecycle import connected
+from outbox.losses import Server, lost, one_line
+from outbox.outages import OUTAGES, Part
 from outbox.write.notifier import DOORBELL, SCHEDULED
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ class Doorbell:
         self._nudged = asyncio.Event()
         self._rescan = False
         self._said = False
+        self._part = Part("doorbell")
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a ring; true if there was one."""
@@ -55,15 +58,25 @@ class Doorbell:
 
     async def run(self) -> None:
         """Listen for ever."""
-        while True:
-            try:
-                await self._listen()
-            except (psycopg.Error, OSError) as problem:
-                self._say(one_line(problem))
-                await asyncio.sleep(RECONNECT_AFTER)
+        try:
+            while True:
+                try:
+                    await self._listen()
+                except Exception as problem:  # nobody watches this task: it outlives anything
+                    self._note(problem)
+                    await asyncio.sleep(RECONNECT_AFTER)
+        finally:
+            OUTAGES.ended(self._part)
+
+    def _note(self, problem: Exception) -> None:
+        if lost(problem) is Server.DATABASE:
+            OUTAGES.lost(self._part, Server.DATABASE, one_line(problem))
+        else:
+            self._say(one_line(problem))
 
     async def _listen(self) -> None:
         async with await connected(self._connect()) as connection:
+            OUTAGES.found(self._part)
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DOORBELL)))
             # What was committed while nobody listened, and a proof that rings arrive at all.
             await connection.execute("SELECT pg_notify(%s, '')", [DOORBELL])

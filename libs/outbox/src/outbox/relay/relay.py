@@ -12,9 +12,12 @@ import time
 from contextlib import AsyncExitStack
 
 from outbox import metrics
+from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
 from outbox.broker import close, connect
+from outbox.checks import named
+from outbox.errors import InvalidSetting
 from outbox.keeper import open_keeper
-from outbox.lifecycle import end, reconnecting
+from outbox.lifecycle import Up, end, reconnecting
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Marking, Reading
@@ -35,15 +38,19 @@ class Relay:
     def __init__(
         self,
         *,
-        database_url: str,
-        broker_url: str,
+        database_url: Database,
+        broker_url: Broker,
         exchange: str,
         topology: Topology,
         settings: RelaySettings | None = None,
     ) -> None:
-        self._database_url = database_url
-        self._broker_url = broker_url
-        self._exchange = exchange
+        """Raises `InvalidSetting` for what can never work."""
+        self._database = DatabaseAddress.of(database_url)
+        self._broker = BrokerAddress.of(broker_url)
+        self._exchange = named("exchange", exchange)
+        if exchange not in topology.exchanges:
+            known = ", ".join(topology.exchanges) or "none"
+            raise InvalidSetting("exchange", f"{exchange!r} is not in the topology; it has {known}")
         self._topology = topology
         self._settings = settings or RelaySettings()
         self._session: Session | None = None
@@ -62,15 +69,16 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until told to stop, through any loss of database or broker.
 
-        Raises `BrokerRefused`, `TopologyMismatch` or `LanesMismatch`, which need a person.
+        Raises what needs a person: `BrokerRefused` or `DatabaseRefused` at the first connection,
+        `TopologyMismatch` or `LanesMismatch` at any time.
         """
-        await reconnecting("relay", lambda: self._run_session(stop), stop)
+        await reconnecting("relay", lambda up: self._run_session(up, stop), stop)
 
-    async def _run_session(self, stop: asyncio.Event) -> None:
+    async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             session = await self._open(stack)
-            log.info("relay publishes to exchange %s", self._exchange)
             self._session = session
+            up(f"publishes to exchange {self._exchange}")
             try:
                 await session.work(stop)
             except ChannelClosed:
@@ -83,7 +91,7 @@ class Relay:
 
     async def _open(self, stack: AsyncExitStack) -> Session:
         """Broker first: a relay that cannot publish must not own lanes."""
-        broker = await connect(self._broker_url, "outbox relay")
+        broker = await connect(self._broker, "outbox relay")
         stack.push_async_callback(close, broker)
         # One channel for all checks: aio-pika keeps something of every channel ever opened.
         checks = await broker.channel(publisher_confirms=True, on_return_raises=True)
@@ -94,7 +102,7 @@ class Relay:
             patience=self._settings.confirm_timeout,
             frames=self._settings.frames,
         )
-        doorbell = Doorbell(lambda: open_keeper(self._database_url, "outbox relay doorbell"))
+        doorbell = Doorbell(lambda: open_keeper(self._database, "outbox relay doorbell"))
         bell = asyncio.create_task(doorbell.run())
         stack.push_async_callback(end, bell)
         reading, marking, lanes, schedule = await self._open_database(stack)
@@ -123,13 +131,9 @@ class Relay:
         self, stack: AsyncExitStack
     ) -> tuple[Reading, Marking, Lanes, Schedule]:
         """Two connections: one looks, the other holds the lanes and marks."""
-        keeper = await stack.enter_async_context(
-            await open_keeper(self._database_url, "outbox relay")
-        )
+        keeper = await stack.enter_async_context(await open_keeper(self._database, "outbox relay"))
         looker = await stack.enter_async_context(
-            await open_keeper(
-                self._database_url, "outbox relay reading", client_encoding="SQL_ASCII"
-            )
+            await open_keeper(self._database, "outbox relay reading", client_encoding="SQL_ASCII")
         )
         reading, lanes = Reading(looker), Lanes(keeper)
         await reading.open()

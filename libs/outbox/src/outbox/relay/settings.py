@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from outbox.checks import counts, ordered, seconds
+
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
@@ -24,3 +26,12 @@ class RelaySettings:
     """If given, must equal the number in the database."""
     frames: bool = True
     """Whether to write ready frames; if not, or if that cannot be had, `exchange.publish`."""
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidSetting`."""
+        counts(self, "window", "windows_in_flight")
+        seconds(self, "poll_first", "poll_ceiling", "confirm_timeout", "drain_within")
+        seconds(self, "topology_check", "full_look")
+        ordered(self, "poll_first", "poll_ceiling")
+        if self.lanes is not None:
+            counts(self, "lanes")

@@ -15,9 +15,12 @@ from collections.abc import Iterable
 
 import psycopg
 
-from outbox.lifecycle import SHORT_KEEPALIVES, one_line, pause
+from outbox.addresses import Database, DatabaseAddress
+from outbox.lifecycle import SHORT_KEEPALIVES, connected, pause
+from outbox.losses import Server, database_lost, one_line
+from outbox.outages import OUTAGES, Part
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DOORBELL = "outbox_doorbell"
 SCHEDULED = "scheduled"
@@ -33,10 +36,15 @@ _NOTIFY = (
 
 
 class Notifier:
-    """Sends what committed transactions have to say. One per process; `async with` runs it."""
+    """Sends what committed transactions have to say. One per process; `async with` runs it.
 
-    def __init__(self, conninfo: str, *, interval: float = INTERVAL) -> None:
-        self._conninfo = conninfo
+    It outlives any trouble: without it events leave at the relay's next look, a second later.
+    """
+
+    def __init__(self, database: Database, *, interval: float = INTERVAL) -> None:
+        """Raises `InvalidSetting` for what is no database's address."""
+        self._address = DatabaseAddress.of(database)
+        self._part = Part("notifier")
         self._interval = interval
         self._pending: dict[str, set[str]] = defaultdict(set)
         self._wake = asyncio.Event()
@@ -66,15 +74,28 @@ class Notifier:
         self._wake.set()
 
     async def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._conninfo, autocommit=True, **SHORT_KEEPALIVES
-                ) as connection:
-                    await self._send(connection)
-            except psycopg.Error as problem:
-                log.warning("notifications wait for the database: %s", one_line(problem))
-                await pause(self._closing, RETRY_AFTER)
+        try:
+            while not self._closing.is_set():
+                try:
+                    await self._session()
+                except Exception as problem:  # nobody watches this task: it outlives anything
+                    self._note(problem)
+                    await pause(self._closing, RETRY_AFTER)
+        finally:
+            OUTAGES.ended(self._part)
+
+    async def _session(self) -> None:
+        given = {**self._address.parameters, **SHORT_KEEPALIVES}
+        opening = psycopg.AsyncConnection.connect(autocommit=True, **given)
+        async with await connected(opening) as connection:
+            OUTAGES.found(self._part)
+            await self._send(connection)
+
+    def _note(self, problem: Exception) -> None:
+        if database_lost(problem):
+            OUTAGES.lost(self._part, Server.DATABASE, one_line(problem))
+        else:
+            logger.error("the notifier failed and goes on", exc_info=problem)
 
     async def _send(self, connection: psycopg.AsyncConnection[object]) -> None:
         while self._pending or not self._closing.is_set():
@@ -92,7 +113,8 @@ class Notifier:
             await connection.execute(_NOTIFY, [list(column) for column in zip(*rows, strict=True)])
         except psycopg.DataError as problem:
             # Kept, it would come up again for ever; those who listen poll as well.
-            log.warning("notifications are dropped, PostgreSQL refuses them: %s", one_line(problem))
+            why = one_line(problem)
+            logger.warning("notifications are dropped, PostgreSQL refuses them: %s", why)
         except psycopg.Error:
             self._keep(pending)
             raise

@@ -1,0 +1,146 @@
+"""Which errors are a lost server, which are a refusal, and which are bugs.
+
+A lost server comes back: whoever works with it tries again. A refusal needs a person. A bug is
+neither, and is never taken for a loss: tried again, it would do its harm again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from enum import StrEnum
+from types import TracebackType
+
+import psycopg
+from aio_pika.exceptions import AMQPError
+from aiormq.exceptions import ChannelInvalidStateError
+from pamqp.exceptions import PAMQPException
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from outbox.addresses import masked
+from outbox.errors import BrokerRefused, DatabaseRefused, OutboxError
+
+BROKER_LOST: tuple[type[BaseException], ...] = (
+    AMQPError,
+    PAMQPException,
+    ChannelInvalidStateError,
+    OSError,
+    TimeoutError,
+)
+"""What a vanished broker raises, besides a bare RuntimeError: see `broker_lost`."""
+
+# PostgreSQL, "Error Codes": data exceptions, syntax errors and missing things.
+_BUG_CLASSES = ("22", "42")
+_MIGRATE = "has this database been migrated, and is it the right one?"
+_NOT_MIGRATED = {
+    "42P01": _MIGRATE,
+    "42703": _MIGRATE,
+    "42883": _MIGRATE,
+    "3F000": _MIGRATE,
+    "42501": "grant it, or connect as another user",
+}
+_CLIENTS = ("aiormq", "aio_pika")
+_LOOPS = ("asyncio", "uvloop")
+# As PostgreSQL and libpq say them: they tell no error code before a connection stands.
+_LOGIN_REFUSED = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "permission denied for database",
+    "no such database",  # a pooler's
+    "no such user",
+    "is not permitted to log in",
+    "is not currently accepting connections",
+    "certificate verify failed",
+    "server does not support SSL",
+)
+_FILES = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+
+class Server(StrEnum):
+    """What can be lost."""
+
+    DATABASE = "the database"
+    BROKER = "the broker"
+
+
+def lost(problem: BaseException) -> Server | None:
+    """Which server went away, if that is what this means.
+
+    A cancellation that nobody asked for is aiormq's, for what waits on a connection that is dead.
+    """
+    if isinstance(problem, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return Server.BROKER if task is not None and not task.cancelling() else None
+    if isinstance(problem, DatabaseRefused) or database_lost(problem):
+        return Server.DATABASE
+    return Server.BROKER if broker_lost(problem) else None
+
+
+def broker_lost(problem: BaseException) -> bool:
+    """Whether the broker, or the connection to it, went away.
+
+    aiormq and aio_pika raise a bare RuntimeError for what is closed; anybody else's is a bug.
+    """
+    if isinstance(problem, BrokerRefused):
+        return True
+    if type(problem) is RuntimeError:
+        return _raised_by_a_client(problem.__traceback__)
+    return isinstance(problem, BROKER_LOST)
+
+
+def database_lost(problem: BaseException) -> bool:
+    """Whether the database went away, is too busy, or takes no writes for now."""
+    if isinstance(problem, PoolTimeout):
+        return True
+    if isinstance(problem, DBAPIError):
+        original = problem.orig
+        return problem.connection_invalidated or (original is not None and database_lost(original))
+    if not isinstance(problem, psycopg.Error):
+        return False
+    if problem.sqlstate is None:
+        return isinstance(problem, psycopg.OperationalError | psycopg.InterfaceError)
+    return not problem.sqlstate.startswith(_BUG_CLASSES)
+
+
+def refusal(problem: BaseException, *, first: bool) -> OutboxError | None:
+    """The same as an error that needs a person, if that is what it is.
+
+    What a server refuses at the `first` connection is a wrong setting. Once it was accepted, the
+    same may pass: a password is being changed, a database restored, a standby takes over.
+    Missing tables are never waited for.
+    """
+    original = problem.orig if isinstance(problem, DBAPIError) else problem
+    if isinstance(original, psycopg.Error) and original.sqlstate in _NOT_MIGRATED:
+        return DatabaseRefused(f"{one_line(original)}; {_NOT_MIGRATED[original.sqlstate]}")
+    return _login_refused(original) if first else None
+
+
+def _login_refused(problem: BaseException | None) -> OutboxError | None:
+    if isinstance(problem, BrokerRefused | DatabaseRefused):
+        return problem
+    if isinstance(problem, psycopg.Error) and problem.sqlstate is None:
+        lines = str(problem).splitlines()
+        said = [line for line in lines if any(words in line for words in _LOGIN_REFUSED)]
+        return DatabaseRefused(masked(said[0].rpartition("FATAL:")[2].strip())) if said else None
+    if isinstance(problem, (ssl.SSLCertVerificationError, *_FILES)):
+        return BrokerRefused(one_line(problem))
+    return None
+
+
+def one_line(problem: BaseException) -> str:
+    """An error's first line, or its type where it has none; without passwords."""
+    return masked(str(problem).strip().partition("\n")[0]) or type(problem).__name__
+
+
+def _raised_by_a_client(traceback: TracebackType | None) -> bool:
+    """Whether the last frame, but for the event loop's, is aiormq's or aio_pika's."""
+    by = ""
+    while traceback is not None:
+        package = str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in _LOOPS:
+            by = package
+        traceback = traceback.tb_next
+    return by in _CLIENTS

@@ -1,0 +1,43 @@
+"""What client libraries log of a lost connection is left out: this library says it once.
+
+Only of this library's own connections: those that an application opens itself go on to log. With
+the logger `outbox` at DEBUG all of it is there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+
+_SILENCED: ContextVar[tuple[str, ...]] = ContextVar("outbox_quiet", default=())
+_LOGGERS = {
+    "aiormq": ("aiormq.connection", "aiormq.channel", "aio_pika"),
+    "psycopg": ("psycopg",),
+}
+"""A filter has to be on the very logger (logging, "Filter Objects")."""
+
+
+@contextmanager
+def quiet(library: str) -> Iterator[None]:
+    """Within the block, and in tasks that begin in it, `library` logs nothing below CRITICAL."""
+    _install(library)
+    token = _SILENCED.set((*_SILENCED.get(), library))
+    try:
+        yield
+    finally:
+        _SILENCED.reset(token)
+
+
+@cache
+def _install(library: str) -> None:
+    for name in _LOGGERS[library]:
+        logging.getLogger(name).addFilter(_wanted)
+
+
+def _wanted(record: logging.LogRecord) -> bool:
+    silenced = any(record.name in _LOGGERS[library] for library in _SILENCED.get())
+    critical = record.levelno >= logging.CRITICAL
+    return not silenced or critical or logging.getLogger("outbox").isEnabledFor(logging.DEBUG)
