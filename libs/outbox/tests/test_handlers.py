@@ -11,6 +11,7 @@ import pytest
 
 from outbox import handle_many, ignore
 from outbox.consume.handlers import bind
+from outbox.errors import InvalidSetting
 
 QUEUE = "kitchen.orders"
 
@@ -82,7 +83,7 @@ def test_whatever_can_be_awaited_is_a_handler(handler: Any) -> None:
     ],
 )
 def test_what_cannot_be_awaited_is_refused_with_its_place(handler: Any, says: str) -> None:
-    with pytest.raises(TypeError) as refused:
+    with pytest.raises(InvalidSetting) as refused:
         bind(QUEUE, {"order.placed": handler})
     assert re.fullmatch(says, str(refused.value))
 
@@ -91,13 +92,13 @@ def test_what_cannot_be_awaited_is_refused_with_its_place(handler: Any, says: st
 def test_handlers_that_are_no_mapping_are_refused(handlers: Any) -> None:
     kind = type(handlers).__name__
     with pytest.raises(
-        TypeError, match=f"a mapping of event type to handler is needed, not {kind}"
+        InvalidSetting, match=f"a mapping of event type to handler is needed, not {kind}"
     ):
         bind(QUEUE, handlers)
 
 
 def test_a_type_that_is_no_text_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"handlers of kitchen\.orders: 7 is no event type"):
+    with pytest.raises(InvalidSetting, match=r"handlers of kitchen\.orders: 7 is no event type"):
         bind(QUEUE, {7: placed})  # type: ignore[dict-item]
 
 

@@ -33,6 +33,7 @@ from outbox.faults import reach
 from outbox.lifecycle import Up, end, pause, reconnecting, together
 from outbox.message import UNKNOWN_TIME, from_delivery
 from outbox.topology import Topology
+from outbox.versions import check
 from outbox.write.work import Work
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ class Consumer:
         if queue not in topology.queues:
             known = ", ".join(topology.queues) or "none"
             raise InvalidSetting("queue", f"{queue!r} is not in the topology; it has {known}")
-        self._engine = on_psycopg(work.engine)
+        on_psycopg(work.engine)
+        self._work = work
         self._topology = topology
         self._settings = settings or ConsumerSettings()
         self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
@@ -72,7 +74,7 @@ class Consumer:
         """Consume until told to stop, through any loss of database or broker.
 
         Raises what needs a person: `BrokerRefused` or `DatabaseRefused` at the first connection,
-        `TopologyMismatch` at any time.
+        `SchemaBehind` or `TopologyMismatch` at any.
         """
         with self._watchdog.watching():
             await together(
@@ -83,6 +85,8 @@ class Consumer:
             )
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
+        async with self._work.read() as connection:
+            await check(connection, ["inbox"])
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(
                 await connect(self._broker, f"inbox {self._queue}")

@@ -16,6 +16,7 @@ from prometheus_client import Histogram
 from outbox import metrics
 from outbox.consume.signatures import check_handler
 from outbox.envelope import Envelope
+from outbox.errors import InvalidSetting
 from outbox.write.work import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -109,17 +110,17 @@ class Bindings:
 
 
 def bind(consumer: str, handlers: Handlers, unhandled: Unhandled = "park") -> Bindings:
-    """Each handler with its metric, looked up once. Raises `TypeError` for what is no handler."""
+    """Each handler with its metric, looked up once. Raises `InvalidSetting`."""
     if not isinstance(handlers, Mapping):
-        raise TypeError(
-            f"handlers of {consumer}: a mapping of event type to handler is needed,"
-            f" not {type(handlers).__name__}"
+        raise InvalidSetting(
+            f"handlers of {consumer}:",
+            f"a mapping of event type to handler is needed, not {type(handlers).__name__}",
         )
     for kind in handlers:
         if not isinstance(kind, str) or not kind:
-            raise TypeError(f"handlers of {consumer}: {kind!r} is no event type")
+            raise InvalidSetting(f"handlers of {consumer}:", f"{kind!r} is no event type")
     if unhandled not in ("park", "skip"):
-        raise ValueError(f"unhandled has to be 'park' or 'skip', not {unhandled!r}")
+        raise InvalidSetting("unhandled", f"has to be 'park' or 'skip', not {unhandled!r}")
     active = {kind: given for kind, given in handlers.items() if not isinstance(given, Ignore)}
     return Bindings(
         consumer,

@@ -35,7 +35,7 @@ class InboxSettings:
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""
         counts(self, "crashes")
-        seconds(self, "lock_timeout")
+        seconds(self, "lock_timeout", "commit_after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class ConsumerSettings:
         """Raises `InvalidSetting`."""
         counts(self, "batch", "crashes")
         counts(self, "prefetch", at_most=MAX_PREFETCH)
-        seconds(self, "retry_every", "topology_check", "lock_timeout", "hangs_after")
+        seconds(self, "retry_every", "topology_check", "lock_timeout")
+        seconds(self, "hangs_after", "commit_after")
 
     @property
     def inbox(self) -> InboxSettings:

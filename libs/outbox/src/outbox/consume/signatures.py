@@ -7,22 +7,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from outbox.errors import InvalidSetting
+
 
 def check_handler(what: str, function: object, arguments: Sequence[str]) -> None:
-    """Raises `TypeError` with one line for what is not callable, not async, or takes others.
+    """Raises `InvalidSetting` for what is not callable, not async, or takes others.
 
     A lambda may return a coroutine, and a wrapper made by `functools.wraps` what it wraps;
     a plain `def` is refused: it would have run before anybody finds that nothing is to be awaited.
     """
     if not callable(function):
-        raise TypeError(f"{what} is not callable: {function!r}")
+        raise InvalidSetting(what, f"is not callable: {function!r}")
     if _is_plain(function):
-        raise TypeError(f"{what} is not async: {_place(function)}")
+        raise InvalidSetting(what, f"is not async: {_place(function)}")
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:
         takes = ", ".join(arguments)
-        raise TypeError(f"{what} has to take ({takes}): {_place(function)}") from None
+        raise InvalidSetting(what, f"has to take ({takes}): {_place(function)}") from None
     except ValueError:
         return  # a builtin tells nothing about its arguments
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from outbox import metrics
 from outbox.addresses import on_psycopg
 from outbox.consume.retry import contending, is_loss
+from outbox.consume.signatures import check_handler
 from outbox.faults import reach
 from outbox.jobs import store
 from outbox.jobs.job import Declined, Job, JobHandler, Result
@@ -22,6 +23,7 @@ from outbox.jobs.settings import JobSettings
 from outbox.lifecycle import Up, one_line, pause, reconnecting, together
 from outbox.listening import Listener
 from outbox.tracebacks import said, traceback_of
+from outbox.versions import check
 from outbox.write.work import Work
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class JobWorker:
     ) -> None:
         """Raises `InvalidSetting` for what can never work."""
         on_psycopg(work.engine)
+        for kind, handler in handlers.items():
+            check_handler(f"handler of job {kind}", handler, ("job",))
         self._work = work
         self._handlers = handlers
         self._kinds = sorted(handlers)
@@ -56,7 +60,10 @@ class JobWorker:
         self.running = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop, through any loss of the database; then end the calls begun."""
+        """Work until told to stop, through any loss of the database; then end the calls begun.
+
+        Raises `DatabaseRefused` at the first connection or `SchemaBehind`: they need a person.
+        """
         callers = (
             reconnecting(f"jobs {number + 1}", lambda up: self._session(up, stop), stop)
             for number in range(self._settings.concurrency)
@@ -72,6 +79,8 @@ class JobWorker:
         return done
 
     async def _session(self, up: Up, stop: asyncio.Event) -> None:
+        async with self._work.read() as connection:
+            await check(connection, ["jobs"])
         try:
             while not stop.is_set():
                 await self._keep_house(stop)

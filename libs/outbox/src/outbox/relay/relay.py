@@ -28,6 +28,7 @@ from outbox.relay.settings import RelaySettings
 from outbox.relay.settling import ChannelClosed
 from outbox.relay.upkeep import Upkeep
 from outbox.topology import Topology
+from outbox.versions import check
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Relay:
         """Relay until told to stop, through any loss of database or broker.
 
         Raises what needs a person: `BrokerRefused` or `DatabaseRefused` at the first connection,
-        `TopologyMismatch` or `LanesMismatch` at any time.
+        `SchemaBehind`, `TopologyMismatch` or `LanesMismatch` at any.
         """
         await reconnecting("relay", lambda up: self._run_session(up, stop), stop)
 
@@ -132,6 +133,7 @@ class Relay:
     ) -> tuple[Reading, Marking, Lanes, Schedule]:
         """Two connections: one looks, the other holds the lanes and marks."""
         keeper = await stack.enter_async_context(await open_keeper(self._database, "outbox relay"))
+        await check(keeper, ["outbox"])
         looker = await stack.enter_async_context(
             await open_keeper(self._database, "outbox relay reading", client_encoding="SQL_ASCII")
         )
