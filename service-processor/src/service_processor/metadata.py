@@ -17,6 +17,6 @@ metadata = MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
-outbox = Outbox(NAME, metadata)
+outbox = Outbox(NAME, metadata, parts={"restaurant": ["table"]})
 declare_inbox(metadata)
 declare_idempotency_keys(metadata)

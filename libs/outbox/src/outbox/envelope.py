@@ -13,7 +13,8 @@ class Event(Protocol):
 
     `aggregate_type` and `aggregate_id` name the stream whose order is kept; `type` is the
     routing key and starts with the aggregate type, as in `order.created`, or with the name of a
-    part of it (`table.created` in a restaurant's stream), which its subscriptions then take too.
+    part of it (`table.created` in a restaurant's stream), which `Outbox(parts=…)` names and its
+    subscriptions then take too. An `aggregate_id` that is a UUID or an int is stored as text.
     """
 
     @property
@@ -23,7 +24,7 @@ class Event(Protocol):
     @property
     def aggregate_type(self) -> str: ...
     @property
-    def aggregate_id(self) -> str: ...
+    def aggregate_id(self) -> str | UUID | int: ...
     def payload(self) -> bytes:
         """The body, UTF-8 JSON, at most 1 MiB."""
         ...

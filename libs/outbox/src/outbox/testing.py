@@ -51,7 +51,7 @@ class Source:
         return [self._envelope(event) for event in events]
 
     def _envelope(self, event: Event) -> Envelope:
-        stream = Stream(self.name, event.aggregate_type, event.aggregate_id)
+        stream = Stream(self.name, event.aggregate_type, str(event.aggregate_id))
         self._last[stream] += 1
         id_ = uuid7()
         return Envelope(

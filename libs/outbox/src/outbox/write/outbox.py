@@ -19,13 +19,10 @@ from uuid_utils.compat import uuid7
 
 from outbox.buckets import bucket_of
 from outbox.envelope import Envelope, Event
-from outbox.errors import EventTooLarge, InvalidEvent
+from outbox.errors import InvalidEvent
 from outbox.tables import declare_outbox
+from outbox.write.checks import MAX_SHORT_STRING, Parts, check, short
 from outbox.write.statements import ROW, ROWS, SCHEDULE, UNSCHEDULE
-
-MAX_PAYLOAD = 1024 * 1024
-MAX_SHORT_STRING = 255
-
 
 Writes = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
 WritesSync = Connection | Session | psycopg.Connection[Any]
@@ -35,8 +32,15 @@ WritesSync = Connection | Session | psycopg.Connection[Any]
 class Outbox:
     """The log of one source. Declares its tables on the application's MetaData."""
 
-    def __init__(self, source: str, metadata: MetaData | None = None) -> None:
-        self.source = _short("source", source)
+    def __init__(
+        self, source: str, metadata: MetaData | None = None, *, parts: Parts | None = None
+    ) -> None:
+        """`parts` names, by aggregate type, further first words of types in its streams.
+
+        `parts={"restaurant": ["table"]}` lets `table.created` be an event of a restaurant.
+        """
+        self._parts = dict(parts or {})
+        self.source = short("source", source)
         if metadata is not None:
             declare_outbox(metadata)
 
@@ -106,9 +110,11 @@ class Outbox:
 
         Its place in its stream is drawn at that time, not now.
         """
+        if not isinstance(at, datetime) or at.tzinfo is None:
+            raise InvalidEvent("at", "has to be a datetime with a time zone")
         id_ = uuid7()
         row = _of_one(self._parameters([id_], [event], cause, traceparent))
-        await _run(connection, SCHEDULE, {**row, "key": _short("key", key), "due_at": at})
+        await _run(connection, SCHEDULE, {**row, "key": short("key", key), "due_at": at})
         return id_
 
     async def unschedule(self, connection: Writes, key: str) -> bool:
@@ -129,21 +135,20 @@ class Outbox:
         cause: Envelope | None,
         traceparent: str | None,
     ) -> dict[str, Any]:
+        checked = [check(event, self._parts) for event in events]
         return {
             "outbox_source": self.source,
             "outbox_event_id": ids,
-            "outbox_aggregate_type": [
-                _short("aggregate_type", event.aggregate_type) for event in events
-            ],
-            "outbox_aggregate_id": [_short("aggregate_id", event.aggregate_id) for event in events],
+            "outbox_aggregate_type": [event.aggregate_type for event in checked],
+            "outbox_aggregate_id": [event.aggregate_id for event in checked],
             "outbox_bucket": [
-                bucket_of(event.aggregate_type, event.aggregate_id) for event in events
+                bucket_of(event.aggregate_type, event.aggregate_id) for event in checked
             ],
-            "outbox_type": [_routable(event) for event in events],
-            "outbox_version": [event.version for event in events],
-            "outbox_payload": [_body(event) for event in events],
+            "outbox_type": [event.type for event in checked],
+            "outbox_version": [event.version for event in checked],
+            "outbox_payload": [event.payload for event in checked],
             "outbox_correlation_id": [
-                _short("correlation_id", cause.correlation_id) if cause else str(id_) for id_ in ids
+                short("correlation_id", cause.correlation_id) if cause else str(id_) for id_ in ids
             ],
             "outbox_causation_id": str(cause.id) if cause else None,
             "outbox_traceparent": _trace(traceparent or (cause.traceparent if cause else None)),
@@ -170,35 +175,8 @@ async def _run(
     return await connection.exec_driver_sql(statement, parameters)
 
 
-def _short(field: str, value: str) -> str:
-    """AMQP short strings hold 255 bytes (AMQP 0-9-1 section 4.2.5.3)."""
-    if not value or "\0" in value:
-        raise InvalidEvent(field, "must be text without NUL, not empty")
-    try:
-        encoded = value.encode()
-    except UnicodeEncodeError:
-        raise InvalidEvent(field, "is not text that can be encoded in UTF-8") from None
-    if len(encoded) > MAX_SHORT_STRING:
-        raise InvalidEvent(field, f"is longer than {MAX_SHORT_STRING} bytes")
-    return value
-
-
-def _routable(event: Event) -> str:
-    return _short("type", event.type)
-
-
 def _trace(traceparent: str | None) -> str | None:
     """A malformed trace is dropped; one that fills a frame would close the relay's connection."""
     if traceparent is None or "\0" in traceparent or len(traceparent) > MAX_SHORT_STRING:
         return None
     return traceparent
-
-
-def _body(event: Event) -> str:
-    body = event.payload()
-    if len(body) > MAX_PAYLOAD:
-        raise EventTooLarge(len(body), MAX_PAYLOAD)
-    try:
-        return body.decode()
-    except UnicodeDecodeError as problem:
-        raise InvalidEvent("payload", "is not UTF-8") from problem
