@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from outbox import Topology
-from outbox_world import EXCHANGE, Takes
+from outbox import Application, Topology, ignore
+from outbox_world import EXCHANGE, QUEUE, Takes
 
 TOPOLOGY = Topology([EXCHANGE], [Takes()])
 WITH_MENU = Topology(
@@ -15,3 +15,11 @@ NOT_ONE = "a string"
 
 def topology() -> Topology:
     return TOPOLOGY
+
+
+APPLICATION = Application(TOPOLOGY, {QUEUE: {"order.happened": ignore}})
+LATER = Application(TOPOLOGY, {QUEUE: {"order.happened": ignore, "order.payed": ignore}})
+
+
+def raises() -> Topology:
+    raise RuntimeError("not now")

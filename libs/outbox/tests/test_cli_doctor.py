@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
+from deliveries import events
 
 from operator_world import Pair, management_url, open_pair, record
-from outbox import Consumer, Relay
+from outbox import Application, Consumer, Handlers, Relay
+from outbox.consume.inbox import Inbox
 from outbox.operate.database import open_database
 from outbox.operate.doctor import examine
 from outbox.operate.management import Management
@@ -40,7 +43,7 @@ async def findings(pair: Pair) -> list[tuple[str, str]]:
         found = await examine(
             connection,
             broker_url=pair.producer.broker_url,
-            topology=pair.producer.topology,
+            application=Application(pair.producer.topology),
             management=management,
         )
     return [(f.check, f.level.value) for f in found if f.check not in ("durability", "clock")]
@@ -139,3 +142,44 @@ async def test_without_a_management_url_bindings_are_said_to_be_skipped(pair: Pa
     said = await pair.say("doctor", *APP, "--management-url", "http://127.0.0.1:1", status=1)
     assert "skipped" in said.out
     await pair.say("doctor", *APP, "--management-url", "ftp://127.0.0.1", status=2)
+
+
+async def test_a_type_that_waits_for_a_handler_is_named_with_what_to_do(pair: Pair) -> None:
+    handlers: Handlers = {"order.happened": record}
+    [first, second, third] = events(3)
+    unknown = [replace(event, type="order.payed") for event in (second, third)]
+    await Inbox(QUEUE, handlers, pair.consumer.work).take([first, *unknown])
+    now = await handlers_said(pair, "kitchen_topology:APPLICATION")
+    assert now["level"] == "error"
+    assert f"{QUEUE}: order.payed has no handler: 1 events are parked since" in now["says"]
+    assert f'add "order.payed" to the handlers of {QUEUE}, or as outbox.ignore' in now["fix"]
+    later = await handlers_said(pair, "kitchen_topology:LATER")
+    assert later["level"] == "warning"
+    assert "is handled here, and 1 events are unhandled" in later["says"]
+    assert "start this application's consumer" in later["fix"]
+    said = await pair.at_consumer("status")
+    assert "unhandled" in said.out
+
+
+async def test_a_type_that_will_be_unhandled_is_named_before_its_turn_comes(pair: Pair) -> None:
+    [_, second] = events(2)
+    handlers: Handlers = {"order.happened": record}
+    await Inbox(QUEUE, handlers, pair.consumer.work).take([replace(second, type="order.payed")])
+    found = await handlers_said(pair, "kitchen_topology:APPLICATION")
+    assert "1 events that wait will be parked or skipped" in found["says"]
+    found = await handlers_said(pair, "kitchen_topology:LATER")
+    assert found["says"] == "no type waits for a handler"
+
+
+async def test_an_app_that_raises_is_one_line_and_status_2(pair: Pair) -> None:
+    said = await pair.say("doctor", "--app", "kitchen_topology:raises", status=2)
+    assert said.err.startswith("outbox: --app kitchen_topology:raises: RuntimeError: not now")
+
+
+async def handlers_said(pair: Pair, app: str) -> dict[str, str]:
+    """The one finding about handlers; that no relay runs is an error of its own."""
+    url = pair.consumer.database_url
+    words = ("doctor", "--json", "--app", app, "--database-url", url)
+    said = await pair.say(*words, status=1)
+    [found] = [one for one in said.json["findings"] if one["check"] == "handlers"]
+    return dict(found)

@@ -45,7 +45,9 @@ async def test_effects_of_forty_slow_events_are_seen_while_the_rest_is_handled(
 async def test_what_was_committed_is_not_lost_by_a_failure_behind_it(world: World) -> None:
     slow, found = Slow(world), [*events(3, "a"), *events(3, "b")]
     slow.fails_at = found[4]
-    inbox = Inbox(QUEUE, {"order.happened": slow.handle}, world.work, InboxSettings(commit_after=0))
+    inbox = Inbox(
+        QUEUE, {"order.happened": slow.handle}, world.work, InboxSettings(commit_after=0.001)
+    )
     await inbox.take(found)
     assert await effects(world) == {"a": [1, 2, 3], "b": [1]}
     assert len(slow.seen) == 6, "five, and the failing one once more alone"
@@ -53,7 +55,9 @@ async def test_what_was_committed_is_not_lost_by_a_failure_behind_it(world: Worl
 
 async def test_what_waited_behind_a_gap_is_committed_in_parts_too(world: World) -> None:
     slow, found = Slow(world), events(5)
-    inbox = Inbox(QUEUE, {"order.happened": slow.handle}, world.work, InboxSettings(commit_after=0))
+    inbox = Inbox(
+        QUEUE, {"order.happened": slow.handle}, world.work, InboxSettings(commit_after=0.001)
+    )
     await inbox.take(found[1:])
     await inbox.take(found[:1])
     while await world.rows("SELECT FROM inbox_parked"):
@@ -64,7 +68,7 @@ async def test_what_waited_behind_a_gap_is_committed_in_parts_too(world: World) 
 
 async def test_a_stop_is_heard_between_two_transactions(world: World) -> None:
     slow = Slow(world)
-    async with running(world.consumer(slow.handle, commit_after=0)) as stop:
+    async with running(world.consumer(slow.handle, commit_after=0.001)) as stop:
         await publish(world, *events(30))
         await eventually(lambda: has_effects(world, 2))
         stop.set()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import ORDERS
-from outbox import Maintenance, Topology, Work, open_work, worker_parts
+from outbox import Application, Maintenance, Topology, Work, open_work, worker_parts
 from service_orders import NAME, VERSION
 from service_orders.domains import DOMAINS
 from service_orders.domains.restaurants.service import KnownZones
@@ -93,6 +93,11 @@ def build_app(
     return app
 
 
+def application() -> Application:
+    """What `outbox doctor --app` compares with."""
+    return Application(TOPOLOGY, {d.queue: d.handlers for d in DOMAINS if d.queue})
+
+
 async def work(*names: str) -> None:
     """Run these parts of the worker until told to stop."""
     settings = load(Settings)
@@ -107,7 +112,7 @@ async def work(*names: str) -> None:
             exchange=ORDERS.name,
             topology=TOPOLOGY,
             work=units,
-            queues={domain.queue: domain.handlers for domain in DOMAINS if domain.queue},
+            queues=application().queues,
         )
         parts["maintenance"] = maintenance
         parts["maintenance keys"] = KeyUpkeep(units.engine)

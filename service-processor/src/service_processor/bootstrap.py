@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import PROCESSOR
-from outbox import Maintenance, Topology, Work, open_work, streams, worker_parts
+from outbox import Application, Maintenance, Topology, Work, open_work, streams, worker_parts
 from service_processor import NAME, VERSION, republishing, seeding
 from service_processor.audit.journal import Journal
 from service_processor.audit.replay import Offset, replay
@@ -100,6 +100,12 @@ def build_app(
     return app
 
 
+def application(settings: Settings | None = None) -> Application:
+    """What `outbox doctor --app` compares with, under the settings of the environment."""
+    of = domains(settings or load(Settings))
+    return Application(TOPOLOGY, {d.queue: d.handlers for d in of if d.queue})
+
+
 async def work(*names: str) -> None:
     """Run these parts of the worker until told to stop."""
     settings = load(Settings)
@@ -114,7 +120,7 @@ async def work(*names: str) -> None:
             exchange=PROCESSOR.name,
             topology=TOPOLOGY,
             work=units,
-            queues={d.queue: d.handlers for d in domains(settings) if d.queue},
+            queues=application(settings).queues,
         )
         parts["maintenance"] = maintenance
         parts["maintenance keys"] = KeyUpkeep(units.engine)

@@ -34,7 +34,7 @@ def test_the_container_is_told_where_both_databases_are(
     call = fake_docker.last("exec")
     assert call.words[-5:] == ["outbox", "parked", "list", "--consumer", "a b"]
     assert (call.env["DATABASE_URL"], call.env["CONSUMER_DATABASE_URL"]) == (OTHER, OWN)
-    assert call.env["OUTBOX_APP"] == "service_processor.bootstrap:TOPOLOGY"
+    assert call.env["OUTBOX_APP"] == "service_processor.bootstrap:application"
     assert call.env["RABBITMQ_MANAGEMENT_URL"] == "http://admin:admin-dev-only@rabbitmq:15672"
 
 

@@ -10,6 +10,7 @@ own code are here too.
 """
 
 from outbox import errors, jobs, schema
+from outbox.application import Application
 from outbox.consume import baseline, parking, streams
 from outbox.consume.consumer import Consumer
 from outbox.consume.foreign import Foreign
@@ -31,6 +32,7 @@ from outbox.write.outbox import Outbox
 from outbox.write.work import SingleWrite, UnitOfWork, Work
 
 __all__ = [
+    "Application",
     "Consumer",
     "ConsumerSettings",
     "DayPartitions",

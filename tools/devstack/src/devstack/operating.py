@@ -80,4 +80,4 @@ def _management(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _topology(service: Service) -> str:
-    return f"{service.module}.bootstrap:TOPOLOGY"
+    return f"{service.module}.bootstrap:application"

@@ -8,7 +8,7 @@ import typer
 
 from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
 from outbox.cli.output import emit, say, table
-from outbox.cli.session import FOUND, fail, run, topology_of
+from outbox.cli.session import FOUND, application_of, fail, run
 from outbox.operate.database import open_database
 from outbox.operate.doctor import examine
 from outbox.operate.findings import Finding, Level
@@ -32,14 +32,14 @@ def doctor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check tables, indexes, partitions, relays, parked events, clocks, queues, bindings."""
-    topology = topology_of(app) if app else None
+    """Check tables, indexes, partitions, relays, parked events, handlers, clocks, queues."""
+    application = application_of(app) if app else None
     management = _management(management_url, broker_url)
 
     async def ask() -> list[Finding]:
         async with open_database(database_url) as connection:
             return await examine(
-                connection, broker_url=broker_url, topology=topology, management=management
+                connection, broker_url=broker_url, application=application, management=management
             )
 
     found = run(ask())

@@ -52,7 +52,7 @@ Application = Annotated[
         "--app",
         envvar="OUTBOX_APP",
         metavar="MODULE:NAME",
-        help="Where the application keeps its Topology, or a function that returns it.",
+        help="The application's outbox.Application or Topology, or a function that returns it.",
         show_default=False,
     ),
 ]

@@ -17,6 +17,7 @@ import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from outbox.application import Application
 from outbox.cli.output import warn
 from outbox.errors import OutboxError
 from outbox.losses import broker_lost, one_line
@@ -64,17 +65,28 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def topology_of(where: str) -> Topology:
-    """The topology that `module:name` leads to; the working directory is searched too."""
+    """The topology that `module:name` leads to."""
+    return application_of(where).topology
+
+
+def application_of(where: str) -> Application:
+    """What `module:name` leads to; the working directory is searched too.
+
+    A topology alone is an application of whose handlers nothing is known.
+    """
     module, _, path = where.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: object = import_module(module)
         for name in path.split("."):
             found = getattr(found, name)
-        if callable(found) and not isinstance(found, Topology):
+        if callable(found) and not isinstance(found, Application | Topology):
             found = found()
     except (Exception, SystemExit) as problem:
         fail(f"--app {where}: {type(problem).__name__}: {one_line(problem)}")
-    if not isinstance(found, Topology):
-        fail(f"--app {where}: that is no outbox.Topology, nor a function that returns one")
+    if isinstance(found, Topology):
+        return Application(found)
+    if not isinstance(found, Application):
+        kinds = "outbox.Application or outbox.Topology"
+        fail(f"--app {where}: that is no {kinds}, nor a function that returns one")
     return found

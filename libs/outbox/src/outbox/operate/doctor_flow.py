@@ -124,6 +124,7 @@ def _parked(inbox: InboxStatus) -> list[Finding]:
     fixes = {
         "failed": "mend the cause, then `outbox parked redrive`; or `outbox parked discard`",
         "gap": "`outbox reconcile` names what is missing, `outbox replay` at its source brings it",
+        "unhandled": "handle or ignore their types (see `handlers`); then they are tried",
         "forked": "the source was restored: compare both histories, then `outbox parked discard`",
     }
     found = []
