@@ -46,6 +46,6 @@ async def _client(host: str, port: int, request: bytes, until: float) -> int:
 def post(path: str, body: bytes, headers: str = "") -> bytes:
     """A POST of JSON on a connection that stays open."""
     return (
-        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{headers}"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hostile import NOT_JSON, UNSTORABLE, Refusal, an_object, assert_problem, invalid
+from hostile import NOT_JSON, TOO_MUCH, UNSTORABLE, Refusal, an_object, assert_problem, invalid
 from live_services import Live
 from raw_http import exchange, request
 
@@ -13,6 +13,7 @@ JSON = b"Content-Type: application/json"
 PRODUCT = b"/api/v1/products/p"
 STOCKS: list[Refusal] = [
     *((name, body, 400, "malformed_json") for name, body in NOT_JSON),
+    *invalid(TOO_MUCH),
     *invalid(
         (f"stock is {text}", an_object({"stock": text}))
         for text in ("-1", "1.0", "true", '"1"', "null", "[]", "1000000000001", "1e3")

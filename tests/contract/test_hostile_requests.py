@@ -9,6 +9,7 @@ from hostile import (
     CONTENT_TYPES,
     NOT_AN_OBJECT,
     NOT_JSON,
+    TOO_MUCH,
     UNSTORABLE,
     WRONG_MONEY,
     WRONG_QUANTITIES,
@@ -63,6 +64,7 @@ OTHERS: tuple[tuple[str, bytes], ...] = (
 POSTS: list[Refusal] = [
     *((name, body, 400, "malformed_json") for name, body in NOT_JSON),
     *invalid(OTHERS),
+    *invalid(TOO_MUCH),
     *invalid((name, text.encode()) for name, text in NOT_AN_OBJECT),
     *invalid((f"{name} in passing", order(note=text)) for name, text in UNSTORABLE),
     *invalid((f"{name} as user", order(user_id=text)) for name, text in UNSTORABLE + WRONG_TEXTS),

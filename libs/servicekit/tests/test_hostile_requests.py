@@ -10,6 +10,7 @@ from hostile import (
     CONTENT_TYPES,
     NOT_AN_OBJECT,
     NOT_JSON,
+    TOO_MUCH,
     UNSTORABLE,
     WRONG_MONEY,
     WRONG_QUANTITIES,
@@ -47,6 +48,7 @@ OTHERS: tuple[tuple[str, bytes], ...] = (
 POSTS: list[tuple[str, bytes, int, str]] = [
     *((name, content, 400, "malformed_json") for name, content in NOT_JSON),
     *invalid(OTHERS),
+    *invalid(TOO_MUCH),
     *invalid((name, text.encode()) for name, text in NOT_AN_OBJECT),
     *invalid((name, body(notes='{"a":' + text + "}")) for name, text in UNSTORABLE),
     *invalid((name, body(owner=text)) for name, text in WRONG_TEXTS),

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from servicekit import openapi
 from servicekit.handlers import CrashBoundary, install_problem_handlers
 from servicekit.health import Health
+from servicekit.large_bodies import LargeBodies
 from servicekit.logs import AccessLog
 from servicekit.metrics import HttpMetrics, MetricsMiddleware, http_metrics, metrics_router
 from servicekit.problems import Problem, ProblemSpec, title_of
@@ -72,6 +73,7 @@ def create_app(
         middleware=_layers(metrics),
     )
     app.state.key_lifetime = key_lifetime
+    app.state.large_bodies = LargeBodies()
     install_problem_handlers(app, problems or {})
     for router in routers:
         app.include_router(router, prefix=API_BASE)

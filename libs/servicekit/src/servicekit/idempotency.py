@@ -173,10 +173,7 @@ async def _body(request: Request) -> bytes:
     parsed = request.parsed if isinstance(request, JsonRequest) else None
     if parsed is None:
         return await request.body()
-    try:
-        text = json.dumps(parsed, sort_keys=True, separators=(",", ":"), default=_as_written)
-    except RecursionError:  # nested deeper than can be written again
-        return await request.body()
+    text = json.dumps(parsed, sort_keys=True, separators=(",", ":"), default=_as_written)
     return text.encode()
 
 

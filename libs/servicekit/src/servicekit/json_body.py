@@ -1,20 +1,33 @@
 """Read a request's JSON exactly: numbers with a point become Decimal, never float.
 
-What PostgreSQL or 64 bits cannot hold is found here, whatever the model looks like: NUL bytes, lone
-surrogates, integers past 64 bits, numbers out of a double's range, NaN and infinities (which Python
-would let through, though RFC 8259 has no such numbers). Two members of one name are no JSON here.
+Invariant: time and memory go with the body's length, whatever stands in it. How many values it has
+is counted before any is made, the parser stops at 200 levels, and nothing here looks at all values
+of a body that is in order. What PostgreSQL or 64 bits cannot hold is refused, whatever the model
+looks like; so are two members of one name, NaN and infinities (RFC 8259 has no such numbers).
 """
 
-import json
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
-__all__ = ["MalformedJson", "RefusedValue", "parse"]
+import jiter
 
+__all__ = ["MAX_VALUES", "MalformedJson", "RefusedValue", "parse"]
+
+MAX_VALUES = 10_000
 MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 MAX_EXPONENT = 308
-SAFE_INTEGER_DIGITS = 18
+
+_OUT_OF_RANGE = "This number is out of range."
+# What the parser itself cannot hold, by its own words, and what it is to the caller.
+_PARSER_REFUSES = {
+    "number out of range": _OUT_OF_RANGE,
+    "InvalidOperation": _OUT_OF_RANGE,  # an exponent past 64 bits
+    "hex escape": "Lone surrogates are not allowed.",
+}
+# All digits look alike, and so do all exponents: what may be refused is then found as plain bytes.
+_LOOKS = bytes.maketrans(b"0123456789E+", b"9999999999e-")
+_SUSPICIOUS = (b"9" * 19, b"e999", b"e-999", b"NaN", b"Infinity")
 
 Location = tuple[int | str, ...]
 
@@ -31,90 +44,93 @@ class RefusedValue(Exception):
         self.location = location
 
 
-class _Unstorable:
-    """Stands in the parsed tree for a number that is refused."""
+class _Place(NamedTuple):
+    """Where a value stands: a link to its parent, so that a tree of any depth costs one each."""
 
-    def __init__(self, message: str) -> None:
-        self.message = message
+    parent: "_Place | None"
+    key: int | str
+
+    def location(self) -> Location:
+        keys, place = [self.key], self.parent
+        while place is not None:
+            keys.append(place.key)
+            place = place.parent
+        return tuple(reversed(keys))
 
 
 def parse(body: bytes) -> Any:
     """Return the body's value; raise MalformedJson or RefusedValue."""
-    reader = _Reader()
-    try:
-        text = body.decode("utf-8")
-        value = reader.decode(text)
-    except UnicodeDecodeError as error:
-        raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
-    except json.JSONDecodeError as error:
-        raise MalformedJson(f"The body is not JSON: {error.msg} (position {error.pos}).") from None
-    except RecursionError:
-        raise MalformedJson("The body is not JSON anyone means: nested too deeply.") from None
-    # NUL bytes and lone surrogates only come escaped: UTF-8 and the JSON grammar bar them raw.
-    if reader.suspicious or "\\u" in text:
-        for location, message in _unstorable(value):
-            raise RefusedValue(location, message)
+    if _signs(body) > MAX_VALUES and _signs(_outside_strings(body)) > MAX_VALUES:
+        raise RefusedValue((), f"This has more than {MAX_VALUES} values.")
+    value = _decoded(body)
+    looks = body.translate(_LOOKS)
+    if b"\\u0000" in body or any(one in looks for one in _SUSPICIOUS):
+        for place, message in _unstorable(value):
+            raise RefusedValue(place.location() if place else (), message)
     return value
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    # Which of two members counts differs from parser to parser (RFC 8259, section 4).
-    if len(members) != len(pairs):
+def _signs(text: bytes) -> int:
+    """How many values the text has at most: a sign stands before each but the first."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def _outside_strings(body: bytes) -> bytes:
+    """All of the body that is not in a string; the body itself if it has too many strings."""
+    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if bare.count(b'"') > 4 * MAX_VALUES:  # two to a name, two to its value
+        return body
+    return b"".join(bare.split(b'"')[::2])
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return jiter.from_json(
+            body,
+            allow_inf_nan=True,  # as Decimals, to be refused by the name of their field
+            cache_mode="keys",
+            # Which of two members counts differs from parser to parser (RFC 8259, section 4).
+            catch_duplicate_keys=True,
+            float_mode="decimal",
+        )
+    except ValueError as error:
+        reason = str(error)
+    if reason.startswith("Detected duplicate key"):  # and its name, at any length
         raise MalformedJson("The body has two members of one name in one object.")
-    return members
+    for words, message in _PARSER_REFUSES.items():
+        if words in reason:
+            raise RefusedValue((), message)
+    raise MalformedJson(f"The body is not JSON: {reason}.")
 
 
-class _Reader:
-    def __init__(self) -> None:
-        self.suspicious = False
-        self.decode = json.JSONDecoder(
-            object_pairs_hook=_members,
-            parse_float=self._number,
-            parse_int=self._integer,
-            parse_constant=self._constant,
-        ).decode
-
-    def _number(self, text: str) -> Decimal | _Unstorable:
-        try:
-            number = Decimal(text)
-        except InvalidOperation:  # an exponent past 64 bits
-            return self._refuse("This number is out of range.")
-        # An exponent such as 1e999999999 would cost memory as soon as somebody makes it an integer.
-        if number and abs(number.adjusted()) > MAX_EXPONENT:
-            return self._refuse("This number is out of range.")
-        return number
-
-    def _integer(self, text: str) -> int | _Unstorable:
-        if len(text) <= SAFE_INTEGER_DIGITS:
-            return int(text)
-        if len(text) <= SAFE_INTEGER_DIGITS + 2 and MIN_INT64 <= int(text) <= MAX_INT64:
-            return int(text)
-        return self._refuse("This integer does not fit into 64 bits.")
-
-    def _constant(self, name: str) -> _Unstorable:
-        return self._refuse(f"{name} is not a number.")
-
-    def _refuse(self, message: str) -> _Unstorable:
-        self.suspicious = True
-        return _Unstorable(message)
-
-
-def _unstorable(value: Any) -> Iterator[tuple[Location, str]]:
-    stack: list[tuple[Location, Any]] = [((), value)]
+def _unstorable(value: Any) -> Iterator[tuple[_Place | None, str]]:
+    """What is refused, and where. A body has MAX_VALUES values at most, so this is soon done."""
+    stack: list[tuple[_Place | None, Any]] = [(None, value)]
     while stack:
-        location, one = stack.pop()
-        if isinstance(one, _Unstorable):
-            yield location, one.message
-        elif isinstance(one, str) and (message := refusal_of_text(one)):
-            yield location, message
+        place, one = stack.pop()
+        if message := _refusal(one):
+            yield place, message
         elif isinstance(one, dict):
             for key, member in one.items():
                 if message := refusal_of_text(key):
-                    yield location, f"In a member's name: {message}"
-                stack.append(((*location, key), member))
+                    yield place, f"In a member's name: {message}"
+                stack.append((_Place(place, key), member))
         elif isinstance(one, list):
-            stack.extend(((*location, index), item) for index, item in enumerate(one))
+            stack.extend((_Place(place, index), item) for index, item in enumerate(one))
+
+
+def _refusal(one: object) -> str | None:
+    if isinstance(one, str):
+        return refusal_of_text(one)
+    if isinstance(one, int) and not MIN_INT64 <= one <= MAX_INT64:
+        return "This integer does not fit into 64 bits."
+    if isinstance(one, Decimal):
+        if not one.is_finite():
+            return f"{one} is not a number."
+        # An exponent such as 1e999999999 would cost memory as soon as somebody makes it an integer.
+        if one and abs(one.adjusted()) > MAX_EXPONENT:
+            return _OUT_OF_RANGE
+    return None
 
 
 def refusal_of_text(text: str) -> str | None:

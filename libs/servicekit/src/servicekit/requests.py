@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit import json_body, problems
 from servicekit.handlers import field_of, validation_failed
+from servicekit.large_bodies import LargeBodies
 from servicekit.problems import BodyTooLarge, Problem
 
 __all__ = ["BodyLimit", "JsonRequest", "JsonRoute", "RequestGuard", "Router"]
@@ -30,7 +31,8 @@ class JsonRequest(Request):
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
             try:
-                self._json = json_body.parse(await self.body())
+                large: LargeBodies = self.app.state.large_bodies
+                self._json = await large.parse(await self.body())
             except json_body.MalformedJson as error:
                 raise Problem(400, "malformed_json", str(error)) from None
             except json_body.RefusedValue as error:

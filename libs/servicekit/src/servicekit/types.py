@@ -29,6 +29,7 @@ MONEY_LIMIT = Decimal(10) ** 10
 CENT = Decimal("0.01")
 _MONEY_TEXT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
 _NUMBER = re.compile(r"\s*[+-]?[0-9._]+(e[+-]?[0-9]+)?\s*", re.IGNORECASE)
+MAX_TIME = 100
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ Money = Annotated[
 def refuse_number(value: object) -> object:
     """Nor a number in quotes, which would be seconds since 1970."""
     if isinstance(value, int | float | Decimal) or (
-        isinstance(value, str) and _NUMBER.fullmatch(value)
+        isinstance(value, str) and (len(value) > MAX_TIME or _NUMBER.fullmatch(value))
     ):
         raise ValueError("has to be a time such as 2026-05-01T18:00:00Z")
     return value
