@@ -7,10 +7,10 @@ import asyncio
 import aio_pika
 from deliveries import effects, events, has_effects, parks, publish, queue_is_empty, record
 
-from outbox import Envelope, UnitOfWork
+from outbox import Envelope, Outbox, UnitOfWork
 from outbox.message import to_message
 from outbox.topology import dead_letters_of
-from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
+from outbox_world import EXCHANGE, QUEUE, SOURCE, Happened, World, eventually, running
 
 
 async def test_each_event_takes_effect_once_and_in_order(world: World) -> None:
@@ -148,11 +148,12 @@ async def test_a_deleted_queue_comes_back_with_its_consumer(world: World) -> Non
 async def test_a_consumer_survives_the_loss_of_all_its_database_sessions(world: World) -> None:
     async with running(world.relay(), world.consumer(record)):
         for _ in range(5):
-            await world.emit(Happened("a"))
+            # By a connection of its own: the pool's are dead, and only the consumer is to notice.
+            async with await world.psycopg() as writer, writer.transaction():
+                await Outbox(SOURCE).add(writer, Happened("a"))
             await world.rows(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
-            await world.engine.dispose()
         await eventually(lambda: has_effects(world, 5))
     assert await effects(world) == {"a": [1, 2, 3, 4, 5]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest
@@ -15,15 +15,6 @@ from outbox import DayPartitions, Maintenance
 from outbox.operate import partitions
 from outbox.operate.partitions import LOCK, OUTBOX
 from outbox_world import Happened, World, eventually, running
-
-
-class AMonthAhead(datetime):
-    """The clock of a machine on which it is wrong."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> AMonthAhead:
-        real = datetime.now(tz) + timedelta(days=30)
-        return cls.fromtimestamp(real.timestamp(), tz)
 
 
 async def test_days_are_made_ahead_and_counted(world: World) -> None:
@@ -78,15 +69,18 @@ async def test_a_partition_past_the_retention_is_dropped_and_the_younger_ones_st
     assert OUTBOX.name_of(today()) in after
 
 
-async def test_a_worker_whose_clock_is_a_month_ahead_drops_no_day_of_today(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("apart", [30, -30])
+async def test_days_are_made_and_dropped_by_the_databases_day_whatever_the_workers_clock_says(
+    world: World, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
-    before, old = await names(world), await old_partition(world)
-    monkeypatch.setattr(partitions, "datetime", AMonthAhead, raising=False)
-    async with running(Maintenance(world.engine, interval=0.1)):
-        await eventually(lambda: gone(world, old), within=60)
-    assert await names(world) == before
-    await world.emit(Happened("b"))
+    monkeypatch.setattr(partitions, "_TODAY", f"{partitions._TODAY} + {apart}")
+    before, theirs = await names(world), today() + timedelta(days=apart)
+    made = {OUTBOX.name_of(theirs + timedelta(days=n)) for n in range(-1, OUTBOX.ahead + 1)}
+    oldest_kept = OUTBOX.name_of(theirs - timedelta(days=OUTBOX.keep))
+    await OUTBOX.ensure_ahead(world.engine)
+    dropped = await OUTBOX.drop_expired(world.engine)
+    assert set(dropped) == {name for name in before if str(name) < oldest_kept}
+    assert await names(world) == (before | made) - set(dropped)
 
 
 async def test_a_partition_with_an_unpublished_event_stays_however_old(world: World) -> None:

@@ -7,14 +7,16 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from deliveries import effects, events, has_effects, record
+from deliveries import effects, events, has_effects, record, stream_of
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from outbox import Envelope, RetryPolicy, UnitOfWork
+from outbox.consume import parking
 from outbox.consume.inbox import Inbox
 from outbox.consume.settings import InboxSettings
 from outbox.lifecycle import Up, reconnecting
+from outbox.operate.status import status
 from outbox_world import QUEUE, World, eventually, running
 
 NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason = 'failed'"
@@ -211,18 +213,66 @@ async def test_a_stream_that_is_locked_after_a_failure_has_killed_nobody(world: 
     assert found == [("failed",), ("behind",)]
 
 
-async def test_many_due_streams_are_tried_without_a_pause_between(world: World) -> None:
+async def fail(world: World, prefix: str, count: int, next_attempt: str = "now()") -> None:
+    """So many streams of one event that has failed."""
     await world.execute(
         "INSERT INTO inbox (consumer, source, aggregate_type, aggregate_id, blocked, parked)"
-        " SELECT %s, 'shop', 'order', 'a' || n, true, 1 FROM generate_series(1, 450) n",
+        " SELECT %s, 'shop', 'order', %s::text || n, true, 1 FROM generate_series(1, %s) n",
         QUEUE,
+        prefix,
+        count,
     )
     await world.execute(
         "INSERT INTO inbox_parked (consumer, source, aggregate_type, aggregate_id, sequence,"
         " event_id, reason, type, version, time, body, correlation_id, next_attempt_at)"
         " SELECT consumer, source, aggregate_type, aggregate_id, 1, gen_random_uuid(), 'failed',"
-        " 'order.happened', 1, now(), '{}', 'c', now() FROM inbox"
+        f" 'order.happened', 1, now(), '{{}}', 'c', {next_attempt} FROM inbox"
+        " WHERE aggregate_id LIKE %s",
+        f"{prefix}%",
     )
+
+
+async def tried_first(world: World, count: int) -> set[str]:
+    """The aggregates that the retrier takes before all others."""
+    tried: list[str] = []
+
+    async def fails(unit: UnitOfWork, event: Envelope) -> None:
+        tried.append(event.stream.aggregate_id)
+        raise ValueError("broken")
+
+    retry = RetryPolicy(base=600, ceiling=600)
+    inbox = Inbox(QUEUE, {"order.happened": fails}, world.work, InboxSettings(retry=retry))
+    assert await inbox.retry_due()
+    return set(tried[:count])
+
+
+TEN = {f"z{n}" for n in range(1, 11)}
+
+
+async def test_what_has_been_due_longest_is_tried_first_whatever_its_name(world: World) -> None:
+    await fail(world, "a", 300)
+    await fail(world, "z", 10, "now() - interval '1 s'")
+    assert await tried_first(world, 10) == TEN
+
+
+async def test_what_a_person_redrives_is_tried_before_what_is_retried_by_itself(
+    world: World,
+) -> None:
+    await fail(world, "a", 300, "now() - interval '1 h'")
+    await fail(world, "z", 10, "NULL")
+    async with await world.psycopg() as connection:
+        for name in TEN:
+            assert await parking.redrive(connection, QUEUE, stream=stream_of(name)) == 1
+        listed = await parking.list_parked(connection, QUEUE, limit=1_000)
+        assert all(parked.next_attempt_at for parked in listed)
+        found = await status(connection)
+    assert found.inbox is not None
+    assert all(parked.next_attempt for parked in found.inbox.parked)
+    assert await tried_first(world, 10) == TEN
+
+
+async def test_many_due_streams_are_tried_without_a_pause_between(world: World) -> None:
+    await fail(world, "a", 450)
     async with running(world.consumer(record, retry_every=600)):
         await eventually(lambda: has_effects(world, 450), within=60)
     assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]

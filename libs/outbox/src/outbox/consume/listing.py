@@ -9,13 +9,14 @@ from uuid import UUID
 
 import psycopg
 
+from outbox.consume.parked import NEXT_ATTEMPT
 from outbox.envelope import Stream
 
 Connection = psycopg.AsyncConnection[Any]
 
-_COLUMNS = """
+_COLUMNS = f"""
 consumer, source, aggregate_type, aggregate_id, sequence, event_id, reason, type, version, time,
-attempts, next_attempt_at, last_error, parked_at, correlation_id, causation_id
+attempts, {NEXT_ATTEMPT}, last_error, parked_at, correlation_id, causation_id
 """
 
 _LIST = f"""

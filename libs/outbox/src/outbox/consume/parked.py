@@ -31,6 +31,14 @@ REASONS = (
 )
 MAX_ERROR = 1_000
 
+FIRST = "timestamptz '-infinity'"
+"""When something is due that a person redrives: before all that is retried by itself."""
+NEXT_ATTEMPT = """
+CASE WHEN isfinite(next_attempt_at) THEN next_attempt_at
+     WHEN next_attempt_at IS NOT NULL THEN clock_timestamp() END
+"""
+"""The same to look at, where `FIRST` is now."""
+
 _OF_STREAM = """
  WHERE consumer = %(consumer)s AND source = %(source)s AND aggregate_type = %(aggregate_type)s
    AND aggregate_id = %(aggregate_id)s AND sequence = %(sequence)s
@@ -91,11 +99,12 @@ DELETE FROM inbox_parked
 RETURNING 1
 """
 
+# In the order of the index inbox_parked_due, so that nothing waits for others with a lower name.
 _DUE = """
-SELECT DISTINCT source, aggregate_type, aggregate_id
+SELECT source, aggregate_type, aggregate_id
   FROM inbox_parked
  WHERE consumer = %(consumer)s AND next_attempt_at <= statement_timestamp()
- LIMIT %(limit)s
+ ORDER BY next_attempt_at LIMIT %(limit)s
 """
 
 _COUNTS = "SELECT reason, count(*) FROM inbox_parked WHERE consumer = %s GROUP BY reason"
@@ -212,9 +221,9 @@ async def attempted(
 
 
 async def due(connection: Connection, consumer: str, *, limit: int = 100) -> list[Stream]:
-    """Streams whose first event is to be tried again."""
+    """Streams whose first event is to be tried again: redriven ones, then the longest due."""
     cursor = await connection.execute(_DUE, {"consumer": consumer, "limit": limit})
-    return [Stream(*row) for row in await cursor.fetchall()]
+    return list(dict.fromkeys([Stream(*row) for row in await cursor.fetchall()]))
 
 
 async def counts(connection: Connection, consumer: str) -> dict[str, int]:

@@ -61,7 +61,7 @@ DELETE FROM inbox_attempts a USING (SELECT i.*{_NEXT}) i
      = (i.consumer, i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1)
 """  # noqa: S608
 _MAKE_DUE = f"""
-UPDATE inbox_parked p SET next_attempt_at = clock_timestamp(), attempts = 0
+UPDATE inbox_parked p SET next_attempt_at = {parked.FIRST}, attempts = 0
   FROM (SELECT i.*{_NEXT}) i
  WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence)
      = (i.consumer, i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1)
@@ -83,8 +83,8 @@ async def redrive(
     """Let the first event of each stopped stream be tried at once, as if it were the first time.
 
     Of one stream, of those whose first event is parked for a reason or has one of these types, or
-    of all. What waits behind follows in order. Works after the last attempt too. A thousand
-    streams are a transaction. Returns for how many streams.
+    of all. What waits behind follows in order. Works after the last attempt too, and comes before
+    all that is retried by itself. A thousand streams are a transaction. Returns for how many.
     """
     async with connection.transaction():
         found = await connection.execute(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from outbox.consume.parked import NEXT_ATTEMPT
 from outbox.operate.database import Connection, fetch, has_table
 
 _EVENT = """
@@ -31,11 +32,11 @@ SELECT consumer, last_sequence, last_event_id, blocked FROM inbox
  WHERE source = %(source)s AND aggregate_type = %(kind)s AND aggregate_id = %(aggregate)s
  ORDER BY consumer
 """
-_PARKED = """
+_PARKED = f"""
 SELECT consumer, source, aggregate_type, aggregate_id, sequence, type, time, reason, attempts,
-       next_attempt_at, last_error, parked_at
+       {NEXT_ATTEMPT} AS next_attempt_at, last_error, parked_at
   FROM inbox_parked WHERE event_id = %(id)s ORDER BY consumer
-"""
+"""  # noqa: S608
 # Around the time that a UUIDv7 carries (RFC 9562, section 5.7): a day's partition, not all.
 _NEAR_BEFORE, _NEAR_AFTER = timedelta(hours=1), timedelta(days=1)
 _EVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)

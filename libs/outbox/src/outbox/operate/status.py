@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from outbox.consume.parked import NEXT_ATTEMPT
 from outbox.operate.database import Connection, fetch, has_table
 from outbox.operate.days import day_partitions, days_covered, today
 from outbox.operate.lanes import LaneMap, lane_map
@@ -35,11 +36,11 @@ _CONSUMERS = """
 SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
   FROM inbox GROUP BY consumer ORDER BY consumer
 """
-_PARKED = """
+_PARKED = f"""
 SELECT consumer, reason, count(*) AS events, min(parked_at) AS oldest,
-       min(next_attempt_at) AS next_attempt
+       min({NEXT_ATTEMPT}) AS next_attempt
   FROM inbox_parked GROUP BY consumer, reason ORDER BY consumer, reason
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
