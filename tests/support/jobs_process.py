@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 
 import psycopg
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -26,6 +27,7 @@ async def call(database_url: str, job: Job) -> None:
 def pay(database_url: str) -> object:
     async def handler(job: Job) -> Result:
         await call(database_url, job)
+        time.sleep(float(os.environ.get("BLOCKED", "0")))  # noqa: ASYNC251 a handler must not do it
 
         async def result(unit: UnitOfWork) -> None:
             await unit.emit(Happened(job.payload["order"]))

@@ -32,12 +32,12 @@ async def test_status_counts_what_waits_and_says_why(pair: Pair) -> None:
     await pair.producer.execute(
         "UPDATE outbox SET parked_at = now(), last_error = 'too large' WHERE aggregate_id = 'c'"
     )
-    outbox = (await pair.say("status", "--json")).json["outbox"]
+    outbox = (await pair.say("status", "--json", status=1)).json["outbox"]
     assert (outbox["backlog"]["events"], outbox["backlog"]["held"]) == (3, 1)
     troubles = [(t["state"], t["error"], t["events"]) for t in outbox["troubles"]]
     assert troubles == [("held", "returned", 2), ("parked", "too large", 1)]
     assert outbox["days_covered"] >= 14
-    said = await pair.say("status")
+    said = await pair.say("status", status=1)
     assert "too large" in said.out
     assert "0 of 16 owned by 0 relays" in said.out
 

@@ -6,15 +6,24 @@ from prometheus_client import Counter, Gauge, Histogram
 
 PUBLISHED = Counter("outbox_publishes_total", "Publishes by their outcome.", ["outcome"])
 WINDOW_SECONDS = Histogram("outbox_window_seconds", "From publishing a window to its last confirm.")
-LANES_OWNED = Gauge("outbox_lanes_owned", "Lanes that this relay owns.")
-BACKLOG = Gauge("outbox_backlog_events", "Events not yet published, counted to 100,000.")
-OLDEST_SECONDS = Gauge("outbox_oldest_unpublished_seconds", "Age of the oldest unpublished event.")
+# With a label, because a gauge without one is 0 in every process, also where no relay is to be.
+LANES_OWNED = Gauge("outbox_lanes_owned", "Lanes that this relay owns.", ["exchange"])
+BACKLOG = Gauge(
+    "outbox_backlog_events", "Events not yet published, counted to 100,000.", ["exchange"]
+)
+OLDEST_SECONDS = Gauge(
+    "outbox_oldest_unpublished_seconds", "Age of the oldest unpublished event.", ["exchange"]
+)
 DAYS_AHEAD = Gauge(
     "partition_days_ahead",
     "Days for which inserts have a partition; below 3 is an alarm.",
     ["table"],
 )
-HELD = Gauge("outbox_held_aggregates", "Aggregates that wait for a retry of their first event.")
+HELD = Gauge(
+    "outbox_held_aggregates",
+    "Aggregates that wait for a retry of their first event.",
+    ["exchange"],
+)
 
 CONSUMED = Counter(
     "inbox_events_total", "Events taken, by what was decided.", ["consumer", "verdict"]
@@ -38,4 +47,14 @@ LAG_SECONDS = Histogram(
 )
 
 JOBS = Counter("outbox_jobs_total", "Attempts at jobs, by their outcome.", ["kind", "outcome"])
+JOBS_NOW = Gauge(
+    "outbox_jobs_now",
+    "Jobs that are not done, by state: waiting, failed, discarded.",
+    ["kind", "state"],
+)
+JOBS_OLDEST_SECONDS = Gauge(
+    "outbox_jobs_oldest_waiting_seconds",
+    "How long the first waiting job whose call nobody makes has been due.",
+    ["kind"],
+)
 JOB_SECONDS = Histogram("outbox_job_seconds", "An attempt at a job, from claim to end.", ["kind"])

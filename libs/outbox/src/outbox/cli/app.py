@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from outbox.cli import comparing, examining, looking, mending, parking
+from outbox.cli import comparing, examining, jobs, looking, mending, parking
 
 HELP = """Look after outbox and inbox. Databases by --database-url or DATABASE_URL, the broker by
 --broker-url or RABBITMQ_URL.
@@ -21,6 +21,7 @@ app.command("partitions")(looking.partitions)
 app.command("explain")(looking.explain)
 app.command("doctor")(examining.doctor)
 app.add_typer(parking.app, name="parked")
+app.add_typer(jobs.app, name="jobs")
 app.command("replay")(mending.replay)
 app.command("discard")(mending.discard)
 app.command("retry")(mending.retry)

@@ -5,7 +5,7 @@ await JobWorker(work, {"payment.hold": hold}).run(stop)                         
 """
 
 from outbox.jobs.job import Declined, Job, JobHandler, Result
-from outbox.jobs.operations import discard, list_jobs, redrive
+from outbox.jobs.operations import count_jobs, discard, list_jobs, redrive
 from outbox.jobs.settings import JobSettings
 from outbox.jobs.store import enqueue
 from outbox.jobs.tables import declare_jobs
@@ -18,6 +18,7 @@ __all__ = [
     "JobSettings",
     "JobWorker",
     "Result",
+    "count_jobs",
     "declare_jobs",
     "discard",
     "enqueue",

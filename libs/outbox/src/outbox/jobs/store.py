@@ -1,7 +1,9 @@
 """The statements about jobs. Each is short; none is open while somebody calls.
 
-Fencing: whoever claims a job draws a new lease id, and every later statement of theirs says it.
-A worker whose lease was taken over finds no row, and what it would have committed rolls back.
+Whoever claims a job draws a new lease id. Only who has the lease extends it and says that an
+attempt came to nothing. An answer is taken from any attempt, whoever has the lease by now: all of
+them make the same call with the same key. The first answer ends the job; whoever comes later finds
+no row, and what it would have committed rolls back.
 """
 
 from __future__ import annotations
@@ -43,28 +45,39 @@ UPDATE outbox_jobs j
 RETURNING id, kind, key, payload, attempts, lease_id, correlation_id, causation_id, traceparent
 """
 
-_EXTEND = """
-UPDATE outbox_jobs SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
- WHERE id = %(id)s AND lease_id = %(lease)s AND state = 'waiting'
-RETURNING id
-"""
+# A job that failed though no answer had come still has the lease id of its last attempt.
+_UNANSWERED = "(state = 'waiting' OR (state = 'failed' AND lease_id IS NOT NULL))"
 
-_END = """
+_EXTEND = f"""
 UPDATE outbox_jobs
-   SET state = 'done', lease_id = NULL, lease_until = NULL, last_error = NULL,
-       last_traceback = NULL,
-       ended_at = clock_timestamp()
- WHERE id = %(id)s AND lease_id = %(lease)s AND state = 'waiting'
+   SET lease_until = CASE WHEN lease_id = %(lease)s AND state = 'waiting'
+                          THEN clock_timestamp() + make_interval(secs => %(seconds)s)
+                          ELSE lease_until END
+ WHERE id = %(id)s AND {_UNANSWERED}
 RETURNING id
-"""
+"""  # noqa: S608
+
+_END = f"""
+UPDATE outbox_jobs
+   SET state = %(state)s, lease_id = NULL, lease_until = NULL, last_error = %(error)s,
+       last_traceback = %(traceback)s, ended_at = clock_timestamp()
+ WHERE id = %(id)s AND {_UNANSWERED}
+RETURNING id
+"""  # noqa: S608
 
 _RELEASE = """
 UPDATE outbox_jobs
    SET lease_id = NULL, lease_until = NULL, last_error = %(error)s,
        last_traceback = %(traceback)s,
-       state = CASE WHEN %(delay)s::float8 IS NULL THEN 'failed' ELSE 'waiting' END,
-       ended_at = CASE WHEN %(delay)s::float8 IS NULL THEN clock_timestamp() END,
-       next_attempt_at = clock_timestamp() + make_interval(secs => coalesce(%(delay)s, 0))
+       next_attempt_at = clock_timestamp() + make_interval(secs => %(delay)s)
+ WHERE id = %(id)s AND lease_id = %(lease)s AND state = 'waiting'
+RETURNING id
+"""
+
+_GIVE_UP = """
+UPDATE outbox_jobs
+   SET state = 'failed', lease_until = NULL, last_error = %(error)s,
+       last_traceback = %(traceback)s, ended_at = clock_timestamp()
  WHERE id = %(id)s AND lease_id = %(lease)s AND state = 'waiting'
 RETURNING id
 """
@@ -122,21 +135,34 @@ async def claim(connection: AsyncConnection, kinds: Sequence[str], lease: float)
 
 
 async def extend(connection: AsyncConnection, job: Job, lease: float) -> bool:
-    """A sign of life; false if the job is somebody else's by now."""
-    return await _ours(connection, _EXTEND, job, {"seconds": lease})
+    """A sign of life; false if the job has ended by now, so that no answer is waited for.
+
+    A lease that somebody else has by now stays theirs.
+    """
+    return await _found(connection, _EXTEND, job, {"seconds": lease})
 
 
 async def end(connection: AsyncConnection, job: Job) -> bool:
-    """The job is done; false if it is somebody else's by now."""
-    return await _ours(connection, _END, job, {})
+    """There is an answer: the job is done. False if it had ended before."""
+    done = {"state": "done", "error": None, "traceback": None}
+    return await _found(connection, _END, job, done)
+
+
+async def decline(connection: AsyncConnection, job: Job, *, error: str, traceback: str) -> bool:
+    """There will be no answer: the job is failed. False if it had ended before."""
+    return await _found(connection, _END, job, {"state": "failed", **_told(error, traceback)})
 
 
 async def release(
-    connection: AsyncConnection, job: Job, *, error: str, traceback: str, delay: float | None
+    connection: AsyncConnection, job: Job, *, error: str, traceback: str, delay: float
 ) -> bool:
-    """The attempt came to nothing; the next is after `delay` seconds, or never if None."""
-    told = {"error": storable(error), "traceback": storable(traceback), "delay": delay}
-    return await _ours(connection, _RELEASE, job, told)
+    """The attempt came to nothing; the next is after `delay` seconds. False if not ours by now."""
+    return await _found(connection, _RELEASE, job, {**_told(error, traceback), "delay": delay})
+
+
+async def give_up(connection: AsyncConnection, job: Job, *, error: str, traceback: str) -> bool:
+    """No attempt is left; should an answer of an earlier one still come, it counts."""
+    return await _found(connection, _GIVE_UP, job, _told(error, traceback))
 
 
 async def until_next(connection: AsyncConnection, kinds: Sequence[str]) -> float | None:
@@ -150,7 +176,11 @@ async def forget_done(connection: AsyncConnection, after: float) -> int:
     return len((await connection.exec_driver_sql(FORGET, {"seconds": after})).all())
 
 
-async def _ours(
+def _told(error: str, traceback: str) -> dict[str, str]:
+    return {"error": storable(error), "traceback": storable(traceback)}
+
+
+async def _found(
     connection: AsyncConnection, statement: str, job: Job, more: dict[str, Any]
 ) -> bool:
     parameters = {"id": job.id, "lease": job.lease, **more}

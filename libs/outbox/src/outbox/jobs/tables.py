@@ -35,7 +35,7 @@ def declare_jobs(metadata: MetaData) -> None:
         Column("kind", Text, nullable=False),
         Column("key", Text, nullable=False),
         Column("payload", JSON, nullable=False),
-        # waiting, done or failed; who works on a waiting one holds the lease.
+        # waiting, done, failed or discarded; who works on a waiting one holds the lease.
         Column("state", Text, nullable=False, server_default="waiting"),
         Column("attempts", Integer, nullable=False, server_default="0"),
         Column("lease_id", Uuid),
@@ -51,12 +51,22 @@ def declare_jobs(metadata: MetaData) -> None:
         UniqueConstraint("kind", "key", name="outbox_jobs_kind_key"),
         comment=comment(VERSION),
     )
+    _index(jobs)
+
+
+def _index(jobs: Table) -> None:
     # Workers ask for what is due, the longest due first; ended jobs leave the index. Without the
     # kind: behind a list of kinds the time is of no use, and a worker knows most of them.
     Index(
         "outbox_jobs_due",
         jobs.c.next_attempt_at,
         postgresql_where=text("state = 'waiting'"),
+    )
+    # What a person has to look at: few, and all of them are counted by every worker.
+    Index(
+        "outbox_jobs_failed",
+        jobs.c.kind,
+        postgresql_where=text("state IN ('failed', 'discarded')"),
     )
     # What is done is kept for a while, then removed, the oldest first.
     Index(

@@ -1,8 +1,8 @@
 """Works on jobs: claims one, calls with no transaction open, commits what came of it.
 
-Invariant: a result is committed with the end of its job, under the lease of whoever made the
-call. If the lease was lost meanwhile, the result is thrown away: the call is made again by the
-next owner, with the same key, and the other side answers as before.
+Invariant: a result is committed with the end of its job, and a job ends once. The first answer
+ends it, also one that comes after the lease was over and another worker has begun the same call:
+that one had the same key, and the other side answers it as before.
 """
 
 from __future__ import annotations
@@ -19,26 +19,35 @@ from outbox.consume.signatures import check_handler
 from outbox.faults import reach
 from outbox.jobs import store
 from outbox.jobs.job import Declined, Job, JobHandler, Result
+from outbox.jobs.operations import UNDONE, count_jobs
 from outbox.jobs.settings import JobSettings
 from outbox.lifecycle import Up, one_line, pause, reconnecting, together
 from outbox.listening import Listener
+from outbox.pace import Pace
 from outbox.tracebacks import said, traceback_of
 from outbox.versions import check
+from outbox.write.outgoing import raw_connection
 from outbox.write.work import Work
 
 log = logging.getLogger(__name__)
 
+_BLOCKED = (
+    "job %s %s: the event loop was blocked for %.1f s, longer than the lease of %.1f s: another"
+    " worker may make the same call meanwhile. A handler must not block"
+)
+
+REPORT_EVERY = 5.0
 UPKEEP_EVERY = 600.0
 LISTEN_SLICE = 0.25
 """So many seconds at most the end waits for a doorbell that nobody rings."""
 
 
-class LeaseLost(Exception):
-    """The job is somebody else's by now."""
+class AlreadyEnded(Exception):
+    """Another attempt has had the first answer, or a person has given the job up."""
 
 
-class WorkerDied(Exception):
-    """The worker of the last attempt did not say how it ended."""
+class NoAnswer(Exception):
+    """All attempts are used up, and of the last it is not known how it ended."""
 
 
 class JobWorker:
@@ -56,6 +65,8 @@ class JobWorker:
         self._kinds = sorted(handlers)
         self._settings = settings or JobSettings()
         self._upkeep = 0.0
+        self._reporting = Pace(REPORT_EVERY, time.monotonic)
+        self._kinds_seen = set(handlers)
         self._wake = asyncio.Event()
         self.running = False
 
@@ -103,6 +114,9 @@ class JobWorker:
                 while not stop.is_set():
                     if await listener.heard(LISTEN_SLICE):
                         self._wake.set()
+                    if self._reporting.is_due():
+                        with self._reporting.measured():
+                            await self._report()
         finally:
             self._wake.set()
 
@@ -124,10 +138,8 @@ class JobWorker:
             result = await self._call(job, beating)
             reach("job.called")
             await contending(lambda: self._commit(job, result))
-        except LeaseLost:
-            log.warning(
-                "job %s %s took longer than its lease; its result is void", job.kind, job.key
-            )
+        except AlreadyEnded:
+            log.warning("job %s %s had ended before; this result is void", job.kind, job.key)
             metrics.JOBS.labels(job.kind, "void").inc()
         except Exception as problem:
             if is_loss(problem):
@@ -141,53 +153,72 @@ class JobWorker:
             metrics.JOB_SECONDS.labels(job.kind).observe(time.perf_counter() - began)
 
     async def _call(self, job: Job, beating: asyncio.Task[None]) -> Result:
-        """Make the call; give it up when the lease is lost, for then nothing can come of it."""
+        """Make the call; give it up when the job has ended, for then nothing can come of it."""
         if job.attempt > self._settings.retry.attempts:
-            raise WorkerDied(f"no end is known of attempt {job.attempt - 1}, the last")
+            raise NoAnswer(
+                f"no end is known of attempt {job.attempt - 1}, the last: its worker died, or its"
+                " event loop was blocked for longer than the lease"
+            )
         calling = asyncio.ensure_future(self._handlers[job.kind](job))
         try:
             await asyncio.wait({calling, beating}, return_when=asyncio.FIRST_COMPLETED)
             if not calling.done():
-                raise LeaseLost
+                raise AlreadyEnded
             return calling.result()
         finally:
             calling.cancel()
             await asyncio.gather(calling, return_exceptions=True)
 
     async def _keep_lease(self, job: Job) -> None:
-        """Returns when the lease is lost; a database that is away is asked again until then."""
-        until = time.monotonic() + self._settings.lease
-        while time.monotonic() < until:
+        """Returns when the job has ended; a database that is away is asked again until then."""
+        while True:
+            slept = time.monotonic()
             await asyncio.sleep(self._settings.heartbeat)
-            asked = time.monotonic()
+            if (blocked := time.monotonic() - slept) > self._settings.lease:
+                log.error(_BLOCKED, job.kind, job.key, blocked, self._settings.lease)
             try:
                 async with self._work.engine.begin() as connection:
                     if not await store.extend(connection, job, self._settings.lease):
                         return
             except Exception as problem:
                 log.warning("job %s %s: no heartbeat: %s", job.kind, job.key, one_line(problem))
-            else:
-                until = asked + self._settings.lease
 
     async def _commit(self, job: Job, result: Result) -> None:
         """The end of the job first: its row's lock keeps everybody else away until the commit."""
         async with self._work.begin(cause=job.cause) as unit:
             if not await store.end(unit.connection, job):
-                raise LeaseLost
+                raise AlreadyEnded
             await result(unit)
         reach("job.committed")
 
     async def _failed(self, job: Job, problem: Exception) -> None:
-        delay = self._settings.retry.delay(job.attempt)
-        if isinstance(problem, Declined):
-            delay = None
-        outcome = "failed" if delay is None else "retry"
         error, traceback = said(problem), traceback_of(problem)
         where = f"\n{traceback}" if job.attempt == 1 else ""
         log.warning("job %s %s, attempt %d: %s%s", job.kind, job.key, job.attempt, error, where)
-        metrics.JOBS.labels(job.kind, outcome).inc()
+        delay = self._settings.retry.delay(job.attempt)
+        told = {"error": error, "traceback": traceback}
         async with self._work.engine.begin() as connection:
-            await store.release(connection, job, error=error, traceback=traceback, delay=delay)
+            if isinstance(problem, Declined):
+                counts, outcome = await store.decline(connection, job, **told), "failed"
+            elif delay is None:
+                counts, outcome = await store.give_up(connection, job, **told), "failed"
+            else:
+                counts = await store.release(connection, job, **told, delay=delay)
+                outcome = "retry"
+        metrics.JOBS.labels(job.kind, outcome if counts else "void").inc()
+
+    async def _report(self) -> None:
+        """Set the metrics that only the database knows: of all kinds, whoever works on them."""
+        async with self._work.read() as connection:
+            counts = await count_jobs(await raw_connection(connection))
+        self._kinds_seen |= {count.kind for count in counts}
+        found = {(count.kind, count.state): count for count in counts}
+        for kind in self._kinds_seen:
+            for state in UNDONE:
+                count = found.get((kind, state))
+                metrics.JOBS_NOW.labels(kind, state).set(count.jobs if count else 0)
+            waiting = found.get((kind, "waiting"))
+            metrics.JOBS_OLDEST_SECONDS.labels(kind).set(waiting.seconds if waiting else 0.0)
 
     async def _keep_house(self, stop: asyncio.Event) -> None:
         """Now and then, however much there is to do, remove all that is past its retention."""

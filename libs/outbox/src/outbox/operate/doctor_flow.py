@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from outbox.jobs.operations import JobCount, list_jobs
 from outbox.operate.database import Connection, value
 from outbox.operate.findings import Finding, error, ok, warning
-from outbox.operate.status import InboxStatus, OutboxStatus, status
+from outbox.operate.status import NAMED, InboxStatus, OutboxStatus, status
 
 OLDEST = 60.0
 SKEW = 1.0
@@ -40,6 +42,8 @@ async def check_flow(connection: Connection) -> list[Finding]:
             found.append(warning("clock", "the log has events from the future", fix))
     if now.inbox:
         found += _parked(now.inbox)
+    if now.jobs is not None:
+        found += await _jobs(connection, now.jobs)
     return found
 
 
@@ -93,10 +97,16 @@ def _relays(outbox: OutboxStatus) -> Finding:
 def _backlog(outbox: OutboxStatus) -> list[Finding]:
     findings = []
     for trouble in outbox.troubles:
-        says = f"{trouble.events} events {trouble.state}: {trouble.error}"
+        says = (
+            f"{trouble.events} of {trouble.type} {trouble.state}: {trouble.error};"
+            f" the first: {_named(trouble.first)}"
+        )
         fix = "look at the broker; `outbox status` shows whether it goes on"
         if trouble.error == "returned":
-            fix = "no queue takes them: check bindings, and that the type has a subscription"
+            fix = (
+                f"no queue takes {trouble.type}: bind one (a Subscription in the Topology, or a"
+                " consumer that has not run yet), or `outbox discard ID`"
+            )
         if trouble.state == "parked":
             fix = (
                 "`outbox discard` publishes tombstones, `outbox retry` tries them again as they are"
@@ -118,6 +128,27 @@ def _scheduled(outbox: OutboxStatus) -> Finding:
         says = f"{due.overdue} events are overdue since {due.next_due:%Y-%m-%d %H:%M:%S%z}"
         return error("schedule", says, "relays move them: is one connected and owns lanes?")
     return ok("schedule", f"{due.events} events to come")
+
+
+async def _jobs(connection: Connection, counts: list[JobCount]) -> list[Finding]:
+    found = []
+    for count in counts:
+        since = f"{count.since:%Y-%m-%d %H:%M:%S%z}" if count.since else "now"
+        if count.state == "failed":
+            first = await list_jobs(connection, kind=count.kind, state="failed", limit=NAMED)
+            says = f"{count.jobs} {count.kind} failed since {since}: {_named(j.key for j in first)}"
+            fix = "mend the cause, then `outbox jobs redrive`; or `outbox jobs discard KIND KEY`"
+            found.append(error("jobs", says, fix))
+        elif count.state == "waiting" and count.seconds > OLDEST:
+            says = f"{count.jobs} {count.kind} wait, the first has been due since {since}"
+            fix = "does a JobWorker with a handler of this kind run, and is it fast enough?"
+            found.append(error("jobs", says, fix))
+    waiting = sum(count.jobs for count in counts if count.state == "waiting")
+    return found or [ok("jobs", f"none has failed, {waiting} wait")]
+
+
+def _named(names: Iterable[object]) -> str:
+    return ", ".join(map(str, names))
 
 
 def _parked(inbox: InboxStatus) -> list[Finding]:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from outbox.consume.parked import NEXT_ATTEMPT
+from outbox.consume.parked import CRASHED, FAILED, FORKED, NEXT_ATTEMPT, UNHANDLED, UNREADABLE
+from outbox.jobs.operations import JobCount, count_jobs
 from outbox.operate.database import Connection, fetch, has_table
 from outbox.operate.days import day_partitions, days_covered, today
 from outbox.operate.lanes import LaneMap, lane_map
 
 COUNTED_TO = 100_000
+NAMED = 3
+"""So many ids are shown of each kind of trouble."""
+GIVEN_UP = (FAILED, CRASHED, UNREADABLE, UNHANDLED, FORKED)
+"""Why an event is parked that a person has to look at, once no attempt is left."""
 
 _BACKLOG = """
 SELECT count(*) AS events,
@@ -22,10 +28,11 @@ SELECT count(*) AS events,
 """
 _TROUBLES = """
 SELECT CASE WHEN parked_at IS NULL THEN 'held' ELSE 'parked' END AS state,
-       coalesce(last_error, 'unknown') AS error, count(*) AS events, min(created_at) AS oldest
+       coalesce(last_error, 'unknown') AS error, type, count(*) AS events,
+       min(created_at) AS oldest, (array_agg(event_id ORDER BY id))[1:%(named)s] AS first
   FROM outbox
  WHERE published_at IS NULL AND (parked_at IS NOT NULL OR attempts > 0)
- GROUP BY 1, 2 ORDER BY 1, 3 DESC
+ GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
 """
 _SCHEDULED = """
 SELECT count(*) AS events, min(due_at) AS next_due,
@@ -55,12 +62,17 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Unpublished events with the same last error."""
+    """Unpublished events of one type with the same last error; `first` are the ids of a few.
+
+    What waits behind them in their aggregates is not counted.
+    """
 
     state: str
     error: str
+    type: str
     events: int
     oldest: datetime
+    first: list[UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +126,23 @@ class InboxStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A half is None where the database has no such tables."""
+    """A part is None where the database has no such tables."""
 
     outbox: OutboxStatus | None
     inbox: InboxStatus | None
+    jobs: list[JobCount] | None
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether something has failed that nobody tries again by itself."""
+        refused = self.outbox is not None and any(
+            trouble.state == "parked" for trouble in self.outbox.troubles
+        )
+        failed = self.inbox is not None and any(
+            parked.reason in GIVEN_UP and parked.next_attempt is None
+            for parked in self.inbox.parked
+        )
+        return refused or failed or any(count.state == "failed" for count in self.jobs or ())
 
 
 async def status(connection: Connection) -> Status:
@@ -125,6 +150,7 @@ async def status(connection: Connection) -> Status:
     return Status(
         await _outbox(connection) if await has_table(connection, "outbox") else None,
         await _inbox(connection) if await has_table(connection, "inbox") else None,
+        await count_jobs(connection) if await has_table(connection, "outbox_jobs") else None,
     )
 
 
@@ -134,7 +160,7 @@ async def _outbox(connection: Connection) -> OutboxStatus:
     partitions = await day_partitions(connection)
     return OutboxStatus(
         backlog=backlog,
-        troubles=await fetch(connection, Trouble, _TROUBLES),
+        troubles=await fetch(connection, Trouble, _TROUBLES, {"named": NAMED}),
         scheduled=scheduled,
         lanes=await lane_map(connection),
         partitions=len(partitions),
