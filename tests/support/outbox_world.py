@@ -114,7 +114,7 @@ class World:
         """Whether so many lanes have an owner, in whatever process."""
         [(owned,)] = await self.rows(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
-            " AND objid > 0 AND granted"
+            " AND objid::bigint %% 65536 > 0 AND granted"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
         return owned == count

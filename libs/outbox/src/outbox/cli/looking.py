@@ -20,7 +20,7 @@ from outbox.operate.database import open_database
 from outbox.operate.days import DayPartition, day_partitions, days_covered
 from outbox.operate.days import today as database_today
 from outbox.operate.explain import look_up
-from outbox.operate.lanes import LaneMap, lane_map
+from outbox.operate.lanes import LaneMap, lane_map, set_lanes
 from outbox.operate.partitions import OUTBOX
 from outbox.operate.queues import QueueDepth, queue_depths
 from outbox.operate.status import Status, status
@@ -30,7 +30,7 @@ from outbox.operate.story import Step, story
 def show_all(
     *, database_url: DatabaseUrl, broker_url: BrokerUrl = None, as_json: Json = False
 ) -> None:
-    """What waits to be published and to be applied, who relays, how full the queues are."""
+    """What waits to be published, applied and called, who relays, how full the queues are."""
     found = run(_status(database_url))
     if found.outbox is None and found.inbox is None:
         fail("there is neither an outbox nor an inbox in this database; has it been migrated?")
@@ -39,6 +39,8 @@ def show_all(
         emit({**plain(found), "queues": plain(queues)})
     else:
         show_status(found, queues)
+    if found.needs_a_person:
+        raise typer.Exit(FOUND)
 
 
 async def _status(url: str) -> Status:
@@ -63,11 +65,23 @@ def _depths(found: Status, broker_url: str | None) -> list[QueueDepth] | None:
     return run(ask())
 
 
-def lanes(*, database_url: DatabaseUrl, as_json: Json = False) -> None:
+def lanes(
+    *,
+    database_url: DatabaseUrl,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--set", min=1, max=1024, metavar="N", help="Have N lanes; running relays follow."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Who owns which lane, from PostgreSQL's locks and sessions."""
 
     async def ask() -> LaneMap:
         async with open_database(database_url) as connection:
+            if number is not None and not await set_lanes(connection, number):
+                fail("outbox_settings is empty: has this database been migrated?")
             return await lane_map(connection)
 
     found = run(ask())
@@ -75,7 +89,9 @@ def lanes(*, database_url: DatabaseUrl, as_json: Json = False) -> None:
         emit({**plain(found), "unowned": found.unowned})
     else:
         show_lanes(found)
-    if found.unowned:
+    if number is not None and not as_json:
+        say(f"{number} lanes from now on: running relays come to them within seconds")
+    if found.unowned and number is None:
         raise typer.Exit(FOUND)
 
 

@@ -2,30 +2,43 @@
 
 The lock lives and dies with the relay's database session: no lease, no clock, no leader. Relays
 find each other in `pg_locks` by a shared lock that each one holds (PostgreSQL, "Advisory Locks").
+
+Invariant: no bucket has two owners, also while the number of lanes changes. The number is part of
+every lock's key. A relay first says, by its shared lock, under which number it is here, and only
+then looks for others: it takes lanes while it sees nobody under another number. Of two that come
+under two numbers at once, at least one sees the other; and who owns lanes is seen until it has
+given all of them up. A relay follows the number in the database, so that all come to the same.
 """
 
 from __future__ import annotations
 
 import random
-from math import ceil
 
 from outbox.errors import LanesMismatch
 from outbox.relay.log import Connection
 
-_PRESENCE = 0
+# The key's second half is the number of lanes and, below, 0 for presence or the lane plus one.
+KEY = 65_536
 
 _SPACE = "SELECT hashtext('outbox lanes in ' || current_schema()) & 2147483647"
 _LANES = "SELECT lanes FROM outbox_settings"
 _JOIN = "SELECT pg_advisory_lock_shared(%s, %s)"
-_RELAYS_AND_TAKEN = """
-SELECT count(DISTINCT pid) FILTER (WHERE objid = 0),
-       coalesce(array_agg(objid::bigint) FILTER (WHERE objid > 0), '{}')
-  FROM pg_locks
- WHERE locktype = 'advisory' AND granted AND classid = %s::bigint::oid AND objsubid = 2
-   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
-_TAKE = "SELECT lane FROM unnest(%s::int[]) AS lane WHERE pg_try_advisory_lock(%s, lane + 1)"
-_RELEASE = "SELECT pg_advisory_unlock(%s, lane + 1) FROM unnest(%s::int[]) AS lane"
+_LOOK = f"""
+SELECT (SELECT lanes FROM outbox_settings), pg_backend_pid(),
+       coalesce(array_agg(DISTINCT pid ORDER BY pid) FILTER (WHERE objid = ours), '{{}}'),
+       coalesce(array_agg(objid - ours - 1) FILTER (WHERE objid - ours BETWEEN 1 AND {KEY - 1}),
+                '{{}}'),
+       coalesce(bool_or(objid / {KEY} <> ours / {KEY}), false)
+  FROM (SELECT pid, objid::bigint, %(ours)s::bigint AS ours FROM pg_locks
+         WHERE locktype = 'advisory' AND granted AND objsubid = 2
+           AND classid = %(space)s::bigint::oid
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) here
+"""  # noqa: S608
+_TAKE = "SELECT lane FROM unnest(%s::int[]) AS lane WHERE pg_try_advisory_lock(%s, %s + lane + 1)"
+_RELEASE = "SELECT pg_advisory_unlock(%s, %s + lane + 1) FROM unnest(%s::int[]) AS lane"
+_EMPTY = "outbox_settings is empty: run the migrations"
+# The session has no other locks.
+_LEAVE = "SELECT pg_advisory_unlock_all()"
 
 
 class Lanes:
@@ -34,41 +47,66 @@ class Lanes:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._space = 0
+        self._expected: int | None = None
+        self._wanted = 0
         self._taken: set[int] = set()
+        self._others = True
+        self._share = 0
         self.owned: frozenset[int] = frozenset()
         self.total = 0
         self.relays = 0
 
     async def join(self, expected: int | None = None) -> None:
         """Become visible to other relays. Raises `LanesMismatch` if set up for another number."""
-        self.total = int(await self._value(_LANES))
-        if expected is not None and expected != self.total:
-            raise LanesMismatch(expected, self.total)
         self._space = int(await self._value(_SPACE))
-        await self._connection.execute(_JOIN, [self._space, _PRESENCE])
+        self._expected = expected
+        await self._join(int(await self._value(_LANES)))
 
     async def surplus(self) -> bool:
-        """See who else is here; true if this relay owns more than its share."""
-        cursor = await self._connection.execute(_RELAYS_AND_TAKEN, [self._space])
-        relays, taken = await cursor.fetchone() or (1, [])
-        self.relays = int(relays)
-        self._taken = {int(objid) - 1 for objid in taken}
-        return len(self.owned) > self._share
+        """See who else is here, and the number of lanes; true if something is to be given up.
+
+        Raises `LanesMismatch` if the number is no longer the one that this relay is set up for.
+        """
+        cursor = await self._connection.execute(
+            _LOOK, {"space": self._space, "ours": self.total * KEY}
+        )
+        row = await cursor.fetchone()
+        if row is None or row[0] is None:
+            raise LookupError(_EMPTY)
+        self._wanted, pid, relays, taken, self._others = row
+        self.relays, self._taken = max(len(relays), 1), set(taken)
+        # The first few by their pid have one more, if it does not come out even.
+        each, left = divmod(self.total, self.relays)
+        self._share = each + (pid in relays[:left])
+        return self._wanted != self.total or len(self.owned) > self._share
 
     async def release_surplus(self) -> None:
-        """Hand over what is above the share; nothing of these lanes may be under way."""
+        """Hand over what is above the share; nothing of these lanes may be under way.
+
+        If there is another number of lanes now, that is everything, and the relay begins anew.
+        """
+        if self._wanted != self.total:
+            await self._connection.execute(_LEAVE)
+            self.owned = frozenset()
+            await self._join(self._wanted)
+            return
         released = sorted(self.owned)[self._share :]
-        await self._connection.execute(_RELEASE, [self._space, released])
+        await self._connection.execute(_RELEASE, [self._space, self.total * KEY, released])
         self.owned -= set(released)
 
     async def take_share(self) -> bool:
-        """Take free lanes up to the share; true if any was taken."""
-        missing = self._share - len(self.owned)
-        return missing > 0 and await self._take(missing, self._taken)
+        """Take free lanes up to the share; true if any was taken.
 
-    @property
-    def _share(self) -> int:
-        return ceil(self.total / max(self.relays, 1))
+        None while a relay is here under another number, or not seen to have gone.
+        """
+        missing = self._share - len(self.owned)
+        return not self._others and missing > 0 and await self._take(missing, self._taken)
+
+    async def _join(self, total: int) -> None:
+        if self._expected is not None and self._expected != total:
+            raise LanesMismatch(self._expected, total)
+        self.total, self._others = total, True
+        await self._connection.execute(_JOIN, [self._space, total * KEY])
 
     async def _take(self, count: int, taken: set[int]) -> bool:
         free = [lane for lane in range(self.total) if lane not in taken]
@@ -76,7 +114,7 @@ class Lanes:
         wanted = random.sample(free, min(count, len(free)))
         if not wanted:
             return False
-        cursor = await self._connection.execute(_TAKE, [wanted, self._space])
+        cursor = await self._connection.execute(_TAKE, [wanted, self._space, self.total * KEY])
         got = {int(lane) for (lane,) in await cursor.fetchall()}
         self.owned |= got
         return bool(got)
@@ -85,5 +123,5 @@ class Lanes:
         cursor = await self._connection.execute(query)
         row = await cursor.fetchone()
         if row is None:
-            raise LookupError("outbox_settings is empty: run the migrations")
+            raise LookupError(_EMPTY)
         return str(row[0])
