@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from devstack.rabbitmq import RabbitMQ
 from devstack.system import System
 from outbox.relay import doorbell
-from outbox_world import Happened, World, eventually, running
+from outbox_world import EXCHANGE, Happened, World, eventually, running
 
 BIG = b'{"pad": "%s"}' % (b"x" * 5000)
 
@@ -104,7 +104,7 @@ async def test_a_relay_is_stopped_while_its_windows_are_blocked(
 
 
 async def waiting(count: int) -> bool:
-    return REGISTRY.get_sample_value("outbox_backlog_events") == count
+    return REGISTRY.get_sample_value("outbox_backlog_events", {"exchange": EXCHANGE}) == count
 
 
 async def test_a_silent_broker_costs_the_lanes_until_it_speaks_again(

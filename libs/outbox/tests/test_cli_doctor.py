@@ -126,7 +126,7 @@ async def test_stuck_events_are_named(pair: Pair) -> None:
     await pair.producer.execute(
         "UPDATE outbox SET attempts = 1, last_error = 'returned' WHERE aggregate_id = 'a'"
     )
-    assert "1 events held: returned" in (await errors(pair))["backlog"]
+    assert "1 of order.happened held: returned" in (await errors(pair))["backlog"]
 
 
 async def test_an_app_that_cannot_be_found_is_status_2(pair: Pair) -> None:

@@ -127,7 +127,7 @@ async def test_a_discarded_event_of_the_log_leaves_a_tombstone_that_consumers_sk
         "UPDATE outbox SET parked_at = now(), last_error = 'too large' WHERE sequence = 2"
     )
     listed = (await pair.say("discard", "--json")).json
-    [event_id] = [event["event_id"] for event in listed["parked"]]
+    [event_id] = [event["event_id"] for event in listed["events"]]
     await pair.say("discard", event_id, answer="n\n", status=3)
     await pair.say("discard", event_id, "--yes")
     async with running(pair.producer.relay(), pair.consumer.consumer(record)):
@@ -140,7 +140,7 @@ async def test_a_discarded_event_of_the_log_leaves_a_tombstone_that_consumers_sk
 async def test_a_retried_event_of_the_log_goes_out_as_it_is(pair: Pair) -> None:
     await pair.producer.emit(Happened("a"))
     await pair.producer.execute("UPDATE outbox SET parked_at = now()")
-    [event] = (await pair.say("retry", "--json")).json["parked"]
+    [event] = (await pair.say("retry", "--json")).json["events"]
     async with running(pair.producer.relay(), pair.consumer.consumer(record)):
         await pair.say("retry", event["event_id"], "--yes")
         await eventually(lambda: effects_are(pair, 1))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from deliveries import events, has_effects, parks, publish, record
 from prometheus_client import REGISTRY
 
 from outbox import Envelope, Maintenance, UnitOfWork
+from outbox.jobs import Declined, Job, JobWorker, Result, enqueue
 from outbox.operate.partitions import OUTBOX
 from outbox.relay.lanes import Lanes
 from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
@@ -49,6 +52,7 @@ async def test_backlog_and_age_are_right_after_a_start_and_without_what_is_parke
         "UPDATE outbox SET created_at = now() - interval '2 h', parked_at = now()"
         " WHERE aggregate_id = 'b'"
     )
+    ours = {"exchange": EXCHANGE}
     async with await world.psycopg() as owner:
         # While somebody else has all lanes, nothing is published.
         theirs = Lanes(owner)
@@ -56,10 +60,10 @@ async def test_backlog_and_age_are_right_after_a_start_and_without_what_is_parke
         await theirs.surplus()
         assert await theirs.take_share()
         async with running(world.relay()):
-            await eventually(lambda: has("outbox_backlog_events", 7), within=60)
-            await eventually(lambda: has("outbox_held_aggregates", 1), within=60)
-            assert 3599 < value("outbox_oldest_unpublished_seconds") < 7199
-    assert value("outbox_lanes_owned") == 0
+            await eventually(lambda: has("outbox_backlog_events", 7, **ours), within=60)
+            await eventually(lambda: has("outbox_held_aggregates", 1, **ours), within=60)
+            assert 3599 < value("outbox_oldest_unpublished_seconds", **ours) < 7199
+    assert value("outbox_lanes_owned", **ours) == 0
 
 
 async def has(name: str, wanted: float, **labels: str) -> bool:
@@ -92,6 +96,30 @@ async def test_deliveries_are_counted_by_verdict_and_what_is_parked_is_shown(wor
     assert value("inbox_handler_seconds_count", consumer=QUEUE, type="order.happened") > handled
     assert value("inbox_retries_total", consumer=QUEUE, outcome="applied") > retried
     assert value("inbox_lag_seconds_count", consumer=QUEUE) > lag
+
+
+async def test_jobs_are_shown_by_kind_and_state_whoever_works_on_them(world: World) -> None:
+    async def pay(job: Job) -> Result:
+        raise Declined("never")
+
+    async with world.work.begin() as unit:
+        await enqueue(unit, "pay", key="a", payload=1)
+        await enqueue(unit, "mail", key="a", payload=1)
+        later = datetime.now(UTC) + timedelta(hours=1)
+        await enqueue(unit, "later", key="a", payload=1, at=later)
+    await world.execute(
+        "UPDATE outbox_jobs SET next_attempt_at = next_attempt_at - interval '1 h'"
+        " WHERE kind = 'mail'"
+    )
+    async with running(JobWorker(world.work, {"pay": pay})):
+        await eventually(lambda: has("outbox_jobs_now", 1, kind="pay", state="failed"))
+        assert value("outbox_jobs_now", kind="mail", state="waiting") == 1
+        assert 3599 < value("outbox_jobs_oldest_waiting_seconds", kind="mail") < 7199
+        assert value("outbox_jobs_now", kind="later", state="waiting") == 1
+        assert value("outbox_jobs_oldest_waiting_seconds", kind="later") == 0
+        await world.execute("DELETE FROM outbox_jobs WHERE kind <> 'later'")
+        await eventually(lambda: has("outbox_jobs_now", 0, kind="pay", state="failed"))
+    assert value("outbox_jobs_oldest_waiting_seconds", kind="mail") == 0
 
 
 async def test_days_ahead_are_shown(world: World) -> None:

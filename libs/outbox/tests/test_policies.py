@@ -38,7 +38,7 @@ def test_what_follows_an_unsent_event_of_its_aggregate_counts_as_unsent(outcome:
     verdict = judge(entries, [A, A, outcome, A, A])
     assert [entry.id for entry in verdict.sent] == [1, 2, 5]
     assert verdict.failed == [(entries[2], outcome)]
-    assert verdict.has(outcome)
+    assert verdict.of(outcome) == [entries[2]]
 
 
 def test_what_follows_in_a_window_already_under_way_counts_as_unsent_too() -> None:

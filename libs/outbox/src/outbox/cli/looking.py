@@ -32,7 +32,7 @@ def show_all(
 ) -> None:
     """What waits to be published, applied and called, who relays, how full the queues are."""
     found = run(_status(database_url))
-    if found.outbox is None and found.inbox is None:
+    if found.outbox is None and found.inbox is None and found.jobs is None:
         fail("there is neither an outbox nor an inbox in this database; has it been migrated?")
     queues = _depths(found, broker_url)
     if as_json:

@@ -14,11 +14,19 @@ from outbox.cli.options import DatabaseUrl, Json, Yes
 from outbox.cli.output import cell, emit, say, table, warn
 from outbox.cli.session import FOUND, confirm, fail, run
 from outbox.operate.database import Connection, open_database
-from outbox.operate.discard import ParkedInLog, discard_in_log, parked_in_log, retry_in_log
+from outbox.operate.discard import (
+    Stuck,
+    discard_in_log,
+    parked_in_log,
+    retry_in_log,
+    stuck_in_log,
+)
 from outbox.operate.replay import Replayable, Selection, history_from, replayable
 from outbox.operate.replay import replay as replay_events
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+Look = Callable[[Connection, Sequence[UUID] | None], Awaitable[list[Stuck]]]
 
 EventIds = Annotated[
     list[UUID] | None, typer.Argument(help="Which; without any, they are only listed.")
@@ -104,10 +112,11 @@ def discard(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Give up events that the broker refused: a tombstone goes out in the place of each."""
+    """Give up events that the broker refused, or that no queue takes, for a tombstone each."""
     _settle(
         database_url,
         event_ids,
+        stuck_in_log,
         discard_in_log,
         question="Lose the bodies of these {} events for ever?",
         done="{} tombstones go out",
@@ -127,6 +136,7 @@ def retry(
     _settle(
         database_url,
         event_ids,
+        parked_in_log,
         retry_in_log,
         question="Publish these {} events as they are?",
         done="{} events are published, as the relays come to them",
@@ -138,6 +148,7 @@ def retry(
 def _settle(
     url: str,
     ids: list[UUID] | None,
+    look: Look,
     change: Callable[[Connection, Sequence[UUID]], Awaitable[list[UUID]]],
     *,
     question: str,
@@ -145,25 +156,25 @@ def _settle(
     yes: bool,
     as_json: bool,
 ) -> None:
-    found = run(_parked(url, ids))
+    found = run(_look(url, look, ids))
     if not as_json:
         columns = ("event", "stream", "sequence", "type", "bytes", "parked", "last error")
-        table("parked in the log", columns, (_row(event) for event in found))
+        table("not published", columns, (_row(event) for event in found))
     missing = sorted(set(map(str, ids or [])) - {str(event.event_id) for event in found})
     changed: list[UUID] = []
     if ids and found:
         confirm(question.format(len(found)), yes=yes)
         changed = run(_change(url, change, [event.event_id for event in found]))
     if as_json:
-        emit({"parked": found, "changed": changed, "not_parked": missing})
+        emit({"events": found, "changed": changed, "not_found": missing})
     else:
-        say(done.format(len(changed)) if changed else f"{len(found)} events are parked in the log")
+        say(done.format(len(changed)) if changed else f"{len(found)} events are stuck in the log")
     if missing:
-        warn(f"not parked in the log: {', '.join(missing)}")
+        warn(f"not stuck in the log: {', '.join(missing)}")
         raise typer.Exit(FOUND)
 
 
-def _row(event: ParkedInLog) -> tuple[object, ...]:
+def _row(event: Stuck) -> tuple[object, ...]:
     stream = f"{event.source}/{event.aggregate_type}/{event.aggregate_id}"
     size = len(event.payload.encode())
     return (
@@ -177,9 +188,9 @@ def _row(event: ParkedInLog) -> tuple[object, ...]:
     )
 
 
-async def _parked(url: str, ids: list[UUID] | None) -> list[ParkedInLog]:
+async def _look(url: str, look: Look, ids: list[UUID] | None) -> list[Stuck]:
     async with open_database(url) as connection:
-        return await parked_in_log(connection, ids or None)
+        return await look(connection, ids or None)
 
 
 async def _change(

@@ -14,6 +14,8 @@ def show_status(found: Status, queues: list[QueueDepth] | None) -> None:
         _outbox(found.outbox)
     if found.inbox:
         _inbox(found.inbox)
+    columns = ("kind", "state", "jobs", "since")
+    table("jobs", columns, ((j.kind, j.state, j.jobs, j.since) for j in found.jobs or ()))
     if queues is not None:
         columns = ("queue", "ready", "consumers", "dead letters")
         table("queues", columns, ((q.queue, q.ready, q.consumers, q.dead) for q in queues))
@@ -32,8 +34,11 @@ def _outbox(outbox: OutboxStatus) -> None:
         ("partitions", f"{outbox.partitions}, room for {outbox.days_covered} days"),
     ]
     table("outbox", ("what", "now"), rows)
-    columns = ("state", "last error", "events", "oldest")
-    rows_ = ((t.state, t.error, t.events, t.oldest) for t in outbox.troubles)
+    columns = ("state", "last error", "type", "events", "oldest", "first ids")
+    rows_ = (
+        (t.state, t.error, t.type, t.events, t.oldest, " ".join(map(str, t.first)))
+        for t in outbox.troubles
+    )
     table("not published", columns, rows_)
 
 
@@ -49,9 +54,9 @@ def _inbox(inbox: InboxStatus) -> None:
 
 def show_lanes(found: LaneMap) -> None:
     """A line for each relay, and what is left."""
-    columns = ("pid", "relay", "address", "since", "lanes")
+    columns = ("pid", "relay", "address", "since", "of", "lanes")
     rows = (
-        (r.pid, r.name, r.address, r.since, " ".join(map(str, r.lanes)) or "stands by")
+        (r.pid, r.name, r.address, r.since, r.of, " ".join(map(str, r.lanes)) or "stands by")
         for r in found.relays
     )
     table(f"{found.total} lanes", columns, rows)

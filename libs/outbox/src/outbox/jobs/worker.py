@@ -114,7 +114,7 @@ class JobWorker:
                 while not stop.is_set():
                     if await listener.heard(LISTEN_SLICE):
                         self._wake.set()
-                    if self._reporting.is_due():
+                    if self.running and self._reporting.is_due():
                         with self._reporting.measured():
                             await self._report()
         finally:

@@ -1,7 +1,8 @@
-"""Giving up events that the relay parked: a tombstone goes out in their place.
+"""Giving up events that cannot be published: a tombstone goes out in their place.
 
 Consumers count on every sequence. The tombstone carries the event's id and place, under a type
 that they know (`envelope.tombstone_of`): they advance past it, and nothing else happens.
+Where no queue takes the tombstone either, the relay is done with it after a few tries.
 """
 
 from __future__ import annotations
@@ -17,31 +18,35 @@ _FIELDS = """
 event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
 parked_at, attempts, last_error, payload::text AS payload
 """
-_PARKED = f"""
-SELECT {_FIELDS} FROM outbox
- WHERE published_at IS NULL AND parked_at IS NOT NULL
-   AND (%(ids)s::uuid[] IS NULL OR event_id = ANY(%(ids)s))
+_PARKED = "published_at IS NULL AND parked_at IS NOT NULL"
+_STUCK = "published_at IS NULL AND (parked_at IS NOT NULL OR last_error = 'returned')"
+_LIST = """
+SELECT {fields} FROM outbox
+ WHERE {which} AND (%(ids)s::uuid[] IS NULL OR event_id = ANY(%(ids)s))
  ORDER BY id
-"""  # noqa: S608
+"""
 # A binding of `order.#` takes the bare `order` too, where a longer type would be too long.
-_DISCARD = """
+_DISCARD = f"""
 UPDATE outbox
    SET type = CASE WHEN octet_length(aggregate_type) > 245 THEN aggregate_type
                    ELSE aggregate_type || '.discarded' END,
-       version = 1, payload = '{}', parked_at = NULL, attempts = 0, last_error = NULL
- WHERE published_at IS NULL AND parked_at IS NOT NULL AND event_id = ANY(%(ids)s)
+       version = 1, payload = '{{}}', parked_at = NULL, attempts = 0, last_error = NULL
+ WHERE {_STUCK} AND event_id = ANY(%(ids)s)
 RETURNING event_id
-"""
-_RETRY = """
+"""  # noqa: S608
+_RETRY = f"""
 UPDATE outbox SET parked_at = NULL, attempts = 0, last_error = NULL
- WHERE published_at IS NULL AND parked_at IS NOT NULL AND event_id = ANY(%(ids)s)
+ WHERE {_PARKED} AND event_id = ANY(%(ids)s)
 RETURNING event_id
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
-class ParkedInLog:
-    """An event that the broker refused for itself."""
+class Stuck:
+    """An event that the broker refused for itself, or that no queue takes.
+
+    `parked_at` is None for the latter: the relay goes on trying.
+    """
 
     event_id: UUID
     source: str
@@ -51,28 +56,38 @@ class ParkedInLog:
     type: str
     version: int
     created_at: datetime
-    parked_at: datetime
+    parked_at: datetime | None
     attempts: int
     last_error: str | None
     payload: str
 
 
-async def parked_in_log(
-    connection: Connection, ids: Sequence[UUID] | None = None
-) -> list[ParkedInLog]:
-    """Parked events of the log, all or those with these ids, in order."""
-    wanted = None if ids is None else list(ids)
-    return await fetch(connection, ParkedInLog, _PARKED, {"ids": wanted})
+async def parked_in_log(connection: Connection, ids: Sequence[UUID] | None = None) -> list[Stuck]:
+    """Events that the broker refused for themselves, all or those with these ids, in order."""
+    return await _list(connection, _PARKED, ids)
+
+
+async def stuck_in_log(connection: Connection, ids: Sequence[UUID] | None = None) -> list[Stuck]:
+    """The same, and events that came back because no queue takes them."""
+    return await _list(connection, _STUCK, ids)
 
 
 async def discard_in_log(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
-    """Put a tombstone in the place of parked events; returns whose. Their bodies are gone."""
+    """Put a tombstone in the place of stuck events; returns whose. Their bodies are gone.
+
+    One that a relay is just publishing, because a queue takes it by now, goes out as it was.
+    """
     return await _change(connection, _DISCARD, ids)
 
 
 async def retry_in_log(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     """Have parked events published as they are, after the cause is mended; returns which."""
     return await _change(connection, _RETRY, ids)
+
+
+async def _list(connection: Connection, which: str, ids: Sequence[UUID] | None) -> list[Stuck]:
+    query = _LIST.format(fields=_FIELDS, which=which)
+    return await fetch(connection, Stuck, query, {"ids": None if ids is None else list(ids)})
 
 
 async def _change(connection: Connection, statement: str, ids: Sequence[UUID]) -> list[UUID]:

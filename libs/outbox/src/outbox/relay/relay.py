@@ -26,6 +26,7 @@ from outbox.relay.schedule import Schedule
 from outbox.relay.session import Session
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settling import ChannelClosed
+from outbox.relay.unroutable import Unroutable
 from outbox.relay.upkeep import Upkeep
 from outbox.topology import Topology
 from outbox.versions import check
@@ -56,6 +57,8 @@ class Relay:
         self._settings = settings or RelaySettings()
         self._session: Session | None = None
         self._suspects: set[int] = set()
+        self._unroutable = Unroutable(exchange)
+        self._lanes_owned = metrics.LANES_OWNED.labels(exchange)
 
     @property
     def running(self) -> bool:
@@ -88,7 +91,7 @@ class Relay:
                 raise
             finally:
                 self._session = None
-                metrics.LANES_OWNED.set(0)
+                self._lanes_owned.set(0)
 
     async def _open(self, stack: AsyncExitStack) -> Session:
         """Broker first: a relay that cannot publish must not own lanes."""
@@ -114,6 +117,7 @@ class Relay:
             ensure_topology=lambda: check_again(self._topology, checks),
             clock=time.monotonic,
             topology_check=self._settings.topology_check,
+            exchange=self._exchange,
         )
         suspects, self._suspects = self._suspects, set()
         return Session(
@@ -125,6 +129,7 @@ class Relay:
             settings=self._settings,
             clock=time.monotonic,
             upkeep=upkeep,
+            unroutable=self._unroutable,
             suspects=suspects,
         )
 

@@ -24,6 +24,7 @@ from outbox.relay.log import Marking, Reading
 from outbox.relay.publisher import Publisher
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settling import Settling, key_of
+from outbox.relay.unroutable import Unroutable
 from outbox.relay.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Session:
     settings: RelaySettings
     clock: Callable[[], float]
     upkeep: Upkeep
+    unroutable: Unroutable
     suspects: set[int] = field(default_factory=set)
     """Events one of which made the broker close the channel: they go one by one."""
     holds: Holds = field(default_factory=Holds)
@@ -55,7 +57,12 @@ class Session:
         self._noting = Pace(NOTE_EVERY, self.clock)
         self._full_look = Pace(self.settings.full_look, self.clock)
         self._settling = Settling(
-            self.marking, self.in_flight, self.holds, self.clock, self.upkeep.rebind_soon
+            marking=self.marking,
+            in_flight=self.in_flight,
+            holds=self.holds,
+            clock=self.clock,
+            unroutable=self.unroutable,
+            on_unroutable=self.upkeep.rebind_soon,
         )
 
     async def work(self, stop: asyncio.Event) -> None:
@@ -148,8 +155,12 @@ class Session:
 
     async def _look_below(self) -> None:
         """Now and then, or when asked to, look for what came back to life under the floor."""
-        if not (self.doorbell.take_rescan() or self._full_look.is_due()):
+        rescan = self.doorbell.take_rescan()
+        if not (rescan or self._full_look.is_due()):
             return
+        if rescan:
+            # A person has changed something: what is backed off may be what was changed.
+            self.holds.hurry(self.clock())
         with self._full_look.measured():
             self.floor.lower(self.holds.park_only(await self.marking.parked()))
             self.floor.lower(

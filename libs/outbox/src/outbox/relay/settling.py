@@ -12,8 +12,12 @@ from outbox.relay.holds import Holds
 from outbox.relay.inflight import InFlight, Sent
 from outbox.relay.log import Marking
 from outbox.relay.publisher import Outcome
+from outbox.relay.unroutable import Unroutable
 
 log = logging.getLogger(__name__)
+
+TOMBSTONE_TRIES = 5
+"""So often a tombstone comes back before it is done with; meanwhile the topology is declared."""
 
 
 class BrokerSilent(TimeoutError):
@@ -30,10 +34,12 @@ class Verdict:
 
     sent: list[Entry] = field(default_factory=list)
     failed: list[tuple[Entry, Outcome]] = field(default_factory=list)
+    unwanted: list[Entry] = field(default_factory=list)
+    """Tombstones that no queue takes; they are among the sent ones."""
 
-    def has(self, outcome: Outcome) -> bool:
-        """Whether some event ended so."""
-        return any(found is outcome for _, found in self.failed)
+    def of(self, outcome: Outcome) -> list[Entry]:
+        """The failed events that ended so."""
+        return [entry for entry, found in self.failed if found is outcome]
 
 
 def judge(
@@ -41,7 +47,8 @@ def judge(
 ) -> Verdict:
     """Of each aggregate, all up to its first event that was not acked count as sent.
 
-    Of the `broken` ones, of which an earlier event has failed already, none does.
+    Of the `broken` ones, of which an earlier event has failed already, none does. A tombstone that
+    came back `TOMBSTONE_TRIES` times counts as sent: no queue takes anything of its aggregate.
     """
     if not broken and outcomes.count(Outcome.ACKED) == len(outcomes):
         return Verdict(sent=list(entries))
@@ -53,10 +60,17 @@ def judge(
             continue
         if outcome is Outcome.ACKED:
             verdict.sent.append(entry)
+        elif outcome is Outcome.RETURNED and _nobody_waits_for(entry):
+            verdict.sent.append(entry)
+            verdict.unwanted.append(entry)
         else:
             verdict.failed.append((entry, outcome))
             stopped.add(key)
     return verdict
+
+
+def _nobody_waits_for(entry: Entry) -> bool:
+    return entry.attempts >= TOMBSTONE_TRIES and entry.envelope().is_tombstone
 
 
 def key_of(entry: Entry) -> str:
@@ -69,16 +83,19 @@ class Settling:
 
     def __init__(
         self,
+        *,
         marking: Marking,
         in_flight: InFlight,
         holds: Holds,
         clock: Callable[[], float],
+        unroutable: Unroutable,
         on_unroutable: Callable[[], None],
     ) -> None:
         self._marking = marking
         self._in_flight = in_flight
         self._holds = holds
         self._clock = clock
+        self._unroutable = unroutable
         self._on_unroutable = on_unroutable
 
     async def run(self) -> None:
@@ -98,6 +115,10 @@ class Settling:
         if verdict.sent:
             await self._marking.published(verdict.sent)
             faults.reach("relay.marked")
+            self._unroutable.sent(verdict.sent)
+        if verdict.unwanted:
+            ids = [entry.event_id.decode() for entry in verdict.unwanted]
+            log.info("no queue takes the tombstones of %s: they are done with", ids)
         if verdict.failed:
             await self._fail(window, verdict)
 
@@ -108,13 +129,14 @@ class Settling:
         if refused:
             log.error("events %s can never be sent and are parked", sorted(refused))
             self._holds.park(await self._marking.parked())
-        if verdict.has(Outcome.TIMED_OUT):
+        if verdict.of(Outcome.TIMED_OUT):
             raise BrokerSilent("no confirm from the broker")
-        if verdict.has(Outcome.CLOSED):
+        if verdict.of(Outcome.CLOSED):
             raise ChannelClosed("the broker closed the channel over an event")
         for entry, _ in verdict.failed:
             self._hold(entry)
-        if verdict.has(Outcome.RETURNED):
+        if returned := verdict.of(Outcome.RETURNED):
+            self._unroutable.returned(returned)
             self._on_unroutable()
 
     def _hold(self, entry: Entry) -> None:

@@ -40,6 +40,7 @@ class Upkeep:
         ensure_topology: Callable[[], Awaitable[None]],
         clock: Callable[[], float],
         topology_check: float,
+        exchange: str,
     ) -> None:
         self._marking = marking
         self._schedule = schedule
@@ -52,6 +53,7 @@ class Upkeep:
         self._checking.postpone()
         self._hurried = asyncio.Event()
         self._rebinds = 0
+        self._exchange = exchange
 
     async def run(self, holds: Holds, lanes: Lanes) -> None:
         """Look after everything, for ever."""
@@ -103,7 +105,7 @@ class Upkeep:
 
     async def _report(self, holds: Holds, lanes: Lanes) -> None:
         backlog, age = await self._marking.backlog()
-        metrics.BACKLOG.set(backlog)
-        metrics.OLDEST_SECONDS.set(age)
-        metrics.HELD.set(len(holds))
-        metrics.LANES_OWNED.set(len(lanes.owned))
+        metrics.BACKLOG.labels(self._exchange).set(backlog)
+        metrics.OLDEST_SECONDS.labels(self._exchange).set(age)
+        metrics.HELD.labels(self._exchange).set(len(holds))
+        metrics.LANES_OWNED.labels(self._exchange).set(len(lanes.owned))
