@@ -10,6 +10,9 @@ OutboxError
 ├── LanesMismatch         a relay was set up for another number of lanes than the database
 ├── SchemaBehind          the database lacks tables, or has older ones than the code
 ├── DatabaseEncoding      the database's texts are not UTF-8
+├── AutocommitRefused     events or effects on a connection where each statement commits alone
+├── TransactionEnded      a transaction that was lent out was ended, or broken and gone on with
+├── UnitEnded             a unit of work was used after its transaction
 ├── UnreadableMessage     a delivery that has no source, aggregate and sequence
 ├── Unreadable            a body that its handler cannot read: no retry can help
 ├── NotParked             no parked event at that place, or more than one
@@ -91,6 +94,40 @@ class DatabaseEncoding(OutboxError):
 
     def __init__(self, encoding: str) -> None:
         super().__init__(f"the outbox needs a database in UTF8, this one is in {encoding}")
+
+
+class AutocommitRefused(OutboxError):
+    """On a connection in autocommit every statement is a transaction of its own."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is in autocommit, so that an event or a position would be atomic with nothing:"
+            " open a transaction first, or leave out isolation_level AUTOCOMMIT"
+        )
+
+
+class TransactionEnded(OutboxError):
+    """Code that was lent a transaction committed it, rolled it back, or went on after an error.
+
+    `may_be_committed` is true where what it wrote may be in the database for good.
+    """
+
+    def __init__(self, how: str, *, may_be_committed: bool = False) -> None:
+        super().__init__(
+            f"the transaction is not the handler's to end, and it {how}: take a part back by a"
+            " savepoint (connection.begin_nested(), or an ORM session from unit.session())"
+        )
+        self.may_be_committed = may_be_committed
+
+
+class UnitEnded(OutboxError):
+    """Nothing can be written by a unit of work after its block, or its handler, has ended."""
+
+    def __init__(self, cause: object) -> None:
+        super().__init__(
+            f"the unit of work of {cause or 'this block'} has ended, nothing was written:"
+            " await every write before the handler returns"
+        )
 
 
 class UnreadableMessage(OutboxError):

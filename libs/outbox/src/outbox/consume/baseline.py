@@ -66,20 +66,19 @@ async def _baseline(
 ) -> int:
     async with connection.transaction():
         locked = await positions.lock(connection, consumer, sequences)
-        changed: dict[Stream, Position] = {}
-        for stream, position in locked.items():
+        for stream, position in list(locked.items()):
             last = sequences[stream]
             if only_new:
                 if position.parked:
                     held = await discarding.first_held(connection, consumer, stream, 0)
                     last = last if held is None else held - 1
                 if position.last_sequence > 0 or last == 0:
+                    del locked[stream]
                     continue
-            changed[stream] = position
             await _go_on_after(connection, consumer, stream, position, last)
-        await positions.store(connection, consumer, changed)
+        await positions.store(connection, consumer, locked)
         await connection.execute("SELECT pg_notify(%s, %s)", [REDRIVE, consumer])
-    return len(changed)
+    return len(locked)
 
 
 async def _go_on_after(

@@ -50,8 +50,7 @@ class Inbox:
             bind(consumer, handlers, self._settings.unhandled),
             work,
             watchdog or Watchdog(limit=float("inf")),
-            self._settings.lock_timeout,
-            self._settings.commit_after,
+            self._settings,
         )
         self._singly = Singly(self._transactions, self._settings)
 

@@ -14,7 +14,6 @@ from typing import Any
 import psycopg
 
 from outbox.consume import discarding, parked, positions
-from outbox.consume.decide import Position
 from outbox.consume.listing import Gap, Parked, list_gaps, list_parked, place, show
 from outbox.envelope import Stream
 from outbox.errors import NothingMissing, NotParked
@@ -118,7 +117,8 @@ async def discard(
     chooses where two are parked at one place. Raises `NotParked`.
     """
     async with connection.transaction():
-        position = (await positions.lock(connection, consumer, {stream}))[stream]
+        locked = await positions.lock(connection, consumer, {stream})
+        position = locked[stream]
         event = _one_of(await show(connection, consumer, stream, sequence), stream, event_id)
         await discarding.record(connection, event, note)
         if event.reason == parked.FORKED or sequence <= position.last_sequence:
@@ -127,7 +127,7 @@ async def discard(
         else:
             await discarding.entomb(connection, event)
             await discarding.pass_tombstones(connection, consumer, stream, position)
-        await _let_flow(connection, consumer, stream, position)
+        await _let_flow(connection, consumer, stream, locked)
     return event
 
 
@@ -148,7 +148,8 @@ async def skip(
     `NothingMissing` if there is no gap there, or an event in it is parked: discard that one.
     """
     async with connection.transaction():
-        position = (await positions.lock(connection, consumer, {stream}))[stream]
+        locked = await positions.lock(connection, consumer, {stream})
+        position = locked[stream]
         first = position.last_sequence + 1
         held = await discarding.first_held(connection, consumer, stream, position.last_sequence)
         last = through if through is not None else (held or first) - 1
@@ -157,14 +158,15 @@ async def skip(
         await discarding.record_missing(connection, consumer, stream, (first, last), note)
         position.last_sequence, position.last_event_id = last, None
         await discarding.pass_tombstones(connection, consumer, stream, position)
-        await _let_flow(connection, consumer, stream, position)
+        await _let_flow(connection, consumer, stream, locked)
     return first, last
 
 
 async def _let_flow(
-    connection: Connection, consumer: str, stream: Stream, position: Position
+    connection: Connection, consumer: str, stream: Stream, locked: positions.Locked
 ) -> None:
-    await positions.store(connection, consumer, {stream: position})
+    await positions.store(connection, consumer, locked)
+    position = locked[stream]
     if position.parked and not position.blocked:
         await _make_due(connection, consumer, [stream])
     await connection.execute(_NOTIFY, [REDRIVE, consumer])

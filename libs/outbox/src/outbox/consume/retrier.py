@@ -38,6 +38,7 @@ class Retrier:
         await reconnecting(name, lambda up: self._session(up, stop), stop)
 
     async def _session(self, up: Up, stop: asyncio.Event) -> None:
+        await self._work.check()
         async with Listener.on(self._work.engine, REDRIVE) as redrives:
             while not stop.is_set():
                 if self._is_due("unhandled", RESUME_EVERY):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from outbox.checks import counts, seconds
 from outbox.consume.foreign import Foreign
 from outbox.consume.handlers import Unhandled
-from outbox.consume.positions import LOCK_TIMEOUT
+from outbox.consume.positions import LOCK_TIMEOUT, TRANSACTION_TIMEOUT
 from outbox.consume.retry import RetryPolicy, is_unreadable
 
 MAX_PREFETCH = 65_535
@@ -24,6 +24,8 @@ class InboxSettings:
     """What the process died of so often is parked."""
     lock_timeout: float = LOCK_TIMEOUT
     """No transaction of the inbox waits longer for a lock."""
+    transaction_timeout: float = TRANSACTION_TIMEOUT
+    """PostgreSQL ends a longer transaction of the inbox, even if its process stands still."""
     unreadable: Callable[[BaseException], bool] = is_unreadable
     """Whether what a handler raised means that the body cannot be read: no retry."""
     unhandled: Unhandled = "park"
@@ -49,6 +51,8 @@ class ConsumerSettings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     crashes: int = 3
     lock_timeout: float = LOCK_TIMEOUT
+    transaction_timeout: float = TRANSACTION_TIMEOUT
+    """Longer than `hangs_after`: one handler at its limit must not lose the others' work."""
     unreadable: Callable[[BaseException], bool] = is_unreadable
     hangs_after: float = 60.0
     """A handler that takes longer ends the process."""
@@ -71,6 +75,7 @@ class ConsumerSettings:
             retry=self.retry,
             crashes=self.crashes,
             lock_timeout=self.lock_timeout,
+            transaction_timeout=self.transaction_timeout,
             unreadable=self.unreadable,
             unhandled=self.unhandled,
             commit_after=self.commit_after,

@@ -23,6 +23,7 @@ from outbox.consume.settings import InboxSettings
 from outbox.consume.taking import DRAIN, Taking
 from outbox.consume.transaction import Transactions
 from outbox.envelope import Envelope, Stream
+from outbox.errors import TransactionEnded
 from outbox.tracebacks import said, traceback_of
 
 log = logging.getLogger(__name__)
@@ -224,6 +225,9 @@ class Singly:
     def _judge(self, problem: BaseException, *, failed: int) -> Failure:
         problem = reason_of(problem)
         error = said(problem)
+        if isinstance(problem, TransactionEnded) and problem.may_be_committed:
+            # Tried again by itself it could take effect twice; a person looks first.
+            return Failure(parked.FAILED, error, delay=None)
         if is_contention(problem) or isinstance(problem, PoolTimeout):
             # Others were in its way; that is not the event's failure.
             return Failure(parked.FAILED, error, self._settings.retry.delay(1), counts=False)

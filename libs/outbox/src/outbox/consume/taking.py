@@ -6,13 +6,13 @@ same transaction as their effects and the answers to them.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox import tracing
 from outbox.consume import attempts, foreign, parked, positions
@@ -21,6 +21,8 @@ from outbox.consume.handlers import Bindings, Bound
 from outbox.consume.retry import HandlerFailed, is_loss
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope, Stream
+from outbox.errors import UnitEnded
+from outbox.write.guard import GuardedTransaction
 from outbox.write.outgoing import Outgoing
 from outbox.write.work import UnitOfWork, Work
 
@@ -36,9 +38,8 @@ class Taking:
     handlers: Bindings
     work: Work
     watchdog: Watchdog
-    connection: AsyncConnection
-    raw: psycopg.AsyncConnection[Any]
-    positions: dict[Stream, Position]
+    transaction: GuardedTransaction
+    positions: positions.Locked
     outgoing: Outgoing
     commit_after: float
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -51,6 +52,13 @@ class Taking:
     def is_long(self) -> bool:
         """Whether it is time to commit: what is left to be done goes in the next transaction."""
         return time.monotonic() - self._began > self.commit_after
+
+    _units: list[tuple[UnitOfWork, list[Envelope]]] = field(default_factory=list)
+
+    @property
+    def raw(self) -> psycopg.AsyncConnection[Any]:
+        """The driver's connection: the library's own statements take the short way."""
+        return self.transaction.raw
 
     async def take(self, envelope: Envelope, *, drain: bool) -> None:
         """Decide about a delivery, and do it."""
@@ -109,6 +117,10 @@ class Taking:
         if self._foreign:
             await foreign.remember(self.raw, self.consumer, self._foreign)
         await positions.store(self.raw, self.consumer, self.positions)
+        # Last: while the statement above was under way, tasks that handlers left behind could run.
+        for unit, events in self._units:
+            if unit.used_after_end:
+                raise _failed(events) from UnitEnded(events[0])
 
     async def _is_waiting(self, envelope: Envelope) -> bool:
         at = (envelope.stream, envelope.sequence)
@@ -166,15 +178,31 @@ class Taking:
         began = time.perf_counter()
         try:
             with self.watchdog.over(events[0]), tracing.processing(self.consumer, events):
-                if handler.one is not None:
-                    await handler.one(self._unit(events[0]), events[0])
-                elif handler.many is not None:
-                    await handler.many(self._unit(None), events)
+                await self._call(handler, events)
+            self.transaction.check()
         except Exception as problem:
-            if is_loss(problem) and self.raw.closed:
+            if is_loss(problem) and self.raw.closed and not self.transaction.connection.closed:
                 raise
-            raise HandlerFailed(events[0] if len(events) == 1 else None) from problem
+            raise _failed(events) from problem
         handler.seconds.observe(time.perf_counter() - began)
 
-    def _unit(self, cause: Envelope | None) -> UnitOfWork:
-        return self.work.within(self.connection, cause, self.outgoing)
+    async def _call(self, handler: Bound, events: list[Envelope]) -> None:
+        """Raises CancelledError where a handler swallowed it: it may have left out its effect."""
+        cause = events[0] if handler.one is not None else None
+        unit = self.work.within(self.transaction.connection, cause, self.outgoing)
+        self._units.append((unit, events))
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
+        try:
+            if handler.one is not None:
+                await handler.one(unit, events[0])
+            elif handler.many is not None:
+                await handler.many(unit, events)
+        finally:
+            unit.end()
+        if task and task.cancelling() > cancelled:
+            raise asyncio.CancelledError
+
+
+def _failed(events: list[Envelope]) -> HandlerFailed:
+    return HandlerFailed(events[0] if len(events) == 1 else None)

@@ -9,24 +9,25 @@ from dataclasses import dataclass
 from outbox import metrics
 from outbox.consume import positions
 from outbox.consume.handlers import Bindings
+from outbox.consume.settings import InboxSettings
 from outbox.consume.taking import Taking
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope, Stream
 from outbox.faults import reach
-from outbox.write.outgoing import Outgoing, raw_connection
+from outbox.write.guard import GuardedTransaction, guarded
+from outbox.write.outgoing import Outgoing
 from outbox.write.work import Work
 
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
-    """Begins transactions of one consumer. `lock_timeout` and `commit_after` are in seconds."""
+    """Begins transactions of one consumer."""
 
     consumer: str
     handlers: Bindings
     work: Work
     watchdog: Watchdog
-    lock_timeout: float
-    commit_after: float
+    settings: InboxSettings
 
     @asynccontextmanager
     async def begin(
@@ -37,34 +38,39 @@ class Transactions:
     ) -> AsyncIterator[Taking]:
         """Lock these streams; when the block ends finish and commit, roll back if it raises.
 
-        Raises `HandlerFailed` for what a handler raised.
+        Raises `HandlerFailed` for what a handler raised or did to the transaction, and
+        `TransactionEnded` where only the transaction's id tells that it is another one by now.
 
         `counted` is the event that was counted before: once it is committed, it is not any more.
         """
-        async with self.work.engine.begin() as connection:
-            raw = await raw_connection(connection)
+        async with guarded(self.work.engine) as transaction:
             locked = await positions.lock(
-                raw, self.consumer, streams, lock_timeout=self.lock_timeout
+                transaction.raw,
+                self.consumer,
+                streams,
+                lock_timeout=self.settings.lock_timeout,
+                transaction_timeout=self.settings.transaction_timeout,
             )
             reach("consumer.locked")
-            outgoing = Outgoing(connection, together=True)
-            taking = Taking(
-                self.consumer,
-                self.handlers,
-                self.work,
-                self.watchdog,
-                connection,
-                raw,
-                locked,
-                outgoing,
-                self.commit_after,
-            )
+            taking = self._taking(transaction, locked)
             yield taking
             # What handlers left to be sent can hang as they can.
             with self.watchdog.over(f"what was left to send for {self.consumer}"):
                 await taking.finish(counted)
             reach("consumer.handled")
         reach("consumer.committed")
-        self.work.committed(outgoing)
+        self.work.committed(taking.outgoing)
         for verdict, count in taking.verdicts.items():
             metrics.CONSUMED.labels(self.consumer, verdict).inc(count)
+
+    def _taking(self, transaction: GuardedTransaction, locked: positions.Locked) -> Taking:
+        return Taking(
+            self.consumer,
+            self.handlers,
+            self.work,
+            self.watchdog,
+            transaction,
+            locked,
+            Outgoing(transaction.connection, together=True),
+            self.settings.commit_after,
+        )

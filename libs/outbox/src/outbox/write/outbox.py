@@ -22,6 +22,7 @@ from outbox.envelope import Envelope, Event
 from outbox.errors import InvalidEvent
 from outbox.tables import declare_outbox
 from outbox.write.checks import MAX_SHORT_STRING, Parts, check, short
+from outbox.write.guard import refuse_autocommit
 from outbox.write.statements import ROW, ROWS, SCHEDULE, UNSCHEDULE
 
 Writes = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
@@ -54,7 +55,8 @@ class Outbox:
         """Add events to the log, in order; they leave when the transaction commits.
 
         Returns the new events' ids. `cause` is the event being handled, if there is one: its
-        correlation goes on. Raises `InvalidEvent` for what could never be delivered.
+        correlation goes on. Raises `InvalidEvent` for what could never be delivered, and
+        `AutocommitRefused` where no transaction is open and none would be begun.
         """
         if not events:
             return []
@@ -75,9 +77,11 @@ class Outbox:
         tail, parameters = self.rows(*events, cause=cause, traceparent=traceparent)
         statement = f"WITH {tail} SELECT 1"
         if isinstance(connection, psycopg.Connection):
+            refuse_autocommit(connection)
             connection.execute(statement, parameters)
         else:
             real = connection.connection() if isinstance(connection, Session) else connection
+            refuse_autocommit(real.connection.driver_connection)
             real.exec_driver_sql(statement, parameters)
         return _ids(parameters)
 
@@ -169,9 +173,11 @@ async def _run(
     connection: Writes, statement: str, parameters: dict[str, Any]
 ) -> CursorResult[Any] | psycopg.AsyncCursor[Any]:
     if isinstance(connection, psycopg.AsyncConnection):
+        refuse_autocommit(connection)
         return await connection.execute(statement, parameters)
     if isinstance(connection, AsyncSession):
         connection = await connection.connection()
+    refuse_autocommit((await connection.get_raw_connection()).driver_connection)
     return await connection.exec_driver_sql(statement, parameters)
 
 

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from outbox import tracing
 from outbox.envelope import Envelope, Event
+from outbox.errors import AutocommitRefused, UnitEnded
+from outbox.write.guard import guarded
 from outbox.write.notifier import Notifier
 from outbox.write.outbox import Outbox
 from outbox.write.outgoing import Outgoing
 
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Lifetime:
+    ended: bool = False
+    used_after: bool = False
+
 
 class UnitOfWork:
-    """One open transaction. Whoever began it commits it; nobody else does."""
+    """One open transaction. Whoever began it commits it; nobody else can.
+
+    Of no use after its block, or its handler, has ended: everything raises `UnitEnded` then.
+    """
 
     def __init__(
         self,
@@ -27,12 +42,35 @@ class UnitOfWork:
         cause: Envelope | None = None,
         traceparent: str | None = None,
         outgoing: Outgoing | None = None,
+        lifetime: _Lifetime | None = None,
     ) -> None:
-        self.connection = connection
         self.cause = cause
+        self._connection = connection
         self._outbox = outbox
         self._traceparent = traceparent
         self._outgoing = outgoing or Outgoing(connection)
+        self._lifetime = lifetime or _Lifetime()
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The transaction's connection. Its commit and rollback are refused; savepoints work."""
+        self._must_be_open()
+        return self._connection
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """An ORM session inside this transaction, in a savepoint of its own.
+
+        What it holds is flushed when the block ends, and taken back alone when the block raises.
+
+        async with unit.session() as session:
+            session.add(Mail(order_id=order.id))
+        """
+        async with AsyncSession(
+            self.connection, join_transaction_mode="create_savepoint", expire_on_commit=False
+        ) as session:
+            yield session
+            await session.commit()
 
     def caused_by(self, event: Envelope) -> UnitOfWork:
         """The same transaction, for what follows from one event of several.
@@ -42,15 +80,17 @@ class UnitOfWork:
                 await unit.caused_by(event).emit(...)
         """
         return UnitOfWork(
-            self.connection,
+            self._connection,
             self._outbox,
             cause=event,
             traceparent=event.traceparent,
             outgoing=self._outgoing,
+            lifetime=self._lifetime,
         )
 
     async def emit(self, *events: Event) -> None:
         """Add events to the outbox, in the order given."""
+        self._must_be_open()
         if events:
             rows, parameters = self._outbox.rows(
                 *events, cause=self.cause, traceparent=self._trace(*events)
@@ -64,6 +104,7 @@ class UnitOfWork:
         `tables` are data-modifying WITH queries, without the WITH, in the driver's paramstyle:
         `placed AS (INSERT INTO orders … VALUES (%(id)s, …))`.
         """
+        self._must_be_open()
         rows, more = self._outbox.rows(*events, cause=self.cause, traceparent=self._trace(*events))
         await self._outgoing.send(f"WITH {tables}, {rows} SELECT 1", {**parameters, **more})
         self._outgoing.emitted = True
@@ -75,6 +116,7 @@ class UnitOfWork:
         the database together with those of other events, before any statement that could see what
         it writes. What it raises may therefore be raised later, at the latest before the commit.
         """
+        self._must_be_open()
         await self._outgoing.send(statement, parameters)
 
     async def schedule(self, event: Event, *, key: str, at: datetime) -> None:
@@ -90,10 +132,27 @@ class UnitOfWork:
 
     def announce(self, channel: str, key: str) -> None:
         """Once committed, tell those who wait on the channel that the key has settled."""
+        self._must_be_open()
         self._outgoing.announced.append((channel, key))
 
     def _trace(self, *events: Event) -> str | None:
         return tracing.creating([event.type for event in events], self._traceparent)
+
+    def _must_be_open(self) -> None:
+        if self._lifetime.ended:
+            self._lifetime.used_after = True
+            problem = UnitEnded(self.cause)
+            logger.error("%s", problem)  # whoever uses it late may be a task that nobody awaits
+            raise problem
+
+    def end(self) -> None:
+        """Nothing can be written any more. For those who begin units of work."""
+        self._lifetime.ended = True
+
+    @property
+    def used_after_end(self) -> bool:
+        """Whether somebody tried to. For those who begin units of work."""
+        return self._lifetime.used_after
 
     def committed(self, notifier: Notifier) -> None:
         """Say what was to be said after commit. For those who begin units of work."""
@@ -125,26 +184,37 @@ class Work:
         *,
         traceparent: Callable[[], str | None] = lambda: None,
     ) -> None:
+        if engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            raise AutocommitRefused("the engine of Work")
         self.engine = engine
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._outbox = outbox
         self._notifier = notifier
         self._traceparent = traceparent
 
+    async def check(self) -> None:
+        """Raises `AutocommitRefused` where the engine's connections are in autocommit."""
+        async with guarded(self.engine):
+            pass
+
     @asynccontextmanager
     async def begin(self, *, cause: Envelope | None = None) -> AsyncIterator[UnitOfWork]:
-        """Commit when the block ends, roll back when it raises.
+        """Commit when the block ends, roll back when it raises; nothing inside can do either.
 
-        What is emitted follows from `cause`, if there is one.
+        What is emitted follows from `cause`, if there is one. Raises `TransactionEnded` if the
+        block ended or broke the transaction and went on, `AutocommitRefused` on such an engine.
 
         async with work.begin() as unit:
             await unit.connection.execute(...)
             await unit.emit(OrderCreated(...))
         """
-        async with self.engine.begin() as connection:
+        async with guarded(self.engine) as transaction:
             trace = cause.traceparent if cause else self._traceparent()
-            unit = UnitOfWork(connection, self._outbox, cause=cause, traceparent=trace)
-            yield unit
+            unit = UnitOfWork(transaction.connection, self._outbox, cause=cause, traceparent=trace)
+            try:
+                yield unit
+            finally:
+                unit.end()
         unit.committed(self._notifier)
 
     @asynccontextmanager

@@ -1,0 +1,206 @@
+"""Handlers that end or break the transaction they were lent: parked, never lost, never twice."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import pytest
+from deliveries import effects, record
+from orm_models import Taken, effect
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from outbox import Envelope, UnitOfWork, Work, handle_many, jobs
+from outbox.consume.parking import Parked
+from outbox.consume.retry import RetryPolicy
+from outbox.errors import TransactionEnded
+from outbox.testing import Source, deliver
+from outbox.write.outgoing import raw_connection
+from outbox_world import QUEUE, SOURCE, Happened, World
+
+Handler = Callable[[UnitOfWork, Envelope], Awaitable[None]]
+TAKEN = text("INSERT INTO taken VALUES (1)")
+
+
+async def swallows_a_failed_flush(unit: UnitOfWork, event: Envelope) -> None:
+    async with AsyncSession(unit.connection) as session:
+        session.add(effect(event))
+        await session.flush()
+        session.add(Taken(number=1))
+        with suppress(Exception):
+            await session.flush()
+
+
+async def does_not_see_integrity_error(unit: UnitOfWork, event: Envelope) -> None:
+    async with AsyncSession(unit.connection) as session:
+        session.add(effect(event))
+        await session.flush()
+        session.add(Taken(number=1))
+        with suppress(IntegrityError):
+            await session.flush()
+
+
+async def rolls_its_session_back(unit: UnitOfWork, event: Envelope) -> None:
+    async with AsyncSession(unit.connection) as session:
+        session.add(effect(event))
+        await session.flush()
+        await session.rollback()
+
+
+async def rolls_the_connection_back(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await unit.connection.rollback()
+
+
+async def commits_the_connection(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await unit.connection.commit()
+
+
+async def commits_and_swallows(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    with suppress(Exception):
+        await unit.connection.commit()
+
+
+async def commits_the_driver(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await (await raw_connection(unit.connection)).commit()
+
+
+async def rolls_the_driver_back(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await (await raw_connection(unit.connection)).rollback()
+
+
+async def says_commit(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await unit.connection.execute(text("COMMIT"))
+
+
+async def says_commit_to_the_driver(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await (await raw_connection(unit.connection)).execute("  commit and chain")
+
+
+async def says_rollback(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await unit.connection.execute(text("ROLLBACK"))
+
+
+async def swallows_a_failed_statement(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    with suppress(IntegrityError):
+        await unit.connection.execute(TAKEN)
+
+
+async def closes_the_connection(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await unit.connection.close()
+
+
+ENDING: list[Handler] = [
+    closes_the_connection,
+    swallows_a_failed_flush,
+    does_not_see_integrity_error,
+    rolls_its_session_back,
+    rolls_the_connection_back,
+    commits_the_connection,
+    commits_and_swallows,
+    commits_the_driver,
+    rolls_the_driver_back,
+    says_commit,
+    says_commit_to_the_driver,
+    says_rollback,
+    swallows_a_failed_statement,
+]
+
+
+@pytest.fixture
+async def work(world: World) -> Work:
+    await world.execute("CREATE TABLE taken (number int PRIMARY KEY)")
+    await world.execute("INSERT INTO taken VALUES (1)")
+    return world.work
+
+
+async def delivered(work: Work, handler: Handler) -> list[Parked]:
+    """One of these among healthy events of other streams, all in one batch."""
+    handlers = {"order.happened": record, "order.broke": handler}
+    kinds = {"b": "order.broke"}
+    events = [Happened(id_, type=kinds.get(id_, "order.happened")) for id_ in "abc"]
+    return await deliver(work, QUEUE, handlers, *Source(SOURCE).envelopes(*events))
+
+
+@pytest.mark.parametrize("handler", ENDING, ids=lambda handler: handler.__name__)
+async def test_a_handler_that_ends_its_transaction_parks_its_event_alone(
+    world: World, work: Work, handler: Handler
+) -> None:
+    [parked] = await delivered(work, handler)
+    assert (parked.stream.aggregate_id, parked.reason) == ("b", "failed")
+    assert "the transaction is not the handler's to end" in str(parked.last_error)
+    assert await effects(world) == {"a": [1], "c": [1]}
+
+
+async def test_a_list_handler_that_ends_its_transaction_parks_the_guilty_event_alone(
+    world: World, work: Work
+) -> None:
+    async def handle(unit: UnitOfWork, events: Sequence[Envelope]) -> None:
+        for event in events:
+            await record(unit.caused_by(event), event)
+            if event.stream.aggregate_id == "b":
+                await unit.connection.rollback()
+
+    events = Source(SOURCE).envelopes(*[Happened(id_) for id_ in "abc"])
+    handlers = {"order.happened": handle_many(handle)}
+    [parked] = await deliver(work, QUEUE, handlers, *events)
+    assert parked.stream.aggregate_id == "b"
+    assert await effects(world) == {"a": [1], "c": [1]}
+
+
+@pytest.mark.parametrize("handler", ENDING, ids=lambda handler: handler.__name__)
+async def test_a_block_of_work_that_ends_its_transaction_raises_and_leaves_nothing(
+    world: World, work: Work, handler: Handler
+) -> None:
+    [event] = Source(SOURCE).envelopes(Happened("a"))
+
+    async def write() -> None:
+        async with work.begin() as unit:
+            await unit.emit(Happened("a"))
+            await handler(unit, event)
+
+    with pytest.raises(TransactionEnded):
+        await write()
+    assert await effects(world) == {}
+    assert await world.unpublished() == 0
+    await is_usable(world, work)
+
+
+@pytest.mark.parametrize("handler", ENDING, ids=lambda handler: handler.__name__)
+async def test_a_result_of_a_job_that_ends_its_transaction_is_a_failed_attempt(
+    world: World, work: Work, handler: Handler
+) -> None:
+    [event] = Source(SOURCE).envelopes(Happened("a"))
+
+    async def call(_job: jobs.Job) -> jobs.Result:
+        async def result(unit: UnitOfWork) -> None:
+            await handler(unit, event)
+
+        return result
+
+    async with work.begin() as unit:
+        await jobs.enqueue(unit, "call", key="1", payload={})
+    policy = RetryPolicy(attempts=1)
+    worker = jobs.JobWorker(work, {"call": call}, jobs.JobSettings(retry=policy))
+    assert await worker.run_due() == 1
+    [(state, error)] = await world.rows("SELECT state, last_error FROM outbox_jobs")
+    assert (state, await effects(world)) == ("failed", {})
+    assert "the transaction is not the handler's to end" in str(error)
+
+
+async def is_usable(world: World, work: Work) -> None:
+    """Nothing of a refused transaction is left open in the pool."""
+    async with work.begin() as unit:
+        await unit.send("INSERT INTO effects (aggregate_id, sequence) VALUES ('z', 1)", {})
+    assert await effects(world) == {"z": [1]}

@@ -1,0 +1,292 @@
+"""What a handler may do with its unit of work, and when nothing can be done with it any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import psycopg
+import pytest
+from deliveries import effects, record
+from orm_models import Taken, effect
+from sqlalchemy import create_engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+from outbox import Envelope, Notifier, Outbox, UnitOfWork, Work
+from outbox.errors import AutocommitRefused, UnitEnded
+from outbox.testing import Source, deliver
+from outbox_world import QUEUE, SOURCE, Happened, World, eventually, install, running
+
+AUTOCOMMIT = "AUTOCOMMIT"
+
+
+async def test_a_session_of_the_unit_is_flushed_at_its_end(world: World) -> None:
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        async with unit.session() as session:
+            session.add(effect(event))
+
+    events = Source(SOURCE).envelopes(Happened("a"), Happened("a"))
+    assert await deliver(world.work, QUEUE, {"order.happened": handle}, *events) == []
+    assert await effects(world) == {"a": [1, 2]}
+
+
+async def test_a_failed_flush_in_a_session_of_the_unit_takes_back_that_session_alone(
+    world: World,
+) -> None:
+    await world.execute("CREATE TABLE taken (number int PRIMARY KEY)")
+
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        await record(unit, event)
+        try:
+            async with unit.session() as session:
+                session.add(Taken(number=1))
+        except IntegrityError:
+            await unit.emit(Happened("somebody was faster"))
+
+    events = Source(SOURCE).envelopes(Happened("a"), Happened("b"))
+    assert await deliver(world.work, QUEUE, {"order.happened": handle}, *events) == []
+    assert await effects(world) == {"a": [1], "b": [1]}
+    assert await world.unpublished() == 1
+
+
+async def test_a_session_that_swallows_a_failed_flush_parks_its_event(world: World) -> None:
+    await world.execute("CREATE TABLE taken (number int PRIMARY KEY)")
+    await world.execute("INSERT INTO taken VALUES (1)")
+
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        async with unit.session() as session:
+            session.add(effect(event))
+            await session.flush()
+            session.add(Taken(number=1))
+            with suppress(IntegrityError):
+                await session.flush()
+
+    events = Source(SOURCE).envelopes(Happened("a"))
+    [parked] = await deliver(world.work, QUEUE, {"order.happened": handle}, *events)
+    assert "PendingRollbackError" in str(parked.last_error)
+    assert await effects(world) == {}
+
+
+Use = Callable[[UnitOfWork, Envelope], Awaitable[None]]
+
+
+async def _emits(unit: UnitOfWork, event: Envelope) -> None:
+    await unit.emit(Happened("late"))
+
+
+async def _emits_by_a_child(unit: UnitOfWork, event: Envelope) -> None:
+    await unit.caused_by(event).emit(Happened("late"))
+
+
+async def _writes(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+
+
+async def _sends(unit: UnitOfWork, event: Envelope) -> None:
+    await unit.send("INSERT INTO effects (aggregate_id, sequence) VALUES ('late', 0)", {})
+
+
+async def _opens_a_session(unit: UnitOfWork, event: Envelope) -> None:
+    async with unit.session() as session:
+        session.add(effect(event))
+
+
+@pytest.mark.parametrize("use", [_emits, _emits_by_a_child, _writes, _sends, _opens_a_session])
+async def test_a_unit_kept_past_its_handler_writes_nothing(world: World, use: Use) -> None:
+    kept: list[UnitOfWork] = []
+
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        kept.append(unit)
+
+    [event] = Source(SOURCE).envelopes(Happened("a"))
+    assert await deliver(world.work, QUEUE, {"order.happened": handle}, event) == []
+    with pytest.raises(UnitEnded, match="has ended, nothing was written"):
+        await use(kept[0], event)
+    assert (await effects(world), await world.unpublished()) == ({}, 0)
+
+
+async def test_a_block_without_a_statement_is_fine(world: World) -> None:
+    async with world.work.begin() as unit:
+        unit.announce("channel", "key")
+
+
+async def test_a_unit_kept_past_its_block_writes_nothing(world: World) -> None:
+    async with world.work.begin() as unit:
+        await unit.emit(Happened("a"))
+    with pytest.raises(UnitEnded):
+        await unit.emit(Happened("late"))
+    assert await world.unpublished() == 1
+
+
+async def test_a_task_that_writes_before_the_commit_but_after_its_handler_parks_the_event(
+    world: World,
+) -> None:
+    """The next handler lets the task run, in the same transaction."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def begins_a_task(unit: UnitOfWork, event: Envelope) -> None:
+        tasks.append(asyncio.create_task(record(unit, event)))
+
+    async def waits(unit: UnitOfWork, event: Envelope) -> None:
+        await record(unit, event)
+        await asyncio.wait(tasks)
+
+    handlers = {"order.begun": begins_a_task, "order.happened": waits}
+    events = Source(SOURCE).envelopes(Happened("a", type="order.begun"), Happened("b"))
+    [parked] = await deliver(world.work, QUEUE, handlers, *events)
+    assert parked.stream.aggregate_id == "a"
+    assert "has ended, nothing was written" in str(parked.last_error)
+    assert await effects(world) == {"b": [1]}
+    assert all(isinstance(task.exception(), UnitEnded) for task in tasks)
+
+
+async def test_a_task_that_writes_after_the_commit_is_refused_and_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    committed = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def later(unit: UnitOfWork, event: Envelope) -> None:
+        await committed.wait()
+        await record(unit, event)
+
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        tasks.append(asyncio.create_task(later(unit, event)))
+
+    events = Source(SOURCE).envelopes(Happened("a"))
+    await deliver(world.work, QUEUE, {"order.happened": handle}, *events)
+    committed.set()
+    await asyncio.wait(tasks)
+    assert await effects(world) == {}
+    assert isinstance(tasks[0].exception(), UnitEnded)
+    [line] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "shop/order/a" in line.getMessage()
+
+
+async def test_a_handler_that_swallows_its_cancellation_applies_nothing(world: World) -> None:
+    """It comes again: delivered, not applied, not parked, not acked."""
+    begun = asyncio.Event()
+
+    async def swallows(unit: UnitOfWork, event: Envelope) -> None:
+        await record(unit, event)
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    events = Source(SOURCE).envelopes(Happened("a"))
+    delivery = asyncio.create_task(
+        deliver(world.work, QUEUE, {"order.happened": swallows}, *events)
+    )
+    await begun.wait()
+    delivery.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await delivery
+    assert await effects(world) == {}
+    assert await deliver(world.work, QUEUE, {"order.happened": record}, *events) == []
+    assert await effects(world) == {"a": [1]}
+
+
+async def test_a_handler_may_use_time_limits_of_its_own(world: World) -> None:
+    async def gives_up(unit: UnitOfWork, event: Envelope) -> None:
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            await record(unit, event)
+
+    events = Source(SOURCE).envelopes(Happened("a"))
+    assert await deliver(world.work, QUEUE, {"order.happened": gives_up}, *events) == []
+    assert await effects(world) == {"a": [1]}
+
+
+async def test_events_alone_in_autocommit_are_refused(world: World) -> None:
+    url = world.database_url.replace("postgresql://", "postgresql+psycopg://")
+    outbox = Outbox(SOURCE)
+    engine = create_async_engine(url, isolation_level=AUTOCOMMIT)
+    async with engine.begin() as connection:
+        with pytest.raises(AutocommitRefused, match="the connection is in autocommit"):
+            await outbox.add(connection, Happened("a"))
+        with pytest.raises(AutocommitRefused):
+            await outbox.unschedule(connection, "key")
+    async with AsyncSession(engine) as session:
+        with pytest.raises(AutocommitRefused):
+            await outbox.add(session, Happened("a"))
+    await engine.dispose()
+    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as raw:
+        with pytest.raises(AutocommitRefused):
+            await outbox.add(raw, Happened("a"))
+        async with raw.transaction():
+            await outbox.add(raw, Happened("fine"))
+    assert await world.unpublished() == 1
+
+
+def test_synchronous_connections_in_autocommit_are_refused_as_well(database_url: str) -> None:
+    install(database_url)
+    outbox = Outbox(SOURCE)
+    url = database_url.replace("postgresql://", "postgresql+psycopg://")
+    engine = create_engine(url, isolation_level=AUTOCOMMIT)
+    with engine.begin() as connection, pytest.raises(AutocommitRefused):
+        outbox.add_sync(connection, Happened("a"))
+    with Session(engine) as session, pytest.raises(AutocommitRefused):
+        outbox.add_sync(session, Happened("a"))
+    engine.dispose()
+    with psycopg.connect(database_url, autocommit=True) as raw:
+        with pytest.raises(AutocommitRefused):
+            outbox.add_sync(raw, Happened("a"))
+        with raw.transaction():
+            outbox.add_sync(raw, Happened("fine"))
+
+
+async def test_work_refuses_an_engine_in_autocommit(world: World) -> None:
+    async with Notifier(world.database_url) as notifier:
+        with pytest.raises(AutocommitRefused, match="the engine"):
+            Work(
+                world.engine.execution_options(isolation_level=AUTOCOMMIT),
+                Outbox(SOURCE),
+                notifier,
+            )
+
+
+async def test_a_consumer_on_an_engine_made_in_autocommit_ends_at_once(world: World) -> None:
+    url = world.database_url.replace("postgresql://", "postgresql+psycopg://")
+    engine = create_async_engine(url, isolation_level=AUTOCOMMIT)
+    async with Notifier(world.database_url) as notifier:
+        world.work = Work(engine, Outbox(SOURCE), notifier)
+        with pytest.raises(AutocommitRefused):
+            await world.consumer(record).run(asyncio.Event())
+        with pytest.raises(AutocommitRefused):
+            async with world.work.begin():
+                pytest.fail("a block began without a transaction")
+    await engine.dispose()
+
+
+async def test_a_transaction_that_stands_still_is_ended_by_the_server(world: World) -> None:
+    """As of a worker that was stopped in mid-handler. The limit is on the whole transaction."""
+    limit = {"transaction_timeout": 1.0, "hangs_after": 60.0}
+    stood_still = asyncio.Event()
+
+    async def stands_still_once(unit: UnitOfWork, event: Envelope) -> None:
+        if not stood_still.is_set():
+            stood_still.set()
+            await eventually(lambda: _nobody_holds_rows(world))
+        await record(unit, event)
+
+    async with running(world.relay(), world.consumer(stands_still_once, **limit)):
+        await world.emit(Happened("a"))
+        await eventually(lambda: _has_effect(world))
+    assert await effects(world) == {"a": [1]}
+
+
+async def _nobody_holds_rows(world: World) -> bool:
+    open_ones = await world.rows(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state LIKE 'idle in transaction%'"
+    )
+    return not open_ones
+
+
+async def _has_effect(world: World) -> bool:
+    return await effects(world) != {}
