@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -183,3 +184,30 @@ async def handlers_said(pair: Pair, app: str) -> dict[str, str]:
     said = await pair.say(*words, status=1)
     [found] = [one for one in said.json["findings"] if one["check"] == "handlers"]
     return dict(found)
+
+
+async def test_a_queue_that_two_databases_consume_is_named(pair: Pair) -> None:
+    one, other = pair.producer.consumer(record), pair.consumer.consumer(record)
+
+    async def is_named() -> bool:
+        found = await pair.say("doctor", "--json", *APP, status=1)
+        return f"queue {QUEUE} is consumed into 2 databases: all but one get nothing" in [
+            f"{one['check']} {one['says']}" for one in found.json["findings"]
+        ]
+
+    async with running(one, other):
+        await eventually(is_named)
+
+
+async def test_two_processes_of_one_service_are_no_mistake(pair: Pair) -> None:
+    management = Management(management_url(), pair.producer.broker_url)
+
+    async def both_are_listed() -> bool:
+        tags = await asyncio.to_thread(management.consumer_tags)
+        return len({tag for queue, tag in tags if queue == QUEUE}) == 2
+
+    async with running(*(pair.consumer.consumer(record) for _ in range(2))):
+        await eventually(both_are_listed)
+        found = await pair.say("doctor", "--json", *APP, status=1)
+    says = [one["says"] for one in found.json["findings"] if one["check"] == f"queue {QUEUE}"]
+    assert not [said for said in says if "databases" in said]

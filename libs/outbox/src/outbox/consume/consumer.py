@@ -26,6 +26,7 @@ from outbox.consume.inbox import Inbox
 from outbox.consume.intake import Intake
 from outbox.consume.retrier import Retrier
 from outbox.consume.settings import ConsumerSettings
+from outbox.consume.tags import tag_of
 from outbox.consume.watchdog import Watchdog
 from outbox.envelope import Envelope
 from outbox.errors import InvalidSetting, UnreadableMessage
@@ -87,6 +88,7 @@ class Consumer:
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         async with self._work.read() as connection:
             await check(connection, ["inbox"])
+            tag = await tag_of(connection)
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(
                 await connect(self._broker, f"inbox {self._queue}")
@@ -95,7 +97,7 @@ class Consumer:
             await self._topology.declare_on(checks)
             channel = await broker.channel(publisher_confirms=False)
             await channel.set_qos(prefetch_count=self._settings.prefetch)
-            intake = await Intake.open(channel, self._queue, batch=self._settings.batch)
+            intake = await Intake.open(channel, self._queue, batch=self._settings.batch, tag=tag)
             watch = asyncio.create_task(self._watch(checks, intake, stop))
             stack.push_async_callback(end, watch)
             self.running = True

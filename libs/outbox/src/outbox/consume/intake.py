@@ -30,13 +30,13 @@ class Intake:
         self._arrived: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
 
     @classmethod
-    async def open(cls, channel: AbstractChannel, queue: str, *, batch: int) -> Intake:
+    async def open(cls, channel: AbstractChannel, queue: str, *, batch: int, tag: str) -> Intake:
         """Begin to consume. Deliveries are taken from beneath aio-pika, at half the CPU."""
         underlay = await channel.get_underlay_channel()
         intake = cls(underlay, batch=batch)
         underlay.on_consumer_cancel_callbacks.add(lambda _frame: intake.wake())
         channel.close_callbacks.add(lambda *_: intake.wake())
-        await underlay.basic_consume(queue, intake._take)
+        await underlay.basic_consume(queue, intake._take, consumer_tag=tag)
         return intake
 
     async def _take(self, delivery: DeliveredMessage) -> None:

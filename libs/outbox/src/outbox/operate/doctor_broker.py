@@ -7,6 +7,7 @@ arguments are as declared; who is bound to what only the management API tells.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractConnection
@@ -14,6 +15,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from outbox.broker import connect
+from outbox.consume.tags import database_in
 from outbox.errors import BrokerRefused
 from outbox.losses import broker_lost, one_line
 from outbox.operate.findings import Finding, error, ok, skipped, warning
@@ -121,6 +123,7 @@ def _bindings(topology: Topology, management: Management | None) -> list[Finding
     try:
         bound = management.bindings()
         alarms = management.alarms()
+        tags = management.consumer_tags()
     except ManagementFailed as problem:
         return [skipped("bindings", str(problem), "give a user with the tag monitoring")]
     missing = [
@@ -135,4 +138,16 @@ def _bindings(topology: Topology, management: Management | None) -> list[Finding
         if (DEAD_LETTERS, dead_letters_of(queue), queue) not in bound
     ]
     found = missing or [ok("bindings", "every subscription is bound")]
-    return [*found, *(error("broker", alarm, "free memory or disk") for alarm in alarms)]
+    found += [error("broker", alarm, "free memory or disk") for alarm in alarms]
+    return [*found, *(finding for queue in topology.queues for finding in _databases(queue, tags))]
+
+
+def _databases(queue: str, tags: Sequence[tuple[str, str]]) -> list[Finding]:
+    """Two services that consume one queue, as against two processes of one."""
+    databases = {database_in(tag) for name, tag in tags if name == queue} - {None}
+    if len(databases) < 2:
+        return []
+    says = f"is consumed into {len(databases)} databases: all but one get nothing"
+    return [
+        error(f"queue {queue}", says, "give each service a queue and a subscription of its own")
+    ]

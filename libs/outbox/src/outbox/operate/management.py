@@ -41,6 +41,13 @@ class Management:
             if binding["destination_type"] == "queue"
         }
 
+    def consumer_tags(self) -> list[tuple[str, str]]:
+        """(queue, consumer tag) of every consumer."""
+        return [
+            (consumer["queue"]["name"], consumer["consumer_tag"])
+            for consumer in self._get(f"/api/consumers/{self._vhost}")
+        ]
+
     def alarms(self) -> list[str]:
         """Why publishers are blocked, node by node."""
         return [
