@@ -158,7 +158,7 @@ async def test_a_type_that_waits_for_a_handler_is_named_with_what_to_do(pair: Pa
     assert later["level"] == "warning"
     assert "is handled here, and 1 events are unhandled" in later["says"]
     assert "start this application's consumer" in later["fix"]
-    said = await pair.at_consumer("status")
+    said = await pair.at_consumer("status", status=1)
     assert "unhandled" in said.out
 
 
