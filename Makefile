@@ -9,7 +9,8 @@ export ARGS SERVICE M STACK YES FROM
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
         test test-orders test-processor test-libs bench chaos lint types format migrate migrate-orders \
-        migrate-processor migration seed republish-restaurants audit outbox venv install lock clean
+        migrate-processor migration seed republish-restaurants audit outbox venv install lock \
+        audit-dependencies secrets clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,5 +87,9 @@ lock: ## resolve requirements/*.in anew into hashed lock files (needs uv)
 	@for name in runtime dev; do uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	  requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+audit-dependencies: ## known vulnerabilities of what is locked (needs pip-audit and its data)
+	@.ci/audit-dependencies
+secrets: ## fill a new folder with passwords of its own: SECRETS_DIR=/a/new/folder make secrets
+	@$(DEVSTACK) secrets
 clean: ## remove all data (.local) and venv/, after asking (YES=1 does not ask)
 	@$(DEVSTACK) clean

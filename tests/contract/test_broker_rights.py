@@ -20,7 +20,7 @@ from outbox import Topology
 from outbox.broker import connect
 
 TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
-DEPLOYED = Path(__file__).parents[2] / "deploy/rabbitmq/definitions.json"
+DEPLOYED = Path(__file__).parents[2] / "deploy/secrets/rabbitmq_definitions.json"
 OTHER = {"orders": "processor", "processor": "orders"}
 
 Login = Callable[[str], str]

@@ -11,8 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 from redis_server import RedisServer, redis_server
 
-from devstack.layout import CHECKOUT
-from devstack.redis import USERS
+from devstack.redis import users
 from devstack.services import ORDERS
 from outbox_world import eventually
 from servicekit.read_through import Entry, Versioned
@@ -26,8 +25,8 @@ WITHIN = 10.0
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    users = (CHECKOUT / USERS).read_text()
-    with redis_server(tmp_path, users=f"{users}\n{LOOKING}") as server:
+    configured = users(ORDERS.name, ORDERS.password) + LOOKING
+    with redis_server(tmp_path, users=configured) as server:
         yield server
 
 

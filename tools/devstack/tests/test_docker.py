@@ -7,7 +7,7 @@ from devstack.layout import Layout
 COMPOSE = """
 services:
   postgres:
-    image: postgres:17
+    image: ${POSTGRES_IMAGE:-postgres:17}
     ports: ["127.0.0.1:${POSTGRES_PORT:-5432}:5432"]
   orders-api:
     image: service-orders:local
@@ -31,10 +31,10 @@ def _docker(checkout: Path) -> Docker:
 
 
 def test_base_images_are_those_nobody_builds_here(tmp_path: Path) -> None:
-    assert images.needed(_docker(tmp_path).layout.checkout, "docker-compose.yml") == [
-        "postgres:17",
-        "python:3.13-slim",
-    ]
+    checkout = _docker(tmp_path).layout.checkout
+    for env, postgres in (({}, "postgres:17"), ({"POSTGRES_IMAGE": "mine:1"}, "mine:1")):
+        needed = images.needed(checkout, "docker-compose.yml", env)
+        assert sorted(needed) == sorted([postgres, "python:3.13-slim"])
 
 
 def test_every_published_port_gets_a_value(tmp_path: Path) -> None:

@@ -14,14 +14,22 @@ from devstack.layout import Layout
 from devstack.services import ORDERS, PROCESSOR
 
 OWN, OTHER = "postgresql://o:secret@postgres/orders", "postgresql://p:secret@postgres/processor"
+BROKER = "amqp://o:secret@rabbitmq/"
+
+
+def told(service: str, variable: str) -> str:
+    """How a container is asked for a secret: a value, or a file that holds it."""
+    return f'{service}-api sh -c echo "${{{variable}:-$(cat "${variable}_FILE")}}"'
 
 
 @pytest.fixture
 def docker(checkout: Layout, fake_docker: FakeDocker) -> Docker:
     fake_docker.answer(
         {
-            "orders-api printenv DATABASE_URL_ORDERS": OWN,
-            "processor-api printenv DATABASE_URL_PROCESSOR": OTHER,
+            told("orders", "DATABASE_URL_ORDERS"): OWN,
+            told("processor", "DATABASE_URL_PROCESSOR"): OTHER,
+            told("orders", "RABBITMQ_URL"): BROKER,
+            told("processor", "RABBITMQ_URL"): BROKER,
         }
     )
     return Docker(checkout, dict(os.environ))
@@ -34,6 +42,7 @@ def test_the_container_is_told_where_both_databases_are(
     call = fake_docker.last("exec")
     assert call.words[-5:] == ["outbox", "parked", "list", "--consumer", "a b"]
     assert (call.env["DATABASE_URL"], call.env["CONSUMER_DATABASE_URL"]) == (OTHER, OWN)
+    assert call.env["RABBITMQ_URL"] == BROKER
     assert call.env["OUTBOX_APP"] == "service_processor.bootstrap:application"
     assert call.env["RABBITMQ_MANAGEMENT_URL"] == "http://admin:admin-dev-only@rabbitmq:15672"
 

@@ -5,9 +5,20 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-from devstack import clean, demo, dev, doctor, environment, layout, operating, services, testing
+from devstack import (
+    clean,
+    demo,
+    dev,
+    doctor,
+    environment,
+    layout,
+    operating,
+    passwords,
+    services,
+    testing,
+)
 from devstack.command import Command
-from devstack.console import complain
+from devstack.console import complain, say
 from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.native import Native
@@ -110,6 +121,12 @@ def venv(command: Command) -> int:
     return 0
 
 
+def make_secrets(command: Command) -> int:
+    place = passwords.make(command.layout.checkout, command.env)
+    say(f"{place} holds passwords of its own; it counts for {passwords.VARIABLE}={place}")
+    return 0
+
+
 def remove(command: Command) -> int:
     clean.run(command.layout, command.env)
     return 0
@@ -138,6 +155,7 @@ COMMANDS: dict[str, Action] = {
     "test": test,
     "test-env": test_env,
     "venv": venv,
+    "secrets": make_secrets,
     "clean": remove,
     "doctor": diagnose,
 }

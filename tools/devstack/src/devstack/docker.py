@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from devstack import images, rabbitmq, seeding, stubs, summary
+from devstack import images, passwords, rabbitmq, seeding, stubs, summary
 from devstack.console import plain, say
 from devstack.errors import Trouble
 from devstack.layout import Layout, fingerprint, make_readable
@@ -47,7 +47,7 @@ class Docker:
             return "Docker has no Compose v2"
         if not (self.layout.checkout / self.file).exists():
             return f"there is no {self.file}"
-        needed = images.needed(self.layout.checkout, self.file)
+        needed = images.needed(self.layout.checkout, self.file, self.env)
         missing = [image for image in needed if not images.can_be_had(image)]
         return f"image {missing[0]} is neither here nor can it be pulled" if missing else ""
 
@@ -158,11 +158,14 @@ class Docker:
         if stubs.are_wanted(self.env):
             urls[stubs.NAME] = self._url(stubs.NAME, stubs.PORT)
         urls["management"] = self._url("rabbitmq", 15672)
-        versions = {**self._versions(), "RabbitMQ": rabbitmq.version(urls["management"]) or "?"}
+        password = passwords.of_admin(self.layout.checkout, self.env)
+        broker = rabbitmq.version(urls["management"], password) or "?"
+        versions = {**self._versions(), "RabbitMQ": broker}
         inside = {"postgres": ("postgres", 5432), "amqp": ("rabbitmq", 5672)}
         found = {name: self.port(*place) for name, place in inside.items()}
         seeding.wait_until_known(urls)
-        return summary.lines(urls, versions, found, "Docker")
+        login = passwords.login(self.layout.checkout, self.env)
+        return summary.lines(urls, versions, found, "Docker", login)
 
     def _url(self, service: str, inside: int) -> str:
         return f"http://127.0.0.1:{self.port(service, inside)}"

@@ -7,9 +7,8 @@ the command line wins, because these are the variables that its options fall bac
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
 
-from devstack import rabbitmq
+from devstack import passwords, rabbitmq
 from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.native import Native
@@ -51,9 +50,14 @@ def _as_process(native: Native, service: Service, other: Service, words: list[st
 
 
 def _in_container(docker: Docker, service: Service, other: Service, words: list[str]) -> int:
-    """In that of the API, which needs no broker; it has the broker's address already."""
-    places = {OWN: _database(docker, service), OTHER: _database(docker, other)}
-    places |= {APP: _topology(service), **_management(docker.env)}
+    """In that of the API, which needs no broker."""
+    places = {
+        OWN: _told(docker, service, service.database_variable),
+        OTHER: _told(docker, other, other.database_variable),
+        BROKER: _told(docker, service, BROKER),
+        APP: _topology(service),
+        **_management(docker),
+    }
     names = [word for name in places for word in ("-e", name)]  # values are nobody's to see
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     options = names if on_terminal else ["-T", *names]
@@ -63,20 +67,23 @@ def _in_container(docker: Docker, service: Service, other: Service, words: list[
     ).returncode
 
 
-def _database(docker: Docker, service: Service) -> str:
-    """As its container has it."""
-    words = ("exec", "-T", f"{service.name}-api", "printenv", service.database_variable)
+def _told(docker: Docker, service: Service, variable: str) -> str:
+    """As its container has it, in the variable or in the file that another one names."""
+    said = f'echo "${{{variable}:-$(cat "${variable}_FILE")}}"'
+    words = ("exec", "-T", f"{service.name}-api", "sh", "-c", said)
     found = docker.compose(*words, quiet=True).stdout.strip()
     if not found:
         raise Trouble(f"{service.name}-api does not run: make status, make start")
     return found
 
 
-def _management(env: Mapping[str, str]) -> dict[str, str]:
+def _management(docker: Docker) -> dict[str, str]:
     """That of the container, unless the broker is another."""
-    ours = "" if env.get(BROKER) else f"{_LOGIN}rabbitmq:15672"
-    found = ours or env.get(MANAGEMENT, "")
-    return {MANAGEMENT: found} if found else {}
+    if docker.env.get(BROKER):
+        found = docker.env.get(MANAGEMENT, "")
+        return {MANAGEMENT: found} if found else {}
+    password = passwords.of_admin(docker.layout.checkout, docker.env)
+    return {MANAGEMENT: f"http://{rabbitmq.ADMIN}:{password}@rabbitmq:15672"}
 
 
 def _topology(service: Service) -> str:

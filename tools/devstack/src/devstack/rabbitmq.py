@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devstack.errors import Trouble
@@ -92,16 +92,16 @@ def _rights(user: str, configure: str, write: str, read: str) -> dict[str, str]:
     return {"user": user, "vhost": "/", "configure": configure, "write": write, "read": read}
 
 
-def definitions() -> dict[str, object]:
+def definitions(password: Callable[[str], str] = "{}-dev-only".format) -> dict[str, object]:
     """Users and rights loaded at boot; with them RabbitMQ makes no guest."""
-    services = [_user(name, f"{name}-dev-only") for name in _SERVICES]
+    services = [_user(name, password(name)) for name in _SERVICES]
     rights = [
         _rights(name, _DECLARED, rf"^({name}|dead|audit|(orders|processor)\..*)$", _READ[name])
         for name in _SERVICES
     ]
     return {
         "vhosts": [{"name": "/"}],
-        "users": [_user(ADMIN, ADMIN_PASSWORD, "administrator"), *services],
+        "users": [_user(ADMIN, password(ADMIN), "administrator"), *services],
         "permissions": [_rights(ADMIN, ".*", ".*", ".*"), *rights],
     }
 
@@ -116,9 +116,9 @@ def speaks_amqp(port: int) -> bool:
         return False
 
 
-def version(management_url: str) -> str:
+def version(management_url: str, password: str = ADMIN_PASSWORD) -> str:
     """As the management API tells it, empty while it does not answer."""
-    login = base64.b64encode(f"{ADMIN}:{ADMIN_PASSWORD}".encode()).decode()
+    login = base64.b64encode(f"{ADMIN}:{password}".encode()).decode()
     request = urllib.request.Request(  # noqa: S310
         f"{management_url}/api/overview", headers={"Authorization": f"Basic {login}"}
     )

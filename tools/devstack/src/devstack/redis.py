@@ -1,5 +1,6 @@
 """Redis, a cache without persistence; the system runs without it."""
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -7,9 +8,11 @@ from collections.abc import Mapping
 from devstack.layout import Layout
 from devstack.ports import answers
 from devstack.programs import Program, put_private
+from devstack.services import ORDERS
 
 NAME = "redis"
-USERS = "deploy/redis/users.acl"
+# What the cache sends, and what its scripts call (servicekit, redis_store.py).
+_COMMANDS = "+ping +evalsha +script|load +time +hmget +hset +pexpire +type +del +unlink"
 
 
 def find_server() -> str | None:
@@ -23,6 +26,15 @@ def version() -> str:
     return next((word[2:] for word in text.split() if word.startswith("v=")), "?")
 
 
+def users(name: str, password: str) -> str:
+    """Nobody without a name; one user with the commands and the keys of the cache (ACL SETUSER)."""
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    return (
+        "user default off\n"
+        f"user {name} on #{digest} resetkeys ~ticket-* resetchannels -@all {_COMMANDS}\n"
+    )
+
+
 class Redis:
     def __init__(self, layout: Layout, server: str, port: int) -> None:
         self._layout = layout
@@ -33,10 +45,9 @@ class Redis:
         put_private(self._layout.home / "redis.conf", self.settings())
 
     def settings(self) -> str:
-        """No file is ever written, so it needs no folder. Users are those of the containers."""
-        users = (self._layout.checkout / USERS).read_text()
+        """No file is ever written, so it needs no folder."""
         return (
-            f"bind 127.0.0.1\nport {self._port}\n{users}"
+            f"bind 127.0.0.1\nport {self._port}\n{users(ORDERS.name, ORDERS.password)}"
             'save ""\nappendonly no\ndaemonize no\nmaxmemory 128mb\n'
             "maxmemory-policy allkeys-lru\n"
         )

@@ -26,7 +26,11 @@ def curl(orders: str) -> str:
 
 
 def lines(
-    urls: Mapping[str, str], versions: Mapping[str, str], ports: Mapping[str, int], stack: str
+    urls: Mapping[str, str],
+    versions: Mapping[str, str],
+    ports: Mapping[str, int],
+    stack: str,
+    login: str = f"{rabbitmq.ADMIN} / {rabbitmq.ADMIN_PASSWORD}",
 ) -> list[str]:
     found = {"Python": platform.python_version(), **versions}
     text = [
@@ -42,7 +46,6 @@ def lines(
     if "stubs" in urls:
         text += [f"  service-stubs      {urls['stubs']}/docs   external systems of rentals"]
     if "management" in urls:
-        login = f"{rabbitmq.ADMIN} / {rabbitmq.ADMIN_PASSWORD}"
         text += [f"  RabbitMQ           {urls['management']}   login {login}"]
     others = {name: ports[name] for name in ("postgres", "amqp", "redis") if name in ports}
     if others:

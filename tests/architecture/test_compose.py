@@ -1,0 +1,74 @@
+"""What `docker-compose.yml` promises of every container: bounds, networks, and whose secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+NETWORKS = {name: set(service["networks"]) for name, service in SERVICES.items()}
+SHARED = {"postgres", "rabbitmq", "stubs"}
+
+
+def mates(name: str) -> set[str]:
+    """Which containers one can reach."""
+    return {other for other, nets in NETWORKS.items() if nets & NETWORKS[name]} - {name}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_bounded(name: str) -> None:
+    service = SERVICES[name]
+    assert {"mem_limit", "cpus", "pids_limit"} <= service.keys()
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_is_published_is_published_on_loopback(name: str) -> None:
+    ports = SERVICES[name].get("ports", [])
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_services_do_not_reach_each_other() -> None:
+    orders = {name for name in SERVICES if name.startswith("orders-")}
+    processor = {name for name in SERVICES if name.startswith("processor-")}
+    for name in orders:
+        assert mates(name) - {"redis"} <= orders | SHARED
+    for name in processor:
+        assert mates(name) <= processor | SHARED
+    assert mates("redis") == {"orders-api"}
+
+
+def test_a_process_is_given_the_logins_it_uses() -> None:
+    own = {
+        "orders-api": {"database_url_orders", "rabbitmq_url_orders", "redis_url_orders"},
+        "processor-api": {"database_url_processor", "rabbitmq_url_processor"},
+    }
+    for name in ("orders", "processor"):
+        owner = {f"database_owner_url_{name}", f"database_url_{name}", f"rabbitmq_url_{name}"}
+        own |= {f"{name}-{role}": owner for role in ("migrate", "worker")}
+    own["processor-seed"] = own["processor-api"]
+    assert {name: set(SERVICES[name]["secrets"]) for name in own} == own
+
+
+def test_no_password_is_in_the_file() -> None:
+    """Neither of a command, where `ps` shows it, nor of an environment (`docker inspect`)."""
+    assert "dev-only" not in TEXT
+    assert "requirepass" not in TEXT
+
+
+def test_images_are_of_a_version_that_was_run() -> None:
+    """RabbitMQ 4.3 stops queues with a single active consumer (rabbitmq-server#17317)."""
+    dockerfiles = [file.read_text() for file in ROOT.glob("service-*/Dockerfile")]
+    assert {text.partition("FROM ")[2].split()[0] for text in dockerfiles} == {
+        "python:3.13-slim-trixie"
+    }
+    for file in ("docker-compose.yml", "docker-compose.test.yml"):
+        services = yaml.safe_load((ROOT / file).read_text())["services"]
+        assert services["rabbitmq"]["image"] == "${RABBITMQ_IMAGE:-rabbitmq:4.0-management}"
+        assert services["postgres"]["image"] == "${POSTGRES_IMAGE:-postgres:17-trixie}"
