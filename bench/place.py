@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bench.stack import Stack
-from outbox import Topology, schema
+from outbox import Subscription, Topology, schema
 
 SOURCE, EXCHANGE, QUEUE = "bench", "bench", "bench.orders"
 
@@ -32,16 +32,8 @@ INSERT INTO users (id) SELECT generate_series(1, 1000);
 """
 
 
-@dataclass(frozen=True)
-class Subscribed:
-    """The one subscription: all orders to one quorum queue."""
-
-    exchange: str = EXCHANGE
-    queue: str = QUEUE
-    routing_keys: tuple[str, ...] = ("order.#",)
-
-
-TOPOLOGY = Topology([EXCHANGE], [Subscribed()])
+SUBSCRIPTION = Subscription(EXCHANGE, QUEUE, SOURCE, ("order",))
+TOPOLOGY = Topology([EXCHANGE], [SUBSCRIPTION])
 
 
 @dataclass(frozen=True)

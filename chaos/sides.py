@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 from sqlalchemy import create_engine
 
-from outbox import Topology, schema
+from outbox import Subscription, Topology, schema
 
 RAISES, EXITS = "raises", "exits"
 """What an event does to its handler until somebody has mended it."""
@@ -45,22 +45,22 @@ class Side:
     takes: str
 
 
-SHOP = Side("shop", "order", "shop.meals", "kitchen", "meal.#")
-KITCHEN = Side("kitchen", "meal", "kitchen.orders", "shop", "order.#")
+SHOP = Side("shop", "order", "shop.meals", "kitchen", "meal")
+KITCHEN = Side("kitchen", "meal", "kitchen.orders", "shop", "order")
 SIDES = {side.name: side for side in (SHOP, KITCHEN)}
 
 
-@dataclass(frozen=True)
-class Subscribed:
-    """One side's subscription to the other's events."""
-
-    exchange: str
-    queue: str
-    routing_keys: tuple[str, ...]
-
-
 TOPOLOGY = Topology(
-    list(SIDES), [Subscribed(side.takes_of, side.queue, (side.takes,)) for side in SIDES.values()]
+    list(SIDES),
+    [
+        Subscription(
+            exchange=side.takes_of,
+            queue=side.queue,
+            source=side.takes_of,
+            aggregate_types=(side.takes,),
+        )
+        for side in SIDES.values()
+    ],
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from outbox import Topology
+from outbox import Subscription, Topology
 
 EXCHANGE, QUEUE = "shop", "kitchen.orders"
 
@@ -28,11 +28,5 @@ class OrderPlaced:
         return json.dumps({"meal": self.meal}).encode()
 
 
-@dataclass(frozen=True)
-class Subscription:
-    exchange: str
-    queue: str
-    routing_keys: tuple[str, ...]
-
-
-TOPOLOGY = Topology([EXCHANGE], [Subscription(EXCHANGE, QUEUE, ("order.#",))])
+# The source is the name that `tables.outbox` was given.
+TOPOLOGY = Topology([EXCHANGE], [Subscription(EXCHANGE, QUEUE, "shop", ("order",))])

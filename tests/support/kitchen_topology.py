@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from outbox import Application, Topology, ignore
-from outbox_world import EXCHANGE, QUEUE, Takes
+from dataclasses import replace
 
-TOPOLOGY = Topology([EXCHANGE], [Takes()])
+from outbox import Application, Topology, ignore
+from outbox_world import EXCHANGE, QUEUE, TAKES
+
+TOPOLOGY = Topology([EXCHANGE], [TAKES])
 WITH_MENU = Topology(
     [EXCHANGE],
-    [Takes(routing_keys=("order.#", "menu.#")), Takes(queue="elsewhere", routing_keys=("menu.#",))],
+    [
+        replace(TAKES, aggregate_types=("order", "menu")),
+        replace(TAKES, queue="elsewhere", aggregate_types=("menu",)),
+    ],
 )
 NOT_ONE = "a string"
 

@@ -14,7 +14,18 @@ from databases import filled_database
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from outbox import Consumer, Handler, Notifier, Outbox, Part, Relay, Topology, Work, schema
+from outbox import (
+    Consumer,
+    Handler,
+    Notifier,
+    Outbox,
+    Part,
+    Relay,
+    Subscription,
+    Topology,
+    Work,
+    schema,
+)
 from outbox.consume.handlers import HandleMany
 from outbox.consume.retry import RetryPolicy
 from outbox.consume.settings import ConsumerSettings
@@ -39,13 +50,7 @@ class Happened:
         return self.body if self.body is not None else b'{"number": %d}' % self.number
 
 
-@dataclass(frozen=True)
-class Takes:
-    """A subscription of the tests."""
-
-    exchange: str = EXCHANGE
-    queue: str = QUEUE
-    routing_keys: tuple[str, ...] = ("order.#",)
+TAKES = Subscription(EXCHANGE, QUEUE, SOURCE, ("order",))
 
 
 @dataclass
@@ -56,7 +61,7 @@ class World:
     broker_url: str = field(repr=False)
     engine: AsyncEngine
     work: Work
-    topology: Topology = field(default_factory=lambda: Topology([EXCHANGE], [Takes()]))
+    topology: Topology = field(default_factory=lambda: Topology([EXCHANGE], [TAKES]))
 
     async def emit(self, *events: Happened) -> None:
         async with self.work.begin() as unit:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from outbox import Relay, RelaySettings, Topology
-from outbox_world import EXCHANGE, Takes
+from outbox_world import EXCHANGE, TAKES
 
 
 async def relay(database_url: str, broker_url: str, **settings: int) -> None:
@@ -24,7 +24,7 @@ async def relay(database_url: str, broker_url: str, **settings: int) -> None:
         database_url=database_url,
         broker_url=broker_url,
         exchange=EXCHANGE,
-        topology=Topology([EXCHANGE], [Takes()]),
+        topology=Topology([EXCHANGE], [TAKES]),
         settings=RelaySettings(**settings),  # type: ignore[arg-type]
     ).run(stop)
 

@@ -51,6 +51,18 @@ async def test_status_shows_the_consumers_half_and_its_queue(pair: Pair) -> None
     assert said.json["queues"] == [{"queue": QUEUE, "ready": 0, "consumers": 1, "dead": 0}]
 
 
+async def test_status_shows_a_subscribed_queue_that_nobody_ever_consumed(pair: Pair) -> None:
+    async with pair.consumer.broker():
+        pass
+    app = ("--app", "kitchen_topology:WITH_MENU")
+    said = await pair.at_consumer("status", "--json", *app)
+    assert said.json["queues"] == [
+        {"queue": QUEUE, "ready": 0, "consumers": 0, "dead": 0},
+        {"queue": "elsewhere", "ready": None, "consumers": None, "dead": None},
+    ]
+    assert "elsewhere" in (await pair.at_consumer("status", *app)).out
+
+
 async def test_lanes_names_each_owner_and_what_nobody_owns(pair: Pair) -> None:
     unowned = (await pair.say("lanes", "--json", status=1)).json
     assert unowned["unowned"] == list(range(16))

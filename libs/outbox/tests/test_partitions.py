@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 from log_days import exists, gone, names, old_partition, said, set_aside, today
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from outbox import DayPartitions, Maintenance
 from outbox.operate import partitions
@@ -129,6 +131,21 @@ async def test_a_long_transaction_delays_the_dropping_and_blocks_nobody(world: W
             await world.delivered(1)
     async with running(maintenance):
         await eventually(lambda: gone(world, old))
+
+
+class Broken(DayPartitions):
+    """Loses its session while it works."""
+
+    async def _set_aside(self, connection: AsyncConnection, oldest_kept: date) -> None:
+        await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+async def test_a_session_that_is_lost_in_mid_work_is_the_only_error(world: World) -> None:
+    broken = Broken("outbox", "created_at")
+    with pytest.raises(OperationalError) as raised:
+        await broken.drop_expired(world.engine)
+    assert raised.value.__context__ is raised.value.__cause__, "nothing failed while cleaning up"
+    assert await OUTBOX.drop_expired(world.engine) == []
 
 
 async def test_too_few_days_are_an_alarm(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -120,5 +120,39 @@ async def test_a_topology_adds_what_a_known_consumer_has_not_met_yet(pair: Pair)
     await pair.producer.emit(Happened("m", type="menu.changed", aggregate_type="menu"))
     await pair.producer.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
     assert await holes(pair, status=0) == []
+    assert "assumed" in (await pair.say("reconcile")).err
     app = ("--app", "kitchen_topology:WITH_MENU")
     assert await holes(pair, *app) == [("shop/menu/m", 1, 1, "lost", True)]
+
+
+async def test_a_consumer_is_compared_with_its_subscriptions_not_with_what_was_misrouted_to_it(
+    pair: Pair,
+) -> None:
+    await pair.producer.emit(
+        *(Happened(f"m{n}", type="menu.changed", aggregate_type="menu") for n in range(50))
+    )
+    await pair.producer.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
+    await pair.consumer.execute(
+        "INSERT INTO inbox (consumer, source, aggregate_type, aggregate_id, last_sequence)"
+        " VALUES ('kitchen.orders', 'shop', 'menu', 'x', 0)"
+    )
+    await pair.consumer.execute("UPDATE inbox SET last_sequence = 2 WHERE aggregate_id = 'b'")
+    assert len(await holes(pair)) == 51, "assumed from the one that was misrouted"
+    said = await pair.say(
+        "reconcile", "--json", "--grace", "0", "--app", "kitchen_topology:TOPOLOGY", status=1
+    )
+    assert (said.json["assumed"], said.json["untaken"]) == (False, ["shop/menu"])
+    [result] = said.json["results"]
+    assert [hole["stream"] for hole in result["holes"]] == ["shop/order/b"]
+
+
+async def test_a_subscribed_queue_that_nobody_ever_consumed_is_not_taken_for_whole(
+    pair: Pair,
+) -> None:
+    await pair.producer.emit(Happened("m", type="menu.changed", aggregate_type="menu"))
+    await pair.producer.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
+    app = ("--app", "kitchen_topology:WITH_MENU")
+    said = await pair.say("reconcile", "--json", "--grace", "0", *app, status=1)
+    assert said.json["uncompared"] == ["elsewhere"]
+    named = await holes(pair, *app, "--consumer", "elsewhere")
+    assert named == [("shop/menu/m", 1, 1, "lost", True)]

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from outbox import Relay
-from outbox.errors import EventTooLarge, LanesMismatch, TopologyMismatch
+from outbox.errors import EventTooLarge, LanesMismatch
 from outbox.relay.lanes import Lanes
 from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 
@@ -193,13 +193,6 @@ async def test_a_relay_comes_back_after_its_database_session_was_killed(world: W
 async def test_a_relay_set_up_for_other_lanes_refuses_to_run(world: World) -> None:
     with pytest.raises(LanesMismatch):
         await world.relay(lanes=4).run(asyncio.Event())
-
-
-async def test_a_queue_with_other_arguments_stops_the_relay(world: World) -> None:
-    async with await aio_pika.connect(world.broker_url) as connection:
-        await (await connection.channel()).declare_queue(QUEUE, durable=True)
-    with pytest.raises(TopologyMismatch, match=QUEUE):
-        await world.relay().run(asyncio.Event())
 
 
 async def test_a_body_over_one_mebibyte_is_refused_when_added(world: World) -> None:

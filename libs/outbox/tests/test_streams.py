@@ -11,11 +11,11 @@ import aio_pika
 from outbox import Topology, streams
 from outbox.relay.frame_publisher import FramePublisher
 from outbox.relay.opening import open_publisher
-from outbox_world import EXCHANGE, Happened, Takes, World, eventually, running
+from outbox_world import EXCHANGE, TAKES, Happened, World, eventually, running
 
 
 async def test_a_stream_takes_what_no_queue_does_and_keeps_what_is_read(world: World) -> None:
-    world.topology = Topology([EXCHANGE], [Takes()], {"everything": timedelta(days=1)})
+    world.topology = Topology([EXCHANGE], [TAKES], {"everything": timedelta(days=1)})
     seen: list[streams.StreamedEvent] = []
 
     async def first(_: streams.Ends) -> str:
@@ -49,7 +49,7 @@ async def _has(seen: list[streams.StreamedEvent], count: int) -> bool:
 
 
 async def test_a_stream_that_takes_everything_does_not_slow_the_relay(world: World) -> None:
-    topology = Topology([EXCHANGE], [Takes()], {"everything": timedelta(days=1)})
+    topology = Topology([EXCHANGE], [TAKES], {"everything": timedelta(days=1)})
     async with await aio_pika.connect(world.broker_url) as connection, asyncio.timeout(20):
         await topology.ensure(connection)
         publisher = await open_publisher(connection, EXCHANGE, patience=5)

@@ -24,7 +24,7 @@ from outbox.broker import connect
 from outbox.message import to_message
 from outbox.relay.wire import Wire
 from outbox.topology import dead_letters_of
-from outbox_world import EXCHANGE, QUEUE, Takes, World, eventually, running
+from outbox_world import EXCHANGE, QUEUE, TAKES, World, eventually, running
 
 BODY = b"what\xff?"
 MICROSECONDS = 1_763_700_000_000_000
@@ -162,7 +162,7 @@ async def test_a_time_that_the_database_cannot_give_back_is_unknown(world: World
 
 
 async def test_a_reader_of_a_stream_goes_past_what_cannot_be_decoded(world: World) -> None:
-    world.topology = Topology([EXCHANGE], [Takes()], {"everything": timedelta(days=1)})
+    world.topology = Topology([EXCHANGE], [TAKES], {"everything": timedelta(days=1)})
     await publish_frames(world, stray(), "order.stray", STRAYS["message id"])
     await publish_frames(world, stray(), "order.stray", STRAYS["time"])
     await publish_nested(world)

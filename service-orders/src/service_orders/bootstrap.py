@@ -9,7 +9,15 @@ from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import ORDERS
-from outbox import Application, Maintenance, Topology, Work, open_work, worker_parts
+from outbox import (
+    Application,
+    ConsumerSettings,
+    Maintenance,
+    Topology,
+    Work,
+    open_work,
+    worker_parts,
+)
 from service_orders import NAME, VERSION
 from service_orders.domains import DOMAINS
 from service_orders.domains.restaurants.service import KnownZones
@@ -113,6 +121,7 @@ async def work(*names: str) -> None:
             topology=TOPOLOGY,
             work=units,
             queues=application().queues,
+            settings=ConsumerSettings(senders=settings.senders),
         )
         parts["maintenance"] = maintenance
         parts["maintenance keys"] = KeyUpkeep(units.engine)

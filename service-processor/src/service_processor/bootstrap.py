@@ -8,7 +8,16 @@ from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from contracts.subscriptions import PROCESSOR
-from outbox import Application, Maintenance, Topology, Work, open_work, streams, worker_parts
+from outbox import (
+    Application,
+    ConsumerSettings,
+    Maintenance,
+    Topology,
+    Work,
+    open_work,
+    streams,
+    worker_parts,
+)
 from service_processor import NAME, VERSION, republishing, seeding
 from service_processor.audit.journal import Journal
 from service_processor.audit.replay import Offset, replay
@@ -121,6 +130,7 @@ async def work(*names: str) -> None:
             topology=TOPOLOGY,
             work=units,
             queues=application(settings).queues,
+            settings=ConsumerSettings(senders=settings.senders),
         )
         parts["maintenance"] = maintenance
         parts["maintenance keys"] = KeyUpkeep(units.engine)

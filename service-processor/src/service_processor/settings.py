@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from contracts.subscriptions import ORDERS
 from servicekit.local_time import ZoneName
-from servicekit.settings import Port, Probability, Seconds, ServiceSettings
+from servicekit.settings import BrokerUser, Port, Probability, Seconds, ServiceSettings
 from servicekit.urls import PostgresUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_PROCESSOR"
@@ -35,14 +36,16 @@ class Settings(ServiceSettings):
         "TICKET_",
         "DATABASE_URL_",
         "DATABASE_OWNER_URL_",
+        "RABBITMQ_USER_",
     )
     foreign_variables: ClassVar[frozenset[str]] = frozenset(
-        {"DATABASE_URL_ORDERS", "DATABASE_OWNER_URL_ORDERS"}
+        {"DATABASE_URL_ORDERS", "DATABASE_OWNER_URL_ORDERS", "RABBITMQ_USER_PROCESSOR"}
     )
 
     database_url: PostgresUrl = Field(validation_alias=DATABASE_VARIABLE)
     database_owner_url: PostgresUrl | None = Field(None, validation_alias=OWNER_VARIABLE)
     """For the role that owns the tables, where that is another one."""
+    rabbitmq_user_orders: BrokerUser | None = Field(None, examples=["orders"])
     processor_port: Port = 8001
     processor_worker_port: Port = 8011
     fulfilment_policy: Policy = Policy.SIMULATED
@@ -60,3 +63,13 @@ class Settings(ServiceSettings):
                 f" PROCESSING_DELAY_MAX={self.processing_delay_max:g}; set both"
             )
         return self
+
+    @property
+    def senders(self) -> dict[str, set[str]]:
+        """Which broker users may speak for service-orders; empty where nobody can tell.
+
+        Logged in as deployed, `processor`, the other is too, unless it is said otherwise.
+        """
+        deployed = "orders" if self.rabbitmq_url.user == "processor" else None
+        user = self.rabbitmq_user_orders or deployed
+        return {ORDERS.source: {user}} if user else {}

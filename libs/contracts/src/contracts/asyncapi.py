@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from contracts import EVENTS, EXCHANGES, SUBSCRIPTIONS
+from contracts import EVENTS, EXCHANGES, SUBSCRIPTIONS, Subscription
 from contracts.base import Contract
 
 
@@ -24,7 +24,7 @@ def document() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "channels": {exchange.name: _channel(*exchange) for exchange in EXCHANGES},
         "operations": {f"publish_{exchange.name}": _publish(*exchange) for exchange in EXCHANGES}
-        | {f"consume_{s.queue}_{s.aggregate_type}": _consume(s) for s in SUBSCRIPTIONS},
+        | {f"consume_{s.queue}_{'_'.join(s.aggregate_types)}": _consume(s) for s in SUBSCRIPTIONS},
         "components": {"messages": {event.type: _message(event) for event in EVENTS}},
     }
 
@@ -51,16 +51,17 @@ def _publish(source: str, exchange: str) -> dict[str, Any]:
     }
 
 
-def _consume(subscription: Any) -> dict[str, Any]:
+def _consume(subscription: Subscription) -> dict[str, Any]:
+    types = ", ".join(subscription.aggregate_types)
     return {
         "action": "receive",
         "channel": {"$ref": f"#/channels/{subscription.exchange}"},
-        "summary": f"{subscription.queue} takes every event of {subscription.aggregate_type}.",
+        "summary": f"{subscription.queue} takes every event of {types}.",
         "messages": [
             {"$ref": f"#/channels/{subscription.exchange}/messages/{event.type}"}
             for event in EVENTS
-            if (event.source, event.aggregate_type)
-            == (subscription.source, subscription.aggregate_type)
+            if event.source == subscription.source
+            and event.aggregate_type in subscription.aggregate_types
         ],
     }
 

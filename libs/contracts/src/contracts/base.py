@@ -1,10 +1,29 @@
-"""What every event class has: a type, an aggregate, a version and a JSON body."""
+"""What every event class has: a type, an aggregate, a version and a JSON body.
+
+Every text has a maximum, and is what PostgreSQL can store: whoever consumes an event keeps it.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+_NO_NUL = r"^[^\x00]*$"
+Name = Annotated[str, Field(max_length=255, pattern=_NO_NUL)]
+"""Of a person, a product, a place."""
+Reason = Annotated[str, Field(max_length=1_000, pattern=_NO_NUL)]
+"""Why something came out as it did."""
+Description = Annotated[str, Field(max_length=10_000, pattern=_NO_NUL)]
+
+
+class Delivered(Protocol):
+    """An event as it came over the broker."""
+
+    @property
+    def aggregate_id(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
 
 
 class Contract(BaseModel):
@@ -27,6 +46,23 @@ class Contract(BaseModel):
         return self.model_dump_json().encode()
 
     @classmethod
-    def parse(cls, payload: bytes) -> Self:
-        """Read a body. Raises `pydantic.ValidationError` for one that does not fit."""
-        return cls.model_validate_json(payload)
+    def of(cls, delivered: Delivered) -> Self:
+        """Read an event. Raises `pydantic.ValidationError` for a body that does not fit.
+
+        A body about another aggregate than the one whose stream it came in does not fit either: it
+        would act on that one past its order.
+        """
+        return cls.parse(delivered.payload, subject=delivered.aggregate_id)
+
+    @classmethod
+    def parse(cls, payload: bytes, *, subject: str | None = None) -> Self:
+        """Read a body alone. Raises `pydantic.ValidationError`."""
+        return cls.model_validate_json(payload, context={"subject": subject})
+
+    @model_validator(mode="after")
+    def _is_about_its_subject(self, info: ValidationInfo) -> Self:
+        context: dict[str, Any] = info.context or {}
+        subject = context.get("subject")
+        if subject is not None and subject != self.aggregate_id:
+            raise ValueError("the body is about another aggregate than the event's subject")
+        return self

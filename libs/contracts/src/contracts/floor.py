@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from contracts.base import Contract
+from contracts.base import Contract, Description, Name
 
 
 class _RestaurantEvent(Contract):
@@ -26,10 +26,10 @@ class RestaurantCreated(_RestaurantEvent):
 
     type: ClassVar[str] = "restaurant.created"
 
-    name: str
-    address: str
-    description: str | None
-    timezone: str
+    name: Name
+    address: Description
+    description: Description | None
+    timezone: Name
     created_at: datetime
 
 
@@ -39,9 +39,9 @@ class TableCreated(_RestaurantEvent):
     type: ClassVar[str] = "table.created"
 
     table_id: int
-    name: str
+    name: Name
     seats: int
-    location: str
+    location: Name
     created_at: datetime
 
 
@@ -71,7 +71,7 @@ class ReservationCreated(_ReservationEvent):
     type: ClassVar[str] = "reservation.created"
 
     table_id: int
-    customer_name: str
+    customer_name: Name
     starts_at: datetime
     ends_at: datetime
     created_at: datetime

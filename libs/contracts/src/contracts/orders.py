@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from contracts.base import Contract
+from contracts.base import Contract, Name, Reason
 
 Money = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str)]
 OrderOutcome = Literal["COMPLETED", "FAILED"]
@@ -20,7 +20,7 @@ class OrderedProduct(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    product_id: str
+    product_id: Name
     quantity: int
 
 
@@ -40,8 +40,8 @@ class OrderCreated(_OrderEvent):
     type: ClassVar[str] = "order.created"
     source: ClassVar[str] = "service-orders"
 
-    user_id: str
-    products: tuple[OrderedProduct, ...]
+    user_id: Name
+    products: Annotated[tuple[OrderedProduct, ...], Field(max_length=500)]
     amount: Money
     created_at: datetime
 
@@ -71,5 +71,5 @@ class OrderProcessed(_OrderEvent):
     source: ClassVar[str] = "service-processor"
 
     outcome: OrderOutcome
-    reason: str | None
+    reason: Reason | None
     processed_at: datetime

@@ -18,19 +18,19 @@ class Exchange(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    """Events of one aggregate type from one source go to one queue."""
+    """Events of these aggregate types from one source go to one queue."""
 
     source: str
     exchange: str
-    aggregate_type: str
     queue: str
+    aggregate_types: tuple[str, ...]
     parts: tuple[str, ...] = ()
     """Further first words of types in streams of the aggregate: a table's in its restaurant's."""
 
     @property
     def first_words(self) -> tuple[str, ...]:
         """What the types of these events begin with."""
-        return (self.aggregate_type, *self.parts)
+        return (*self.aggregate_types, *self.parts)
 
     @property
     def routing_keys(self) -> tuple[str, ...]:
@@ -43,13 +43,13 @@ PROCESSOR = Exchange("service-processor", "processor")
 EXCHANGES: tuple[Exchange, ...] = (ORDERS, PROCESSOR)
 
 SUBSCRIPTIONS: tuple[Subscription, ...] = (
-    Subscription(*ORDERS, "order", "processor.orders"),
-    Subscription(*PROCESSOR, "order", "orders.orders"),
-    Subscription(*ORDERS, "booking", "processor.bookings"),
-    Subscription(*PROCESSOR, "booking", "orders.bookings"),
-    Subscription(*PROCESSOR, "restaurant", "orders.restaurants", parts=("table",)),
-    Subscription(*ORDERS, "ticket", "processor.tickets"),
-    Subscription(*PROCESSOR, "ticket", "orders.tickets"),
+    Subscription(*ORDERS, "processor.orders", ("order",)),
+    Subscription(*PROCESSOR, "orders.orders", ("order",)),
+    Subscription(*ORDERS, "processor.bookings", ("booking",)),
+    Subscription(*PROCESSOR, "orders.bookings", ("booking",)),
+    Subscription(*PROCESSOR, "orders.restaurants", ("restaurant",), parts=("table",)),
+    Subscription(*ORDERS, "processor.tickets", ("ticket",)),
+    Subscription(*PROCESSOR, "orders.tickets", ("ticket",)),
 )
 
 UNSUBSCRIBED: frozenset[str] = frozenset({"reservation"})

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from contracts.base import Contract
+from contracts.base import Contract, Name, Reason
 
 TicketStatus = Literal["open", "answered", "awaiting_reply", "closed"]
 
@@ -32,8 +32,8 @@ class TicketCreated(_TicketEvent):
     source: ClassVar[str] = "service-orders"
 
     ticket_version: int
-    subject: str
-    email: str
+    subject: Name
+    email: Name
     status: TicketStatus
     created_at: datetime
 
@@ -45,10 +45,10 @@ class TicketStatusChanged(_TicketEvent):
     source: ClassVar[str] = "service-orders"
 
     ticket_version: int
-    email: str
+    email: Name
     previous: TicketStatus
     status: TicketStatus
-    reason: str | None
+    reason: Reason | None
     changed_at: datetime
 
 
@@ -60,7 +60,7 @@ class TicketCommented(_TicketEvent):
 
     ticket_version: int
     comment_id: UUID
-    email: str
+    email: Name
     commented_at: datetime
 
 

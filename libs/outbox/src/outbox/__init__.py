@@ -26,6 +26,7 @@ from outbox.operate.partitions import DayPartitions
 from outbox.parts import Part, open_work, worker_parts
 from outbox.relay.relay import Relay
 from outbox.relay.settings import RelaySettings
+from outbox.subscription import Subscription
 from outbox.topology import Topology
 from outbox.write.notifier import Notifier
 from outbox.write.outbox import Outbox
@@ -54,6 +55,7 @@ __all__ = [
     "RetryPolicy",
     "SingleWrite",
     "Stream",
+    "Subscription",
     "Topology",
     "UnitOfWork",
     "Unreadable",

@@ -7,6 +7,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+MAX_PAYLOAD = 1024 * 1024
+"""Bytes of a body: more is refused when an event is added, and when a message arrives."""
+
 
 class Event(Protocol):
     """What can be added to an outbox: any object with these members.
@@ -64,6 +67,11 @@ class Envelope:
     correlation_id: str
     causation_id: str | None = None
     traceparent: str | None = None
+
+    @property
+    def aggregate_id(self) -> str:
+        """The id of the aggregate that the event is about."""
+        return self.stream.aggregate_id
 
     @property
     def is_tombstone(self) -> bool:

@@ -4,7 +4,7 @@ OutboxError
 ├── InvalidSetting        an argument that can never work (also a ValueError)
 ├── InvalidEvent          an event that could never be delivered; refused when added
 │   └── EventTooLarge
-├── TopologyMismatch      the broker holds other queues than the declared ones
+├── TopologyMismatch      the broker has or allows other queues than the declared ones
 ├── BrokerRefused         the broker refuses the user, password or virtual host
 ├── DatabaseRefused       the database refuses the user or password, or does not exist
 ├── LanesMismatch         a relay was set up for another number of lanes than the database
@@ -54,7 +54,7 @@ class EventTooLarge(InvalidEvent):
 
 
 class TopologyMismatch(OutboxError):
-    """The broker's queues or exchanges are not what this code declares."""
+    """The broker's queues or exchanges are not what this code declares, or not for this user."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"the broker's topology differs from the declared one: {detail}")

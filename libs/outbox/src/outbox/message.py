@@ -14,23 +14,28 @@ from outbox.envelope import Envelope, Stream
 from outbox.errors import UnreadableMessage
 
 SPEC_VERSION = "1.0"
+CONTENT_TYPE = "application/json"
 # What the inbox can store: bigint, smallint, and what fits into the index of its key.
 MAX_SEQUENCE, MAX_VERSION = 2**63 - 1, 2**15 - 1
 MAX_BYTES = 255
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 
-def to_message(envelope: Envelope) -> Message:
-    """The AMQP message of an event; its routing key is the event's type."""
+def to_message(envelope: Envelope, *, user: str | None = None) -> Message:
+    """The AMQP message of an event; its routing key is the event's type.
+
+    `user` has to be whom the connection is logged in as (RabbitMQ, "Validated User-ID").
+    """
     return Message(
         body=envelope.payload,
         message_id=str(envelope.id),
         type=envelope.type,
-        content_type="application/json",
+        content_type=CONTENT_TYPE,
         app_id=envelope.stream.source,
         timestamp=envelope.time,
         delivery_mode=DeliveryMode.PERSISTENT,
         correlation_id=envelope.correlation_id,
+        user_id=user,
         headers=_headers(envelope),
     )
 

@@ -19,6 +19,11 @@ DAYS_AHEAD = Gauge(
     "Days for which inserts have a partition; below 3 is an alarm.",
     ["table"],
 )
+REFUSED = Gauge(
+    "outbox_topology_refused",
+    "1 while the broker refuses an exchange, a queue or a stream as it should be.",
+    ["part"],
+)
 HELD = Gauge(
     "outbox_held_aggregates",
     "Aggregates that wait for a retry of their first event.",
@@ -28,10 +33,19 @@ HELD = Gauge(
 CONSUMED = Counter(
     "inbox_events_total", "Events taken, by what was decided.", ["consumer", "verdict"]
 )
+DEAD_LETTERED = Counter(
+    "inbox_dead_lettered_total",
+    "Messages refused and sent to the dead letters, by why.",
+    ["consumer", "reason"],
+)
 BATCH_SECONDS = Histogram(
     "inbox_batch_seconds", "A batch, from its first event to its ack.", ["consumer"]
 )
 PARKED = Gauge("inbox_parked_events", "Parked events by reason.", ["consumer", "reason"])
+PARKED_BYTES = Gauge("inbox_parked_bytes", "Bytes of all parked bodies.", ["consumer"])
+PARKED_STREAM_BYTES = Gauge(
+    "inbox_parked_stream_bytes", "Of the stream that has most of them parked.", ["consumer"]
+)
 RETRIES = Counter("inbox_retries_total", "Tries of parked events.", ["consumer", "outcome"])
 CRASHED = Counter(
     "inbox_crashed_total", "Events parked because the process died of them.", ["consumer"]

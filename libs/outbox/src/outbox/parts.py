@@ -47,7 +47,7 @@ def worker_parts(
     relay = Relay(
         database_url=database_url, broker_url=broker_url, exchange=exchange, topology=topology
     )
-    consumers = {
+    consuming = {
         f"consumer {queue}": Consumer(
             queue=queue,
             handlers=handlers,
@@ -58,7 +58,7 @@ def worker_parts(
         )
         for queue, handlers in queues.items()
     }
-    return {"relay": relay, **consumers, "maintenance": Maintenance(work.engine)}
+    return {"relay": relay, **consuming, "maintenance": Maintenance(work.engine)}
 
 
 @asynccontextmanager

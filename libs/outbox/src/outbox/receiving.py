@@ -4,6 +4,9 @@ AMQP 0-9-1 says that short strings are UTF-8 (section 4.2.5.3) and timestamps se
 brokers pass on any bytes. aiormq takes a frame that it cannot decode for a broken connection: the
 consumer would connect anew, be given the same message first, and so for ever.
 
+Nor can one by its size: a body that is larger than any event may be is not kept, whatever many of
+them a broker sends at once. Who asks `body_size` learns how large it was.
+
 Invariant: what can be decoded is decoded by pamqp as ever. Only of a delivery that pamqp refuses is
 the rest read here: text with escapes for its odd bytes, no time where there is none, None for a
 header that makes no sense. Its body is as it came.
@@ -21,7 +24,7 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import TimeoutType, UnderlayConnection
-from aiormq.abc import AbstractConnection
+from aiormq.abc import AbstractConnection, DeliveredMessage
 from aiormq.connection import Connection as Transport
 from aiormq.connection import FrameReceiver
 from aiormq.exceptions import (
@@ -32,11 +35,14 @@ from aiormq.exceptions import (
 )
 from pamqp import constants, decode
 from pamqp.base import Frame
+from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.commands import Connection as ConnectionFrames
 from pamqp.frame import FrameTypes, unmarshal
 from pamqp.header import ContentHeader
 from yarl import URL
+
+from outbox.envelope import MAX_PAYLOAD
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +53,8 @@ PASSES = ") is reached"
 """What RabbitMQ says, under the same code, of a limit of connections."""
 _READER = "_Connection__reader"
 """What aiormq runs over the frames of a connection that is open."""
+
+_SIZE = "body_size_on_the_wire"
 
 Decoded = tuple[int, Any]
 """How many bytes a value took, and the value."""
@@ -60,6 +68,11 @@ class Connection(aio_pika.Connection):
             self.url, self._on_connection_close, timeout=timeout, **self.kwargs
         )
         await self._on_connected()
+
+
+def body_size(delivery: DeliveredMessage) -> int:
+    """The bytes that a body had on the wire; over `MAX_PAYLOAD`, its body is empty here."""
+    return getattr(delivery.header, _SIZE, len(delivery.body))
 
 
 def connection_class() -> type[aio_pika.Connection]:
@@ -100,8 +113,30 @@ class _Transport(Transport):
 
 
 class _Receiver(FrameReceiver):
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(reader)
+        self._unwanted: dict[int, int] = {}
+        """By channel: how many bytes of a body that is not kept are still to come."""
+
     async def get_frame(self) -> tuple[int, int, FrameTypes]:
-        """The next frame, as of AMQP 0-9-1 section 4.2.3."""
+        """The next frame, without the bodies of content that is too large."""
+        while True:
+            size, channel, frame = await self._next_frame()
+            if isinstance(frame, ContentHeader):
+                self._unwanted.pop(channel, None)
+                if frame.body_size > MAX_PAYLOAD:
+                    self._unwanted[channel] = frame.body_size
+                    setattr(frame, _SIZE, frame.body_size)
+                    frame.body_size = 0
+            elif isinstance(frame, ContentBody) and channel in self._unwanted:
+                self._unwanted[channel] -= len(frame.value)
+                if self._unwanted[channel] <= 0:
+                    del self._unwanted[channel]
+                continue
+            return size, channel, frame
+
+    async def _next_frame(self) -> tuple[int, int, FrameTypes]:
+        """As of AMQP 0-9-1 section 4.2.3."""
         if self.reader.at_eof():
             raise StopAsyncIteration
         try:

@@ -8,9 +8,9 @@ needs `reject-publish` (RabbitMQ, "Quorum Queues", "Dead Lettering").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from aio_pika import ExchangeType, Message
@@ -18,22 +18,15 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelPreconditionFailed, PublishError
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
-from outbox.errors import BrokerRefused, TopologyMismatch
+from outbox.errors import TopologyMismatch
+from outbox.subscription import Subscribed
 
 DEAD_LETTERS = "dead"
 DELIVERY_LIMIT = 1_000_000
 SEGMENT_BYTES = 50_000_000
+DEAD_LETTER_BYTES = 64 * 1024 * 1024
 
-
-class Subscription(Protocol):
-    """Which queue takes which events of which exchange."""
-
-    @property
-    def exchange(self) -> str: ...
-    @property
-    def queue(self) -> str: ...
-    @property
-    def routing_keys(self) -> tuple[str, ...]: ...
+Declare = Callable[[AbstractChannel], Awaitable[None]]
 
 
 class Topology:
@@ -42,7 +35,7 @@ class Topology:
     def __init__(
         self,
         exchanges: Iterable[str],
-        subscriptions: Iterable[Subscription],
+        subscriptions: Iterable[Subscribed],
         streams: Mapping[str, timedelta] | None = None,
     ) -> None:
         self.exchanges = tuple(exchanges)
@@ -55,59 +48,136 @@ class Topology:
         """Every consuming queue once, without the dead-letter queues."""
         return tuple(dict.fromkeys(subscription.queue for subscription in self.subscriptions))
 
-    async def ensure(self, connection: AbstractConnection) -> None:
-        """The same as `ensure_on`, on a channel of its own."""
-        async with connection.channel(on_return_raises=True) as channel:
-            await self.ensure_on(channel)
+    def of(self, queue: str) -> tuple[Subscribed, ...]:
+        """The subscriptions of one queue."""
+        return tuple(one for one in self.subscriptions if one.queue == queue)
 
-    async def ensure_on(self, channel: AbstractChannel) -> None:
+    async def ensure(self, connection: AbstractConnection) -> None:
         """Declare and bind everything, and prove that an unroutable message comes back.
 
-        Harmless when it is all there. For those who publish; the channel must confirm, and raise
-        on returned messages. Raises `TopologyMismatch` or `BrokerRefused`; neither mends itself.
+        Harmless when it is all there. Raises `TopologyMismatch` for the first part that is refused.
         """
-        await self.declare_on(channel)
-        await _audit_hand_off(channel)
+        async with connection.channel(on_return_raises=True) as channel:
+            for _, declare in self.parts():
+                await declare(channel)
+            await self.prove_hand_off(channel)
 
-    async def declare_on(self, channel: AbstractChannel) -> None:
-        """Declare and bind everything, and publish nothing. Raises as `ensure_on` does.
+    def parts(self) -> list[tuple[str, Declare]]:
+        """All there is to declare, by name and in order; each can be refused by itself.
 
-        For those who consume: a broker short of memory or disk reads no more from a connection
-        that has published, not even acks, and would never be emptied (RabbitMQ, "Alarms").
+        Streams come last: with one bound, an event whose own queue is missing is confirmed.
         """
+        return [
+            *((f"exchange {name}", self._exchange(name)) for name in self.exchanges),
+            (f"exchange {DEAD_LETTERS}", self._dead_letters()),
+            *(part for name in self.queues for part in self._queue_parts(name)),
+            *((f"stream {name}", self._stream(name)) for name in self.streams),
+        ]
+
+    def parts_of(self, queue: str) -> list[tuple[str, Declare]]:
+        """The same for who consumes one queue."""
+        exchanges = dict.fromkeys(one.exchange for one in self.of(queue))
+        return [
+            *((f"exchange {name}", self._exchange(name)) for name in exchanges),
+            (f"exchange {DEAD_LETTERS}", self._dead_letters()),
+            *self._queue_parts(queue),
+        ]
+
+    async def declare_stream_on(self, channel: AbstractChannel, stream: str) -> None:
+        """Declare and bind what one needs who reads a stream. Raises `TopologyMismatch`."""
+        for exchange in self.exchanges:
+            await self._exchange(exchange)(channel)
+        await self._stream(stream)(channel)
+
+    async def prove_hand_off(self, channel: AbstractChannel) -> None:
+        """That an unroutable message comes back, instead of trusting the client's defaults."""
+        exchange = await channel.get_exchange(DEAD_LETTERS, ensure=False)
+        probe = Message(b"", message_id=str(uuid4()))
         try:
-            await self._declare(channel)
-        except (ChannelPreconditionFailed, ChannelLockedResource) as problem:
-            raise TopologyMismatch(str(problem)) from problem
-        except ChannelAccessRefused as problem:
-            raise BrokerRefused(str(problem)) from problem
+            await exchange.publish(probe, f"audit-{probe.message_id}", mandatory=True, timeout=10)
+        except PublishError:
+            return
+        raise TopologyMismatch("an unroutable message was confirmed instead of returned")
 
-    async def _declare(self, channel: AbstractChannel) -> None:
-        for name in self.exchanges:
+    def _exchange(self, name: str) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
             await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True)
-        await channel.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
-        for name in self.queues:
+
+        return _refusable(declare)
+
+    def _dead_letters(self) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
+            await channel.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
+
+        return _refusable(declare)
+
+    def _queue_parts(self, name: str) -> list[tuple[str, Declare]]:
+        return [
+            (f"queue {dead_letters_of(name)}", self._dead_queue(name)),
+            (f"queue {name}", self._queue(name)),
+        ]
+
+    def _dead_queue(self, name: str) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
             dead = await channel.declare_queue(
-                dead_letters_of(name), durable=True, arguments={"x-queue-type": "quorum"}
+                dead_letters_of(name), durable=True, arguments=dead_letter_arguments()
             )
             await dead.bind(DEAD_LETTERS, name)
-            await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
-        for subscription in self.subscriptions:
-            queue = await channel.get_queue(subscription.queue, ensure=False)
-            for key in subscription.routing_keys:
-                await queue.bind(subscription.exchange, key)
-        # After the queues: with a stream bound, an event whose own queue is missing is confirmed.
-        for name, kept in self.streams.items():
+
+        return _refusable(declare)
+
+    def _queue(self, name: str) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
+            queue = await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
+            for subscription in self.of(name):
+                for key in subscription.routing_keys:
+                    await queue.bind(subscription.exchange, key)
+
+        return _refusable(declare)
+
+    def _stream(self, name: str) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
             stream = await channel.declare_queue(
-                name, durable=True, arguments=stream_arguments(kept)
+                name, durable=True, arguments=stream_arguments(self.streams[name])
             )
             for exchange in self.exchanges:
                 await stream.bind(exchange, "#")
+
+        return _refusable(declare)
+
+
+def _refusable(declare: Declare) -> Declare:
+    """The same, with the broker's refusals as `TopologyMismatch`."""
+
+    async def refusable(channel: AbstractChannel) -> None:
+        try:
+            await declare(channel)
+        except (
+            ChannelPreconditionFailed,
+            ChannelLockedResource,
+            ChannelAccessRefused,
+        ) as problem:
+            raise TopologyMismatch(str(problem)) from problem
+
+    return refusable
 
 
 def dead_letters_of(queue: str) -> str:
     """Where a message goes that cannot even be attributed to a stream."""
     return f"{queue}.dead"
+
+
+def dead_letter_arguments() -> dict[str, Any]:
+    """The arguments of a dead-letter queue: beyond its bound the oldest go.
+
+    To refuse the newest instead would keep them in the consuming queue, whose dead lettering is
+    at-least-once, and in the end stop it (RabbitMQ, "Quorum Queues", "At-Least-Once").
+    """
+    return {
+        "x-queue-type": "quorum",
+        "x-max-length-bytes": DEAD_LETTER_BYTES,
+        "x-overflow": "drop-head",
+    }
 
 
 def queue_arguments(name: str) -> dict[str, Any]:
@@ -133,14 +203,3 @@ def stream_arguments(kept: timedelta) -> dict[str, Any]:
         "x-max-age": f"{int(kept.total_seconds())}s",
         "x-stream-max-segment-size-bytes": SEGMENT_BYTES,
     }
-
-
-async def _audit_hand_off(channel: AbstractChannel) -> None:
-    """Prove that an unroutable message comes back, instead of trusting the client's defaults."""
-    exchange = await channel.get_exchange(DEAD_LETTERS, ensure=False)
-    probe = Message(b"", message_id=str(uuid4()))
-    try:
-        await exchange.publish(probe, f"audit-{probe.message_id}", mandatory=True, timeout=10)
-    except PublishError:
-        return
-    raise TopologyMismatch("an unroutable message was confirmed instead of returned")

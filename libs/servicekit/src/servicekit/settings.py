@@ -27,6 +27,7 @@ from servicekit.urls import AmqpUrl, ConnectionUrl
 __all__ = [
     "AppEnv",
     "Auth",
+    "BrokerUser",
     "LogFormat",
     "LogLevel",
     "Port",
@@ -40,6 +41,7 @@ __all__ = [
 S = TypeVar("S", bound="ProcessSettings")
 T = TypeVar("T")
 
+BrokerUser = Annotated[str, Field(pattern=r"^\S+$", max_length=255)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)]

@@ -188,6 +188,11 @@ class AmqpUrl(ConnectionUrl):
         ["auth", "cafile", "capath", "certfile", "heartbeat", "keyfile", "name", "timeout"]
     )
 
+    @property
+    def user(self) -> str:
+        """The user, decoded; RabbitMQ's `guest` when there is none."""
+        return unquote(urlsplit(self).username or "guest")
+
     @classmethod
     def _check_path(cls, path: str) -> None:
         if path.strip("/").count("/"):

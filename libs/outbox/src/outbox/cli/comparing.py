@@ -13,9 +13,8 @@ from outbox.consume.baseline import baseline as set_baseline
 from outbox.envelope import Stream
 from outbox.operate.beginning import beginnings
 from outbox.operate.database import open_database
-from outbox.operate.reconcile import DETAILED, GRACE, Compared, Reconciliation, Takes
+from outbox.operate.reconcile import DETAILED, GRACE, Compared, Reconciliation
 from outbox.operate.reconcile import reconcile as compare
-from outbox.topology import Topology
 
 Consumers = Annotated[
     list[str] | None,
@@ -37,7 +36,7 @@ def reconcile(
     as_json: Json = False,
 ) -> None:
     """Name every event that a producer has and a consumer lacks, the last ones included."""
-    expected = _expected(topology_of(app)) if app else []
+    subscriptions = topology_of(app).subscriptions if app else None
 
     async def ask() -> Compared:
         async with open_database(producer_url) as producer, open_database(consumer_url) as theirs:
@@ -46,7 +45,7 @@ def reconcile(
                 theirs,
                 consumers=consumer or [],
                 aggregate_types=aggregate_type or [],
-                expected=expected,
+                subscriptions=subscriptions,
                 grace=grace,
             )
 
@@ -59,20 +58,16 @@ def reconcile(
         raise typer.Exit(FOUND)
 
 
-def _expected(topology: Topology) -> list[Takes]:
-    """Queues with their aggregate types, as in `order.#`; some subscriptions name their source."""
-    return [
-        Takes(subscription.queue, key.removesuffix(".#"), getattr(subscription, "source", None))
-        for subscription in topology.subscriptions
-        for key in subscription.routing_keys
-    ]
-
-
 def _show(found: Compared) -> None:
+    if found.assumed:
+        warn("without --app a consumer is assumed to take what it has taken before, and no more")
     for kind in found.untaken:
-        warn(f"no consumer here has taken anything of {kind}")
+        warn(f"no consumer that was looked at takes {kind}")
     for name in found.uncompared:
-        warn(f"nothing was compared of {name}: give --consumer with --aggregate-type, or --app")
+        warn(
+            f"nothing was compared of {name}, which nobody here has consumed: if it is of this"
+            " database, give --consumer, and --app or --aggregate-type for what it takes"
+        )
     if not found.results:
         say("nothing was compared")
     for result in found.results:

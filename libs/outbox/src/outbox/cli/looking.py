@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Annotated
 from uuid import UUID
@@ -10,10 +11,10 @@ import typer
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from outbox.addresses import DatabaseAddress
-from outbox.cli.options import BrokerUrl, DatabaseUrl, Json
+from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
 from outbox.cli.output import emit, plain, say, table, warn
 from outbox.cli.render import show_lanes, show_status
-from outbox.cli.session import FOUND, fail, run
+from outbox.cli.session import FOUND, fail, run, topology_of
 from outbox.errors import OutboxError
 from outbox.losses import broker_lost, one_line
 from outbox.operate.database import open_database
@@ -28,13 +29,22 @@ from outbox.operate.story import Step, story
 
 
 def show_all(
-    *, database_url: DatabaseUrl, broker_url: BrokerUrl = None, as_json: Json = False
+    *,
+    database_url: DatabaseUrl,
+    broker_url: BrokerUrl = None,
+    app: Application = None,
+    as_json: Json = False,
 ) -> None:
-    """What waits to be published, applied and called, who relays, how full the queues are."""
+    """What waits to be published, applied and called, who relays, how full the queues are.
+
+    With --app the queues are all that are subscribed to, also those that nobody ever consumed.
+    """
+    subscribed = topology_of(app).queues if app else ()
     found = run(_status(database_url))
     if found.outbox is None and found.inbox is None and found.jobs is None:
         fail("there is neither an outbox nor an inbox in this database; has it been migrated?")
-    queues = _depths(found, broker_url)
+    consumed = [known.consumer for known in found.inbox.consumers] if found.inbox else []
+    queues = _depths(dict.fromkeys([*consumed, *subscribed]), broker_url)
     if as_json:
         emit({**plain(found), "queues": plain(queues)})
     else:
@@ -48,10 +58,9 @@ async def _status(url: str) -> Status:
         return await status(connection)
 
 
-def _depths(found: Status, broker_url: str | None) -> list[QueueDepth] | None:
-    if broker_url is None or found.inbox is None:
+def _depths(names: Iterable[str], broker_url: str | None) -> list[QueueDepth] | None:
+    if broker_url is None:
         return None
-    names = [known.consumer for known in found.inbox.consumers]
 
     async def ask() -> list[QueueDepth] | None:
         try:

@@ -47,8 +47,10 @@ def _inbox(inbox: InboxStatus) -> None:
     table("inbox", ("consumer", "streams", "blocked"), rows)
     if not inbox.consumers:
         say("inbox: nothing was taken yet")
-    columns = ("consumer", "reason", "events", "oldest", "next attempt")
-    parked = ((p.consumer, p.reason, p.events, p.oldest, p.next_attempt) for p in inbox.parked)
+    columns = ("consumer", "reason", "events", "bytes", "oldest", "next attempt")
+    parked = (
+        (p.consumer, p.reason, p.events, p.bytes, p.oldest, p.next_attempt) for p in inbox.parked
+    )
     table("parked", columns, parked)
 
 

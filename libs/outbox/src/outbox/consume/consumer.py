@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from itertools import groupby
 
-from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
 from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress, on_psycopg
 from outbox.broker import connect
 from outbox.checks import named
-from outbox.consume.foreign import from_foreign
+from outbox.consume.acceptance import Acceptance, Refused
 from outbox.consume.handlers import Handlers
 from outbox.consume.inbox import Inbox
 from outbox.consume.intake import Intake
@@ -28,16 +27,21 @@ from outbox.consume.retrier import Retrier
 from outbox.consume.settings import ConsumerSettings
 from outbox.consume.tags import tag_of
 from outbox.consume.watchdog import Watchdog
+from outbox.declarer import Declarer, Enduring
 from outbox.envelope import Envelope
-from outbox.errors import InvalidSetting, UnreadableMessage
+from outbox.errors import InvalidSetting
 from outbox.faults import reach
 from outbox.lifecycle import Up, end, pause, reconnecting, together
-from outbox.message import UNKNOWN_TIME, from_delivery
+from outbox.message import UNKNOWN_TIME
+from outbox.throttle import Throttled
 from outbox.topology import Topology
 from outbox.versions import check
 from outbox.write.work import Work
 
 log = logging.getLogger(__name__)
+
+ROOM, LOOK_AGAIN = 0.9, 0.5
+"""A consumer that parks too much goes on below this part of its bound; seconds between looks."""
 
 
 class Consumer:
@@ -64,6 +68,10 @@ class Consumer:
         self._work = work
         self._topology = topology
         self._settings = settings or ConsumerSettings()
+        self._acceptance = Acceptance(
+            topology.of(queue), foreign=self._settings.foreign, senders=self._settings.senders
+        )
+        self._refusals = Throttled(log)
         self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
         self.inbox = Inbox(queue, handlers, work, self._settings.inbox, self._watchdog)
         self._retrier = Retrier(self.inbox, work, self._settings)
@@ -75,12 +83,17 @@ class Consumer:
         """Consume until told to stop, through any loss of database or broker.
 
         Raises what needs a person: `BrokerRefused` or `DatabaseRefused` at the first connection,
-        `SchemaBehind` or `TopologyMismatch` at any.
+        `SchemaBehind` at any. While its queue is not as declared it is not `running`, and goes on
+        when it is.
         """
+        name = f"consumer {self._queue}"
+        enduring = Enduring(name)
         with self._watchdog.watching():
             await together(
                 reconnecting(
-                    f"consumer {self._queue}", lambda up: self._run_session(up, stop), stop
+                    name,
+                    lambda up: enduring.run(lambda: self._run_session(up, stop), stop),
+                    stop,
                 ),
                 self._retrier.run(stop),
             )
@@ -89,12 +102,15 @@ class Consumer:
         async with self._work.read() as connection:
             await check(connection, ["inbox"])
             tag = await tag_of(connection)
+        if not await self._has_room(stop):
+            return
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(
                 await connect(self._broker, f"inbox {self._queue}")
             )
-            checks = await broker.channel(publisher_confirms=False)
-            await self._topology.declare_on(checks)
+            parts = self._topology.parts_of(self._queue)
+            checks = Declarer(broker, parts, needed=[name for name, _ in parts], confirms=False)
+            await checks.declare()
             channel = await broker.channel(publisher_confirms=False)
             await channel.set_qos(prefetch_count=self._settings.prefetch)
             intake = await Intake.open(channel, self._queue, batch=self._settings.batch, tag=tag)
@@ -107,6 +123,21 @@ class Consumer:
             finally:
                 self.running = False
 
+    async def _has_room(self, stop: asyncio.Event) -> bool:
+        """Wait until less is parked: what is left in the queue loses nothing. False if stopped."""
+        most = self._settings.parked_bytes
+        if self.inbox.parked_bytes >= most:
+            log.error(
+                "%s takes nothing while %d bytes of it are parked, at most %d:"
+                " redrive or discard some",
+                self._queue,
+                self.inbox.parked_bytes,
+                most,
+            )
+            while self.inbox.parked_bytes > most * ROOM and not stop.is_set():
+                await pause(stop, LOOK_AGAIN)
+        return not stop.is_set()
+
     async def _consume(self, intake: Intake, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
@@ -115,6 +146,8 @@ class Consumer:
                 if stop.is_set():
                     return
                 raise
+            if self.inbox.parked_bytes >= self._settings.parked_bytes:
+                return  # what has come goes back to the queue with the connection
             reach("consumer.delivered")
             with self._batch_seconds.time():
                 # Perhaps the process died of one of those that come again: they go singly.
@@ -135,10 +168,16 @@ class Consumer:
         readable: list[DeliveredMessage] = []
         for delivery in deliveries:
             try:
-                envelopes.append(self._envelope(delivery))
+                envelopes.append(self._acceptance.event(delivery))
                 readable.append(delivery)
-            except UnreadableMessage as problem:
-                log.warning("%s sends a message to its dead letters: %s", self._queue, problem)
+            except Refused as problem:
+                metrics.DEAD_LETTERED.labels(self._queue, problem.reason).inc()
+                self._refusals.warning(
+                    "%s sends a message to its dead letters (%s): %s",
+                    self._queue,
+                    problem.reason,
+                    problem,
+                )
                 await intake.dead_letter(delivery)
         self._observe_lag(envelopes)
         if again:
@@ -156,21 +195,13 @@ class Consumer:
         if known:
             self._lag.observe(max(0.0, time.time() - min(known).timestamp()))
 
-    def _envelope(self, delivery: DeliveredMessage) -> Envelope:
-        try:
-            return from_delivery(delivery)
-        except UnreadableMessage:
-            if self._settings.foreign is None:
-                raise
-            return from_foreign(delivery, self._settings.foreign)
-
-    async def _watch(self, checks: AbstractChannel, intake: Intake, stop: asyncio.Event) -> None:
+    async def _watch(self, checks: Declarer, intake: Intake, stop: asyncio.Event) -> None:
         """Bring back bindings that somebody removed; end the wait for deliveries on stop."""
         try:
             while not stop.is_set():
                 await pause(stop, self._settings.topology_check)
                 if not stop.is_set():
-                    await self._topology.declare_on(checks)
+                    await checks.declare()
         finally:
             intake.wake()
 

@@ -43,6 +43,8 @@ class Inbox:
         watchdog: Watchdog | None = None,
     ) -> None:
         self.consumer = consumer
+        self.parked_bytes = 0
+        """All bodies that are parked, when last reported."""
         self._work = work
         self._settings = settings or InboxSettings()
         self._transactions = Transactions(
@@ -126,7 +128,11 @@ class Inbox:
     async def report(self) -> None:
         """Set the metrics that only the database knows."""
         async with self._work.engine.begin() as connection:
-            counts = await parked.counts(await raw_connection(connection), self.consumer)
+            raw = await raw_connection(connection)
+            counts = await parked.counts(raw, self.consumer)
+            self.parked_bytes, most = await parked.weights(raw, self.consumer)
+        metrics.PARKED_BYTES.labels(self.consumer).set(self.parked_bytes)
+        metrics.PARKED_STREAM_BYTES.labels(self.consumer).set(most)
         for reason in REASONS:
             metrics.PARKED.labels(self.consumer, reason).set(counts.get(reason, 0))
 

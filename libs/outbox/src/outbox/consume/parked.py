@@ -109,6 +109,12 @@ SELECT source, aggregate_type, aggregate_id
 
 _COUNTS = "SELECT reason, count(*) FROM inbox_parked WHERE consumer = %s GROUP BY reason"
 
+_WEIGHTS = """
+SELECT coalesce(sum(bytes), 0)::bigint, coalesce(max(bytes), 0)::bigint
+  FROM (SELECT sum(octet_length(body)) AS bytes FROM inbox_parked WHERE consumer = %s
+         GROUP BY source, aggregate_type, aggregate_id) streams
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
@@ -230,6 +236,13 @@ async def counts(connection: Connection, consumer: str) -> dict[str, int]:
     """How many events wait, by reason."""
     cursor = await connection.execute(_COUNTS, [consumer])
     return dict(await cursor.fetchall())
+
+
+async def weights(connection: Connection, consumer: str) -> tuple[int, int]:
+    """Bytes of all bodies that wait, and of those in the stream that has most of them."""
+    cursor = await connection.execute(_WEIGHTS, [consumer])
+    [(total, most)] = await cursor.fetchall()
+    return total, most
 
 
 def _identity(consumer: str, envelope: Envelope) -> dict[str, Any]:

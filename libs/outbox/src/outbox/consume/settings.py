@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from outbox.checks import counts, seconds
@@ -54,16 +54,20 @@ class ConsumerSettings:
     transaction_timeout: float = TRANSACTION_TIMEOUT
     """Longer than `hangs_after`: one handler at its limit must not lose the others' work."""
     unreadable: Callable[[BaseException], bool] = is_unreadable
+    parked_bytes: int = 1024 * 1024 * 1024
+    """So much may be parked; then nothing is taken until less is: it waits in the queue."""
     hangs_after: float = 60.0
     """A handler that takes longer ends the process."""
     unhandled: Unhandled = "park"
     commit_after: float = 1.0
+    senders: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """By source, the broker's users that may speak for it; of a source not named, any user may."""
     foreign: Foreign | None = None
     """Set to take messages of producers that number nothing; else they are dead letters."""
 
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""
-        counts(self, "batch", "crashes")
+        counts(self, "batch", "crashes", "parked_bytes")
         counts(self, "prefetch", at_most=MAX_PREFETCH)
         seconds(self, "retry_every", "topology_check", "lock_timeout")
         seconds(self, "hangs_after", "commit_after")

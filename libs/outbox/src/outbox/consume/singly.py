@@ -24,6 +24,7 @@ from outbox.consume.taking import DRAIN, Taking
 from outbox.consume.transaction import Transactions
 from outbox.envelope import Envelope, Stream
 from outbox.errors import TransactionEnded
+from outbox.throttle import Throttled
 from outbox.tracebacks import said, traceback_of
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Singly:
         self._transactions = transactions
         self._settings = settings
         self._consumer = transactions.consumer
+        self._parkings = Throttled(log, at_most=10)
         self._outlived: Counter[tuple[Stream, int]] = Counter()
 
     async def take(self, envelope: Envelope, *, counted: bool = False) -> None:
@@ -199,7 +201,7 @@ class Singly:
     async def _note(self, taking: Taking, envelope: Envelope, failure: Failure) -> None:
         """The event stops its stream until it is tried again."""
         where = f"\n{failure.traceback}" if failure.traceback and failure.first else ""
-        log.warning(
+        self._parkings.warning(
             "%s parks %s as %s: %s%s",
             self._consumer,
             envelope,

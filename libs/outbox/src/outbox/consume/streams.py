@@ -64,7 +64,7 @@ class StreamReader:
                 await connect(self._broker, f"stream {self._stream}")
             )
             channel = await broker.channel(publisher_confirms=False)
-            await self._topology.declare_on(channel)
+            await self._topology.declare_stream_on(channel, self._stream)
             self.running = True
             try:
                 begin = await _unless(stop, self._begin(Ends(broker, self._stream)))

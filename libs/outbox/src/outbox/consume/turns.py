@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import psycopg
 
 from outbox.addresses import Database, DatabaseAddress
+from outbox.declarer import Enduring
 from outbox.keeper import open_keeper
 from outbox.lifecycle import Up, first_of, pause, reconnecting
 
@@ -49,7 +50,11 @@ class InTurn:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work or stand by until told to stop, through any loss of the database."""
-        await reconnecting(f"turn of {self._name}", lambda up: self._session(up, stop), stop)
+        name = f"turn of {self._name}"
+        enduring = Enduring(name)
+        await reconnecting(
+            name, lambda up: enduring.run(lambda: self._session(up, stop), stop), stop
+        )
 
     async def _session(self, up: Up, stop: asyncio.Event) -> None:
         async with await open_keeper(self._database, f"turn of {self._name}") as connection:

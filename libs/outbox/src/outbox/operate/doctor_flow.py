@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,8 @@ from outbox.operate.status import NAMED, InboxStatus, OutboxStatus, status
 OLDEST = 60.0
 SKEW = 1.0
 LONG_TRANSACTION = 300
+HEAVY_CONSUMER, HEAVY_STREAM = 256 * 1024 * 1024, 16 * 1024 * 1024
+"""Bytes parked: a consumer takes nothing any more at 1 GiB, unless it is set otherwise."""
 
 _SERVER = """
 SELECT current_setting('fsync'), current_setting('full_page_writes'),
@@ -41,7 +44,7 @@ async def check_flow(connection: Connection) -> list[Finding]:
             fix = "set the database server's clock right (NTP)"
             found.append(warning("clock", "the log has events from the future", fix))
     if now.inbox:
-        found += _parked(now.inbox)
+        found += [*_parked(now.inbox), *_heavy(now.inbox)]
     if now.jobs is not None:
         found += await _jobs(connection, now.jobs)
     return found
@@ -169,3 +172,20 @@ def _parked(inbox: InboxStatus) -> list[Finding]:
         fix = fixes.get(parked.reason, "`outbox parked list` and `outbox parked show`")
         found.append(level("parked", says, fix))
     return found or [ok("parked", "nothing waits for a person")]
+
+
+def _heavy(inbox: InboxStatus) -> list[Finding]:
+    totals = Counter[str]()
+    for parked in inbox.parked:
+        totals[parked.consumer] += parked.bytes
+    fix = "redrive or discard: at its bound a consumer takes nothing more"
+    found = [
+        error("parked", f"{consumer}: {total} bytes are parked", fix)
+        for consumer, total in totals.items()
+        if total >= HEAVY_CONSUMER
+    ]
+    return found + [
+        warning("parked", f"{one.consumer}: {one.bytes} bytes wait in {one.stream}", fix)
+        for one in inbox.heaviest
+        if one.bytes >= HEAVY_STREAM
+    ]

@@ -156,9 +156,13 @@ class DayPartitions:
                 oldest_kept = await connection.run_sync(today) - timedelta(days=self.keep)
                 await self._set_aside(connection, oldest_kept)
                 dropped = await self._drop(connection, oldest_kept)
-            finally:
-                await connection.execute(text("RESET lock_timeout"))
-                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
+            except BaseException:
+                # Settings and locks are the session's: nobody else may get it from the pool. To
+                # undo them here would fail where the session is lost, or in mid-statement.
+                await connection.invalidate()
+                raise
+            await connection.execute(text("RESET lock_timeout"))
+            await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
         return dropped
 
     async def _expired(self, connection: AsyncConnection, oldest_kept: date) -> list[str]:

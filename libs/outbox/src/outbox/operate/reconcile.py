@@ -12,21 +12,13 @@ from dataclasses import dataclass, field
 from outbox.operate.database import Connection
 from outbox.operate.holes import Hole, ahead, holes_of
 from outbox.operate.streams import Pair, paired
+from outbox.subscription import Subscribed
 
 GRACE = 10.0
 DETAILED = 1_000
 
 Taken = dict[str, set[tuple[str, str]]]
 """By consumer: sources and aggregate types."""
-
-
-@dataclass(frozen=True, slots=True)
-class Takes:
-    """That a consumer takes an aggregate type, of one source or, if that is None, of any."""
-
-    consumer: str
-    aggregate_type: str
-    source: str | None = None
 
 
 @dataclass
@@ -53,13 +45,15 @@ class Reconciliation:
 class Compared:
     """All consumers, and the streams that none of them takes.
 
-    `uncompared` is what was asked for of a producer with streams, and was not compared: a name
-    with a slip in it, or all, where no consumer is known.
+    `uncompared` is what should have been compared and was not: a name with a slip in it, a queue
+    that nobody here has ever consumed, or all, where no consumer is known.
     """
 
     results: list[Reconciliation]
     untaken: list[str]
     uncompared: list[str]
+    assumed: bool
+    """That nobody said what a consumer subscribes to: what it has taken before was compared."""
 
     @property
     def is_whole(self) -> bool:
@@ -73,39 +67,42 @@ async def reconcile(
     *,
     consumers: Collection[str] = (),
     aggregate_types: Collection[str] = (),
-    expected: Iterable[Takes] = (),
+    subscriptions: Iterable[Subscribed] | None = None,
     grace: float = GRACE,
 ) -> Compared:
-    """Compare every consumer with every stream that it takes.
+    """Compare every consumer with every stream that it is meant to take.
 
-    Which it takes is what it has taken before, and what is `expected` of a consumer that this
-    database knows or that is named. `consumers` and `aggregate_types` limit; both together say
-    all that is to be compared.
-    Published less than `grace` seconds ago is under way, not missing.
+    Which that are, its `subscriptions` say. Without any it is assumed to be what the consumer has
+    taken before. `consumers` and `aggregate_types` limit; both together say all that is to be
+    compared. Published less than `grace` seconds ago is under way, not missing.
     """
     known = await _kinds(producer, "SELECT DISTINCT source, aggregate_type FROM outbox_streams")
     produced = {kind for kind in known if not aggregate_types or kind[1] in aggregate_types}
     taken = await _taken(consumer)
-    for takes in expected:
-        if takes.consumer in {*taken, *consumers}:
-            taken.setdefault(takes.consumer, set()).update(
-                (source, kind)
-                for source, kind in produced
-                if kind == takes.aggregate_type and takes.source in (None, source)
-            )
+    strangers: set[str] = set()
+    if subscriptions is not None:
+        meant = {name: kinds & produced for name, kinds in _meant(subscriptions).items()}
+        strangers = {name for name, kinds in meant.items() if kinds and name not in taken}
+        taken = {name: kinds for name, kinds in meant.items() if name in {*taken, *consumers}}
     if consumers:
         named = produced if aggregate_types else set[tuple[str, str]]()
         taken = {name: taken.get(name, set()) | named for name in consumers}
+        strangers = set()
     compared = {name: kinds & produced for name, kinds in sorted(taken.items()) if kinds & produced}
     results = [
         await _compare(producer, consumer, name, kinds, grace) for name, kinds in compared.items()
     ]
-    untaken = produced - _all(taken)
-    return Compared(
-        results,
-        sorted(f"{source}/{kind}" for source, kind in untaken),
-        _missed(compared, consumers, aggregate_types) if known else [],
-    )
+    missed = _missed(compared, {*consumers, *strangers}, aggregate_types) if known else []
+    untaken = sorted(f"{source}/{kind}" for source, kind in produced - _all(taken))
+    return Compared(results, untaken, missed, assumed=subscriptions is None)
+
+
+def _meant(subscriptions: Iterable[Subscribed]) -> Taken:
+    meant: Taken = {}
+    for one in subscriptions:
+        kinds = {(one.source, kind) for kind in one.aggregate_types}
+        meant.setdefault(one.queue, set()).update(kinds)
+    return meant
 
 
 def _missed(

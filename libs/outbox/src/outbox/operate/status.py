@@ -44,10 +44,16 @@ SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
   FROM inbox GROUP BY consumer ORDER BY consumer
 """
 _PARKED = f"""
-SELECT consumer, reason, count(*) AS events, min(parked_at) AS oldest,
-       min({NEXT_ATTEMPT}) AS next_attempt
+SELECT consumer, reason, count(*) AS events, sum(octet_length(body)) AS bytes,
+       min(parked_at) AS oldest, min({NEXT_ATTEMPT}) AS next_attempt
   FROM inbox_parked GROUP BY consumer, reason ORDER BY consumer, reason
 """  # noqa: S608
+_HEAVIEST = """
+SELECT DISTINCT ON (consumer) consumer, source || '/' || aggregate_type || '/' || aggregate_id
+         AS stream, count(*) AS events, sum(octet_length(body)) AS bytes
+  FROM inbox_parked GROUP BY consumer, source, aggregate_type, aggregate_id
+ ORDER BY consumer, bytes DESC
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +106,19 @@ class ParkedCount:
     consumer: str
     reason: str
     events: int
+    bytes: int
     oldest: datetime
     next_attempt: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedStream:
+    """The stream that has the most bytes parked, of one consumer."""
+
+    consumer: str
+    stream: str
+    events: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,7 @@ class InboxStatus:
 
     consumers: list[ConsumerStreams]
     parked: list[ParkedCount]
+    heaviest: list[ParkedStream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +190,5 @@ async def _inbox(connection: Connection) -> InboxStatus:
     return InboxStatus(
         await fetch(connection, ConsumerStreams, _CONSUMERS),
         await fetch(connection, ParkedCount, _PARKED),
+        await fetch(connection, ParkedStream, _HEAVIEST),
     )

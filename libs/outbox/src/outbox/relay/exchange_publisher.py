@@ -28,11 +28,17 @@ class ExchangePublisher:
     """The channel must confirm, and raise on returned messages."""
 
     def __init__(
-        self, channel: AbstractChannel, exchange: AbstractExchange, *, patience: float
+        self,
+        channel: AbstractChannel,
+        exchange: AbstractExchange,
+        *,
+        patience: float,
+        user: str | None = None,
     ) -> None:
         self._channel = channel
         self._exchange = exchange
         self._patience = patience
+        self._user = user
         self._over_a_publish = False
 
     async def send(self, entries: Sequence[Entry]) -> _Flight:
@@ -46,7 +52,7 @@ class ExchangePublisher:
 
     async def _publish(self, entry: Entry) -> Outcome:
         try:
-            message = to_message(entry.envelope())
+            message = to_message(entry.envelope(), user=self._user)
             key = entry.type.decode()
             await self._within_time(self._exchange.publish(message, key, mandatory=True))
         except PublishError:

@@ -16,9 +16,11 @@ from outbox.relay.wire import Wire
 class FramePublisher:
     """On a channel of its own, which nothing else may publish on."""
 
-    def __init__(self, wire: Wire, exchange: str, *, patience: float) -> None:
+    def __init__(
+        self, wire: Wire, exchange: str, *, patience: float, user: str | None = None
+    ) -> None:
         self._wire = wire
-        self._frames = Frames(exchange, channel=wire.number, frame_max=wire.frame_max)
+        self._frames = Frames(exchange, channel=wire.number, frame_max=wire.frame_max, user=user)
         self._patience = patience
         self._confirms = Confirms()
         self._signs = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from outbox.message import SPEC_VERSION
+from outbox.message import CONTENT_TYPE, SPEC_VERSION
 from outbox.relay.entry import Entry
 
 FRAME_END = b"\xce"
@@ -20,8 +20,9 @@ _FRAME = Struct(">BHI")
 _PUBLISH = Struct(">HHH").pack(60, 40, 0)
 _MANDATORY = b"\x01"
 # Which properties follow, in the order of section 1.8.1: content type, headers, delivery mode,
-# correlation id, message id, timestamp, type, app id.
+# correlation id, message id, timestamp, type, app id; and, before the last, the user id.
 _FLAGS = sum(1 << bit for bit in (15, 13, 12, 10, 7, 6, 5, 3))
+_USER_FLAG = 1 << 4
 _HEADER = Struct(">BHIHHQH")
 _HEADER_FIXED = 14
 _LONG = Struct(">I")
@@ -48,7 +49,7 @@ def _text(name: bytes, value: bytes) -> bytes:
     return _field(name) + _LONG.pack(len(value)) + value
 
 
-_CONTENT_TYPE = _short(b"application/json")
+_CONTENT_TYPE = _short(CONTENT_TYPE.encode())
 _PERSISTENT = b"\x02"
 _SPEC_VERSION = _text(b"cloudEvents:specversion", SPEC_VERSION.encode())
 _ID, _TIME = _field(b"cloudEvents:id"), _field(b"cloudEvents:time")
@@ -57,10 +58,14 @@ _CAUSATION, _TRACE = b"causation_id", b"traceparent"
 
 
 class Frames:
-    """Frames for one exchange on one channel."""
+    """Frames for one exchange on one channel; `user` is whom its connection is logged in as."""
 
-    def __init__(self, exchange: str, *, channel: int, frame_max: int) -> None:
+    def __init__(
+        self, exchange: str, *, channel: int, frame_max: int, user: str | None = None
+    ) -> None:
         self._exchange = _short(exchange.encode())
+        self._user = b"" if user is None else _short(user.encode())
+        self._flags = _FLAGS if user is None else _FLAGS | _USER_FLAG
         self._channel = channel
         self._body_max = frame_max - OVERHEAD
         self._fixed: dict[tuple[bytes, bytes, bytes, int], tuple[bytes, bytes, bytes]] = {}
@@ -87,7 +92,7 @@ class Frames:
         )
         size = len(entry.payload)
         header = _HEADER.pack(
-            2, self._channel, _HEADER_FIXED + len(properties), 60, 0, size, _FLAGS
+            2, self._channel, _HEADER_FIXED + len(properties), 60, 0, size, self._flags
         )
         return b"".join((method, header, properties, FRAME_END, *self._bodies(entry.payload)))
 
@@ -110,7 +115,7 @@ class Frames:
             + _text(b"aggregate_type", entry.aggregate_type)
             + (_short(b"version") + _SEQUENCE_VALUE.pack(b"l", entry.version))
         )
-        return method, start, _short(entry.type) + _short(entry.source)
+        return method, start, _short(entry.type) + self._user + _short(entry.source)
 
 
 def _table(start: bytes, entry: Entry) -> bytes:

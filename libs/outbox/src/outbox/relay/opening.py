@@ -9,10 +9,13 @@ import asyncio
 import logging
 from uuid import uuid4
 
-from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika import ExchangeType, Message
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelPreconditionFailed, PublishError
 
 from outbox.broker import is_blocked
+from outbox.declarer import Declarer
+from outbox.errors import TopologyMismatch
 from outbox.relay.entry import Entry
 from outbox.relay.exchange_publisher import ExchangePublisher
 from outbox.relay.frame_publisher import FramePublisher
@@ -33,34 +36,59 @@ async def open_publisher(
 
     `patience` is how many seconds the broker may be silent.
     """
+    user = await _known_user(connection)
     if frames:
         try:
-            return await _open_fast(connection, exchange, patience)
+            return await _open_fast(connection, exchange, patience, user)
         except UnexpectedInternals as problem:
             log.warning("the relay publishes slowly, by the client's public API: %s", problem)
     channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
     target = await channel.get_exchange(exchange, ensure=False)
-    return ExchangePublisher(channel, target, patience=patience)
+    return ExchangePublisher(channel, target, patience=patience, user=user)
 
 
-async def check_again(topology: Topology, channel: AbstractChannel) -> None:
-    """The same as `ensure_on`, for a channel on which it was done before.
+async def _known_user(connection: AbstractConnection) -> str | None:
+    """Whom the broker knows this connection as; None if it is not the user whom the URL names.
+
+    With a certificate or a token it may be another. Events then name no sender: a false one costs
+    the channel (RabbitMQ, "Validated User-ID").
+    """
+    async with connection.channel(publisher_confirms=True, on_return_raises=True) as channel:
+        underlay = await channel.get_underlay_channel()
+        user = underlay.connection.url.user or "guest"
+        exchange = await channel.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
+        probe = Message(b"", message_id=str(uuid4()), user_id=user)
+        try:
+            await exchange.publish(probe, f"user-{probe.message_id}", mandatory=True, timeout=10)
+        except PublishError:
+            return user
+        except ChannelPreconditionFailed:
+            log.warning(
+                "events name no sender: the broker knows this login as another than %s", user
+            )
+            return None
+    raise TopologyMismatch("an unroutable message was confirmed instead of returned")
+
+
+async def look_after(topology: Topology, declarer: Declarer) -> None:
+    """Declare everything, and prove that an unroutable event comes back.
 
     A broker that is blocked stops the clock here as well, and is asked when it reads again.
     """
-    wire = await channel.get_underlay_channel()
     while True:
+        wire = await (await declarer.channel()).get_underlay_channel()
         while not wire.is_closed and await is_blocked(wire):  # noqa: ASYNC110 it may be closed too
             await asyncio.sleep(LOOK_EVERY)
         try:
-            return await topology.ensure_on(channel)
+            await declarer.declare()
+            return await topology.prove_hand_off(await declarer.channel())
         except TimeoutError:
             if not await is_blocked(wire):
                 raise
 
 
 async def _open_fast(
-    connection: AbstractConnection, exchange: str, patience: float
+    connection: AbstractConnection, exchange: str, patience: float, user: str | None
 ) -> FramePublisher:
     # Not on the exchange itself: where a stream takes everything, nothing comes back from it.
     async with connection.channel(publisher_confirms=True, on_return_raises=True) as trying:
@@ -74,7 +102,7 @@ async def _open_fast(
         raise UnexpectedInternals(f"an unroutable event was {outcomes[0]}")
     channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
     wire = Wire(await channel.get_underlay_channel())
-    return FramePublisher(wire, exchange, patience=patience)
+    return FramePublisher(wire, exchange, patience=patience, user=user)
 
 
 def _probe() -> Entry:

@@ -15,13 +15,14 @@ from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
 from outbox.broker import close, connect
 from outbox.checks import named
+from outbox.declarer import Declarer, Enduring
 from outbox.errors import InvalidSetting
 from outbox.keeper import open_keeper
 from outbox.lifecycle import Up, end, reconnecting
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.lanes import Lanes
 from outbox.relay.log import Marking, Reading
-from outbox.relay.opening import check_again, open_publisher
+from outbox.relay.opening import look_after, open_publisher
 from outbox.relay.schedule import Schedule
 from outbox.relay.session import Session
 from outbox.relay.settings import RelaySettings
@@ -74,9 +75,13 @@ class Relay:
         """Relay until told to stop, through any loss of database or broker.
 
         Raises what needs a person: `BrokerRefused` or `DatabaseRefused` at the first connection,
-        `SchemaBehind`, `TopologyMismatch` or `LanesMismatch` at any.
+        `SchemaBehind` or `LanesMismatch` at any. A queue that is not as declared takes nobody else
+        along; see `outbox.declarer`.
         """
-        await reconnecting("relay", lambda up: self._run_session(up, stop), stop)
+        enduring = Enduring("relay")
+        await reconnecting(
+            "relay", lambda up: enduring.run(lambda: self._run_session(up, stop), stop), stop
+        )
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
@@ -97,9 +102,9 @@ class Relay:
         """Broker first: a relay that cannot publish must not own lanes."""
         broker = await connect(self._broker, "outbox relay")
         stack.push_async_callback(close, broker)
-        # One channel for all checks: aio-pika keeps something of every channel ever opened.
-        checks = await broker.channel(publisher_confirms=True, on_return_raises=True)
-        await self._topology.ensure_on(checks)
+        own = f"exchange {self._exchange}"
+        declarer = Declarer(broker, self._topology.parts(), needed={own}, confirms=True)
+        await look_after(self._topology, declarer)
         publisher = await open_publisher(
             broker,
             self._exchange,
@@ -114,12 +119,11 @@ class Relay:
             marking=marking,
             schedule=schedule,
             doorbell=doorbell,
-            ensure_topology=lambda: check_again(self._topology, checks),
+            ensure_topology=lambda: look_after(self._topology, declarer),
             clock=time.monotonic,
             topology_check=self._settings.topology_check,
             exchange=self._exchange,
         )
-        suspects, self._suspects = self._suspects, set()
         return Session(
             reading=reading,
             marking=marking,
@@ -130,8 +134,12 @@ class Relay:
             clock=time.monotonic,
             upkeep=upkeep,
             unroutable=self._unroutable,
-            suspects=suspects,
+            suspects=self._take_suspects(),
         )
+
+    def _take_suspects(self) -> set[int]:
+        suspects, self._suspects = self._suspects, set()
+        return suspects
 
     async def _open_database(
         self, stack: AsyncExitStack

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from outbox.envelope import MAX_PAYLOAD
 from outbox.errors import EventTooLarge, InvalidEvent
 
-MAX_PAYLOAD = 1024 * 1024
 MAX_SHORT_STRING = 255
 MAX_VERSION = 32_767
 """PostgreSQL's smallint."""

@@ -12,13 +12,13 @@ from service_orders.domains.bookings.states import BookingStatus
 
 async def on_checking(unit: UnitOfWork, event: Envelope) -> None:
     """A table is being looked for."""
-    checking = BookingChecking.parse(event.payload)
+    checking = BookingChecking.of(event)
     await service.follow(unit, checking.booking_id, BookingStatus.CHECKING_AVAILABILITY)
 
 
 async def on_confirmed(unit: UnitOfWork, event: Envelope) -> None:
     """A table is held, unless the booking was cancelled before: then it is on its way back."""
-    confirmed = BookingConfirmed.parse(event.payload)
+    confirmed = BookingConfirmed.of(event)
     await service.follow(
         unit, confirmed.booking_id, BookingStatus.CONFIRMED, table_id=confirmed.table_id
     )
@@ -26,7 +26,7 @@ async def on_confirmed(unit: UnitOfWork, event: Envelope) -> None:
 
 async def on_rejected(unit: UnitOfWork, event: Envelope) -> None:
     """There is no table."""
-    rejected = BookingRejected.parse(event.payload)
+    rejected = BookingRejected.of(event)
     await service.follow(unit, rejected.booking_id, BookingStatus.REJECTED, reason=rejected.reason)
 
 

@@ -12,13 +12,13 @@ from service_orders.domains.orders.states import OrderStatus
 
 async def on_processing_started(unit: UnitOfWork, event: Envelope) -> None:
     """The order is being worked on."""
-    started = OrderProcessingStarted.parse(event.payload)
+    started = OrderProcessingStarted.of(event)
     await service.follow(unit, started.order_id, OrderStatus.IN_PROGRESS, reason=None)
 
 
 async def on_processed(unit: UnitOfWork, event: Envelope) -> None:
     """The order is settled, unless it was cancelled before."""
-    processed = OrderProcessed.parse(event.payload)
+    processed = OrderProcessed.of(event)
     outcome = OrderStatus(processed.outcome)
     await service.follow(unit, processed.order_id, outcome, reason=processed.reason)
 

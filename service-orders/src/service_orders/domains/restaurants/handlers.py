@@ -11,17 +11,17 @@ from service_orders.domains.restaurants import repository
 
 async def on_restaurant_created(unit: UnitOfWork, event: Envelope) -> None:
     """New, or told again from the beginning."""
-    await repository.put_restaurant(unit.connection, RestaurantCreated.parse(event.payload))
+    await repository.put_restaurant(unit.connection, RestaurantCreated.of(event))
 
 
 async def on_table_created(unit: UnitOfWork, event: Envelope) -> None:
     """The restaurant is there already: its event came before, in the same stream."""
-    await repository.put_table(unit.connection, TableCreated.parse(event.payload))
+    await repository.put_table(unit.connection, TableCreated.of(event))
 
 
 async def on_table_deleted(unit: UnitOfWork, event: Envelope) -> None:
     """Nobody can be seated there any more."""
-    deleted = TableDeleted.parse(event.payload)
+    deleted = TableDeleted.of(event)
     await repository.remove_table(unit.connection, deleted.table_id)
 
 

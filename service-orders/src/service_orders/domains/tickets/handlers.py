@@ -11,7 +11,7 @@ from service_orders.domains.tickets import service
 
 async def on_close_due(unit: UnitOfWork, event: Envelope) -> None:
     """Nobody has moved the ticket for long, as far as service-processor knows."""
-    await service.close_if_unmoved(unit, TicketCloseDue.parse(event.payload))
+    await service.close_if_unmoved(unit, TicketCloseDue.of(event))
 
 
 HANDLERS: Mapping[str, Handler] = {TicketCloseDue.type: on_close_due}

@@ -11,12 +11,12 @@ from service_processor.domains.bookings import service
 
 async def on_created(unit: UnitOfWork, event: Envelope) -> None:
     """Look for a table."""
-    await service.decide(unit, BookingCreated.parse(event.payload))
+    await service.decide(unit, BookingCreated.of(event))
 
 
 async def on_cancelled(unit: UnitOfWork, event: Envelope) -> None:
     """Free the table."""
-    await service.free(unit, BookingCancelled.parse(event.payload))
+    await service.free(unit, BookingCancelled.of(event))
 
 
 HANDLERS: Mapping[str, Handler] = {

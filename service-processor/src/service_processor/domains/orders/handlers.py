@@ -13,9 +13,9 @@ def handlers(fulfilment: Fulfilment) -> Mapping[str, Handler]:
     """Handlers by event type."""
 
     async def on_created(unit: UnitOfWork, event: Envelope) -> None:
-        await fulfilment.fulfil(unit, OrderCreated.parse(event.payload))
+        await fulfilment.fulfil(unit, OrderCreated.of(event))
 
     async def on_cancelled(unit: UnitOfWork, event: Envelope) -> None:
-        await fulfilment.undo(unit, OrderCancelled.parse(event.payload))
+        await fulfilment.undo(unit, OrderCancelled.of(event))
 
     return {OrderCreated.type: on_created, OrderCancelled.type: on_cancelled}

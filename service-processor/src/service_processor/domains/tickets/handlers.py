@@ -13,16 +13,16 @@ def handlers(desk: Desk) -> Mapping[str, Handler]:
     """Handlers by event type."""
 
     async def on_created(unit: UnitOfWork, event: Envelope) -> None:
-        await desk.opened(unit, TicketCreated.parse(event.payload))
+        await desk.opened(unit, TicketCreated.of(event))
 
     async def on_status_changed(unit: UnitOfWork, event: Envelope) -> None:
-        await desk.moved(unit, TicketStatusChanged.parse(event.payload))
+        await desk.moved(unit, TicketStatusChanged.of(event))
 
     async def on_commented(unit: UnitOfWork, event: Envelope) -> None:
-        await desk.commented(unit, TicketCommented.parse(event.payload))
+        await desk.commented(unit, TicketCommented.of(event))
 
     async def on_comment_deleted(unit: UnitOfWork, event: Envelope) -> None:
-        await desk.comment_deleted(unit, TicketCommentDeleted.parse(event.payload))
+        await desk.comment_deleted(unit, TicketCommentDeleted.of(event))
 
     return {
         TicketCreated.type: on_created,

@@ -1,0 +1,145 @@
+"""A consumer takes what its queue subscribes to, from whom it is expected; the rest is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from aio_pika import Message
+from deliveries import effects, events, has_effects, publish, queue_is_empty, record
+
+from outbox import metrics
+from outbox.broker import connect
+from outbox.envelope import MAX_PAYLOAD, Stream
+from outbox.message import to_message
+from outbox.receiving import body_size
+from outbox.topology import dead_letters_of
+from outbox_world import EXCHANGE, QUEUE, SOURCE, Happened, World, eventually, running
+
+
+def message(**changes: Any) -> Message:
+    """An event of the aggregate "b" that would be taken, but for these changes."""
+    headers = changes.pop("headers", {})
+    made = to_message(events(1, "b")[0])
+    made.headers.update(headers)
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def refused(reason: str) -> float:
+    return float(metrics.DEAD_LETTERED.labels(QUEUE, reason)._value.get())
+
+
+async def dead_letters(world: World) -> int:
+    async with world.broker() as channel:
+        queue = await channel.declare_queue(dead_letters_of(QUEUE), passive=True)
+        return queue.declaration_result.message_count or 0
+
+
+async def has_dead_letters(world: World, count: int) -> bool:
+    return await dead_letters(world) == count
+
+
+REFUSED = [
+    ("source", message(headers={"cloudEvents:source": "evil"})),
+    ("source", message(headers={"cloudEvents:source": "kitchen"})),
+    ("aggregate_type", message(headers={"aggregate_type": "menu"})),
+    ("aggregate_type", message(headers={"aggregate_type": "message id"})),
+    ("content_type", message(content_type="text/html")),
+    ("content_type", message(content_type=None)),
+    ("headers", message(headers={f"more{n}": 1 for n in range(200)})),
+    ("headers", message(headers={"more": "x" * 20_000})),
+    ("headers", message(headers={"more": {"deep": ["x" * 20_000]}})),
+    ("too_large", message(body=b'"' + b"x" * MAX_PAYLOAD + b'"')),
+    ("unreadable", message(headers={"sequence": "first"})),
+    ("sender", message(user_id=None)),
+]
+
+
+@pytest.mark.parametrize(
+    ("reason", "foul"), REFUSED, ids=[f"{n}-{reason}" for n, (reason, _) in enumerate(REFUSED)]
+)
+async def test_what_is_not_subscribed_to_goes_to_the_dead_letters_and_is_counted(
+    world: World, reason: str, foul: Message
+) -> None:
+    before = refused(reason)
+    user = urlsplit(world.broker_url).username
+    assert user is not None
+    if reason != "sender":
+        foul.user_id = user
+    good = to_message(events(1, "a")[0], user=user)
+    async with world.broker() as channel:
+        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+        for one in (foul, good):
+            await exchange.publish(one, "order.happened")
+    async with running(world.consumer(record, senders={SOURCE: {user}})):
+        await eventually(lambda: has_effects(world, 1))
+        await eventually(lambda: has_dead_letters(world, 1))
+    assert await effects(world) == {"a": [1]}
+    assert await world.rows("SELECT DISTINCT aggregate_id FROM inbox") == [("a",)]
+    assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
+    assert refused(reason) == before + 1
+
+
+async def test_many_bodies_that_are_too_large_are_never_held_together(world: World) -> None:
+    large = [message(body=b"x" * 2 * MAX_PAYLOAD) for _ in range(5)]
+    async with world.broker() as channel:
+        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+        for one in large:
+            await exchange.publish(one, "order.happened")
+    await publish(world, *events(1, "a"))
+    async with running(world.consumer(record)):
+        await eventually(lambda: has_effects(world, 1))
+        await eventually(lambda: has_dead_letters(world, 5))
+    async with await connect(world.broker_url, "test") as connection:
+        channel = await (await connection.channel()).get_underlay_channel()
+        dead = await channel.basic_get(dead_letters_of(QUEUE), no_ack=True)
+    assert (dead.body, body_size(dead)) == (b"", 2 * MAX_PAYLOAD)
+
+
+@pytest.mark.parametrize("frames", [True, False])
+async def test_a_relay_says_who_it_is_and_a_consumer_believes_the_broker(
+    world: World, frames: bool
+) -> None:
+    user = urlsplit(world.broker_url).username
+    assert user is not None
+    await world.emit(Happened("a"), Happened("a"))
+    async with (
+        running(world.relay(frames=frames)),
+        running(world.consumer(record, senders={SOURCE: {user}})),
+    ):
+        await eventually(lambda: has_effects(world, 2))
+    await world.emit(Happened("a"))
+    before = refused("sender")
+    async with (
+        running(world.relay(frames=frames)),
+        running(world.consumer(record, senders={SOURCE: {"somebody"}})),
+    ):
+        await eventually(lambda: has_dead_letters(world, 1))
+        await eventually(lambda: queue_is_empty(world))
+    assert refused("sender") == before + 1
+    assert await effects(world) == {"a": [1, 2]}
+
+
+async def test_a_source_without_named_senders_may_speak_through_any_user(world: World) -> None:
+    await publish(world, *events(1, "a"))
+    async with running(world.consumer(record, senders={"another": {"somebody"}})):
+        await eventually(lambda: has_effects(world, 1))
+
+
+async def test_a_queue_takes_from_each_of_its_subscriptions(world: World) -> None:
+    [ours] = world.topology.subscriptions
+    theirs = replace(ours, source="bar", aggregate_types=("drink",))  # type: ignore[type-var]
+    world.topology.subscriptions = (ours, theirs)
+    [event] = events(1, "a")
+    drink = replace(event, stream=Stream("bar", "drink", "a"))
+    mixed = replace(event, stream=Stream("bar", "order", "a"))
+    before = refused("aggregate_type")
+    await publish(world, drink, mixed)
+    async with running(world.consumer(record)):
+        await eventually(lambda: has_dead_letters(world, 1))
+        await eventually(lambda: has_effects(world, 1))
+    assert refused("aggregate_type") == before + 1
