@@ -12,6 +12,7 @@ from outbox import Envelope, Handlers, InboxSettings, handle_many, ignore
 from outbox.consume import parking
 from outbox.consume.inbox import Inbox
 from outbox.metrics import CONSUMED
+from outbox.testing import deliver
 from outbox_world import QUEUE, World, eventually, running
 
 ORDERS: Handlers = {"order.happened": record}
@@ -147,6 +148,17 @@ async def test_an_unhandled_event_can_be_discarded(world: World) -> None:
         await parking.discard(connection, QUEUE, found[1].stream, 2)
     await inbox.retry_due()
     assert await effects(world) == {"a": [1, 3]}
+
+
+async def test_deliver_tells_it_to_the_tests_of_an_application(world: World) -> None:
+    [unhandled, behind] = await deliver(world.work, QUEUE, ORDERS, *three("a"))
+    assert (unhandled.reason, unhandled.type, behind.reason) == (
+        "unhandled",
+        "order.payed",
+        "behind",
+    )
+    skips = InboxSettings(unhandled="skip")
+    assert await deliver(world.work, "other", ORDERS, *three("b"), settings=skips) == []
 
 
 async def test_it_is_the_same_through_the_broker(world: World) -> None:

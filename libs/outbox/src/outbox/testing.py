@@ -25,6 +25,7 @@ from uuid_utils.compat import uuid7
 from outbox.consume.handlers import Handlers
 from outbox.consume.inbox import Inbox
 from outbox.consume.parking import Parked, list_parked
+from outbox.consume.settings import InboxSettings
 from outbox.envelope import Envelope, Event, Stream
 from outbox.write.outgoing import raw_connection
 from outbox.write.work import Work
@@ -82,14 +83,19 @@ def reordered(envelopes: Sequence[Envelope], *, seed: int = 0) -> list[Envelope]
 
 
 async def deliver(
-    work: Work, consumer: str, handlers: Handlers, *envelopes: Envelope, one_by_one: bool = False
+    work: Work,
+    consumer: str,
+    handlers: Handlers,
+    *envelopes: Envelope,
+    one_by_one: bool = False,
+    settings: InboxSettings | None = None,
 ) -> list[Parked]:
     """Give events to the handlers as a consumer does: inbox, transaction, parking.
 
     Returns what this consumer has parked now: nothing, when each took effect. In one batch,
     or one batch each.
     """
-    inbox = Inbox(consumer, handlers, work)
+    inbox = Inbox(consumer, handlers, work, settings)
     for batch in [[envelope] for envelope in envelopes] if one_by_one else [list(envelopes)]:
         await inbox.take(batch)
     async with work.engine.connect() as connection:
