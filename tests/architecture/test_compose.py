@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+import service_orders.settings
+import service_processor.settings
+from servicekit.settings import ProcessSettings
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
@@ -72,3 +76,24 @@ def test_images_are_of_a_version_that_was_run() -> None:
         services = yaml.safe_load((ROOT / file).read_text())["services"]
         assert services["rabbitmq"]["image"] == "${RABBITMQ_IMAGE:-rabbitmq:4.0-management}"
         assert services["postgres"]["image"] == "${POSTGRES_IMAGE:-postgres:17-trixie}"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("orders", service_orders.settings.Settings),
+        ("processor", service_processor.settings.Settings),
+    ],
+)
+def test_every_setting_reaches_a_container(name: str, settings: type[ProcessSettings]) -> None:
+    """Except where it listens, which is decided here."""
+    told = {
+        variable
+        for role in ("api", "worker")
+        for variable in SERVICES[f"{name}-{role}"]["environment"]
+    }
+    wanted = {
+        str(field.validation_alias or one.upper()) for one, field in settings.model_fields.items()
+    }
+    ports = {variable for variable in wanted if variable.endswith("_PORT")}
+    assert wanted - ports - {"HTTP_HOST"} - told == set()

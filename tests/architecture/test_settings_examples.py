@@ -1,8 +1,9 @@
-"""Every refusal of a setting ends in an example that the service takes as it is written."""
+"""Every setting is explained where one looks for it, and refused with an example that works."""
 
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +12,14 @@ import service_processor.settings
 import service_stubs.settings
 from servicekit import settings as kit
 from servicekit.startup import BadSettings
+from servicekit.urls import AmqpUrl, ConnectionUrl, PostgresUrl, RedisUrl
 
 SERVICES: tuple[type[kit.ProcessSettings], ...] = (
     service_orders.settings.Settings,
     service_processor.settings.Settings,
     service_stubs.settings.Settings,
 )
+ROOT = Path(__file__).parents[2]
 WRONG = "\u2400"
 """No variable means anything by it."""
 
@@ -65,3 +68,20 @@ def test_each_port_of_the_system_has_an_example_of_its_own() -> None:
     fields = {name: field for one in SERVICES for name, field in one.model_fields.items()}
     ports = [field.default for name, field in fields.items() if name.endswith("_port")]
     assert len(ports) == len(set(ports)) == 5
+
+
+@pytest.mark.parametrize("page", ["README.md", ".env.example"])
+def test_every_variable_is_explained(page: str) -> None:
+    text = (ROOT / page).read_text()
+    known = {_variable(one, name) for one in SERVICES for name in one.model_fields}
+    assert {variable for variable in known if variable not in text} == set()
+
+
+@pytest.mark.parametrize("kind", [PostgresUrl, AmqpUrl, RedisUrl])
+def test_the_page_lists_what_may_stand_in_a_query(kind: type[ConnectionUrl]) -> None:
+    listed = [
+        set(line.split("|")[2].replace("`", "").replace(" ", "").split(","))
+        for line in (ROOT / "docs/running.md").read_text().splitlines()
+        if line.startswith("|") and line.count("|") == 3
+    ]
+    assert set(kind.parameters) in listed

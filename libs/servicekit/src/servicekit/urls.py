@@ -15,6 +15,9 @@ from pydantic_core import CoreSchema, core_schema
 
 __all__ = ["AmqpUrl", "ConnectionUrl", "PostgresUrl", "RedisUrl", "is_loopback"]
 
+_LOGIN = frozenset(
+    {"dbname", "host", "hostaddr", "passfile", "password", "port", "service", "user", "username"}
+)
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -71,11 +74,11 @@ class ConnectionUrl(str):
     @classmethod
     def _check_query(cls, query: str) -> None:
         """The drivers take user, password and host from it too, and believe it more."""
-        if any(name not in cls.parameters for name, _ in parse_qsl(query, keep_blank_values=True)):
-            raise ValueError(
-                "has a query with more than the parameters that may stand there"
-                f" ({', '.join(sorted(cls.parameters))}): user, password and host go before it"
-            )
+        found = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+        if login := sorted(found & _LOGIN):
+            raise ValueError(f"has {', '.join(login)} behind the ?, which goes before it")
+        if found - cls.parameters:  # not shown: it may be a piece of a password
+            raise ValueError("has a parameter behind the ? that docs/running.md does not list")
 
     @classmethod
     def _check_path(cls, path: str) -> None:
