@@ -101,7 +101,9 @@ class Infrastructure:
         """What stands in for external systems; it starts with the services."""
         if not self._stubs_port:
             return []
-        given = {name: value for name, value in self._env.items() if value}
+        servers = ("DATABASE_", "RABBITMQ_", "REDIS_")  # where the services keep their data
+        mine = {name: self._env[name] for name in self._env if not name.startswith(servers)}
+        given = {name: value for name, value in mine.items() if value}
         return [stubs.program(self._layout, {**bare(), **given}, self._stubs_port)]
 
     def stand_in_urls(self) -> dict[str, str]:
