@@ -8,7 +8,8 @@ export ARGS SERVICE M STACK YES FROM
 
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
-        test test-orders test-processor test-libs bench chaos lint types format migrate migrate-orders \
+        test test-orders test-processor test-libs test-versions bench chaos lint types format \
+        migrate migrate-orders \
         migrate-processor migration seed republish-restaurants audit outbox venv install lock \
         audit-dependencies secrets clean
 
@@ -46,6 +47,8 @@ test-processor: ## the tests of service-processor
 	@$(DEVSTACK) test --part processor --args="$$ARGS"
 test-libs: ## the tests of libraries, tools and the layout's rules
 	@$(DEVSTACK) test --part libs --args="$$ARGS"
+test-versions: ## the library's wheel on its lowest and newest versions (ARGS="--whole --python python3.13")
+	@$(DEVSTACK) test-versions $$ARGS
 bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" ROUNDS=3)
 	@$(VENV)python -m bench --rounds $${ROUNDS:-1} $$ARGS
 chaos: venv ## the long randomised runs (counts in chaos/counts.sh)

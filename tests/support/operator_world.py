@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +34,17 @@ class Said:
         return json.loads(self.out)
 
 
+async def say(
+    environment: Mapping[str, str], *words: str, answer: str | None = None, status: int = 0
+) -> Said:
+    """Run a command, as a person would."""
+    run = await asyncio.to_thread(
+        CliRunner().invoke, app, words, input=answer, env=environment, catch_exceptions=False
+    )
+    assert run.exit_code == status, run.output
+    return Said(run.exit_code, run.stdout, run.stderr)
+
+
 @dataclass
 class Pair:
     """A producer and a consumer, each with a database of its own."""
@@ -49,11 +60,7 @@ class Pair:
             "RABBITMQ_URL": self.producer.broker_url,
             "RABBITMQ_MANAGEMENT_URL": management_url(),
         }
-        run = await asyncio.to_thread(
-            CliRunner().invoke, app, words, input=answer, env=environment, catch_exceptions=False
-        )
-        assert run.exit_code == status, run.output
-        return Said(run.exit_code, run.stdout, run.stderr)
+        return await say(environment, *words, answer=answer, status=status)
 
     async def at_consumer(self, *words: str, answer: str | None = None, status: int = 0) -> Said:
         url = self.consumer.database_url

@@ -9,6 +9,8 @@ What is raised on purpose is in `outbox.errors`; those that an application raise
 own code are here too.
 """
 
+from importlib.metadata import version as _version
+
 from outbox import errors, jobs, schema
 from outbox.application import Application
 from outbox.consume import baseline, parking, streams
@@ -31,6 +33,8 @@ from outbox.topology import Topology
 from outbox.write.notifier import Notifier
 from outbox.write.outbox import Outbox
 from outbox.write.work import SingleWrite, UnitOfWork, Work
+
+__version__ = _version("outbox-rabbitmq")
 
 __all__ = [
     "Application",

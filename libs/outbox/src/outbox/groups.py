@@ -8,7 +8,7 @@ nothing the second time (`ADD COLUMN IF NOT EXISTS`, `CREATE INDEX IF NOT EXISTS
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Executable, MetaData, create_mock_engine, text
@@ -53,9 +53,11 @@ GROUPS = {
 }
 
 
-def create_statements(group: str, schema: str | None = None) -> list[Executable]:
-    """What makes a group of tables, in its newest version."""
-    return _collect(group, schema, MetaData.create_all)
+def create_statements(
+    group: str, schema: str | None = None, *, only: Collection[str] | None = None
+) -> list[Executable]:
+    """What makes a group of tables, or `only` these of them, in its newest version."""
+    return _collect(group, schema, MetaData.create_all, only)
 
 
 def drop_statements(group: str, schema: str | None = None) -> list[Executable]:
@@ -89,11 +91,17 @@ DO $$ BEGIN
 END $$"""
 
 
-def _collect(group: str, schema: str | None, how: Callable[..., None]) -> list[Executable]:
+def _collect(
+    group: str,
+    schema: str | None,
+    how: Callable[..., None],
+    only: Collection[str] | None = None,
+) -> list[Executable]:
     metadata, statements = MetaData(schema=schema), list[Executable]()
     GROUPS[group].declare(metadata)
+    tables = [table for table in metadata.sorted_tables if only is None or table.name in only]
     engine = create_mock_engine(
         "postgresql+psycopg://", lambda statement, *_, **__: statements.append(statement)
     )
-    how(metadata, engine, checkfirst=False)
+    how(metadata, engine, tables=tables, checkfirst=False)
     return statements

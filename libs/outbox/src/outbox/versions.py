@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.declaring import version_in
 from outbox.errors import SchemaBehind
-from outbox.groups import GROUPS, Group
+from outbox.groups import GROUPS, Group, create_statements, upgrade_statements
 
 Connection = AsyncConnection | psycopg.AsyncConnection[Any]
 
@@ -45,7 +46,10 @@ class Found:
         """What is wrong and which call mends it; None if the code can work with it."""
         if self.absent:
             call = f"outbox.schema.create_{self.group}(op)"
-            return f"the database has no {self.group} tables: call {call} in a migration"
+            return (
+                f"the database has no {self.group} tables: call {call} in a migration,"
+                " or see whether the search path leads to them"
+            )
         if self.missing:
             lacks = ", ".join(self.missing)
             return f"of the {self.group} tables {lacks} is missing: {_PRINTS} what makes it"
@@ -59,6 +63,13 @@ class Found:
                 f" {self.wanted}: call {call} in a migration"
             )
         return None
+
+    def statements(self) -> list[Executable]:
+        """What is missing, in the order in which to run it."""
+        made = create_statements(self.group, only=self.missing)
+        if self.absent:
+            return made
+        return [*made, *upgrade_statements(self.group, self.version or 0, self.wanted)]
 
 
 _PRINTS = "`outbox schema` prints"

@@ -16,6 +16,7 @@ from devstack import (
     passwords,
     services,
     testing,
+    versions,
 )
 from devstack.command import Command
 from devstack.console import complain, say
@@ -107,6 +108,11 @@ def test(command: Command) -> int:
     return testing.run(command.layout, command.env, command.options.part, command.options.args)
 
 
+def test_versions(command: Command) -> int:
+    options = command.options
+    return versions.run(command.layout, command.env, options.python, whole=options.whole)
+
+
 def test_env(command: Command) -> int:
     if command.options.stop:
         testing.end_left_running(command.layout)
@@ -154,6 +160,7 @@ COMMANDS: dict[str, Action] = {
     "demo": show,
     "test": test,
     "test-env": test_env,
+    "test-versions": test_versions,
     "venv": venv,
     "secrets": make_secrets,
     "clean": remove,
@@ -171,6 +178,8 @@ def parser() -> argparse.ArgumentParser:
     parsers["test"].add_argument("--part", choices=list(testing.PARTS), default="all")
     for name in ("test", "outbox"):
         parsers[name].add_argument("--args", default="")
+    parsers["test-versions"].add_argument("--python", default="")
+    parsers["test-versions"].add_argument("--whole", action="store_true")
     parsers["test-env"].add_argument("--stop", action="store_true")
     return top
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from outbox.cli import comparing, examining, jobs, looking, mending, parking
+from outbox.cli.schema import print_version, schema
 
 HELP = """Look after outbox and inbox. Databases by --database-url or DATABASE_URL, the broker by
 --broker-url or RABBITMQ_URL.
@@ -12,13 +15,29 @@ HELP = """Look after outbox and inbox. Databases by --database-url or DATABASE_U
 Exit status: 0 as it should be, 1 something needs a person, 2 wrong usage or unreachable, 3 the
 question was answered with no."""
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help=HELP, pretty_exceptions_show_locals=False
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+
+
+@app.callback(help=HELP)
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=print_version,
+            help="Print the library's version and end.",
+        ),
+    ] = False,
+) -> None:
+    del version
+
+
 app.command("status")(looking.show_all)
 app.command("lanes")(looking.lanes)
 app.command("partitions")(looking.partitions)
 app.command("explain")(looking.explain)
+app.command("schema")(schema)
 app.command("doctor")(examining.doctor)
 app.add_typer(parking.app, name="parked")
 app.add_typer(jobs.app, name="jobs")

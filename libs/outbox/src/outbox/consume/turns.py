@@ -20,7 +20,11 @@ from outbox.lifecycle import Up, first_of, pause, reconnecting
 # Asked again and again: a statement that waits for a lock keeps dead rows from being cleared.
 EVERY = 1.0
 
-_TAKE = "SELECT pg_try_advisory_lock(hashtext('turns in ' || current_schema()), hashtext(%s))"
+# Of the inbox that this consumer writes, whatever else its search path leads to.
+_TAKE = """
+SELECT pg_try_advisory_lock(hashtext('turns in ' || relnamespace::regnamespace), hashtext(%s))
+  FROM pg_class WHERE oid = to_regclass('inbox')
+"""
 
 log = logging.getLogger(__name__)
 

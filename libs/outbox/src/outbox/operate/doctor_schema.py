@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import MetaData
 
-from outbox.consume.tables import declare_inbox
+from outbox.groups import GROUPS
 from outbox.operate.database import Connection, has_table
 from outbox.operate.days import day_partitions, days_covered, today
 from outbox.operate.findings import Finding, error, ok, warning
-from outbox.tables import declare_outbox
+from outbox.versions import look
 
 DAYS_WANTED = 3
 MIGRATE = "run the application's migrations; see outbox.schema for what they have to call"
+SCHEMA = "`outbox schema` prints the statements that are missing"
 
 _COLUMNS = """
 SELECT attname FROM pg_attribute
@@ -30,21 +31,18 @@ SELECT nullif(partdefid, 0)::regclass::text FROM pg_partitioned_table
 
 
 async def check_schema(connection: Connection) -> list[Finding]:
-    """Tables, columns, indexes and partitions."""
-    halves = [
-        declare
-        for name, declare in (("outbox", declare_outbox), ("inbox", declare_inbox))
-        if await has_table(connection, name)
-    ]
-    if not halves:
-        return [error("tables", "neither outbox nor inbox is in the search path", MIGRATE)]
+    """Tables with their versions, columns, indexes and partitions."""
+    found = [group for group in await look(connection) if not group.absent]
+    if not found:
+        return [error("tables", "none of the library is in the search path", MIGRATE)]
     metadata = MetaData()
-    for declare in halves:
-        declare(metadata)
-    found = [*await _columns(connection, metadata), *await _indexes(connection, metadata)]
-    if declare_outbox in halves:
-        found += [await _settings(connection), *await _days(connection)]
-    return found
+    for group in found:
+        GROUPS[group.group].declare(metadata)
+    findings = [error("tables", group.problem, SCHEMA) for group in found if group.problem]
+    findings += [*await _columns(connection, metadata), *await _indexes(connection, metadata)]
+    if "outbox" in metadata.tables:
+        findings += [await _settings(connection), *await _days(connection)]
+    return findings
 
 
 async def _columns(connection: Connection, metadata: MetaData) -> list[Finding]:

@@ -17,7 +17,9 @@ SELECT l.pid, a.application_name AS name, a.client_addr::text AS address,
                   FILTER (WHERE l.objid::bigint % {KEY} > 0), '{{}}') AS lanes
   FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
  WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
-   AND l.classid = (hashtext('outbox lanes in ' || current_schema()) & 2147483647)::bigint::oid
+   AND l.classid = (
+       SELECT (hashtext('outbox lanes in ' || relnamespace::regnamespace) & 2147483647)::bigint::oid
+         FROM pg_class WHERE oid = to_regclass('outbox'))
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
  GROUP BY l.pid, a.application_name, a.client_addr, a.backend_start
  ORDER BY a.backend_start, l.pid

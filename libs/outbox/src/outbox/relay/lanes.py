@@ -20,7 +20,11 @@ from outbox.relay.log import Connection
 # The key's second half is the number of lanes and, below, 0 for presence or the lane plus one.
 KEY = 65_536
 
-_SPACE = "SELECT hashtext('outbox lanes in ' || current_schema()) & 2147483647"
+# Of the log that this relay reads, whatever else its search path leads to.
+_SPACE = """
+SELECT hashtext('outbox lanes in ' || relnamespace::regnamespace) & 2147483647
+  FROM pg_class WHERE oid = to_regclass('outbox')
+"""
 _LANES = "SELECT lanes FROM outbox_settings"
 _JOIN = "SELECT pg_advisory_lock_shared(%s, %s)"
 _LOOK = f"""

@@ -23,7 +23,7 @@ from outbox.errors import InvalidEvent
 from outbox.tables import declare_outbox
 from outbox.write.checks import MAX_SHORT_STRING, Parts, check, short
 from outbox.write.guard import refuse_autocommit
-from outbox.write.statements import ROW, ROWS, SCHEDULE, UNSCHEDULE
+from outbox.write.statements import ROW, ROWS, SCHEDULE, UNSCHEDULE, in_schema
 
 Writes = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
 WritesSync = Connection | Session | psycopg.Connection[Any]
@@ -42,8 +42,10 @@ class Outbox:
         """
         self._parts = dict(parts or {})
         self.source = short("source", source)
+        self._schema: str | None = None
         if metadata is not None:
             declare_outbox(metadata)
+            self._schema = metadata.schema
 
     async def add(
         self,
@@ -98,7 +100,9 @@ class Outbox:
         """
         ids = [uuid7() for _ in events]
         parameters = self._parameters(ids, events, cause, traceparent)
-        return (ROW, _of_one(parameters)) if len(events) == 1 else (ROWS, parameters)
+        one = len(events) == 1
+        statement = in_schema(self._schema, ROW if one else ROWS)
+        return (statement, _of_one(parameters)) if one else (statement, parameters)
 
     async def schedule(
         self,
@@ -118,7 +122,11 @@ class Outbox:
             raise InvalidEvent("at", "has to be a datetime with a time zone")
         id_ = uuid7()
         row = _of_one(self._parameters([id_], [event], cause, traceparent))
-        await _run(connection, SCHEDULE, {**row, "key": short("key", key), "due_at": at})
+        await _run(
+            connection,
+            in_schema(self._schema, SCHEDULE),
+            {**row, "key": short("key", key), "due_at": at},
+        )
         return id_
 
     async def unschedule(self, connection: Writes, key: str) -> bool:
@@ -127,7 +135,8 @@ class Outbox:
         Call it before adding events of the same aggregate: who moves due events locks first the
         scheduled row, then the stream.
         """
-        deleted = await _run(connection, UNSCHEDULE, {"outbox_source": self.source, "key": key})
+        statement = in_schema(self._schema, UNSCHEDULE)
+        deleted = await _run(connection, statement, {"outbox_source": self.source, "key": key})
         if isinstance(deleted, psycopg.AsyncCursor):
             return await deleted.fetchone() is not None
         return deleted.first() is not None

@@ -5,6 +5,13 @@ They bypass SQLAlchemy's compiler: their text never changes, and every transacti
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
+from outbox.declaring import prefix
+
+_TABLE = re.compile(r"\b(INTO|FROM) (outbox|outbox_streams|outbox_scheduled)\b")
+
 # Both are also the tail of a larger statement (see `Outbox.rows`), hence the prefixes.
 # One event, as in most transactions: plain values cost the driver less than arrays of one.
 ROW = """
@@ -81,3 +88,10 @@ ON CONFLICT (source, key) DO UPDATE
 UNSCHEDULE = """
 DELETE FROM outbox_scheduled WHERE source = %(outbox_source)s AND key = %(key)s RETURNING key
 """
+
+
+@cache
+def in_schema(schema: str | None, statement: str) -> str:
+    """The same for tables that were declared in a schema, which need not be the first one."""
+    qualified = prefix(schema).replace("%", "%%")
+    return _TABLE.sub(lambda found: f"{found[1]} {qualified}{found[2]}", statement)

@@ -1,0 +1,76 @@
+"""`outbox schema`: which versions the tables have, and the statements that are missing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import Executable
+from sqlalchemy.dialects.postgresql import dialect
+
+from outbox import __version__
+from outbox.cli.options import DatabaseUrl, Json
+from outbox.cli.output import emit, say, table
+from outbox.cli.session import FOUND, fail, run
+from outbox.groups import GROUPS
+from outbox.operate.database import open_database
+from outbox.versions import Found, look
+
+Groups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="GROUP",
+        help="outbox, inbox or jobs; may be repeated. Without it those that are there, or all.",
+        show_default=False,
+    ),
+]
+Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if something is missing.")]
+
+
+def schema(
+    *, database_url: DatabaseUrl, group: Groups = None, check: Check = False, as_json: Json = False
+) -> None:
+    """Print the tables' versions, found and wanted, and the SQL that is missing."""
+    if unknown := set(group or ()) - set(GROUPS):
+        fail(f"there is no group {', '.join(unknown)}: {', '.join(GROUPS)}")
+
+    async def ask() -> list[Found]:
+        async with open_database(database_url) as connection:
+            return await look(connection, group or GROUPS)
+
+    found = run(ask())
+    if not group and not all(one.absent for one in found):
+        found = [one for one in found if not one.absent]
+    missing = [_sql(statement) for one in found if one.problem for statement in one.statements()]
+    if as_json:
+        emit({"groups": [_plain(one) for one in found], "statements": missing})
+    else:
+        rows = (
+            (one.group, one.version, one.wanted, one.problem or "as it should be") for one in found
+        )
+        table("schema", ("group", "found", "wanted", "says"), rows)
+        say(*(f"{statement};\n" for statement in missing))
+    if check and missing:
+        raise typer.Exit(FOUND)
+
+
+def print_version(wanted: bool) -> None:
+    """For `outbox --version`."""
+    if wanted:
+        say(f"outbox-rabbitmq {__version__}")
+        raise typer.Exit
+
+
+def _plain(found: Found) -> dict[str, Any]:
+    return {
+        "group": found.group,
+        "found": found.version,
+        "wanted": found.wanted,
+        "problem": found.problem,
+    }
+
+
+def _sql(statement: Executable) -> str:
+    named = dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    return str(statement.compile(dialect=named)).strip()  # type: ignore[attr-defined]
