@@ -29,6 +29,7 @@ from outbox import (
     Maintenance,
     Outbox,
     Relay,
+    Subscription,
     Topology,
     UnitOfWork,
     Work,
@@ -77,13 +78,6 @@ class OrderPlaced:
 
     def payload(self) -> bytes:
         return json.dumps({"meal": self.meal}).encode()
-
-
-@dataclass(frozen=True)
-class Subscription:
-    exchange: str
-    queue: str
-    routing_keys: tuple[str, ...]
 
 
 async def cook(unit: UnitOfWork, event: Envelope) -> None:
@@ -229,7 +223,7 @@ async def test_a_job_is_called_and_its_answer_committed(work: Work) -> None:
 
 async def test_an_order_goes_through_the_broker_to_its_handler(shop_url: str, work: Work) -> None:
     name, broker = f"shop-{uuid4().hex[:8]}", os.environ["TEST_RABBITMQ_URL"]
-    topology = Topology([name], [Subscription(name, name, ("order.#",))])
+    topology = Topology([name], [Subscription(name, name, "shop", ("order",))])
     parts = [
         Relay(database_url=shop_url, broker_url=broker, exchange=name, topology=topology),
         Consumer(queue=name, handlers=HANDLERS, work=work, broker_url=broker, topology=topology),
