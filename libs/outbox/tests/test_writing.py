@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from outbox import Outbox
+from outbox.errors import InvalidSetting
 from outbox_world import SOURCE, Happened, World
 
 OUTBOX = Outbox(SOURCE)
@@ -80,3 +81,27 @@ async def test_plain_psycopg_schedules_and_cancels(world: World) -> None:
         await OUTBOX.schedule(connection, Happened("a"), key="k", at=datetime.now(UTC))
         assert await OUTBOX.unschedule(connection, "k")
         assert not await OUTBOX.unschedule(connection, "k")
+
+
+@BOTH
+async def test_asyncpg_writes_schedules_and_cancels(
+    world: World, events: tuple[Happened, ...]
+) -> None:
+    engine = create_async_engine(make_url(world.database_url).set(drivername="postgresql+asyncpg"))
+    async with AsyncSession(engine) as session, session.begin():
+        await OUTBOX.add(session, *events, traceparent="00-a-b-01")
+        for key in ("k", "k", "l"):
+            await OUTBOX.schedule(session, Happened("z"), key=key, at=datetime.now(UTC))
+        assert await OUTBOX.unschedule(session, "l")
+        assert not await OUTBOX.unschedule(session, "l")
+    await engine.dispose()
+    assert await sequences(world) == expected(events)
+    assert await world.rows("SELECT key, payload->>'number' FROM outbox_scheduled") == [("k", "0")]
+
+
+def test_a_connection_to_another_database_is_refused() -> None:
+    with (
+        create_engine("sqlite://").begin() as connection,
+        pytest.raises(InvalidSetting, match=r"connection has to be to PostgreSQL; .*sqlite"),
+    ):
+        OUTBOX.add_sync(connection, Happened("a"))

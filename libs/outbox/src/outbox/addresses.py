@@ -134,7 +134,7 @@ Broker = str | yarl.URL | BrokerAddress
 
 
 def on_psycopg(engine: AsyncEngine) -> AsyncEngine:
-    """What consumes and what works on jobs uses psycopg itself. Raises `InvalidSetting`."""
+    """Units of work, consumers and jobs use psycopg itself. Raises `InvalidSetting`."""
     dialect: Any = engine.dialect
     if (dialect.name, dialect.driver) != ("postgresql", "psycopg"):
         instead = f"this one is {dialect.name}+{dialect.driver}://"

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from outbox.application import Application
 from outbox.cli.output import warn
 from outbox.errors import OutboxError
-from outbox.losses import broker_lost, one_line
+from outbox.losses import broker_lost, one_line, refusal
 from outbox.topology import Topology
 
 FOUND, UNUSABLE, REFUSED = 1, 2, 3
@@ -31,18 +31,23 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a command's work; what goes wrong outside of it is one line and exit status 2."""
     try:
         return asyncio.run(work)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as problem:
-        fail(f"{one_line(problem)}: has this database been migrated, and is it the right one?")
-    except psycopg.Error as problem:
-        fail(f"the database: {one_line(problem)}")
-    except DBAPIError as problem:
-        fail(f"the database: {one_line(problem.orig or problem)}")
-    except OutboxError as problem:
-        fail(str(problem))
     except Exception as problem:
-        if not broker_lost(problem):
+        sentence = _sentence(problem)
+        if sentence is None:
             raise
-        fail(f"the broker: {one_line(problem)}")
+        fail(sentence)
+
+
+def _sentence(problem: Exception) -> str | None:
+    """What is wrong, or None for a bug."""
+    found = problem if isinstance(problem, OutboxError) else refusal(problem, first=True)
+    if found is not None:
+        return str(found)
+    if isinstance(problem, psycopg.Error):
+        return f"the database: {one_line(problem)}"
+    if isinstance(problem, DBAPIError):
+        return f"the database: {one_line(problem.orig or problem)}"
+    return f"the broker: {one_line(problem)}" if broker_lost(problem) else None
 
 
 def fail(sentence: str) -> NoReturn:

@@ -16,7 +16,7 @@ from itertools import groupby
 from aiormq.abc import DeliveredMessage
 
 from outbox import metrics
-from outbox.addresses import Broker, BrokerAddress, on_psycopg
+from outbox.addresses import Broker, BrokerAddress
 from outbox.broker import connect
 from outbox.checks import named
 from outbox.consume.acceptance import Acceptance, Refused
@@ -64,7 +64,6 @@ class Consumer:
         if queue not in topology.queues:
             known = ", ".join(topology.queues) or "none"
             raise InvalidSetting("queue", f"{queue!r} is not in the topology; it has {known}")
-        on_psycopg(work.engine)
         self._work = work
         self._topology = topology
         self._settings = settings or ConsumerSettings()

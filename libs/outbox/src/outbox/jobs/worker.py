@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping
 
 from outbox import metrics
-from outbox.addresses import on_psycopg
 from outbox.consume.retry import contending, is_loss
 from outbox.consume.signatures import check_handler
 from outbox.faults import reach
@@ -57,7 +56,6 @@ class JobWorker:
         self, work: Work, handlers: Mapping[str, JobHandler], settings: JobSettings | None = None
     ) -> None:
         """Raises `InvalidSetting` for what can never work."""
-        on_psycopg(work.engine)
         for kind, handler in handlers.items():
             check_handler(f"handler of job {kind}", handler, ("job",))
         self._work = work

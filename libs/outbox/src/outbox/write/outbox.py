@@ -12,9 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, CursorResult, MetaData
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy import MetaData
 from uuid_utils.compat import uuid7
 
 from outbox.buckets import bucket_of
@@ -22,12 +20,8 @@ from outbox.envelope import Envelope, Event
 from outbox.errors import InvalidEvent
 from outbox.tables import declare_outbox
 from outbox.write.checks import MAX_SHORT_STRING, Parts, check, short
-from outbox.write.guard import refuse_autocommit
+from outbox.write.drivers import Writes, WritesSync, run, run_sync
 from outbox.write.statements import ROW, ROWS, SCHEDULE, UNSCHEDULE, in_schema
-
-Writes = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
-WritesSync = Connection | Session | psycopg.Connection[Any]
-"""Where a transaction of the caller's is open: SQLAlchemy's, its ORM's, or the driver's own."""
 
 
 class Outbox:
@@ -63,7 +57,7 @@ class Outbox:
         if not events:
             return []
         tail, parameters = self.rows(*events, cause=cause, traceparent=traceparent)
-        await _run(connection, f"WITH {tail} SELECT 1", parameters)
+        await run(connection, f"WITH {tail} SELECT 1", parameters)
         return _ids(parameters)
 
     def add_sync(
@@ -77,14 +71,7 @@ class Outbox:
         if not events:
             return []
         tail, parameters = self.rows(*events, cause=cause, traceparent=traceparent)
-        statement = f"WITH {tail} SELECT 1"
-        if isinstance(connection, psycopg.Connection):
-            refuse_autocommit(connection)
-            connection.execute(statement, parameters)
-        else:
-            real = connection.connection() if isinstance(connection, Session) else connection
-            refuse_autocommit(real.connection.driver_connection)
-            real.exec_driver_sql(statement, parameters)
+        run_sync(connection, f"WITH {tail} SELECT 1", parameters)
         return _ids(parameters)
 
     def rows(
@@ -122,7 +109,7 @@ class Outbox:
             raise InvalidEvent("at", "has to be a datetime with a time zone")
         id_ = uuid7()
         row = _of_one(self._parameters([id_], [event], cause, traceparent))
-        await _run(
+        await run(
             connection,
             in_schema(self._schema, SCHEDULE),
             {**row, "key": short("key", key), "due_at": at},
@@ -136,7 +123,7 @@ class Outbox:
         scheduled row, then the stream.
         """
         statement = in_schema(self._schema, UNSCHEDULE)
-        deleted = await _run(connection, statement, {"outbox_source": self.source, "key": key})
+        deleted = await run(connection, statement, {"outbox_source": self.source, "key": key})
         if isinstance(deleted, psycopg.AsyncCursor):
             return await deleted.fetchone() is not None
         return deleted.first() is not None
@@ -176,18 +163,6 @@ def _of_one(columns: dict[str, Any]) -> dict[str, Any]:
 def _ids(parameters: dict[str, Any]) -> list[UUID]:
     ids = parameters["outbox_event_id"]
     return ids if isinstance(ids, list) else [ids]
-
-
-async def _run(
-    connection: Writes, statement: str, parameters: dict[str, Any]
-) -> CursorResult[Any] | psycopg.AsyncCursor[Any]:
-    if isinstance(connection, psycopg.AsyncConnection):
-        refuse_autocommit(connection)
-        return await connection.execute(statement, parameters)
-    if isinstance(connection, AsyncSession):
-        connection = await connection.connection()
-    refuse_autocommit((await connection.get_raw_connection()).driver_connection)
-    return await connection.exec_driver_sql(statement, parameters)
 
 
 def _trace(traceparent: str | None) -> str | None:

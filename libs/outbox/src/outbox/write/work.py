@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from outbox import tracing
+from outbox.addresses import on_psycopg
 from outbox.envelope import Envelope, Event
 from outbox.errors import AutocommitRefused, UnitEnded
 from outbox.write.guard import guarded
@@ -184,9 +185,10 @@ class Work:
         *,
         traceparent: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """Raises `InvalidSetting` for an engine on another driver than psycopg."""
         if engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
             raise AutocommitRefused("the engine of Work")
-        self.engine = engine
+        self.engine = on_psycopg(engine)
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._outbox = outbox
         self._notifier = notifier

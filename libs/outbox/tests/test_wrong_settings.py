@@ -1,0 +1,392 @@
+"""What will never work ends a process at once, with status 2 and one line that says what is wrong.
+
+Each line is in the table of docs/operations.md as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from typer.testing import CliRunner
+
+from outbox import (
+    Consumer,
+    ConsumerSettings,
+    InboxSettings,
+    Notifier,
+    Outbox,
+    Relay,
+    RelaySettings,
+    RetryPolicy,
+    Topology,
+    Work,
+    open_work,
+)
+from outbox.cli.app import app
+from outbox.errors import OutboxError
+from outbox.jobs import JobSettings, JobWorker
+from outbox_world import EXCHANGE, QUEUE, Takes, install
+from servicekit.process import run
+
+TOPOLOGY = Topology([EXCHANGE], [Takes()])
+PAGE = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+
+
+class Place:
+    """A database with the library's tables, and a virtual host."""
+
+    def __init__(self, database_url: str, broker_url: str) -> None:
+        self.database_url = database_url
+        self.broker_url = broker_url
+
+    async def relay(self, **changes: Any) -> None:
+        usual = {
+            "database_url": self.database_url,
+            "broker_url": self.broker_url,
+            "exchange": EXCHANGE,
+            "topology": TOPOLOGY,
+        }
+        await Relay(**usual | changes).run(asyncio.Event())
+
+    async def consumer(self, database: Any = None, driver: str = "psycopg", **changes: Any) -> None:
+        async with self._work(database, driver) as work:
+            usual = {
+                "queue": QUEUE,
+                "handlers": {"order.happened": nothing},
+                "work": work,
+                "broker_url": self.broker_url,
+                "topology": TOPOLOGY,
+            }
+            await Consumer(**usual | changes).run(asyncio.Event())
+
+    async def jobs(self, handlers: Any, database: Any = None) -> None:
+        async with self._work(database, "psycopg") as work:
+            await JobWorker(work, handlers).run(asyncio.Event())
+
+    async def notifier(self, database: Any) -> None:
+        async with Notifier(database):
+            pass
+
+    @asynccontextmanager
+    async def _work(self, database: Any, driver: str) -> AsyncIterator[Work]:
+        url = make_url(database or self.database_url).set(drivername=f"postgresql+{driver}")
+        async with open_work(create_async_engine(url), url, Outbox("shop")) as work:
+            yield work
+
+    def database(self, **changes: Any) -> str:
+        return make_url(self.database_url).set(**changes).render_as_string(hide_password=False)
+
+
+async def nothing(*_: object) -> None: ...
+
+
+@pytest.fixture
+def empty(database_url: str, broker_url: str) -> Place:
+    return Place(database_url, broker_url)
+
+
+@pytest.fixture
+def place(database_url: str, broker_url: str) -> Place:
+    install(database_url)
+    return Place(database_url, broker_url)
+
+
+def ends(start: Callable[[], Awaitable[None]], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a program as the services do; its one line."""
+
+    async def main() -> None:
+        async with asyncio.timeout(60):
+            await start()
+
+    with pytest.raises(SystemExit) as ended:
+        run("shop", main, refusals=(OutboxError,))
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said.removeprefix("shop: ").rstrip("\n")
+
+
+FORM = "postgresql://user:password@host:port/database"
+UNREADABLE = (
+    f"database_url cannot be read as {FORM}: percent-encode what is special in user and password, "
+    "give only parameters that libpq knows"
+)
+NO_OUTBOX = "the database has no outbox tables: call outbox.schema.create_outbox(op) in a migration"
+NO_INBOX = "the database has no inbox tables: call outbox.schema.create_inbox(op) in a migration"
+NO_JOBS = "the database has no jobs tables: call outbox.schema.create_jobs(op) in a migration"
+
+ARGUMENTS: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
+    "a broker's URL for the database": (
+        lambda place: place.relay(database_url=place.broker_url),
+        f"database_url has to be {FORM} or an engine; this begins with amqp://",
+    ),
+    "a page's URL for the database": (
+        lambda place: place.notifier("http://db/shop"),
+        f"database_url has to be {FORM} or an engine; this begins with http://",
+    ),
+    "no URL at all": (
+        lambda place: place.relay(database_url=""),
+        f"database_url has to be {FORM} or an engine; this is no URL",
+    ),
+    "a password that is not percent-encoded": (
+        lambda place: place.relay(database_url="postgresql://shop:pass/word@db/shop"),
+        UNREADABLE,
+    ),
+    "a database's URL for the broker": (
+        lambda place: place.consumer(broker_url=place.database_url),
+        "broker_url has to be amqp://user:password@host:port/vhost; this begins with postgresql://",
+    ),
+    "an engine of another driver": (
+        lambda place: place.consumer(driver="asyncpg"),
+        "engine has to be postgresql+psycopg://; this one is postgresql+asyncpg://",
+    ),
+    "a queue that is not in the topology": (
+        lambda place: place.consumer(queue="kitchen.meals"),
+        "queue 'kitchen.meals' is not in the topology; it has kitchen.orders",
+    ),
+    "an empty name of a queue": (
+        lambda place: place.consumer(queue=""),
+        "queue has to be a name, not ''",
+    ),
+    "an exchange that is not in the topology": (
+        lambda place: place.relay(exchange="shops"),
+        "exchange 'shops' is not in the topology; it has shop",
+    ),
+    "handlers that are no mapping": (
+        lambda place: place.consumer(handlers=[nothing]),
+        "handlers of kitchen.orders: a mapping of event type to handler is needed, not list",
+    ),
+    "a handler that is no function": (
+        lambda place: place.consumer(handlers={"order.happened": "cook"}),
+        "handler of order.happened is not callable: 'cook'",
+    ),
+    "a handler of jobs that is no function": (
+        lambda place: place.jobs({"pay": None}),
+        "handler of job pay is not callable: None",
+    ),
+}
+
+
+@pytest.mark.parametrize(("start", "line"), ARGUMENTS.values(), ids=ARGUMENTS)
+def test_a_wrong_argument_is_refused_before_anything_is_connected(
+    start: Callable[[Place], Awaitable[None]], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = Place("postgresql://shop:pass@127.0.0.1:1/shop", "amqp://shop:pass@127.0.0.1:1/")
+    assert ends(lambda: start(nowhere), capsys) == line
+    assert f"`{line}`" in PAGE
+
+
+SETTINGS: dict[str, tuple[Callable[[], object], str]] = {
+    "a window of 0": (
+        lambda: RelaySettings(window=0),
+        "RelaySettings.window has to be a whole number, at least 1, not 0",
+    ),
+    "a negative window": (
+        lambda: RelaySettings(windows_in_flight=-1),
+        "RelaySettings.windows_in_flight has to be a whole number, at least 1, not -1",
+    ),
+    "no lanes": (
+        lambda: RelaySettings(lanes=0),
+        "RelaySettings.lanes has to be a whole number, at least 1, not 0",
+    ),
+    "no number": (
+        lambda: RelaySettings(confirm_timeout=math.nan),
+        "RelaySettings.confirm_timeout has to be a number of seconds above 0, not nan",
+    ),
+    "no end": (
+        lambda: RelaySettings(drain_within=math.inf),
+        "RelaySettings.drain_within has to be a number of seconds above 0, not inf",
+    ),
+    "a first poll above the last": (
+        lambda: RelaySettings(poll_first=2.0),
+        "RelaySettings.poll_first has to be at most poll_ceiling, which is 1.0, not 2.0",
+    ),
+    "a batch of 0": (
+        lambda: ConsumerSettings(batch=0),
+        "ConsumerSettings.batch has to be a whole number, at least 1, not 0",
+    ),
+    "a prefetch of 0": (
+        lambda: ConsumerSettings(prefetch=0),
+        "ConsumerSettings.prefetch has to be a whole number, at least 1 and at most 65535, not 0",
+    ),
+    "a prefetch above AMQP's": (
+        lambda: ConsumerSettings(prefetch=100_000),
+        "ConsumerSettings.prefetch has to be a whole number, at least 1 and at most 65535,"
+        " not 100000",
+    ),
+    "a time as text": (
+        lambda: ConsumerSettings(hangs_after="60"),  # type: ignore[arg-type]
+        "ConsumerSettings.hangs_after has to be a number of seconds above 0, not '60'",
+    ),
+    "no crashes": (
+        lambda: InboxSettings(crashes=0),
+        "InboxSettings.crashes has to be a whole number, at least 1, not 0",
+    ),
+    "no attempts": (
+        lambda: RetryPolicy(attempts=0),
+        "RetryPolicy.attempts has to be a whole number, at least 1, not 0",
+    ),
+    "a negative delay": (
+        lambda: RetryPolicy(base=-1.0),
+        "RetryPolicy.base has to be a number of seconds above 0, not -1.0",
+    ),
+    "no calls at once": (
+        lambda: JobSettings(concurrency=0),
+        "JobSettings.concurrency has to be a whole number, at least 1, not 0",
+    ),
+    "a lease shorter than a heartbeat": (
+        lambda: JobSettings(lease=5.0),
+        "JobSettings.heartbeat has to be at most lease, which is 5.0, not 10.0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("build", "line"), SETTINGS.values(), ids=SETTINGS)
+def test_a_setting_out_of_range_is_refused(
+    build: Callable[[], object], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def start() -> None:
+        build()
+
+    assert ends(start, capsys) == line
+
+
+SERVERS: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
+    "a wrong password of the database": (
+        lambda place: place.relay(database_url=place.database(password="wr0ng")),
+        'the database refuses us: password authentication failed for user "postgres"',
+    ),
+    "the same at a consumer": (
+        lambda place: place.consumer(place.database(password="wr0ng")),
+        'the database refuses us: password authentication failed for user "postgres"',
+    ),
+    "no such user of the database": (
+        lambda place: place.relay(database_url=place.database(username="nobody")),
+        'the database refuses us: password authentication failed for user "nobody"',
+    ),
+    "no such database": (
+        lambda place: place.relay(database_url=place.database(database="nowhere")),
+        'the database refuses us: database "nowhere" does not exist',
+    ),
+    "the same at jobs": (
+        lambda place: place.jobs({"pay": nothing}, place.database(database="nowhere")),
+        'the database refuses us: database "nowhere" does not exist',
+    ),
+    "a wrong password of the broker": (
+        lambda place: place.relay(broker_url=login(place.broker_url, "nobody:wr0ng")),
+        "the broker refuses us: user nobody may not log in; is the password right?",
+    ),
+    "no such virtual host": (
+        lambda place: place.consumer(broker_url=f"{place.broker_url}s"),
+        "the broker refuses us: no virtual host 'VHOST' for user admin; make it, or grant the"
+        " user rights there",
+    ),
+    "another number of lanes": (
+        lambda place: place.relay(settings=RelaySettings(lanes=4)),
+        "this relay is set to 4 lanes, the database to 16",
+    ),
+}
+
+
+def login(url: str, credentials: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{credentials}@{parts.hostname}:{parts.port}").geturl()
+
+
+@pytest.mark.parametrize(("start", "line"), SERVERS.values(), ids=SERVERS)
+def test_what_a_server_refuses_ends_a_part_at_its_first_connection(
+    place: Place,
+    start: Callable[[Place], Awaitable[None]],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    vhost = f"{urlsplit(place.broker_url).path.removeprefix('/')}s"
+    user = urlsplit(place.broker_url).username or ""
+    said = ends(lambda: start(place), capsys)
+    assert said.replace(vhost, "VHOST").replace(f"user {user};", "user admin;") == line
+    assert f"`{line}`" in PAGE
+
+
+TABLES: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
+    "a relay": (lambda empty: empty.relay(), NO_OUTBOX),
+    "a consumer": (lambda empty: empty.consumer(), NO_INBOX),
+    "a worker of jobs": (lambda empty: empty.jobs({"pay": nothing}), NO_JOBS),
+}
+
+
+@pytest.mark.parametrize(("start", "line"), TABLES.values(), ids=TABLES)
+def test_a_database_without_tables_ends_a_part_at_its_first_connection(
+    empty: Place,
+    start: Callable[[Place], Awaitable[None]],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert ends(lambda: start(empty), capsys) == line
+    assert f"`{line}`" in PAGE
+
+
+async def test_a_server_that_is_away_is_waited_for(place: Place) -> None:
+    relay = Relay(
+        database_url=place.database(port=1),
+        broker_url=place.broker_url,
+        exchange=EXCHANGE,
+        topology=TOPOLOGY,
+    )
+    running = asyncio.create_task(relay.run(stop := asyncio.Event()))
+    done, _ = await asyncio.wait({running}, timeout=1)
+    stop.set()
+    await running
+    assert not done
+
+
+COMMANDS: dict[str, tuple[Callable[[Place], list[str]], str]] = {
+    "a broker's URL": (
+        lambda place: ["status", "--database-url", place.broker_url],
+        f"database_url has to be {FORM} or an engine; this begins with amqp://",
+    ),
+    "no URL": (
+        lambda _: ["status", "--database-url", "shop"],
+        f"database_url has to be {FORM} or an engine; this is no URL",
+    ),
+    "a wrong password": (
+        lambda place: ["status", "--database-url", place.database(password="wr0ng")],
+        'the database refuses us: password authentication failed for user "postgres"',
+    ),
+    "no such database": (
+        lambda place: ["lanes", "--database-url", place.database(database="nowhere")],
+        'the database refuses us: database "nowhere" does not exist',
+    ),
+    "no tables": (
+        lambda place: ["status", "--database-url", place.database()],
+        "there is neither an outbox nor an inbox in this database; has it been migrated?",
+    ),
+    "an application that raises": (
+        lambda place: [
+            *("doctor", "--database-url", place.database()),
+            *("--app", f"{__name__}:raising"),
+        ],
+        f"--app {__name__}:raising: KeyError: 'RABBITMQ_URL'",
+    ),
+}
+
+
+def raising() -> Topology:
+    raise KeyError("RABBITMQ_URL")
+
+
+@pytest.mark.parametrize(("command", "line"), COMMANDS.values(), ids=COMMANDS)
+def test_the_command_ends_with_status_2_and_one_line(
+    empty: Place, command: Callable[[Place], list[str]], line: str
+) -> None:
+    ended = CliRunner().invoke(app, command(empty))
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr == f"outbox: {line}\n"
