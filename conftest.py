@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from databases import fresh_database
 from hypothesis import HealthCheck, settings
+from leaks import Leaks, passwords
 from vhosts import fresh_vhost
 
 from servicekit import database
@@ -35,6 +36,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=lambda item: item.path.relative_to(config.rootpath).parts[0] not in SLOW)
+
+
+LEAKS = Leaks(passwords())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_password_is_shown() -> Iterator[None]:
+    with LEAKS.listening():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that shows a password fails."""
+    report = yield
+    LEAKS.judge(report)
+    return report
 
 
 def _group(item: pytest.Item) -> str:

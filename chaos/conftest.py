@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from leaks import refuse_leaks
 
 from chaos.fleet import Fleet
 from chaos.sides import Place
@@ -20,6 +21,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     wanted = Wanted(postgres=True, rabbitmq=True, redis=False)
     with System(layout, with_services=False, durable=False, wanted=wanted) as system:
         yield system
+        refuse_leaks(layout.logs)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from dining import Diner
+from leaks import refuse_leaks
 from shopping import Shop
 
 from devstack.system import CHECKOUT, Layout, System
@@ -15,8 +16,10 @@ from devstack.system import CHECKOUT, Layout, System
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder: Path = tmp_path_factory.mktemp("e2e")
-    with System(Layout(CHECKOUT, folder / "system"), env={"LOG_LEVEL": "INFO"}) as system:
+    layout = Layout(CHECKOUT, folder / "system")
+    with System(layout, env={"LOG_LEVEL": "INFO"}) as system:
         yield system
+        refuse_leaks(layout.logs)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from leaks import refuse_leaks
 from vhosts import fresh_vhost
 
 from devstack.infrastructure import Wanted
@@ -20,6 +21,7 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     wanted = Wanted(postgres=True, rabbitmq=True, redis=False)
     with System(layout, with_services=False, durable=False, wanted=wanted) as system:
         yield system
+        refuse_leaks(layout.logs)
 
 
 @pytest.fixture

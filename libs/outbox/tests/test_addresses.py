@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 
@@ -19,7 +20,7 @@ from outbox.keeper import open_keeper
 from outbox.listening import Listener
 from outbox.operate.database import open_database
 from outbox.write.notifier import DOORBELL
-from outbox_world import World, eventually
+from outbox_world import Happened, World, eventually, running
 
 SECRET = "s3/c r@t"
 QUOTED = "s3%2Fc%20r%40t"
@@ -177,3 +178,20 @@ async def test_the_notifier_says_an_outage_once_and_without_the_password(
         await eventually(tried_often)
     assert [record.levelname for record in caplog.records].count("WARNING") == 1
     assert "wr0ng-one" not in caplog.text
+
+
+async def test_not_even_at_debug_does_any_library_log_a_password(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await world.emit(Happened("a"))
+    taken = asyncio.Event()
+
+    async def take(*_: object) -> None:
+        taken.set()
+
+    async with running(world.relay(), world.consumer(take)), asyncio.timeout(60):
+        await taken.wait()
+    assert {record.name.partition(".")[0] for record in caplog.records} >= {"aiormq", "aio_pika"}
+    for address in (world.database_url, world.broker_url):
+        assert (yarl.URL(address).password or "") not in caplog.text
