@@ -187,6 +187,29 @@ async def test_the_database_may_be_away_at_first(
             await waiters.listening.wait()
 
 
+async def test_listening_resumes_after_any_number_of_failures(
+    database: PostgresUrl, stop: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 1,023 of them a power without a limit was no number any more: the task ended."""
+    failures = 0
+
+    async def refused(url: PostgresUrl, *, application_name: str) -> psycopg.AsyncConnection:
+        nonlocal failures
+        if failures < 1_100:
+            failures += 1
+            raise psycopg.OperationalError("connection refused")
+        return await connect(url, application_name=application_name)
+
+    monkeypatch.setattr(waiting, "connect", refused)
+    monkeypatch.setattr(waiting, "SLOWEST_RETRY", 0.0)
+    async with Waiters(database, CHANNEL, stop=stop) as waiters:
+        with pytest.raises(waiting.NobodyListens):
+            await waiters.check()
+        async with asyncio.timeout(60):
+            await waiters.listening.wait()
+        await waiters.check()
+
+
 async def test_a_stopping_process_answers_with_what_is_known(
     waiters: Waiters, stop: asyncio.Event, eventually: Eventually
 ) -> None:

@@ -67,7 +67,7 @@ async def api() -> None:
         app = build_app(
             work,
             waiters,
-            api_health(base, broker),
+            api_health(base, broker, waiting=waiters.check),
             key_lifetime=settings.key_lifetime,
             booking_limit=settings.booking_limit,
         )

@@ -111,15 +111,19 @@ async def ensure_database(service: Service, url: PostgresUrl) -> None:
     await ensure_current(url, service.ini, variable=service.database_variable, command=command)
 
 
-def api_health(base: Foundation, broker: BrokerProbe) -> Health:
-    """An API can take requests while the broker is away, not without its database."""
+def api_health(base: Foundation, broker: BrokerProbe, **tolerated: Check) -> Health:
+    """An API can take requests while the broker is away, not without its database.
+
+    `tolerated` are further checks that it can live without.
+    """
     return Health(
         {
             "database": base.probe.database,
             "broker": broker.check,
             "migrations": base.probe.migrations,
+            **tolerated,
         },
-        tolerated=("broker",),
+        tolerated=("broker", *tolerated),
     )
 
 

@@ -20,7 +20,7 @@ from psycopg import sql
 from servicekit.database import connect
 from servicekit.urls import PostgresUrl
 
-__all__ = ["Signal", "Waiters"]
+__all__ = ["NobodyListens", "Signal", "Waiters"]
 
 SLOWEST_RETRY = 5.0
 REREADS_PER_SECOND = 1000
@@ -28,6 +28,10 @@ REREADS_PER_SECOND = 1000
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
+
+
+class NobodyListens(Exception):
+    """Waiting requests are answered when their time is over, not when something has settled."""
 
 
 class Signal:
@@ -78,6 +82,11 @@ class Waiters:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def check(self) -> None:
+        """For `Health`: return while notifications are heard, raise NobodyListens if not."""
+        if not self.listening.is_set():
+            raise NobodyListens
 
     async def until_settled(
         self,
