@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from outbox.outages import OUTAGES
 from outbox_world import World, open_world
 
 
@@ -14,3 +15,9 @@ from outbox_world import World, open_world
 async def world(broker_url: str) -> AsyncIterator[World]:
     async with open_world(os.environ["TEST_POSTGRES_URL"], broker_url) as world:
         yield world
+
+
+@pytest.fixture(autouse=True)
+def _no_outage_was_said() -> None:
+    """What one test has lost is news again in the next."""
+    OUTAGES.forget()

@@ -23,7 +23,7 @@ from outbox.errors import BrokerRefused, DatabaseRefused
 from outbox.jobs import JobSettings, JobWorker
 from outbox.lifecycle import Up, reconnecting, together
 from outbox.losses import Server, lost, refusal
-from outbox.outages import AGAIN_AFTER, Outages, Part
+from outbox.outages import AGAIN_AFTER, LATE, Outages, Part
 from outbox.relay.settling import Settling
 from outbox_world import QUEUE, Happened, World, eventually, install, running
 from servicekit.testing import Outage
@@ -229,13 +229,25 @@ def test_a_server_that_comes_and_goes_is_said_once_a_minute(
 
 
 def test_a_server_that_was_there_for_a_while_is_news_at_once(
-    outages: Outages, caplog: pytest.LogCaptureFixture
+    outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     relay = Part("relay")
     for _ in range(2):
         outages.lost(relay, BROKER, "gone", steady=True)
         outages.found(relay)
+        clock.now += LATE
     assert len(said(caplog)) == 4
+
+
+def test_who_notices_late_says_nothing(
+    outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("relay", "jobs 1"):
+        part = Part(name)
+        outages.lost(part, DATABASE, "gone", steady=True)
+        outages.found(part)
+        clock.now += LATE / 2
+    assert len(said(caplog)) == 2
 
 
 def test_a_part_that_ends_is_without_nothing(
@@ -261,10 +273,9 @@ async def opened(url: str) -> Outage:
 
 
 async def test_one_lost_database_of_a_whole_worker_is_one_line(
-    broker_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    broker_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Relay with doorbell, consumer with retrier, four calls of jobs, maintenance, notifier."""
-    monkeypatch.setattr("outbox.outages.OUTAGES", Outages())
     caplog.set_level(logging.INFO)
     with filled_database(os.environ["TEST_POSTGRES_URL"], install) as real:
         outage = await opened(real)

@@ -17,6 +17,8 @@ from outbox.losses import Server
 logger = logging.getLogger(__name__)
 
 AGAIN_AFTER = 60.0
+LATE = 10.0
+"""Who notices only so many seconds after the server was back tells nothing new."""
 
 
 @dataclass(eq=False)
@@ -33,6 +35,7 @@ class _Outage:
     """When a WARNING was last written."""
     open: bool = False
     """Whether a WARNING was written that has no answer yet."""
+    back_at: float | None = None
 
 
 class Outages:
@@ -47,8 +50,8 @@ class Outages:
         outage = self._outages[server]
         news = not outage.without
         outage.without[part] = None
-        due = outage.said_at is None or self._clock() - outage.said_at >= AGAIN_AFTER
-        if not due and not (news and steady):
+        due = self._is_over(AGAIN_AFTER, outage.said_at)
+        if not due and not (news and steady and self._is_over(LATE, outage.back_at)):
             logger.debug("%s lost %s, tries again: %s", part.name, server, why)
             return
         outage.said_at, outage.open = self._clock(), True
@@ -64,7 +67,7 @@ class Outages:
             if part in outage.without:
                 del outage.without[part]
                 if not outage.without and outage.open:
-                    outage.open = False
+                    outage.open, outage.back_at = False, self._clock()
                     logger.info("%s is back", server)
 
     def ended(self, part: Part) -> None:
@@ -72,6 +75,13 @@ class Outages:
         for outage in self._outages.values():
             outage.without.pop(part, None)
             outage.open = outage.open and bool(outage.without)
+
+    def forget(self) -> None:
+        """Begin anew, as a process does. For tests."""
+        self._outages.clear()
+
+    def _is_over(self, seconds: float, since: float | None) -> bool:
+        return since is None or self._clock() - since >= seconds
 
 
 OUTAGES = Outages()

@@ -89,7 +89,11 @@ class Notifier:
         opening = psycopg.AsyncConnection.connect(autocommit=True, **given)
         async with await connected(opening) as connection:
             OUTAGES.found(self._part)
-            await self._send(connection)
+            try:
+                await self._send(connection)
+            except psycopg.OperationalError as problem:
+                # Noticed with the next ring, perhaps hours late: whether it is back is asked first.
+                logger.debug("the notifier connects anew: %s", one_line(problem))
 
     def _note(self, problem: Exception) -> None:
         if database_lost(problem):
