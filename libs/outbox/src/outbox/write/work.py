@@ -185,7 +185,6 @@ class Work:
         *,
         traceparent: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Raises `InvalidSetting` for an engine on another driver than psycopg."""
         if engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
             raise AutocommitRefused("the engine of Work")
         self.engine = on_psycopg(engine)
