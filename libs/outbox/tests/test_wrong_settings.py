@@ -34,10 +34,10 @@ from outbox import (
 from outbox.cli.app import app
 from outbox.errors import OutboxError
 from outbox.jobs import JobSettings, JobWorker
-from outbox_world import EXCHANGE, QUEUE, Takes, install
+from outbox_world import EXCHANGE, QUEUE, TAKES, install
 from servicekit.process import run
 
-TOPOLOGY = Topology([EXCHANGE], [Takes()])
+TOPOLOGY = Topology([EXCHANGE], [TAKES])
 PAGE = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
 
 
@@ -120,9 +120,13 @@ UNREADABLE = (
     f"database_url cannot be read as {FORM}: percent-encode what is special in user and password, "
     "give only parameters that libpq knows"
 )
-NO_OUTBOX = "the database has no outbox tables: call outbox.schema.create_outbox(op) in a migration"
-NO_INBOX = "the database has no inbox tables: call outbox.schema.create_inbox(op) in a migration"
-NO_JOBS = "the database has no jobs tables: call outbox.schema.create_jobs(op) in a migration"
+
+
+def no_tables(group: str) -> str:
+    call = f"call outbox.schema.create_{group}(op) in a migration"
+    where = "or see whether the search path leads to them"
+    return f"the database has no {group} tables: {call}, {where}"
+
 
 ARGUMENTS: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
     "a broker's URL for the database": (
@@ -317,9 +321,9 @@ def test_what_a_server_refuses_ends_a_part_at_its_first_connection(
 
 
 TABLES: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
-    "a relay": (lambda empty: empty.relay(), NO_OUTBOX),
-    "a consumer": (lambda empty: empty.consumer(), NO_INBOX),
-    "a worker of jobs": (lambda empty: empty.jobs({"pay": nothing}), NO_JOBS),
+    "a relay": (lambda empty: empty.relay(), no_tables("outbox")),
+    "a consumer": (lambda empty: empty.consumer(), no_tables("inbox")),
+    "a worker of jobs": (lambda empty: empty.jobs({"pay": nothing}), no_tables("jobs")),
 }
 
 
