@@ -19,7 +19,7 @@ GOOD = b'{"user_id":"u","products":[{"product_id":"p","quantity":1}],"amount":"1
 POST = request("POST", ORDERS, JSON, body=GOOD)
 UNTYPED = request("POST", ORDERS, body=GOOD)
 NOBODY = ORDERS + b"/01890000-0000-7000-8000-000000000001/cancel"
-CANCEL = request("POST", NOBODY, b"Idempotency-Key: hostile", body=b"in passing")
+CANCEL = request("POST", NOBODY, b"Idempotency-Key: hostile", JSON, body=b'{"a": "passer-by"}')
 
 
 def with_line(line: bytes) -> bytes:
@@ -50,6 +50,9 @@ NO_HTTP: tuple[tuple[str, bytes], ...] = (
     ("a bare CR in a header", with_line(b"X: a\rY: b")),
     ("a NUL in a header", with_line(b"X: a\x00b")),
     ("a DEL in a key", with_line(b"Idempotency-Key: \x7f")),
+    ("two hosts", with_line(b"Host: orders")),
+    ("no host", POST.replace(b"Host: orders\r\n", b"")),
+    ("HTTP/0.9", b"GET /\r\n\r\n"),
     ("two lengths", with_line(b"Content-Length: 5")),
     ("a length and chunks", with_line(b"Transfer-Encoding: chunked")),
     ("a negative length", request("POST", ORDERS, JSON, b"Content-Length: -1")),
@@ -86,7 +89,6 @@ TOO_LONG: tuple[tuple[str, bytes, int, str], ...] = (
 ELSEWHERE: tuple[tuple[str, bytes, str], ...] = (
     ("another host", request("GET", b"http://example.invalid/etc/passwd"), "/etc/passwd"),
     ("no path but a host", request("GET", b"//example.invalid/orders"), "//example.invalid/orders"),
-    ("no version", b"GET /\r\n\r\n", "/"),
     ("everything", request("OPTIONS", b"*"), "*"),
     ("a socket", request("GET", b"/ws", b"Connection: upgrade", b"Upgrade: websocket"), "/ws"),
     ("HTTP/2 by upgrade", request("GET", b"/h2", b"Connection: upgrade", b"Upgrade: h2c"), "/h2"),
@@ -116,6 +118,17 @@ def test_a_body_that_is_too_large_is_not_asked_for(orders: Live) -> None:
     announced = b"Content-Length: 5000000"
     asking = request("POST", ORDERS, JSON, announced, b"Expect: 100-continue")
     assert_problem(exchange(orders, asking), 413, "body_too_large")
+
+
+@pytest.mark.parametrize("expected", [b"200-maybe", b"100-continue, 200-maybe", b""])
+def test_what_cannot_be_met_is_not_expected(orders: Live, expected: bytes) -> None:
+    refused = exchange(orders, with_line(b"Expect: " + expected))
+    assert_problem(refused, 417, "expectation_failed")
+
+
+def test_a_refusal_on_the_wire_carries_what_every_answer_carries(orders: Live) -> None:
+    refused = exchange(orders, b"\x00\r\n\r\n")
+    assert refused.headers["x-content-type-options"] == "nosniff"
 
 
 def test_garbage_behind_a_request_costs_it_nothing(orders: Live) -> None:

@@ -29,7 +29,7 @@ BEYOND_SCHEMA = {"idempotency_key_reused", "too_many_of_one_product"}
 BEYOND_SCHEMA_TOO = re.compile(
     "NUL bytes|Lone surrogates|64 bits|number is out of range|no cursor of this list"
     "|lies in the past|time is out of range|days ahead|does not exist in|no time zone of this name"
-    "|valid datetime"
+    "|valid datetime|Control characters|in plain digits"
 )
 # GET here is an order by its id, which "new" is not: 422, and `Allow` rightly has GET.
 SHADOWED = "/api/v1/orders/new"

@@ -30,7 +30,7 @@ from servicekit.problems import ProblemSpec
 from servicekit.requests import Router
 from servicekit.settings import LogFormat, LogLevel
 from servicekit.testing import Outage
-from servicekit.types import IntId, Money, Text, Timestamp, WaitSeconds, Whole
+from servicekit.types import IntId, Money, Text, Timestamp, UuidId, WaitSeconds, Whole
 from servicekit.urls import AmqpUrl, PostgresUrl
 
 LogLines = Callable[..., list[dict[str, Any]]]
@@ -158,7 +158,7 @@ def toy_router() -> Router:
         return [owner or "", status]
 
     @router.get("/{toy_id}", summary="A toy", responses=problem_responses(404, BROKEN))
-    async def one(toy_id: UUID, wait: WaitSeconds = 0) -> float:
+    async def one(toy_id: UuidId, wait: WaitSeconds = 0) -> float:
         return wait
 
     @router.get("/numbered/{number}", summary="A numbered toy")

@@ -36,13 +36,6 @@ async def test_the_documentation_is_there(client: httpx.AsyncClient, path: str) 
     assert (await client.get(path)).status_code == 200
 
 
-@pytest.mark.parametrize(("path", "target"), [("/api/openapi", "/docs"), ("/api/redoc/", "/redoc")])
-async def test_the_other_names_lead_to_the_documentation(
-    client: httpx.AsyncClient, path: str, target: str
-) -> None:
-    assert (await client.get(path)).headers["location"] == target
-
-
 async def test_a_problem_type_leads_to_its_description(client: httpx.AsyncClient) -> None:
     described = (await client.get("/problems/toy_is_broken")).json()
     assert described == {"code": "toy_is_broken", "status": 409, "title": "Toy is broken"}

@@ -69,6 +69,23 @@ GETS: list[tuple[str, str, int, str]] = [
     ("an id of 5,000 digits", "/api/v1/toys/numbered/" + "9" * 5000, 422, "validation_failed"),
     ("an id of 0", "/api/v1/toys/numbered/0", 422, "validation_failed"),
     ("a NUL in a query", "/api/v1/toys?owner=%00", 422, "validation_failed"),
+    ("no UTF-8 in a query", "/api/v1/toys?owner=%ff", 422, "validation_failed"),
+    ("a surrogate in a query", "/api/v1/toys?owner=%ed%a0%80", 422, "validation_failed"),
+    ("no UTF-8 anywhere", "/%c3%28", 422, "validation_failed"),
+    ("a parameter twice", "/api/v1/toys?owner=a&owner=a", 422, "validation_failed"),
+    *(
+        (f"an id spelled {spelled}", f"/api/v1/toys/numbered/{spelled}", 422, "validation_failed")
+        for spelled in ("1_0", "+1", "%201", "1%20", "01", "1.0", "1e1", "0x1", "%D9%A1")
+    ),
+    *(
+        (f"a UUID spelled {spelled[:9]}", f"/api/v1/toys/{spelled}", 422, "validation_failed")
+        for spelled in (
+            "{01890000-0000-7000-8000-000000000001}",
+            "urn:uuid:01890000-0000-7000-8000-000000000001",
+            "01890000000070008000000000000001",
+            "0189-00000000-7000-8000-000000000001",
+        )
+    ),
     ("an unknown value", "/api/v1/toys?status=blue", 422, "validation_failed"),
     ("an empty value", "/api/v1/toys?status=", 422, "validation_failed"),
     *(
@@ -137,11 +154,62 @@ async def test_another_method_is_refused_with_all_that_are_allowed(
 ) -> None:
     answer = await client.request(method, "/api/v1/toys/")
     assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
-async def test_an_unknown_query_parameter_is_ignored(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/api/v1/toys?utm_source=x&status=old")).json() == ["", "old"]
+@pytest.mark.parametrize(
+    "query", ["skip=50", "page[size]=10", "status=old&utm_source=x", "%73kip="]
+)
+async def test_an_unknown_query_parameter_is_refused(client: httpx.AsyncClient, query: str) -> None:
+    answer = await client.get(f"/api/v1/toys?{query}")
+    problem = assert_problem(answer, 422, "unknown_parameter")
+    assert "known here: owner, status" in problem["detail"]
+
+
+async def test_where_nothing_is_asked_for_in_the_query_nothing_is_taken(
+    client: httpx.AsyncClient,
+) -> None:
+    for path in ("/api/v1/toys/numbered/1", "/health", "/metrics", "/docs", "/"):
+        assert_problem(await client.get(f"{path}?x=1"), 422, "unknown_parameter")
+
+
+async def test_ten_thousand_unknown_parameters_are_refused_in_few_words(
+    client: httpx.AsyncClient,
+) -> None:
+    query = "&".join(f"a{number}" for number in range(10_000))
+    assert_problem(await client.get(f"/api/v1/toys?{query}"), 422, "unknown_parameter")
+
+
+@pytest.mark.parametrize("path", ["/break", "/break/"])
+@pytest.mark.parametrize("body", [b"a=b", b"<a/>", b"\x00"])
+async def test_a_form_is_refused_where_no_body_belongs(
+    client: httpx.AsyncClient, path: str, body: bytes
+) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await client.post(TOY + path, content=body, headers=headers)
+    assert_problem(answer, 415, "unsupported_media_type")
+
+
+async def test_a_body_is_refused_where_none_belongs(client: httpx.AsyncClient) -> None:
+    answer = await client.post(f"{TOY}/break", content=b'{"a":1}', headers=JSON)
+    assert_problem(answer, 400, "unexpected_body")
+    answer = await client.request("GET", TOY, content=b"{", headers=JSON)
+    assert_problem(answer, 400, "malformed_json")
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b" null "])
+async def test_nothing_in_json_is_taken_where_no_body_belongs(
+    client: httpx.AsyncClient, body: bytes
+) -> None:
+    answer = await client.post(f"{TOY}/break", content=body, headers=JSON)
+    assert_problem(answer, 409, "toy_is_broken")
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "iso-8859-1", '"utf-16"', "utf-8-sig"])
+async def test_another_charset_is_refused(client: httpx.AsyncClient, charset: str) -> None:
+    headers = {"content-type": f"application/json; charset={charset}"}
+    answer = await client.post("/api/v1/toys", content=GOOD, headers=headers)
+    assert_problem(answer, 415, "unsupported_media_type")
 
 
 async def test_the_field_that_is_wrong_is_named(client: httpx.AsyncClient) -> None:

@@ -191,6 +191,10 @@ def _cursor(text: str) -> str:
         _cursor('[1,"then","01890000-0000-7000-8000-000000000001"]'),
         _cursor('[2,"2026-05-01T00:00:00Z","01890000-0000-7000-8000-000000000001"]'),
         _cursor("[" * 300),
+        _cursor('[true,"2026-05-01T00:00:00.000000Z","01890000-0000-7000-8000-000000000001"]'),
+        _cursor('[1.0,"2026-05-01T00:00:00.000000Z","01890000-0000-7000-8000-000000000001"]'),
+        _cursor('[1,"2026-05-01T00:00:00Z","01890000-0000-7000-8000-000000000001"]'),
+        _cursor('[1, "2026-05-01T00:00:00.000000Z","01890000-0000-7000-8000-000000000001"]'),
     ],
 )
 async def test_garbage_is_no_cursor(http: httpx.AsyncClient, cursor: str) -> None:
@@ -207,7 +211,9 @@ async def test_a_cursor_holds_only_what_the_column_can(
     assert answer.status_code == 422
 
 
-@pytest.mark.parametrize("limit", ["0", "101", "-1", "many", "", "1e2", "9" * 30])
+@pytest.mark.parametrize(
+    "limit", ["0", "101", "-1", "many", "", "1e2", "9" * 30, "1_0", " 10", "+1", "010"]
+)
 async def test_a_limit_is_from_1_to_100(http: httpx.AsyncClient, limit: str) -> None:
     answer = await http.get("/notes", params={"limit": limit})
     assert answer.status_code == 422

@@ -8,6 +8,8 @@ from typing import ClassVar
 import pytest
 from pydantic import Field, SecretStr, model_validator
 
+from servicekit.edge import Edge
+from servicekit.former_names import not_read
 from servicekit.settings import LogFormat, Port, Probability, Seconds, ServiceSettings, load
 from servicekit.startup import BadSettings
 from servicekit.urls import AmqpUrl, PostgresUrl, RedisUrl
@@ -256,3 +258,60 @@ def test_an_address_knows_its_forms() -> None:
     assert (url.user, url.password, url.host) == ("u", "a/b", "h")
     assert url.place == "h:1/d"
     assert url.sqlalchemy == "postgresql+psycopg://u:a%2Fb@h:1/d?sslmode=disable"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALLOWED_HOSTS", "api.example.com:8000"),
+        ("ALLOWED_HOSTS", "localhost,,x"),
+        ("ALLOWED_HOSTS", "http://localhost"),
+        ("ALLOWED_HOSTS", "*.example.com"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "app.example.com"),
+        ("CORS_ORIGINS", "https://app.example.com/"),
+        ("CORS_ORIGINS", "null"),
+        ("API_DOCS", "yes"),
+    ],
+)
+def test_what_is_let_in_is_written_exactly(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    line = refusal(monkeypatch, **{variable: value})
+    assert line.startswith(f"{variable} '{value}': ")
+
+
+def test_what_is_let_in_goes_by_what_is_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    loopback = {"localhost", "127.0.0.1", "[::1]"}
+    assert load(ToySettings).edge == Edge(frozenset(loopback), frozenset(), docs=True)
+    monkeypatch.setenv("HTTP_HOST", "2001:db8::1")
+    assert load(ToySettings).edge.allowed_hosts == loopback | {"[2001:db8::1]"}
+    monkeypatch.setenv("ALLOWED_HOSTS", "Api.Example.com, [::1]")
+    monkeypatch.setenv("CORS_ORIGINS", "https://App.example.com,http://localhost:3000")
+    edge = load(ToySettings).edge
+    assert edge.allowed_hosts == {"api.example.com", "[::1]"}
+    assert edge.cors_origins == {"https://app.example.com", "http://localhost:3000"}
+    monkeypatch.setenv("ALLOWED_HOSTS", "*")
+    assert load(ToySettings).edge.allowed_hosts == {"*"}
+
+
+@pytest.mark.parametrize(("switch", "shown"), [(None, False), ("on", True), ("off", False)])
+def test_production_shows_the_document_if_it_is_asked_to(switch: str | None, shown: bool) -> None:
+    settings = ToySettings.model_validate({"app_env": "production", "api_docs": switch})
+    assert settings.edge.docs is shown
+
+
+def test_a_refusal_names_what_another_system_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RABBIT_HOST", "rabbit")
+    monkeypatch.setenv("REDIS_PORT", "tcp://10.0.0.7:6379")
+    with pytest.raises(BadSettings, match="RABBIT_HOST is not read here: use RABBITMQ_URL") as line:
+        load(ServiceSettings)
+    assert "REDIS_PORT" not in str(line.value)
+
+
+def test_a_name_of_another_system_alone_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_HOST", "db")
+    assert load(ToySettings)
+    assert not_read() == [
+        "DB_HOST is not read here: use DATABASE_URL_ORDERS and DATABASE_URL_PROCESSOR"
+    ]

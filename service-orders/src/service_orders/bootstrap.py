@@ -28,6 +28,7 @@ from servicekit import roles, trace
 from servicekit.app import KEY_LIFETIME, ServiceApp, create_app
 from servicekit.broker import BrokerProbe
 from servicekit.database import create_engine, ensure_reachable
+from servicekit.edge import Edge
 from servicekit.health import Health
 from servicekit.idempotency_upkeep import KeyUpkeep
 from servicekit.metrics import HttpMetrics
@@ -70,6 +71,7 @@ async def api() -> None:
             api_health(base, broker, waiting=waiters.check),
             key_lifetime=settings.key_lifetime,
             booking_limit=settings.booking_limit,
+            edge=base.edge,
         )
         if settings.redis_url is not None:
             app.state.cache = await stack.enter_async_context(RedisStore(settings.redis_url))
@@ -84,6 +86,7 @@ def build_app(
     *,
     key_lifetime: timedelta = KEY_LIFETIME,
     booking_limit: timedelta = timedelta(days=730),
+    edge: Edge | None = None,
 ) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
     app = create_app(
@@ -95,6 +98,7 @@ def build_app(
         health=health,
         metrics=metrics,
         key_lifetime=key_lifetime,
+        edge=edge,
     )
     app.state.work, app.state.waiters, app.state.cache = work, waiters, None
     app.state.zones, app.state.booking_limit = KnownZones(work), booking_limit

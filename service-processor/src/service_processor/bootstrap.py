@@ -28,6 +28,7 @@ from servicekit import logs, roles, trace
 from servicekit.app import ServiceApp, create_app
 from servicekit.broker import BrokerProbe
 from servicekit.database import create_engine, ensure_reachable
+from servicekit.edge import Edge
 from servicekit.health import Health
 from servicekit.idempotency_upkeep import KeyUpkeep
 from servicekit.metrics import HttpMetrics
@@ -83,7 +84,7 @@ async def api() -> None:
         broker = await stack.enter_async_context(
             BrokerProbe(settings.rabbitmq_url, name=f"{NAME} api health")
         )
-        await base.serve(build_app(settings, work, api_health(base, broker)))
+        await base.serve(build_app(settings, work, api_health(base, broker), edge=base.edge))
 
 
 def build_app(
@@ -91,6 +92,7 @@ def build_app(
     work: Work,
     health: Health | None = None,
     metrics: HttpMetrics | None = None,
+    edge: Edge | None = None,
 ) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
     app = create_app(
@@ -104,6 +106,7 @@ def build_app(
         health=health,
         metrics=metrics,
         key_lifetime=settings.key_lifetime,
+        edge=edge,
     )
     app.state.work, app.state.default_timezone = work, settings.default_timezone
     return app

@@ -10,6 +10,7 @@ from service_stubs.settings import Settings
 from service_stubs.trouble import Troubles
 from servicekit import logs
 from servicekit.app import ServiceApp, create_app
+from servicekit.edge import Edge
 from servicekit.health import Health
 from servicekit.metrics import HttpMetrics
 from servicekit.process import stop_on_signals
@@ -31,13 +32,17 @@ async def run() -> None:
     listener = bind(settings.http_host, settings.stubs_port, variable="STUBS_PORT")
     ledger = Ledger(Path(settings.stubs_ledger))
     try:
-        await serve(build_app(ledger), listener, stop=stop, variable="STUBS_PORT")
+        await serve(
+            build_app(ledger, edge=settings.edge), listener, stop=stop, variable="STUBS_PORT"
+        )
     finally:
         ledger.close()
         listener.close()
 
 
-def build_app(ledger: Ledger | None = None, metrics: HttpMetrics | None = None) -> ServiceApp:
+def build_app(
+    ledger: Ledger | None = None, metrics: HttpMetrics | None = None, edge: Edge | None = None
+) -> ServiceApp:
     """The HTTP application; without a ledger it keeps one in memory."""
     app = create_app(
         title=NAME,
@@ -45,6 +50,7 @@ def build_app(ledger: Ledger | None = None, metrics: HttpMetrics | None = None) 
         description="Stands in for scooters, tariffs, users, configs and the payment provider.",
         health=Health({}),
         metrics=metrics,
+        edge=edge,
     )
     app.include_router(api.router)
     app.include_router(control.router)

@@ -1,7 +1,8 @@
 """Put a FastAPI application together so that every rule for every endpoint holds.
 
-The order of the layers, from outside in: trace, metrics, access line, crash boundary, guard (slash
-and NUL bytes), body limit, then the framework's own exception handling and the routes.
+The order of the layers, from outside in: trace, metrics, access line, security headers, crash
+boundary, edge (hosts, origins), guard (slash, NUL bytes, UTF-8), body limit, HEAD, then the
+framework's own exception handling and the routes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,14 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from servicekit import openapi
+from servicekit.docs_pages import docs_router
+from servicekit.edge import Edge
 from servicekit.handlers import CrashBoundary, install_problem_handlers
+from servicekit.head_requests import HeadRequests
+from servicekit.headers import SecurityHeaders
 from servicekit.health import Health
 from servicekit.large_bodies import LargeBodies
 from servicekit.logs import AccessLog
@@ -56,21 +61,24 @@ def create_app(
     metrics: HttpMetrics | None = None,
     tags: list[dict[str, Any]] | None = None,
     key_lifetime: timedelta = KEY_LIFETIME,
+    edge: Edge | None = None,
 ) -> ServiceApp:
     """Return the application: `routers` under /api/v1, docs, health, metrics, problems.
 
-    `key_lifetime` is how long the answer to an `Idempotency-Key` is kept. Construct what the
-    endpoints need first: there is no lifespan, and nothing listens yet.
+    `key_lifetime` is how long the answer to an `Idempotency-Key` is kept, `edge` what is let in:
+    everything unless it says otherwise. Construct what the endpoints need first: there is no
+    lifespan, and nothing listens yet.
     """
-    metrics = metrics or http_metrics()
+    metrics, edge = metrics or http_metrics(), edge or Edge()
     app = ServiceApp(
         title=title,
         version=version,
         description=description,
         openapi_tags=tags,
         redirect_slashes=False,
-        swagger_ui_oauth2_redirect_url=None,
-        middleware=_layers(metrics),
+        docs_url=None,
+        redoc_url=None,
+        middleware=_layers(metrics, edge),
     )
     app.state.key_lifetime = key_lifetime
     app.state.large_bodies = LargeBodies()
@@ -80,34 +88,29 @@ def create_app(
     app.include_router(metrics_router(metrics.registry))
     if health is not None:
         app.include_router(health.router())
-    app.include_router(_pages(problems or {}))
+    app.include_router(docs_router(app, shown=edge.docs))
+    app.include_router(_problem_types(problems or {}))
     _check_routes(app)
     return app
 
 
-def _layers(metrics: HttpMetrics) -> list[Middleware]:
+def _layers(metrics: HttpMetrics, edge: Edge) -> list[Middleware]:
     return [
         Middleware(TraceMiddleware),
         Middleware(MetricsMiddleware, metrics=metrics),
         Middleware(AccessLog),
+        Middleware(SecurityHeaders),
         Middleware(CrashBoundary),
+        *edge.layers(),
         Middleware(RequestGuard),
         Middleware(BodyLimit),
+        Middleware(HeadRequests),
     ]
 
 
-def _pages(table: Table) -> Router:
-    """The other names of the documentation, and what a problem's `type` leads to."""
+def _problem_types(table: Table) -> Router:
+    """What a problem's `type` leads to."""
     router = Router(include_in_schema=False)
-
-    @router.get("/api/openapi")
-    async def swagger() -> Response:
-        return RedirectResponse("/docs")
-
-    @router.get("/api/redoc")
-    async def redoc() -> Response:
-        return RedirectResponse("/redoc")
-
     own = {spec.code: (spec.status, spec.title or title_of(spec.code)) for spec in table.values()}
     known = {**openapi.COMMON_PROBLEMS, **own}
 

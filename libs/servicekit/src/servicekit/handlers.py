@@ -64,7 +64,7 @@ def _allowed_methods(request: Request) -> set[str]:
     for route in iter_route_contexts(request.app.routes):
         if route.methods and route.path_regex.match(request.scope["path"]):
             allowed |= route.methods
-    return allowed
+    return allowed | {"HEAD"} if "GET" in allowed else allowed
 
 
 async def _validation_failed(request: Request, error: Exception) -> Response:

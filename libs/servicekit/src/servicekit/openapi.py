@@ -20,12 +20,17 @@ COMMON_PROBLEMS: dict[str, tuple[int, str]] = {
     code: (status, title_of(code))
     for code, status in {
         "malformed_json": 400,
+        "unexpected_body": 400,
+        "cross_site_request": 403,
         "not_found": 404,
         "method_not_allowed": 405,
         "body_too_large": 413,
         "unsupported_media_type": 415,
         "validation_failed": 422,
+        "unknown_parameter": 422,
+        "misdirected_request": 421,
         "malformed_request": 400,
+        "expectation_failed": 417,
         "request_timeout": 408,
         "uri_too_long": 414,
         "request_header_fields_too_large": 431,
@@ -44,6 +49,7 @@ KEY_PROBLEMS = (
 ERRORS = {
     "validation_failed": ("name", "Field required"),
     "idempotency_key_reused": (KEY_HEADER, "was used for another request"),
+    "unknown_parameter": ("skip", "There is no such parameter; known here: cursor, limit."),
 }
 REPLAYED_HEADER = {
     "description": "`true` when this is the stored answer to the same key and request.",
@@ -110,8 +116,8 @@ def with_problems(document: dict[str, Any], *, base: str) -> dict[str, Any]:
     schemas["Problem"] = definitions.pop("ProblemBody")
     schemas.update(definitions)
     for path, operations in document.get("paths", {}).items():
-        for operation in operations.values():
-            _add_common(operation, with_database=path.startswith(base))
+        for method, operation in operations.items():
+            _add_common(operation, method, with_database=path.startswith(base))
     return document
 
 
@@ -121,13 +127,15 @@ def _add_replayed(responses: dict[str, Any]) -> None:
             response.setdefault("headers", {})["Idempotency-Replayed"] = REPLAYED_HEADER
 
 
-def _add_common(operation: dict[str, Any], *, with_database: bool) -> None:
+def _add_common(operation: dict[str, Any], method: str, *, with_database: bool) -> None:
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]
-    statuses: list[int | ProblemSpec] = []
-    if "requestBody" in operation:
-        statuses += [400, 413, 415]
+    statuses: list[int | ProblemSpec] = [421, ProblemSpec(422, "unknown_parameter")]
+    if method != "get":
+        statuses += [400, 403, 413, 415]
+        if "requestBody" not in operation:
+            statuses.append(ProblemSpec(400, "unexpected_body"))
     if "requestBody" in operation or "parameters" in operation:
         statuses.append(422)
     if with_database:

@@ -27,7 +27,7 @@ from sqlalchemy import ColumnElement, Select, literal, tuple_
 from servicekit.handlers import validation_failed
 from servicekit.json_body import MAX_INT64, MIN_INT64
 from servicekit.problems import Problem
-from servicekit.types import Timestamp
+from servicekit.types import PLAIN_DIGITS, Timestamp
 
 __all__ = ["Keyset", "Page", "PageQuery", "PageRequest"]
 
@@ -65,7 +65,7 @@ class PageRequest:
 
 async def _page_request(
     limit: Annotated[
-        int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")
+        int, Query(ge=1, le=MAX_LIMIT, description="How many items at most."), PLAIN_DIGITS
     ] = DEFAULT_LIMIT,
     cursor: Annotated[
         str | None,
@@ -124,16 +124,21 @@ class Keyset:
     def cursor(self, row: object) -> str:
         """The place right after `row`."""
         place = (VERSION, *(getattr(row, name) for name in self._names))
-        return base64.urlsafe_b64encode(self._cursor.dump_json(place)).rstrip(b"=").decode()
+        return self._written(place)
 
     def _read(self, cursor: str) -> tuple[Any, ...]:
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
             place = base64.b64decode(padded, altchars="-_", validate=True)
-            values: tuple[Any, ...] = self._cursor.validate_json(place)[1:]
+            values: tuple[Any, ...] = self._cursor.validate_json(place)
         except (ValueError, ValidationError):
             raise _bad_cursor() from None
-        return values
+        if self._written(values) != cursor:  # one place has one cursor
+            raise _bad_cursor()
+        return values[1:]
+
+    def _written(self, place: tuple[Any, ...]) -> str:
+        return base64.urlsafe_b64encode(self._cursor.dump_json(place)).rstrip(b"=").decode()
 
 
 def _cursor_type(column: ColumnElement[Any]) -> Any:

@@ -6,6 +6,7 @@ does it wait for ever for a caller who does not take the answer.
 """
 
 import asyncio
+import logging
 from enum import Enum, auto
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from servicekit import problems
 from servicekit.flushing import Flushing
+from servicekit.headers import SECURITY_HEADERS
+from servicekit.malformed import MALFORMED
 from servicekit.problems import Problem
 
 __all__ = ["PATIENCE", "Protocol"]
@@ -25,6 +28,8 @@ PATIENCE = 30.0
 LINGER = 1.0
 
 _URI = "/%:@!$&'()*+,;=-._~"
+_SILENT = logging.getLogger("uvicorn.protocol")
+_SILENT.setLevel(logging.ERROR)
 
 
 class Reading(Enum):
@@ -38,8 +43,15 @@ class Reading(Enum):
 class MalformedRequest(Problem):
     """What came is not HTTP/1.1."""
 
+    def __init__(self, detail: str = "This is not a request of HTTP/1.1.") -> None:
+        super().__init__(400, "malformed_request", detail)
+
+
+class ExpectationFailed(Problem):
+    """Something is expected that is not there to be had (RFC 9110, section 10.1.1)."""
+
     def __init__(self) -> None:
-        super().__init__(400, "malformed_request", "This is not a request of HTTP/1.1.")
+        super().__init__(417, "expectation_failed", "Only Expect: 100-continue can be met.")
 
 
 class UriTooLong(Problem):
@@ -75,6 +87,7 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, patience: float = PATIENCE, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.logger = _SILENT  # says of each malformed request that it was one, without an address
         self.url = b""
         self._patience = patience
         self._deadline: asyncio.TimerHandle | None = None
@@ -111,7 +124,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._unseen = 0
-        if problem := self._excess():
+        if problem := self._excess() or self._wrong_head():
             self._refuse(problem)
             raise problem  # ends the parsing: what follows begins no request
         super().on_headers_complete()
@@ -150,6 +163,18 @@ class Protocol(HttpToolsProtocol):
             return HeadTooLarge()
         return None
 
+    def _wrong_head(self) -> Problem | None:
+        version, names = self.parser.get_http_version(), [name for name, _ in self.headers]
+        if version not in ("1.0", "1.1"):
+            return MalformedRequest()
+        # Two may be read by two parties as two requests (RFC 9112, section 3.2).
+        hosts = names.count(b"host")
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            return MalformedRequest("A request of HTTP/1.1 has one Host header.")
+        if b"expect" in names and not self.expect_100_continue:
+            return ExpectationFailed()
+        return None
+
     def _expect_more(self) -> None:
         self._expect_nothing()
         self._deadline = self.loop.call_later(self._patience, self._too_late)
@@ -177,6 +202,7 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
+        MALFORMED.note(problem.code, self.client)
         self._expect_nothing()
         if self._answers_another():
             self.cycle.keep_alive = False
@@ -195,6 +221,7 @@ class Protocol(HttpToolsProtocol):
         headers = (
             *self.server_state.default_headers,
             *answer.raw_headers,
+            *((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()),
             (b"connection", b"close"),
         )
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)

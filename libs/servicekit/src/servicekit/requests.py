@@ -6,6 +6,7 @@ All are plain ASGI or route level: no task, no queue and no copy of the body per
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
@@ -17,12 +18,15 @@ from servicekit import json_body, problems
 from servicekit.handlers import field_of, validation_failed
 from servicekit.large_bodies import LargeBodies
 from servicekit.problems import BodyTooLarge, Problem
+from servicekit.query_parameters import known_names, refuse_others
 
 __all__ = ["BodyLimit", "JsonRequest", "JsonRoute", "RequestGuard", "Router"]
 
 MAX_BODY = 1024 * 1024
 
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
+_NOTHING: tuple[Any, ...] = (None, {}, [], "")
 
 
 class JsonRequest(Request):
@@ -47,19 +51,40 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that takes its body as JSON in UTF-8 only (415 otherwise)."""
+    """A route that takes its body as JSON in UTF-8 only (415 otherwise), and no unknown parameter.
+
+    Where no body belongs there may be none but empty JSON: a form is what any page can send.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         wants_body = self.body_field is not None
+        known = known_names(self.dependant)
 
         async def strict(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive, request._send)
+            refuse_others(request.scope["query_string"], known)
             if wants_body:
                 await _require_json(request)
+            elif _has_body(request):
+                await _require_nothing(request)
             return await handler(request)
 
         return strict
+
+
+def _has_body(request: Request) -> bool:
+    """Whether one is announced (RFC 9112, section 6)."""
+    headers = request.headers
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+async def _require_nothing(request: JsonRequest) -> None:
+    if not await request.body():
+        return
+    await _require_json(request)
+    if await request.json() not in _NOTHING:
+        raise Problem(400, "unexpected_body", "Nothing is taken here: send no body, or {}.")
 
 
 async def _require_json(request: Request) -> None:
@@ -68,7 +93,10 @@ async def _require_json(request: Request) -> None:
     if encoding.strip().lower() not in ("", "identity"):
         raise Problem(415, "unsupported_media_type", "A body is taken as it is, not compressed.")
     if media_type is not None and _JSON_TYPE.fullmatch(media_type.strip()):
-        return
+        charset = _CHARSET.search(media_type)
+        if charset is None or charset[1].lower() == "utf-8":
+            return
+        raise Problem(415, "unsupported_media_type", "JSON is in UTF-8 (RFC 8259, section 8.1).")
     if media_type is None and not await request.body():
         return  # the model's own "field required" says it better
     raise Problem(
@@ -87,7 +115,10 @@ class Router(APIRouter):
 
 
 class RequestGuard:
-    """A path works with and without its trailing slash, unredirected; NUL bytes get no further."""
+    """A path works with and without its trailing slash, unredirected.
+
+    NUL bytes and what is no UTF-8 get no further, in the path or the query.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -97,14 +128,29 @@ class RequestGuard:
             await self.app(scope, receive, send)
             return
         path: str = scope["path"]
-        if "\x00" in path or b"%00" in scope["query_string"]:
-            field = "path" if "\x00" in path else "query"
-            refused = validation_failed([{"field": field, "message": "NUL bytes are not allowed."}])
-            await problems.response(refused, scope)(scope, receive, send)
-            return
+        for field, text in (
+            ("path", scope.get("raw_path") or path.encode()),
+            ("query", scope["query_string"]),
+        ):
+            if message := _refusal_of_octets(text):
+                refused = validation_failed([{"field": field, "message": message}])
+                await problems.response(refused, scope)(scope, receive, send)
+                return
         if len(path) > 1 and path.endswith("/") and _sent_with_slash(scope):
             scope["path"] = path[:-1]
         await self.app(scope, receive, send)
+
+
+def _refusal_of_octets(text: bytes) -> str | None:
+    """Why this part of an address cannot be read, once it is percent-decoded."""
+    octets = unquote_to_bytes(text)
+    if b"\x00" in octets:
+        return "NUL bytes are not allowed."
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return "This is not UTF-8."
+    return None
 
 
 def _sent_with_slash(scope: Scope) -> bool:

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import structlog
 from fastapi import FastAPI
 
 from servicekit import logs
 from servicekit.app import create_app
 from servicekit.broker import BrokerProbe, refuse_bad_credentials
 from servicekit.database import ensure_reachable
+from servicekit.edge import Edge
+from servicekit.former_names import not_read
 from servicekit.health import Check, Health
 from servicekit.migrations import ensure_current, upgrade
 from servicekit.probes import DatabaseProbe
@@ -36,6 +39,9 @@ __all__ = [
     "migrate",
     "run_parts",
 ]
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class Foundation:
     port_variable: str
     probe: DatabaseProbe
     stop: asyncio.Event
+    edge: Edge
 
     async def serve(self, app: FastAPI, *, grace: float = 5) -> None:
         """Answer requests until told to stop."""
@@ -92,13 +99,15 @@ async def foundation(
 ) -> AsyncIterator[Foundation]:
     """Check everything a process needs; raise StartupProblem with one line about what is wrong."""
     logs.configure(service.name, settings.log_level, settings.log_format)
+    for sentence in not_read():
+        log.warning("setting_not_read", reason=sentence)
     stop = stop_on_signals()
     listener = bind(settings.http_host, port, variable=port_variable)
     probe = DatabaseProbe(url, service.ini)
     try:
         await ensure_database(service, url)
         await refuse_bad_credentials(settings.rabbitmq_url, variable="RABBITMQ_URL")
-        yield Foundation(service, listener, port_variable, probe, stop)
+        yield Foundation(service, listener, port_variable, probe, stop, settings.edge)
     finally:
         await probe.aclose()
         listener.close()
@@ -138,6 +147,7 @@ async def run_parts(base: Foundation, parts: Mapping[str, Part]) -> None:
         version=base.service.version,
         description="Health and metrics of the process that relays and consumes.",
         health=health,
+        edge=base.edge,
     )
     async with asyncio.TaskGroup() as group:
         for part in parts.values():

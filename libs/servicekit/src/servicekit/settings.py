@@ -20,6 +20,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from servicekit.edge import LOOPBACK_HOSTS, Edge, Hosts, Origins
+from servicekit.former_names import not_read
 from servicekit.production import refuse_open_doors, refuse_weak_secrets
 from servicekit.startup import BadSettings
 from servicekit.urls import AmqpUrl, ConnectionUrl
@@ -65,6 +67,11 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
+class Switch(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
 class Auth(StrEnum):
     """Who asks callers for a token. This version does not; whoever is in front may."""
 
@@ -93,13 +100,16 @@ class ProcessSettings(BaseSettings):
     """Variables that begin so belong to this service: an unknown one is a mistake."""
     foreign_variables: ClassVar[frozenset[str]] = frozenset()
     """Names under an owned prefix that somebody else reads, or reads from a `_FILE`."""
-    shared_prefixes: ClassVar[tuple[str, ...]] = ()
+    shared_prefixes: ClassVar[tuple[str, ...]] = ("ALLOWED_HOST", "CORS_", "API_DOC")
     """Variables that begin so are fields of a base class."""
 
     app_env: AppEnv = AppEnv.DEVELOPMENT
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.JSON
     http_host: str = Field("127.0.0.1", pattern=r"^\S+$")
+    allowed_hosts: Annotated[Hosts | None, Field(examples=["localhost,api.example.com"])] = None
+    cors_origins: Annotated[Origins, Field(examples=["https://app.example.com"])] = frozenset()
+    api_docs: Switch | None = None
     auth: Annotated[Auth | None, BeforeValidator(_known_auth), Field(examples=["none"])] = None
 
     @classmethod
@@ -113,11 +123,25 @@ class ProcessSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings
 
+    @property
+    def edge(self) -> Edge:
+        """What is let in: by loopback's names and that of HTTP_HOST, unless others are given."""
+        host = f"[{self.http_host}]" if ":" in self.http_host else self.http_host
+        docs = self.api_docs is None and self.app_env is not AppEnv.PRODUCTION
+        return Edge(
+            self.allowed_hosts or LOOPBACK_HOSTS | {host.lower()},
+            self.cors_origins,
+            docs or self.api_docs is Switch.ON,
+        )
+
 
 class ServiceSettings(ProcessSettings):
     """The variables of a service that has a broker and answers requests once per key."""
 
-    shared_prefixes: ClassVar[tuple[str, ...]] = ("IDEMPOTENCY_",)
+    shared_prefixes: ClassVar[tuple[str, ...]] = (
+        *ProcessSettings.shared_prefixes,
+        "IDEMPOTENCY_",
+    )
 
     rabbitmq_url: AmqpUrl
     idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760)
@@ -138,7 +162,7 @@ def load(settings: type[S]) -> S:
         loaded = settings.model_validate(_read(files, names))
     except ValidationError as error:
         lines = [_sentence(settings, names, one) for one in error.errors(include_url=False)]
-        raise BadSettings("; ".join(dict.fromkeys(lines))) from None
+        raise BadSettings("; ".join(dict.fromkeys([*lines, *not_read()]))) from None
     if loaded.app_env is AppEnv.PRODUCTION:
         refuse_open_doors(loaded.http_host, authentication_in_front=loaded.auth is not None)
         values = {variable: getattr(loaded, name) for name, variable in names.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Query
 from pydantic import (
@@ -23,7 +24,17 @@ from pydantic_core import CoreSchema, core_schema
 
 from servicekit.json_body import MAX_INT64, refusal_of_text
 
-__all__ = ["IntId", "Money", "Text", "Timestamp", "WaitSeconds", "Whole"]
+__all__ = [
+    "PLAIN_DIGITS",
+    "IntId",
+    "Line",
+    "Money",
+    "Text",
+    "Timestamp",
+    "UuidId",
+    "WaitSeconds",
+    "Whole",
+]
 
 MONEY_LIMIT = Decimal(10) ** 10
 CENT = Decimal("0.01")
@@ -59,6 +70,30 @@ def _storable(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Line(Text):
+    """A text of one line that shows what it is: no controls, no line breaks, no bidi overrides.
+
+    They move what stands beside them on a page, in a terminal or in the head of a mail (Unicode
+    Standard Annex 9, section 2; Unicode Technical Report 36, section 2.10).
+    """
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        text = super().__get_pydantic_core_schema__(source, handler)
+        return core_schema.no_info_after_validator_function(_one_line, text)
+
+
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def _one_line(text: str) -> str:
+    if found := _UNSEEN.search(text):
+        raise ValueError(f"Control characters are not allowed here (U+{ord(found[0]):04X}).")
+    return text
+
+
+@dataclass(frozen=True)
 class Whole:
     """A whole number from `minimum` to `maximum` in JSON: no string, no boolean, no 1.0."""
 
@@ -71,8 +106,33 @@ class Whole:
         return core_schema.int_schema(ge=self.minimum, le=self.maximum, strict=True)
 
 
-IntId = Annotated[int, Field(ge=1, le=MAX_INT64)]
+def _spelled(pattern: str, message: str) -> BeforeValidator:
+    """One spelling for one thing: what stands in front goes by the text, caches and rules alike."""
+    matches = re.compile(pattern).fullmatch
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and not matches(value):
+            raise ValueError(message)
+        return value
+
+    return BeforeValidator(check)
+
+
+PLAIN_DIGITS = _spelled("0|[1-9][0-9]{0,18}", "has to be a number in plain digits")
+"""A whole number in an address without sign, blank, point or `_`. It stands last in an `Annotated`:
+bounds that follow it would hold for what goes into it.
+"""
+
+IntId = Annotated[int, Field(ge=1, le=MAX_INT64), PLAIN_DIGITS]
 """An integer id in a path or a query."""
+
+UuidId = Annotated[
+    UUID,
+    _spelled(
+        "(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "has to be a UUID, with hyphens only"
+    ),
+]
+"""A UUID in a path or a query: no braces, no `urn:uuid:` (RFC 9562, section 4)."""
 
 
 def _money(value: object) -> Decimal:
@@ -166,5 +226,6 @@ WaitSeconds = Annotated[
         allow_inf_nan=False,
         description="Answer when the status is settled, or after so many seconds (0 to 30).",
     ),
+    _spelled(r"[0-9]{1,2}(\.[0-9]{1,6})?", "has to be seconds in plain digits, such as 5 or 0.5"),
 ]
 """The `?wait=` of a single thing: `wait: WaitSeconds = 0`."""

@@ -29,7 +29,7 @@ from servicekit.openapi import problem_responses
 from servicekit.pagination import Page, PageQuery
 from servicekit.problems import ProblemSpec
 from servicekit.requests import Router
-from servicekit.types import WaitSeconds
+from servicekit.types import UuidId, WaitSeconds
 
 NOT_FOUND = ProblemSpec(404, "order_not_found")
 ILLEGAL_TRANSITION = ProblemSpec(409, "illegal_transition", members=("allowed",))
@@ -98,7 +98,7 @@ async def list_orders(
 
 @router.get("/{order_id}", summary="An order", responses=problem_responses(NOT_FOUND))
 async def get_order(
-    order_id: UUID, work: Work, orders: Orders, waiters: Waiters, wait: WaitSeconds = 0
+    order_id: UuidId, work: Work, orders: Orders, waiters: Waiters, wait: WaitSeconds = 0
 ) -> OrderView:
     """With `?wait=`, answers as soon as the order has settled."""
     order = await _settled(order_id, orders, waiters, wait)
@@ -112,7 +112,7 @@ async def get_order(
     responses=problem_responses(NOT_FOUND),
 )
 async def get_status(
-    order_id: UUID, orders: Orders, waiters: Waiters, wait: WaitSeconds = 0
+    order_id: UuidId, orders: Orders, waiters: Waiters, wait: WaitSeconds = 0
 ) -> OrderStatusView:
     """With `?wait=`, answers as soon as the order has settled."""
     return OrderStatusView.of(await _settled(order_id, orders, waiters, wait))
@@ -124,7 +124,7 @@ async def get_status(
     responses=problem_responses(NOT_FOUND, ILLEGAL_TRANSITION),
     response_model=OrderStatusView,
 )
-async def cancel_order(order_id: UUID, work: Work, once: Once) -> Response:
+async def cancel_order(order_id: UuidId, work: Work, once: Once) -> Response:
     """An order that is settled stays as it is: 409."""
 
     async def act(unit: UnitOfWork) -> Answer:
@@ -138,7 +138,7 @@ async def cancel_order(order_id: UUID, work: Work, once: Once) -> Response:
     summary="What has become of an order",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_history(order_id: UUID, work: Work) -> History:
+async def get_history(order_id: UuidId, work: Work) -> History:
     """Every status the order has had, oldest first, with the event that caused it."""
     async with work.read() as connection:
         await service.get(connection, order_id)

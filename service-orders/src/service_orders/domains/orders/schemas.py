@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service_orders.domains.orders.models import HistoryEntry, Order, OrderLine
 from service_orders.domains.orders.states import OrderStatus
-from servicekit.types import Money, Text, Timestamp, Whole
+from servicekit.types import Line, Money, Timestamp, Whole
 
 MAX_QUANTITY = 1_000_000
 
@@ -18,7 +18,7 @@ MAX_QUANTITY = 1_000_000
 class ProductView(BaseModel):
     """So many of one product."""
 
-    product_id: Annotated[str, Text(1, 255)] = Field(examples=["product_001"])
+    product_id: Annotated[str, Line(1, 255)] = Field(examples=["product_001"])
     quantity: Annotated[int, Whole(1, MAX_QUANTITY)] = Field(examples=[2])
 
 
@@ -40,7 +40,7 @@ class PlaceOrder(BaseModel):
         }
     )
 
-    user_id: Annotated[str, Text(1, 255)]
+    user_id: Annotated[str, Line(1, 255)]
     products: Annotated[list[ProductView], Field(min_length=1, max_length=500)]
     amount: Money
 

@@ -39,6 +39,7 @@ from servicekit.pagination import Page, PageQuery
 from servicekit.problems import ProblemSpec
 from servicekit.read_through import ReadThrough, Versioned
 from servicekit.requests import Router
+from servicekit.types import UuidId
 
 NOT_FOUND = ProblemSpec(404, "ticket_not_found")
 COMMENT_NOT_FOUND = ProblemSpec(404, "comment_not_found")
@@ -129,7 +130,7 @@ async def list_tickets(
     responses={**problem_responses(NOT_FOUND), **_WITH_ETAG, **_UNCHANGED},
 )
 async def get_ticket(
-    ticket_id: UUID, tickets: Tickets, if_none_match: IfNoneMatch = None
+    ticket_id: UuidId, tickets: Tickets, if_none_match: IfNoneMatch = None
 ) -> Response:
     """As it was within the last second."""
     found = await tickets.get(ticket_id)
@@ -148,7 +149,7 @@ async def get_ticket(
     responses={**problem_responses(NOT_FOUND, ILLEGAL_TRANSITION, STALE), **_WITH_ETAG},
 )
 async def move_ticket(
-    ticket_id: UUID,
+    ticket_id: UuidId,
     body: MoveTicket,
     *,
     work: Work,
@@ -181,7 +182,7 @@ async def move_ticket(
     responses=problem_responses(NOT_FOUND, CLOSED, FULL),
 )
 async def add_comment(
-    ticket_id: UUID, body: AddComment, work: Work, once: Once, tickets: Tickets
+    ticket_id: UuidId, body: AddComment, work: Work, once: Once, tickets: Tickets
 ) -> Response:
     """The ticket's version moves on, its status stands. A ticket has 1,000 comments at most."""
     versions: list[int] = []
@@ -204,7 +205,7 @@ async def add_comment(
     responses=problem_responses(NOT_FOUND, COMMENT_NOT_FOUND),
 )
 async def delete_comment(
-    ticket_id: UUID, comment_id: UUID, work: Work, tickets: Tickets
+    ticket_id: UuidId, comment_id: UuidId, work: Work, tickets: Tickets
 ) -> Response:
     """Of a closed ticket too. The ticket's version moves on."""
     async with work.begin() as unit:
@@ -218,7 +219,7 @@ async def delete_comment(
     summary="What has become of a ticket",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_history(ticket_id: UUID, work: Work) -> TicketHistory:
+async def get_history(ticket_id: UuidId, work: Work) -> TicketHistory:
     """Every status the ticket has had, oldest first, with the event that caused it."""
     async with work.read() as connection:
         entries = await repository.history_of(connection, ticket_id)

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service_orders.domains.tickets.models import Comment, HistoryEntry, Ticket
 from service_orders.domains.tickets.states import TicketStatus
-from servicekit.types import Text, Timestamp
+from servicekit.types import Line, Text, Timestamp
 
 # One @ with something on both sides; whether somebody reads there only a mail can tell.
-Email = Annotated[str, Text(3, 254, r"^[^@\s]+@[^@\s]+$"), Field(examples=["ann@example.com"])]
+Email = Annotated[str, Line(3, 254, r"^[^@\s]+@[^@\s]+$"), Field(examples=["ann@example.com"])]
 
 
 class OpenTicket(BaseModel):
@@ -31,7 +31,7 @@ class OpenTicket(BaseModel):
         }
     )
 
-    subject: Annotated[str, Text(1, 200)]
+    subject: Annotated[str, Line(1, 200)]
     text: Annotated[str, Text(0, 10_000)]
     email: Email
 

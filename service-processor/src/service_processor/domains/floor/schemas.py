@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service_processor.domains.floor.models import DiningTable, Reservation, Restaurant
 from servicekit.local_time import LocalTime, ShownTime, ZoneName, shown
-from servicekit.types import Text, Timestamp, Whole
+from servicekit.types import Line, Text, Timestamp, Whole
 
 MAX_SEATS = 1000
 DAY = 24 * 60
@@ -34,7 +34,7 @@ class AddRestaurant(BaseModel):
         }
     )
 
-    name: Annotated[str, Text(1, 200)]
+    name: Annotated[str, Line(1, 200)]
     address: Annotated[str, Text(1, 500)]
     description: Annotated[str, Text(0, 2000)] | None = None
     timezone: ZoneName | None = None
@@ -63,9 +63,9 @@ class AddTable(BaseModel):
     )
 
     restaurant_id: Annotated[int, Whole(1)] | None = None
-    name: Annotated[str, Text(1, 20)]
+    name: Annotated[str, Line(1, 20)]
     seats: Annotated[int, Whole(1, MAX_SEATS)]
-    location: Annotated[str, Text(0, 200)] = ""
+    location: Annotated[str, Line(0, 200)] = ""
 
 
 class TableView(BaseModel):
@@ -100,7 +100,7 @@ class Reserve(BaseModel):
     )
 
     table_id: Annotated[int, Whole(1)]
-    customer_name: Annotated[str, Text(1, 100)]
+    customer_name: Annotated[str, Line(1, 100)]
     reservation_time: LocalTime
     duration_minutes: Annotated[int, Whole(1, DAY)]
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from servicekit.types import Text, Whole
+from servicekit.types import Line, Whole
 
 MAX_STOCK = 10**12
 
-ProductId = Annotated[str, Text(1, 255)]
+ProductId = Annotated[str, Line(1, 255)]
 Stock = Annotated[int, Whole(0, MAX_STOCK)]
 
 

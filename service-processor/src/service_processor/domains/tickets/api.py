@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from uuid import UUID
 
 from service_processor.dependencies import Work
 from service_processor.domains.tickets import repository
@@ -17,6 +16,7 @@ from service_processor.domains.tickets.schemas import (
 from servicekit.openapi import problem_responses
 from servicekit.problems import ProblemSpec
 from servicekit.requests import Router
+from servicekit.types import UuidId
 
 NOT_FOUND = ProblemSpec(404, "ticket_not_found")
 
@@ -30,7 +30,7 @@ router = Router(prefix="/tickets", tags=["tickets"])
     summary="Everything that has happened to a ticket",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_timeline(ticket_id: UUID, work: Work) -> Timeline:
+async def get_timeline(ticket_id: UuidId, work: Work) -> Timeline:
     """As far as its events have arrived, in the order of the ticket's versions."""
     async with work.read() as connection:
         entries = await repository.timeline_of(connection, ticket_id)
@@ -44,7 +44,7 @@ async def get_timeline(ticket_id: UUID, work: Work) -> Timeline:
     summary="What whoever opened a ticket was told",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_notifications(ticket_id: UUID, work: Work) -> Notifications:
+async def get_notifications(ticket_id: UuidId, work: Work) -> Notifications:
     """One for each transition."""
     async with work.read() as connection:
         told = await repository.notifications_of(connection, ticket_id)

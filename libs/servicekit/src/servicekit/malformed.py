@@ -1,0 +1,48 @@
+"""Requests that are none: all are counted, and one a second gets a line in the log.
+
+Whoever sends nothing else could otherwise push everybody's lines out of the log.
+"""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
+
+__all__ = ["MALFORMED", "Malformed"]
+
+LINE_EVERY = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Malformed:
+    """What one process has refused before there was a request, by the code of the problem."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry = REGISTRY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._counter = Counter(
+            "http_malformed_requests",
+            "Refused before there was a request.",
+            ("code",),
+            registry=registry,
+        )
+        self._clock = clock
+        self._next_line = 0.0
+        self._unsaid = 0
+
+    def note(self, code: str, client: tuple[str, int] | None) -> None:
+        """Count one; the line says how many since the last one, and from where this one came."""
+        self._counter.labels(code).inc()
+        self._unsaid += 1
+        now = self._clock()
+        if now >= self._next_line:
+            address = client[0] if client else None
+            log.warning("malformed_request", code=code, client=address, count=self._unsaid)
+            self._next_line, self._unsaid = now + LINE_EVERY, 0
+
+
+MALFORMED = Malformed()

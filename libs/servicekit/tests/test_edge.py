@@ -1,0 +1,183 @@
+"""Pages of other origins and names that nobody gave us come no further than a 4xx."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from hostile import assert_problem
+
+from servicekit.app import create_app
+from servicekit.edge import LOOPBACK_HOSTS, Edge
+from servicekit.headers import SECURITY_HEADERS
+from servicekit.health import Health
+from servicekit.metrics import HttpMetrics
+from servicekit.requests import Router
+
+OURS, FRIEND = "http://localhost:8000", "https://app.example"
+CHANGES = ["POST", "PUT", "PATCH", "DELETE"]
+
+
+def things() -> Router:
+    router = Router()
+
+    async def thing() -> str:
+        return "changed"
+
+    router.api_route("/thing", methods=["GET", *CHANGES])(thing)
+    return router
+
+
+def caller(metrics: HttpMetrics, edge: Edge) -> httpx.AsyncClient:
+    app = create_app(
+        title="t",
+        version="1",
+        description="",
+        routers=[things()],
+        health=Health({}),
+        metrics=metrics,
+        edge=edge,
+    )
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=OURS)
+
+
+@pytest.fixture
+def http(metrics: HttpMetrics) -> httpx.AsyncClient:
+    return caller(metrics, Edge(LOOPBACK_HOSTS, frozenset({FRIEND})))
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "[::1]"]
+)
+async def test_every_name_of_this_machine_is_known(http: httpx.AsyncClient, host: str) -> None:
+    assert (await http.get("/api/v1/thing", headers={"host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.", "::1", "", "*"],
+)
+@pytest.mark.parametrize("path", ["/api/v1/thing", "/openapi.json", "/docs", "/nothing"])
+async def test_another_name_is_misdirected(http: httpx.AsyncClient, host: str, path: str) -> None:
+    answer = await http.get(path, headers={"host": host})
+    assert_problem(answer, 421, "misdirected_request")
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready/", "/metrics"])
+async def test_probes_and_scrapers_come_by_any_name(http: httpx.AsyncClient, path: str) -> None:
+    assert (await http.get(path, headers={"host": "10.0.0.7:8000"})).status_code == 200
+
+
+async def test_any_name_may_be_allowed(metrics: HttpMetrics) -> None:
+    async with caller(metrics, Edge()) as http:
+        headers = {"host": "whatever"}
+        assert (await http.get("/api/v1/thing", headers=headers)).status_code == 200
+
+
+FOREIGN: list[dict[str, str]] = [
+    {"origin": "http://evil.example"},
+    {"origin": "http://localhost:3000", "sec-fetch-site": "same-site"},
+    {"origin": "null"},
+    {"origin": "http://localhost:8000.evil.example"},
+    {"sec-fetch-site": "cross-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("method", CHANGES)
+async def test_a_page_of_another_origin_changes_nothing(
+    http: httpx.AsyncClient, method: str, headers: dict[str, str]
+) -> None:
+    answer = await http.request(method, "/api/v1/thing", headers=headers)
+    assert_problem(answer, 403, "cross_site_request")
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+async def test_what_another_origin_reads_its_page_is_not_shown(
+    http: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    answer = await http.get("/api/v1/thing", headers=headers)
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": OURS, "sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+        {"origin": FRIEND, "sec-fetch-site": "cross-site"},
+        {"host": "127.0.0.1", "origin": "https://127.0.0.1"},
+    ],
+)
+async def test_who_is_no_page_or_one_of_ours_may_change_things(
+    http: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    for method in CHANGES:
+        answer = await http.request(method, "/api/v1/thing", headers=headers)
+        assert answer.status_code == 200
+
+
+def asking(origin: str) -> dict[str, str]:
+    return {
+        "origin": origin,
+        "access-control-request-method": "PATCH",
+        "access-control-request-headers": "content-type, idempotency-key",
+    }
+
+
+async def test_a_page_that_is_allowed_is_told_so(http: httpx.AsyncClient) -> None:
+    told = await http.options("/api/v1/thing", headers=asking(FRIEND))
+    assert told.status_code == 200
+    assert told.headers["access-control-allow-origin"] == FRIEND
+    assert "PATCH" in told.headers["access-control-allow-methods"]
+    assert "idempotency-key" in told.headers["access-control-allow-headers"]
+    answer = await http.patch("/api/v1/thing", headers={"origin": FRIEND})
+    assert answer.headers["access-control-allow-origin"] == FRIEND
+    assert "Location" in answer.headers["access-control-expose-headers"]
+    assert answer.headers["vary"] == "Origin"
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_a_refusal_is_shown_to_a_page_that_is_allowed(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/api/v1/thing?skip=1", headers={"origin": FRIEND})
+    assert_problem(answer, 422, "unknown_parameter")
+    assert answer.headers["access-control-allow-origin"] == FRIEND
+
+
+async def test_any_other_page_is_not(http: httpx.AsyncClient, metrics: HttpMetrics) -> None:
+    told = await http.options("/api/v1/thing", headers=asking("https://evil.example"))
+    assert_problem(told, 403, "cross_site_request")
+
+
+async def test_without_origins_nobody_is_asked_for_any(metrics: HttpMetrics) -> None:
+    async with caller(metrics, Edge(LOOPBACK_HOSTS)) as http:
+        told = await http.options("/api/v1/thing", headers=asking(FRIEND))
+        assert_problem(told, 403, "cross_site_request")
+        plain = await http.options("/api/v1/thing")
+        assert_problem(plain, 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/api/v1/thing", {}),
+        ("/nothing", {}),
+        ("/api/v1/thing", {"host": "evil.example"}),
+        ("/api/v1/thing?x=1", {}),
+        ("/metrics", {}),
+        ("/openapi.json", {}),
+    ],
+)
+async def test_every_answer_carries_what_a_browser_has_to_know(
+    http: httpx.AsyncClient, path: str, headers: dict[str, str]
+) -> None:
+    answer = await http.get(path, headers=headers)
+    assert SECURITY_HEADERS.items() <= dict(answer.headers).items()
+
+
+async def test_head_is_counted_as_head_and_by_its_route(http: httpx.AsyncClient) -> None:
+    head = await http.head("/api/v1/thing")
+    assert (head.status_code, head.content) == (200, b"")
+    text = (await http.get("/metrics")).text
+    assert 'http_requests_total{method="HEAD",route="/api/v1/thing",status="200"} 1.0' in text

@@ -1,0 +1,29 @@
+"""Malformed requests are counted one by one and logged at most once a second."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from servicekit.malformed import Malformed
+
+
+def test_thousands_are_counted_and_a_second_has_one_line(log_lines: Any) -> None:
+    registry, now = CollectorRegistry(), [100.0]
+    malformed = Malformed(registry, lambda: now[0])
+    log_lines()
+    for number in range(3000):
+        now[0] = 100 + number / 1000
+        malformed.note("malformed_request", ("192.0.2.7", number))
+    lines = log_lines()
+    assert [(line["client"], line["count"]) for line in lines] == [
+        ("192.0.2.7", 1),
+        ("192.0.2.7", 1000),
+        ("192.0.2.7", 1000),
+    ]
+    assert {line["event"] for line in lines} == {"malformed_request"}
+    counted = registry.get_sample_value(
+        "http_malformed_requests_total", {"code": "malformed_request"}
+    )
+    assert counted == 3000
