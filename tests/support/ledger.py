@@ -99,7 +99,7 @@ class Ledger:
 def router(ledger: Ledger) -> Router:
     router = Router(prefix="/entries")
 
-    async def add(body: AddEntry, once: Once) -> Response:
+    async def add(body: AddEntry, once: Once, *, draft: bool = False) -> Response:
         async def act(unit: Unit) -> Answer:
             entry = await ledger.add(unit, body.owner, body.amount)
             return Answer(entry, {"Location": f"/api/v1/entries/{entry.id}", "ETag": '"1"'})

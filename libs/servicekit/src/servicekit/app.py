@@ -66,8 +66,7 @@ def create_app(
     """Return the application: `routers` under /api/v1, docs, health, metrics, problems.
 
     `key_lifetime` is how long the answer to an `Idempotency-Key` is kept, `edge` what is let in:
-    everything unless it says otherwise. Construct what the endpoints need first: there is no
-    lifespan, and nothing listens yet.
+    everything by default. Construct what the endpoints need first: nothing listens yet.
     """
     metrics, edge = metrics or http_metrics(), edge or Edge()
     app = ServiceApp(
@@ -80,8 +79,7 @@ def create_app(
         redoc_url=None,
         middleware=_layers(metrics, edge),
     )
-    app.state.key_lifetime = key_lifetime
-    app.state.large_bodies = LargeBodies()
+    app.state.key_lifetime, app.state.large_bodies = key_lifetime, LargeBodies()
     install_problem_handlers(app, problems or {})
     for router in routers:
         app.include_router(router, prefix=API_BASE)

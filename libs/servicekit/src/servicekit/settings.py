@@ -109,7 +109,7 @@ class ProcessSettings(BaseSettings):
     http_host: str = Field("127.0.0.1", pattern=r"^\S+$")
     allowed_hosts: Annotated[Hosts | None, Field(examples=["localhost,api.example.com"])] = None
     cors_origins: Annotated[Origins, Field(examples=["https://app.example.com"])] = frozenset()
-    api_docs: Switch | None = None
+    api_docs: Annotated[Switch | None, Field(examples=["on"])] = None
     auth: Annotated[Auth | None, BeforeValidator(_known_auth), Field(examples=["none"])] = None
 
     @classmethod
