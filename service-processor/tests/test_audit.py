@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 from contracts import AUDIT
 from outbox import Relay, streams
 from outbox_world import eventually, running
-from service_processor.audit.journal import Journal
+from service_processor.audit.journal import Journal, line_of
 from service_processor.audit.replay import Offset, offset_of, replay
 from service_processor.bootstrap import TOPOLOGY
 from servicekit import logs
@@ -136,6 +136,13 @@ async def test_no_level_and_no_body_leaves_an_event_out(
     line = json.loads(stream.getvalue().encode())
     assert (line["offset"], line["data"]) == (0, shown)
     assert await place(service) == 1
+
+
+def test_of_a_large_body_the_line_has_the_beginning_and_the_size() -> None:
+    body = b'"' + b"x" * 1_000_000 + b'"'
+    line = line_of(streams.StreamedEvent(7, replace(events(1)[0], payload=body)))
+    assert (line["data"], line["bytes"], line["begins"][:3]) == (None, 1_000_002, '"xx')
+    assert len(json.dumps(line)) < 2_000
 
 
 async def test_the_stream_is_replayed_from_any_point(

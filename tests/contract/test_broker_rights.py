@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
-import httpx
 import pytest
 from aio_pika import Message
 from aiormq.exceptions import ChannelAccessRefused
@@ -24,30 +20,6 @@ DEPLOYED = Path(__file__).parents[2] / "deploy/secrets/rabbitmq_definitions.json
 OTHER = {"orders": "processor", "processor": "orders"}
 
 Login = Callable[[str], str]
-
-
-def rights() -> dict[str, dict[str, str]]:
-    """By user, as deployed in containers."""
-    permissions = json.loads(DEPLOYED.read_text())["permissions"]
-    return {one["user"]: {k: one[k] for k in ("configure", "write", "read")} for one in permissions}
-
-
-@pytest.fixture
-def login(broker_url: str) -> Iterator[Login]:
-    """The URL for one of the services' users, who exist for the length of the test."""
-    url, suffix = urlsplit(broker_url), uuid4().hex[:8]
-    with httpx.Client(base_url=os.environ["TEST_RABBITMQ_MANAGEMENT_URL"], timeout=60) as api:
-        for user in OTHER:
-            name = f"{user}-{suffix}"
-            api.put(f"/api/users/{name}", json={"password": "x", "tags": ""}).raise_for_status()
-            place = f"/api/permissions{url.path}/{name}"
-            api.put(place, json=rights()[user]).raise_for_status()
-        try:
-            place = f"{url.hostname}:{url.port}"
-            yield lambda user: urlunsplit(url._replace(netloc=f"{user}-{suffix}:x@{place}"))
-        finally:
-            for user in OTHER:
-                api.delete(f"/api/users/{user}-{suffix}").raise_for_status()
 
 
 def test_the_rights_are_the_same_with_and_without_docker() -> None:

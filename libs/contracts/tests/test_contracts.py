@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
 from contracts import (
     EVENTS,
@@ -129,6 +133,56 @@ def test_an_event_is_written_as_its_golden_sample(sample: Contract) -> None:
 def test_every_golden_sample_of_any_version_can_be_read(golden: Path) -> None:
     kind = {event.type: event for event in EVENTS}[golden.stem.rpartition(".v")[0]]
     assert kind.parse(golden.read_bytes()) in SAMPLES
+
+
+@dataclass(frozen=True)
+class Came:
+    """An event as a handler gets it."""
+
+    aggregate_id: str
+    payload: bytes
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.type)
+def test_a_body_has_to_be_about_the_aggregate_in_whose_stream_it_came(sample: Contract) -> None:
+    kind = type(sample)
+    assert kind.of(Came(sample.aggregate_id, sample.payload())) == sample
+    with pytest.raises(ValidationError, match="another aggregate"):
+        kind.of(Came(sample.aggregate_id + "0", sample.payload()))
+
+
+def texts(schema: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every free text in a JSON schema, with its name."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "string" and not {"enum", "const", "format"} & set(schema):
+            yield name, schema
+        for key, value in schema.items():
+            if key != "amount":  # a decimal, see below
+                yield from texts(value, key)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from texts(value, name)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
+def test_every_text_of_an_event_has_a_maximum(event: type[Contract]) -> None:
+    for name, schema in texts(event.model_json_schema()):
+        assert "maxLength" in schema, name
+
+
+def test_a_reason_of_many_characters_is_unreadable() -> None:
+    [sample] = [sample for sample in SAMPLES if isinstance(sample, OrderProcessed)]
+    for reason in ("x" * 1_001, "a\0b"):
+        body = json.loads(sample.payload()) | {"reason": reason}
+        with pytest.raises(ValidationError):
+            OrderProcessed.parse(json.dumps(body).encode())
+
+
+def test_an_amount_of_many_digits_is_unreadable() -> None:
+    [sample] = [sample for sample in SAMPLES if isinstance(sample, OrderCreated)]
+    body = json.loads(sample.payload()) | {"amount": "1" * 13}
+    with pytest.raises(ValidationError):
+        OrderCreated.parse(json.dumps(body).encode())
 
 
 def test_every_event_has_a_sample() -> None:

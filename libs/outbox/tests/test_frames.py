@@ -31,8 +31,12 @@ def decoded(data: bytes) -> list[object]:
     return frames
 
 
-def parts(event: Entry) -> tuple[Basic.Publish, ContentHeader, list[bytes]]:
-    method, header, *bodies = decoded(Frames("shop", channel=7, frame_max=FRAME_MAX).of(event))
+def parts(
+    event: Entry, user: str | None = None
+) -> tuple[Basic.Publish, ContentHeader, list[bytes]]:
+    method, header, *bodies = decoded(
+        Frames("shop", channel=7, frame_max=FRAME_MAX, user=user).of(event)
+    )
     assert isinstance(method, Basic.Publish)
     assert isinstance(header, ContentHeader)
     return method, header, [body.value for body in bodies if isinstance(body, ContentBody)]
@@ -46,6 +50,7 @@ def parts(event: Entry) -> tuple[Basic.Publish, ContentHeader, list[bytes]]:
     causation=st.none() | SHORT,
     trace=st.none() | SHORT,
     body=st.binary(max_size=10_000),
+    user=st.none() | st.sampled_from(["orders", "guest"]),
 )
 def test_the_client_reads_out_of_the_frames_what_it_would_have_written(  # noqa: PLR0917
     aggregate: bytes,
@@ -55,6 +60,7 @@ def test_the_client_reads_out_of_the_frames_what_it_would_have_written(  # noqa:
     causation: bytes | None,
     trace: bytes | None,
     body: bytes,
+    user: str | None,
 ) -> None:
     event = entry()._replace(
         aggregate_id=aggregate,
@@ -65,8 +71,9 @@ def test_the_client_reads_out_of_the_frames_what_it_would_have_written(  # noqa:
         traceparent=trace,
         payload=body,
     )
-    method, header, bodies = parts(event)
-    written = ContentHeader(body_size=0, properties=to_message(event.envelope()).properties)
+    method, header, bodies = parts(event, user)
+    message = to_message(event.envelope(), user=user)
+    written = ContentHeader(body_size=0, properties=message.properties)
     [expected] = decoded(pamqp.frame.marshal(written, 7))
     assert isinstance(expected, ContentHeader)
     assert (method.exchange, method.routing_key) == ("shop", "order.happened")

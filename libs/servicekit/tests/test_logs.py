@@ -67,3 +67,24 @@ async def test_requests_are_logged_at_debug_and_failures_always(
         answered = [line for line in log_lines() if line["event"] == "answered"]
         assert [line["status"] for line in answered] == expected
         assert "private" not in json.dumps(answered)
+
+
+def test_no_event_makes_a_line_without_end(log_lines: LogLines) -> None:
+    structlog.get_logger().info("odd", text="x" * 10**7, deep={"y": ["z" * 10**6]}, short="kept")
+    logging.getLogger("library").warning("odd: %s", "w" * 10**7)
+    try:
+        {}["v" * 10**7 + " the end"]
+    except KeyError:
+        logging.getLogger("library").exception("failed")
+    lines = log_lines()
+    assert all(len(json.dumps(line)) < logs.MAX_LINE for line in lines)
+    assert (lines[0]["short"], lines[0]["text"][:2]) == ("kept", "xx")
+    assert "characters left out" in lines[0]["deep"]
+    assert lines[2]["exception"].endswith("the end'")
+
+
+def test_no_event_makes_a_line_without_end_on_the_console(log_lines: LogLines) -> None:
+    stream = io.StringIO()
+    logs.configure("toys", LogLevel.INFO, LogFormat.CONSOLE, stream)
+    structlog.get_logger().info("odd", text="x" * 10**7)
+    assert len(stream.getvalue()) < logs.MAX_LINE + 100

@@ -11,7 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from contracts.base import Contract, Name, Reason
 
-Money = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str)]
+Money = Annotated[
+    Decimal,
+    Field(max_digits=12, decimal_places=2),
+    PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str),
+]
 OrderOutcome = Literal["COMPLETED", "FAILED"]
 
 

@@ -5,6 +5,7 @@ DEBUG, because one at INFO costs several percent of a request; a 5xx always gets
 Metrics count the rest.
 """
 
+import json
 import logging
 import sys
 import time
@@ -68,13 +69,12 @@ def _processors(service: str) -> Sequence[Processor]:
     )
 
 
+MAX_LINE, MAX_VALUE = 32_768, 4_096
+"""Characters: a longer line has its longer values cut, so that no single event flushes the log."""
+
+
 def _renderer(form: LogFormat) -> Processor:
-    if form is LogFormat.CONSOLE:
-        # The default traceback shows local variables, and with them whatever secret they hold.
-        return structlog.dev.ConsoleRenderer(
-            colors=False, exception_formatter=structlog.dev.plain_traceback
-        )
-    return _Json()
+    return _Console() if form is LogFormat.CONSOLE else _Json()
 
 
 class _Json:
@@ -85,7 +85,36 @@ class _Json:
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str | bytes:
         event = structlog.processors.format_exc_info(logger, method, event)
-        return self._render(logger, method, event)
+        line = self._render(logger, method, dict(event))
+        if len(line) <= MAX_LINE:
+            return line
+        return self._render(logger, method, {name: _cut(value) for name, value in event.items()})
+
+
+class _Console:
+    """Lines for people, as long as those in JSON."""
+
+    def __init__(self) -> None:
+        # The default traceback shows local variables, and with them whatever secret they hold.
+        self._render = structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        )
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        return _middle_left_out(self._render(logger, method, event), MAX_LINE)
+
+
+def _cut(value: object) -> object:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return value if len(text) <= MAX_VALUE else _middle_left_out(text, MAX_VALUE)
+
+
+def _middle_left_out(text: str, most: int) -> str:
+    """What begins and what ends a text tells more than its middle: a traceback's last line."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters left out … {text[-half:]}"
 
 
 class AccessLog:

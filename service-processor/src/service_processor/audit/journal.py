@@ -19,6 +19,9 @@ from service_processor.audit.models import audit_positions
 log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(0))
 
 
+MAX_DATA, MAX_BEGIN = 8_192, 1_024
+
+
 class PlaceMoved(ConnectionError):
     """Somebody else has written on from the same place: to be read anew, like after any loss."""
 
@@ -95,7 +98,7 @@ def _id_of(event: streams.StreamedEvent) -> UUID | None:
 
 
 def line_of(event: streams.StreamedEvent) -> dict[str, Any]:
-    """What a line says. The body is there as it crossed the broker, if it is JSON."""
+    """What a line says. The body is there as it crossed the broker, if it is JSON and not large."""
     if event.envelope is None:
         return {"offset": event.offset, "readable": False}
     envelope = event.envelope
@@ -110,8 +113,16 @@ def line_of(event: streams.StreamedEvent) -> dict[str, Any]:
         "time": envelope.time.isoformat(),
         "correlation_id": envelope.correlation_id,
         "causation_id": envelope.causation_id,
-        "data": _body(envelope.payload),
+        **_data(envelope.payload),
     }
+
+
+def _data(payload: bytes) -> dict[str, Any]:
+    """A large body is in the stream; here is how it begins, or one event would be a whole log."""
+    if len(payload) <= MAX_DATA:
+        return {"data": _body(payload)}
+    begins = payload[:MAX_BEGIN].decode(errors="replace")
+    return {"data": None, "bytes": len(payload), "begins": begins}
 
 
 def _body(payload: bytes) -> Any:
