@@ -202,8 +202,9 @@ async def test_a_handler_may_use_time_limits_of_its_own(world: World) -> None:
     assert await effects(world) == {"a": [1]}
 
 
-async def test_events_alone_in_autocommit_are_refused(world: World) -> None:
-    url = world.database_url.replace("postgresql://", "postgresql+psycopg://")
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+async def test_events_alone_in_autocommit_are_refused(world: World, driver: str) -> None:
+    url = world.database_url.replace("postgresql://", f"postgresql+{driver}://")
     outbox = Outbox(SOURCE)
     engine = create_async_engine(url, isolation_level=AUTOCOMMIT)
     async with engine.begin() as connection:

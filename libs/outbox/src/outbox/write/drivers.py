@@ -37,6 +37,7 @@ async def run(
     if _takes_psycopgs(connection):
         refuse_autocommit((await connection.get_raw_connection()).driver_connection)
         return await connection.exec_driver_sql(statement, parameters)
+    refuse_autocommit((await connection.get_raw_connection()).dbapi_connection)
     return await connection.execute(_translated(statement), parameters)
 
 
@@ -51,6 +52,7 @@ def run_sync(connection: WritesSync, statement: str, parameters: dict[str, Any])
         refuse_autocommit(real.connection.driver_connection)
         real.exec_driver_sql(statement, parameters)
     else:
+        refuse_autocommit(real.connection.dbapi_connection)
         real.execute(_translated(statement), parameters)
 
 

@@ -78,13 +78,16 @@ async def guarded(engine: AsyncEngine) -> AsyncIterator[GuardedTransaction]:
             raise
 
 
-def refuse_autocommit(driver_connection: object) -> None:
-    """Raises AutocommitRefused unless what is written next is part of a transaction."""
-    if (
-        isinstance(driver_connection, (psycopg.AsyncConnection, psycopg.Connection))
-        and driver_connection.autocommit
-        and driver_connection.pgconn.transaction_status == TransactionStatus.IDLE
-    ):
+def refuse_autocommit(connection: object) -> None:
+    """Raises AutocommitRefused unless what is written next is part of a transaction.
+
+    `connection` is psycopg's, or SQLAlchemy's adapter of another driver's.
+    """
+    begun = (
+        isinstance(connection, (psycopg.AsyncConnection, psycopg.Connection))
+        and connection.pgconn.transaction_status != TransactionStatus.IDLE
+    )
+    if getattr(connection, "autocommit", False) and not begun:
         raise AutocommitRefused("the connection")
 
 
