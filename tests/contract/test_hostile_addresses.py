@@ -150,3 +150,25 @@ def test_head_is_answered_as_get_without_the_body(orders: Live, target: bytes) -
     assert head.headers["content-type"] == got.headers["content-type"]
     if target != b"/metrics":
         assert int(head.headers["content-length"]) == len(got.content)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "code"),
+    [
+        ((b"Origin: http://evil.example",), None, 403, "cross_site_request"),
+        ((b"Sec-Fetch-Site: cross-site",), None, 403, "cross_site_request"),
+        (
+            (b"Content-Type: application/x-www-form-urlencoded",),
+            b"a=b",
+            415,
+            "unsupported_media_type",
+        ),
+        ((b"Content-Type: text/plain",), b"{}", 415, "unsupported_media_type"),
+        ((), None, 404, "booking_not_found"),
+    ],
+)
+def test_no_form_on_any_page_cancels_a_booking(
+    orders: Live, headers: tuple[bytes, ...], body: bytes | None, status: int, code: str
+) -> None:
+    cancel = request("POST", b"/api/v1/bookings/1/cancel", *headers, body=body)
+    assert_problem(exchange(orders, cancel), status, code)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from prometheus_client import REGISTRY
 from starlette.types import Receive, Scope, Send
 
 from servicekit.protocol import LINGER
@@ -125,3 +126,21 @@ async def test_a_refused_caller_who_sends_on_is_hung_up_on_in_the_end(port: int)
             writer.write(b"x" * 1000)
             await asyncio.wait({hung_up}, timeout=0.05)
         assert isinstance(hung_up.exception(), ConnectionResetError) or hung_up.result() == b""
+
+
+async def test_a_malformed_request_is_counted_and_the_server_itself_says_nothing(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def counted() -> float:
+        labels = {"code": "malformed_request"}
+        return REGISTRY.get_sample_value("http_malformed_requests_total", labels) or 0
+
+    before = counted()
+    for data in (b"\x00\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /\r\n\r\n"):
+        assert (await everything(port, data)).startswith(b"HTTP/1.1 400 ")
+    assert counted() == before + 3
+    assert "Invalid HTTP request" not in caplog.text
+
+
+async def test_a_caller_of_http_1_0_needs_no_host(port: int) -> None:
+    assert (await everything(port, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
