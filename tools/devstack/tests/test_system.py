@@ -82,7 +82,9 @@ def test_a_stopped_process_stays_away_until_it_is_started(system: System) -> Non
 
 def test_making_roles_and_databases_again_changes_nothing(system: System) -> None:
     assert system.infrastructure.postgres is not None
-    system.infrastructure.postgres.ensure([Database("orders", "orders-dev-only", "orders-owner-dev-only")])
+    system.infrastructure.postgres.ensure(
+        [Database("orders", "orders-dev-only", "orders-owner-dev-only")]
+    )
 
 
 def test_a_system_that_lost_its_supervisor_is_still_ended_to_the_last_process(
