@@ -46,14 +46,13 @@ class Taking:
     _groups: dict[str, list[Envelope]] = field(default_factory=dict)
     _grouped: dict[Stream, str] = field(default_factory=dict)
     _foreign: list[Stream] = field(default_factory=list)
+    _units: list[tuple[UnitOfWork, list[Envelope]]] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
 
     @property
     def is_long(self) -> bool:
         """Whether it is time to commit: what is left to be done goes in the next transaction."""
         return time.monotonic() - self._began > self.commit_after
-
-    _units: list[tuple[UnitOfWork, list[Envelope]]] = field(default_factory=list)
 
     @property
     def raw(self) -> psycopg.AsyncConnection[Any]:
