@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from outbox import DayPartitions, Maintenance
 from outbox.operate import partitions
-from outbox.operate.partitions import LOCK, OUTBOX
+from outbox.operate.partitions import OUTBOX
 from outbox_world import Happened, World, eventually, running
 
 
@@ -37,10 +37,10 @@ async def test_a_log_without_a_partition_for_today_is_prepared_beside_a_busy_wor
         await world.execute(f"DROP TABLE {OUTBOX.name_of(today() + timedelta(days=days))}")
     maintenance = Maintenance(world.engine)
     async with await world.psycopg() as busy:
-        await busy.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        await busy.execute("SELECT pg_advisory_lock(%s)", [OUTBOX.lock])
         assert not await maintenance.prepare(within=0)
         waiting = asyncio.create_task(maintenance.prepare(within=30))
-        await busy.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+        await busy.execute("SELECT pg_advisory_unlock(%s)", [OUTBOX.lock])
         assert await waiting
     await world.emit(Happened("a"))
     async with world.engine.connect() as connection:
@@ -159,3 +159,13 @@ async def test_too_few_days_are_an_alarm(world: World, caplog: pytest.LogCapture
 
 def test_a_name_tells_its_day() -> None:
     assert OUTBOX.day_of(OUTBOX.name_of(date(2026, 1, 31))) == date(2026, 1, 31)
+
+
+async def test_who_looks_after_one_table_keeps_nobody_from_another(world: World) -> None:
+    await world.execute("CREATE TABLE rides (at timestamptz NOT NULL) PARTITION BY RANGE (at)")
+    rides = DayPartitions("rides", "at", ahead=2)
+    async with await world.psycopg() as busy:
+        await busy.execute("SELECT pg_advisory_lock(%s)", [OUTBOX.lock])
+        await rides.ensure_ahead(world.engine)
+    async with world.engine.connect() as connection:
+        assert await rides.days_ahead(connection) == 2

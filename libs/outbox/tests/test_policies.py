@@ -168,3 +168,11 @@ def test_retries_end() -> None:
 @given(st.lists(st.text(alphabet="abc-", min_size=1, max_size=200), max_size=200))
 def test_notifications_are_cut_to_what_postgresql_takes(keys: list[str]) -> None:
     assert all(len(chunk) <= MAX_PAYLOAD + 10 for chunk in _chunks(keys))
+
+
+def test_a_policy_without_attempts_goes_on_without_end() -> None:
+    policy = RetryPolicy(attempts=None, base=1, ceiling=8)
+    assert policy.delay(10**9) is not None
+    assert not policy.is_last(10**9)
+    assert RetryPolicy(attempts=3).is_last(3)
+    assert not RetryPolicy(attempts=3).is_last(2)

@@ -30,24 +30,29 @@ _LOSS_STATES = ("08", "53300", "57P01", "57P02", "57P03")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with jitter; times in seconds."""
+    """Exponential backoff with jitter; times in seconds. `attempts` may be None: without end."""
 
-    attempts: int = 10
+    attempts: int | None = 10
     base: float = 1.0
     ceiling: float = 300.0
 
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""
-        counts(self, "attempts")
+        if self.attempts is not None:
+            counts(self, "attempts")
         seconds(self, "base", "ceiling")
         ordered(self, "base", "ceiling")
 
     def delay(self, failed: int) -> float | None:
         """Seconds to wait after so many failures, or None when it was the last attempt."""
-        if failed >= self.attempts:
+        if self.is_last(failed):
             return None
         full = min(self.base * 2.0 ** min(failed - 1, 30), self.ceiling)
         return full * random.uniform(0.5, 1.0)  # noqa: S311
+
+    def is_last(self, attempt: int) -> bool:
+        """Whether none follows this attempt, counted from 1."""
+        return self.attempts is not None and attempt >= self.attempts
 
 
 class HandlerFailed(Exception):

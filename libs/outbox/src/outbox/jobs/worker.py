@@ -152,7 +152,7 @@ class JobWorker:
 
     async def _call(self, job: Job, beating: asyncio.Task[None]) -> Result:
         """Make the call; give it up when the job has ended, for then nothing can come of it."""
-        if job.attempt > self._settings.retry.attempts:
+        if self._settings.retry.is_last(job.attempt - 1):
             raise NoAnswer(
                 f"no end is known of attempt {job.attempt - 1}, the last: its worker died, or its"
                 " event loop was blocked for longer than the lease"

@@ -11,6 +11,7 @@ must neither drop today's partition nor leave tomorrow's out.
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -21,10 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from outbox.operate.bounds import takes_now
 from outbox.operate.making import make_days
 
-# The same number in every process: they must meet on one lock.
-LOCK = 7_306_914_221
+# In every process the same: those that look after one table must meet.
+_LOCKS = 7_306_914_221
 _LOCK_TIMEOUT = "2s"
-
 _TODAY = "SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date"
 
 # In the parent's own schema, whatever else the search path leads to.
@@ -65,6 +65,11 @@ class DayPartitions:
     """Days after which a partition may go."""
     needed: str = "false"
     """SQL on a row: whether its partition must stay, however old."""
+
+    @property
+    def lock(self) -> int:
+        """The advisory lock of whoever makes or drops a partition of the table."""
+        return _LOCKS + zlib.crc32(self.table.encode())
 
     def name_of(self, day: date) -> str:
         """The partition of a day, as in `outbox_p20260131`."""
@@ -107,7 +112,7 @@ class DayPartitions:
             for missing in self.days(day):
                 try:
                     async with connection.begin():
-                        if await _is_ours_to_do(connection):
+                        if await _is_ours_to_do(connection, self.lock):
                             await connection.execute(text(self.add(missing)))
                 except DBAPIError as problem:
                     if problem.connection_invalidated:
@@ -149,7 +154,8 @@ class DayPartitions:
         """
         autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         async with autocommit.connect() as connection:
-            if not await _try_session_lock(connection):
+            ours = text("SELECT pg_try_advisory_lock(:key)")
+            if not await connection.scalar(ours, {"key": self.lock}):
                 return []
             try:
                 await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
@@ -162,7 +168,7 @@ class DayPartitions:
                 await connection.invalidate()
                 raise
             await connection.execute(text("RESET lock_timeout"))
-            await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
+            await connection.execute(text("SELECT pg_advisory_unlock_all()"))
         return dropped
 
     async def _expired(self, connection: AsyncConnection, oldest_kept: date) -> list[str]:
@@ -235,14 +241,9 @@ def _mark(name: str, comment: str | None) -> TextClause:
     return text(f"COMMENT ON TABLE {name} IS " + ("NULL" if comment is None else f"'{comment}'"))
 
 
-async def _is_ours_to_do(connection: AsyncConnection) -> bool:
+async def _is_ours_to_do(connection: AsyncConnection, lock: int) -> bool:
     locked = await connection.execute(
         text("SELECT pg_try_advisory_xact_lock(:key), set_config('lock_timeout', :wait, true)"),
-        {"key": LOCK, "wait": _LOCK_TIMEOUT},
+        {"key": lock, "wait": _LOCK_TIMEOUT},
     )
-    return bool(locked.scalar_one())
-
-
-async def _try_session_lock(connection: AsyncConnection) -> bool:
-    locked = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK})
     return bool(locked.scalar_one())
