@@ -29,6 +29,7 @@ from servicekit.urls import AmqpUrl, ConnectionUrl
 __all__ = [
     "AppEnv",
     "Auth",
+    "BaseUrl",
     "BrokerUser",
     "LogFormat",
     "LogLevel",
@@ -46,6 +47,7 @@ T = TypeVar("T")
 BrokerUser = Annotated[str, Field(pattern=r"^\S+$", max_length=255)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+BaseUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 Seconds = Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)]
 
 
@@ -134,6 +136,9 @@ class ProcessSettings(BaseSettings):
             docs or self.api_docs is Switch.ON,
         )
 
+    def refuse_in_production(self) -> None:
+        """What one service refuses there beyond what all do. Raises BadSettings."""
+
 
 class ServiceSettings(ProcessSettings):
     """The variables of a service that has a broker and answers requests once per key."""
@@ -168,6 +173,7 @@ def load(settings: type[S]) -> S:
         values = {variable: getattr(loaded, name) for name, variable in names.items()}
         given = {names[name] for name in loaded.model_fields_set}
         refuse_weak_secrets(values, values.keys() - given)
+        loaded.refuse_in_production()
     return loaded
 
 
