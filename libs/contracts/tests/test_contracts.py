@@ -30,6 +30,13 @@ from contracts import (
     OrderedProduct,
     OrderProcessed,
     OrderProcessingStarted,
+    PaymentClearDeclined,
+    PaymentCleared,
+    PaymentDeclined,
+    PaymentHeld,
+    PaymentReleased,
+    RentalFinished,
+    RentalStarted,
     ReservationCreated,
     ReservationDeleted,
     RestaurantCreated,
@@ -48,6 +55,7 @@ ASYNCAPI = Path(__file__).parents[3] / "docs" / "asyncapi.yaml"
 ORDER, NOW = UUID("01900000-0000-7000-8000-000000000001"), datetime(2026, 1, 31, 12, tzinfo=UTC)
 BEGIN, END = datetime(2026, 5, 1, 17, tzinfo=UTC), datetime(2026, 5, 1, 19, tzinfo=UTC)
 TICKET = UUID("01900000-0000-7000-8000-000000000002")
+RENTAL = UUID("01900000-0000-7000-8000-000000000004")
 COMMENT = UUID("01900000-0000-7000-8000-000000000003")
 
 SAMPLES: tuple[Contract, ...] = (
@@ -120,6 +128,15 @@ SAMPLES: tuple[Contract, ...] = (
     ),
     TicketCommentDeleted(ticket_id=TICKET, ticket_version=4, comment_id=COMMENT, deleted_at=NOW),
     TicketCloseDue(ticket_id=TICKET, status_version=2, status="answered", due_at=NOW),
+    RentalStarted(
+        rental_id=RENTAL, user_id="user-1", scooter_id="scooter-1", deposit=300, started_at=NOW
+    ),
+    RentalFinished(rental_id=RENTAL, total_amount=69, finished_at=NOW),
+    PaymentHeld(rental_id=RENTAL, amount=300, held_at=NOW),
+    PaymentDeclined(rental_id=RENTAL, amount=300, declined_at=NOW),
+    PaymentCleared(rental_id=RENTAL, amount=69, cleared_at=NOW),
+    PaymentClearDeclined(rental_id=RENTAL, amount=69, declined_at=NOW),
+    PaymentReleased(rental_id=RENTAL, amount=300, released_at=NOW),
 )
 
 

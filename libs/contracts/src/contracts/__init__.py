@@ -28,6 +28,15 @@ from contracts.orders import (
     OrderProcessed,
     OrderProcessingStarted,
 )
+from contracts.rentals import (
+    PaymentClearDeclined,
+    PaymentCleared,
+    PaymentDeclined,
+    PaymentHeld,
+    PaymentReleased,
+    RentalFinished,
+    RentalStarted,
+)
 from contracts.subscriptions import (
     AUDIT,
     AUDIT_KEPT,
@@ -65,6 +74,13 @@ EVENTS: tuple[type[Contract], ...] = (
     TicketCommented,
     TicketCommentDeleted,
     TicketCloseDue,
+    RentalStarted,
+    RentalFinished,
+    PaymentHeld,
+    PaymentDeclined,
+    PaymentCleared,
+    PaymentClearDeclined,
+    PaymentReleased,
 )
 
 __all__ = [
@@ -87,7 +103,14 @@ __all__ = [
     "OrderProcessed",
     "OrderProcessingStarted",
     "OrderedProduct",
+    "PaymentClearDeclined",
+    "PaymentCleared",
+    "PaymentDeclined",
+    "PaymentHeld",
+    "PaymentReleased",
     "Rejection",
+    "RentalFinished",
+    "RentalStarted",
     "ReservationCreated",
     "ReservationDeleted",
     "RestaurantCreated",

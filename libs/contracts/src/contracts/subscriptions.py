@@ -50,6 +50,8 @@ SUBSCRIPTIONS: tuple[Subscription, ...] = (
     Subscription(*PROCESSOR, "orders.restaurants", ("restaurant",), parts=("table",)),
     Subscription(*ORDERS, "processor.tickets", ("ticket",)),
     Subscription(*PROCESSOR, "orders.tickets", ("ticket",)),
+    Subscription(*ORDERS, "processor.rentals", ("rental",)),
+    Subscription(*PROCESSOR, "orders.rentals", ("payment",)),
 )
 
 UNSUBSCRIBED: frozenset[str] = frozenset({"reservation"})

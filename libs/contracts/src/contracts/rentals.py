@@ -1,0 +1,100 @@
+"""Events in the life of a rental, and of the money for it. Amounts are whole units.
+
+A rental and its payment are two aggregates with one id: service-orders says what happens to the
+rental, service-processor what happens to the money.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from contracts.base import Contract, Name
+
+
+class _RentalEvent(Contract):
+    source: ClassVar[str] = "service-orders"
+    aggregate_type: ClassVar[str] = "rental"
+
+    rental_id: UUID
+
+    @property
+    def aggregate_id(self) -> str:
+        return str(self.rental_id)
+
+
+class RentalStarted(_RentalEvent):
+    """Somebody took an offer; the ride begins once the deposit is held, which may be 0."""
+
+    type: ClassVar[str] = "rental.started"
+
+    user_id: Name
+    scooter_id: Name
+    deposit: int
+    started_at: datetime
+
+
+class RentalFinished(_RentalEvent):
+    """The ride is over; the total, which may be 0, is to be taken."""
+
+    type: ClassVar[str] = "rental.finished"
+
+    total_amount: int
+    finished_at: datetime
+
+
+class _PaymentEvent(Contract):
+    source: ClassVar[str] = "service-processor"
+    aggregate_type: ClassVar[str] = "payment"
+
+    rental_id: UUID
+
+    @property
+    def aggregate_id(self) -> str:
+        return str(self.rental_id)
+
+
+class PaymentHeld(_PaymentEvent):
+    """The deposit is held; an amount of 0 needed no call."""
+
+    type: ClassVar[str] = "payment.held"
+
+    amount: int
+    held_at: datetime
+
+
+class PaymentDeclined(_PaymentEvent):
+    """The provider does not hold the deposit; nothing was moved."""
+
+    type: ClassVar[str] = "payment.declined"
+
+    amount: int
+    declined_at: datetime
+
+
+class PaymentCleared(_PaymentEvent):
+    """The total was taken; an amount of 0 needed no call."""
+
+    type: ClassVar[str] = "payment.cleared"
+
+    amount: int
+    cleared_at: datetime
+
+
+class PaymentClearDeclined(_PaymentEvent):
+    """The provider does not take the total; the user owes it."""
+
+    type: ClassVar[str] = "payment.clear_declined"
+
+    amount: int
+    declined_at: datetime
+
+
+class PaymentReleased(_PaymentEvent):
+    """The deposit is given back, because nothing was taken."""
+
+    type: ClassVar[str] = "payment.released"
+
+    amount: int
+    released_at: datetime
