@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 from databases import filled_database
+from external_world import ExternalWorld
 from prometheus_client import CollectorRegistry
 from served import Service
 
@@ -22,6 +23,9 @@ from servicekit.metrics import HttpMetrics
 from servicekit.migrations import upgrade
 from servicekit.urls import PostgresUrl
 from servicekit.waiting import Waiters
+
+PATIENT = 5.0
+"""Seconds for an external system, on a machine that does much else."""
 
 
 @pytest.fixture
@@ -36,15 +40,27 @@ def _migrate(url: str) -> None:
 
 
 @pytest.fixture
-async def service(migrated: PostgresUrl) -> AsyncIterator[Service]:
+async def external() -> ExternalWorld:
+    """The external systems of rentals, with the configs of the first moment."""
+    world = ExternalWorld(timeout=PATIENT)
+    assert await world.externals.refresh_rules()
+    return world
+
+
+@pytest.fixture
+async def service(migrated: PostgresUrl, external: ExternalWorld) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         engine = create_engine(migrated, application_name="test")
         work = await stack.enter_async_context(open_work(engine, migrated, outbox))
         waiters = await stack.enter_async_context(Waiters(migrated, SETTLED, stop=asyncio.Event()))
         await waiters.listening.wait()
-        transport = httpx.ASGITransport(
-            bootstrap.build_app(work, waiters, metrics=HttpMetrics(CollectorRegistry()))
+        app = bootstrap.build_app(
+            work,
+            waiters,
+            metrics=HttpMetrics(CollectorRegistry()),
+            offer_desk=external.offer_desk(),
         )
+        transport = httpx.ASGITransport(app)
         http = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://orders")
         )

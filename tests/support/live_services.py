@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import structlog
 import uvloop
+from external_world import ExternalWorld
 from prometheus_client import CollectorRegistry
 
 import service_orders.bootstrap
@@ -87,7 +88,11 @@ async def _orders(building: _Building) -> ServiceApp:
     await waiters.listening.wait()
     work = await building.work(service_orders.metadata.outbox)
     health = await building.health(service_orders.bootstrap.SERVICE)
-    return service_orders.bootstrap.build_app(work, waiters, health, building.metrics)
+    external = ExternalWorld(timeout=30)
+    assert await external.externals.refresh_rules()
+    return service_orders.bootstrap.build_app(
+        work, waiters, health, building.metrics, offer_desk=external.offer_desk()
+    )
 
 
 async def _processor(building: _Building) -> ServiceApp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -13,22 +14,29 @@ from outbox import (
     Application,
     ConsumerSettings,
     Maintenance,
+    Part,
     Topology,
     Work,
     open_work,
     worker_parts,
 )
+from outbox.operate.partitions import OUTBOX
 from service_orders import NAME, VERSION
 from service_orders.domains import DOMAINS
+from service_orders.domains.rentals.desk import OfferDesk
+from service_orders.domains.rentals.external import Externals
+from service_orders.domains.rentals.offers import Signer
+from service_orders.domains.rentals.upkeep import OfferUpkeep, days_of_rentals
 from service_orders.domains.restaurants.service import KnownZones
 from service_orders.metadata import outbox
-from service_orders.settings import DATABASE_VARIABLE, OWNER_VARIABLE, Settings
+from service_orders.settings import DATABASE_VARIABLE, DEVELOPMENT_KEY, OWNER_VARIABLE, Settings
 from service_orders.waiting import SETTLED
 from servicekit import roles, trace
 from servicekit.app import KEY_LIFETIME, ServiceApp, create_app
 from servicekit.broker import BrokerProbe
 from servicekit.database import create_engine, ensure_reachable
 from servicekit.edge import Edge
+from servicekit.external import open_client
 from servicekit.health import Health
 from servicekit.idempotency_upkeep import KeyUpkeep
 from servicekit.metrics import HttpMetrics
@@ -38,6 +46,8 @@ from servicekit.settings import load
 from servicekit.startup import StartupProblem
 from servicekit.urls import PostgresUrl
 from servicekit.waiting import Waiters
+
+log = logging.getLogger(__name__)
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
 TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
@@ -72,6 +82,7 @@ async def api() -> None:
             key_lifetime=settings.key_lifetime,
             booking_limit=settings.booking_limit,
             edge=base.edge,
+            offer_desk=await stack.enter_async_context(_offer_desk(settings)),
         )
         if settings.redis_url is not None:
             app.state.cache = await stack.enter_async_context(RedisStore(settings.redis_url))
@@ -87,12 +98,13 @@ def build_app(
     key_lifetime: timedelta = KEY_LIFETIME,
     booking_limit: timedelta = timedelta(days=730),
     edge: Edge | None = None,
+    offer_desk: OfferDesk | None = None,
 ) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
     app = create_app(
         title=NAME,
         version=VERSION,
-        description="Place orders, book tables, open tickets, and watch what becomes of them.",
+        description="Place orders, book tables, open tickets, rent scooters, and watch them.",
         routers=[domain.router for domain in DOMAINS if domain.router],
         problems={error: spec for domain in DOMAINS for error, spec in domain.problems.items()},
         health=health,
@@ -102,6 +114,7 @@ def build_app(
     )
     app.state.work, app.state.waiters, app.state.cache = work, waiters, None
     app.state.zones, app.state.booking_limit = KnownZones(work), booking_limit
+    app.state.offer_desk = offer_desk
     return app
 
 
@@ -127,8 +140,9 @@ async def work(*names: str) -> None:
             queues=application().queues,
             settings=ConsumerSettings(senders=settings.senders),
         )
-        parts["maintenance"] = maintenance
+        parts |= maintenance
         parts["maintenance keys"] = KeyUpkeep(units.engine)
+        parts["maintenance offers"] = OfferUpkeep(units.engine)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}
         await run_parts(base, chosen)
 
@@ -147,19 +161,21 @@ def _owner(settings: Settings) -> tuple[PostgresUrl, str]:
 
 
 @asynccontextmanager
-async def _maintenance(settings: Settings) -> AsyncIterator[Maintenance]:
-    """By the owner; raises StartupProblem where the log cannot be written today."""
+async def _maintenance(settings: Settings) -> AsyncIterator[dict[str, Part]]:
+    """By the owner; raises StartupProblem where a table with days cannot be written today."""
     url, variable = _owner(settings)
     await ensure_reachable(url, variable=variable)
-    engine = create_engine(url, application_name=f"{NAME} maintenance", pool_size=1)
+    engine = create_engine(url, application_name=f"{NAME} maintenance", pool_size=2)
     try:
-        maintenance = Maintenance(engine)
-        if not await maintenance.prepare():
-            raise StartupProblem(
-                f"the outbox at {url.place} has no partition for today and none could be made:"
-                f" run `make migrate-orders` (see {variable})"
-            )
-        yield maintenance
+        days = (OUTBOX, days_of_rentals(settings.rental_retention_days))
+        parts = {one.table: Maintenance(engine, one) for one in days}
+        for table, maintenance in parts.items():
+            if not await maintenance.prepare():
+                raise StartupProblem(
+                    f"the {table} at {url.place} has no partition for today and none could be"
+                    f" made: run `make migrate-orders` (see {variable})"
+                )
+        yield {"maintenance": parts["outbox"], "maintenance rentals": parts["rentals"]}
     finally:
         await engine.dispose()
 
@@ -174,3 +190,15 @@ async def _work(settings: Settings, role: str) -> AsyncIterator[Work]:
         engine, settings.database_url, outbox, traceparent=trace.traceparent
     ) as units:
         yield units
+
+
+@asynccontextmanager
+async def _offer_desk(settings: Settings) -> AsyncIterator[OfferDesk]:
+    """What makes offers, with its external systems."""
+    keys = settings.signing_keys
+    if DEVELOPMENT_KEY in keys:
+        log.warning("offers are signed with the development key; set OFFER_SIGNING_KEY")
+    async with open_client(settings.external_base_url) as http:
+        externals = Externals(http)
+        async with externals.refreshing():
+            yield OfferDesk(externals, Signer(keys) if keys else None, settings.offer_ttl)

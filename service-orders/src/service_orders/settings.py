@@ -5,14 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from contracts.subscriptions import PROCESSOR
-from servicekit.settings import BrokerUser, Port, ServiceSettings
+from servicekit.settings import AppEnv, BaseUrl, BrokerUser, Port, ServiceSettings
+from servicekit.startup import BadSettings
 from servicekit.urls import PostgresUrl, RedisUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_ORDERS"
 OWNER_VARIABLE = "DATABASE_OWNER_URL_ORDERS"
+DEVELOPMENT_KEY = "signs-offers-in-development-and-nowhere-else-dev-only"
+SHORTEST_KEY = 32
+"""Bytes (RFC 7518, section 3.2)."""
+
+OWN_KEY = "give-me-32-random-bytes-of-your-own"
 
 
 class Settings(ServiceSettings):
@@ -21,6 +27,9 @@ class Settings(ServiceSettings):
     owned_prefixes: ClassVar[tuple[str, ...]] = (
         "ORDERS_",
         "BOOKING_",
+        "OFFER_",
+        "RENTAL_",
+        "EXTERNAL_",
         "DATABASE_URL_",
         "DATABASE_OWNER_URL_",
         "RABBITMQ_USER_",
@@ -38,6 +47,44 @@ class Settings(ServiceSettings):
     orders_worker_port: Port = 8010
     booking_max_days_ahead: int = Field(730, ge=1, le=36500)
 
+    external_base_url: BaseUrl = "http://127.0.0.1:3629"
+    offer_signing_key: SecretStr | None = Field(None, examples=[OWN_KEY])
+    offer_signing_keys: SecretStr | None = Field(None, examples=[OWN_KEY])
+    """Several with commas between them, the newest first; instead of the one."""
+    offer_ttl_seconds: int = Field(300, ge=1, le=86_400)
+    rental_retention_days: int = Field(30, ge=1, le=3650)
+
+    @property
+    def signing_keys(self) -> tuple[str, ...]:
+        """The newest first; none outside development unless they are set."""
+        if self.offer_signing_keys:
+            return _several(self.offer_signing_keys)
+        if self.offer_signing_key:
+            return (self.offer_signing_key.get_secret_value(),)
+        return (DEVELOPMENT_KEY,) if self.app_env is AppEnv.DEVELOPMENT else ()
+
+    @property
+    def offer_ttl(self) -> timedelta:
+        """How long an offer holds."""
+        return timedelta(seconds=self.offer_ttl_seconds)
+
+    @field_validator("offer_signing_key", "offer_signing_keys")
+    @classmethod
+    def _long_enough(cls, given: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if given is not None:
+            several = info.field_name == "offer_signing_keys"
+            keys = _several(given) if several else (given.get_secret_value(),)
+            if any(len(key.encode()) < SHORTEST_KEY for key in keys):
+                raise ValueError(f"has to have at least {SHORTEST_KEY} bytes for each key")
+        return given
+
+    def refuse_in_production(self) -> None:
+        """Offers that nobody signs."""
+        if not self.signing_keys:
+            raise BadSettings(
+                "OFFER_SIGNING_KEY is not set: APP_ENV=production has no default for it"
+            )
+
     @property
     def booking_limit(self) -> timedelta:
         """How far ahead a booking may lie."""
@@ -52,3 +99,7 @@ class Settings(ServiceSettings):
         deployed = "processor" if self.rabbitmq_url.user == "orders" else None
         user = self.rabbitmq_user_processor or deployed
         return {PROCESSOR.source: {user}} if user else {}
+
+
+def _several(keys: SecretStr) -> tuple[str, ...]:
+    return tuple(key.strip() for key in keys.get_secret_value().split(","))

@@ -3,7 +3,8 @@
 from service_orders.domain import Domain
 from service_orders.domains.bookings import BOOKINGS
 from service_orders.domains.orders import ORDERS
+from service_orders.domains.rentals import RENTALS
 from service_orders.domains.restaurants import RESTAURANTS
 from service_orders.domains.tickets import TICKETS
 
-DOMAINS: tuple[Domain, ...] = (ORDERS, BOOKINGS, RESTAURANTS, TICKETS)
+DOMAINS: tuple[Domain, ...] = (ORDERS, BOOKINGS, RENTALS, RESTAURANTS, TICKETS)

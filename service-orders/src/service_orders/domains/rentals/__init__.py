@@ -1,0 +1,9 @@
+"""Rentals: offered and started here; the money for them is moved by service-processor."""
+
+from service_orders.domain import Domain
+from service_orders.domains.rentals.api import PROBLEMS, router
+from service_orders.domains.rentals.handlers import HANDLERS
+
+QUEUE = "orders.rentals"
+
+RENTALS = Domain(name="rentals", router=router, problems=PROBLEMS, queue=QUEUE, handlers=HANDLERS)

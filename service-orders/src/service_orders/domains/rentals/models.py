@@ -1,0 +1,142 @@
+"""The tables of rentals, and a rental as it is read from them.
+
+`rentals` has a partition a day. What must be unique over all of them has small tables of its own,
+since a constraint of a partitioned table has to contain the partition key (PostgreSQL, "Table
+Partitioning"). The history is a column: it is read with its rental and dropped with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from service_orders.domains.rentals.pricing import Price, cost
+from service_orders.domains.rentals.states import TERMINAL, PaymentStatus, RentalStatus
+from service_orders.metadata import metadata
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+rentals = Table(
+    "rentals",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("started_at", DateTime(True), nullable=False),
+    Column("offer_id", Uuid, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("scooter_id", Text, nullable=False),
+    Column("zone_id", Text, nullable=False),
+    Column("price_per_minute", BigInteger, nullable=False),
+    Column("price_unlock", BigInteger, nullable=False),
+    Column("deposit", BigInteger, nullable=False),
+    Column("free_ride_seconds", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("payment_status", Text, nullable=False),
+    Column("reason", Text),
+    Column("active_at", DateTime(True)),
+    Column("finished_at", DateTime(True)),
+    Column("total_amount", BigInteger, nullable=False, server_default=text("0")),
+    Column("history", JSONB, nullable=False),
+    PrimaryKeyConstraint("id", "started_at"),
+    CheckConstraint("total_amount >= 0", name="total"),
+    # Lists go from the newest day down, and stop where the page is full.
+    Index("rentals_by_age", "started_at", "id"),
+    Index("rentals_by_user", "user_id", "started_at", "id"),
+    Index("rentals_by_status", "status", "started_at", "id"),
+    postgresql_partition_by="RANGE (started_at)",
+)
+
+# The keys are the promise: one open rental per scooter, one rental per offer.
+open_rentals = Table(
+    "open_rentals",
+    metadata,
+    Column("scooter_id", Text, primary_key=True),
+    Column("rental_id", Uuid, nullable=False),
+)
+used_offers = Table(
+    "used_offers",
+    metadata,
+    Column("offer_id", Uuid, primary_key=True),
+    Column("expires_at", DateTime(True), nullable=False),
+    Index("used_offers_by_expiry", "expires_at"),
+)
+
+user_summary = Table(
+    "user_summary",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("rides_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("debt", BigInteger, nullable=False, server_default=text("0")),
+    Column("last_payment_status", Text),
+    CheckConstraint("debt >= 0", name="debt"),
+)
+
+NEEDED = f"status NOT IN ({', '.join(sorted(repr(status.value) for status in TERMINAL))})"
+"""SQL on a row of `rentals`: its partition must stay, however old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rental:
+    """A rental without its history. Amounts are whole units."""
+
+    id: UUID
+    started_at: datetime
+    offer_id: UUID
+    user_id: str
+    scooter_id: str
+    zone_id: str
+    price_per_minute: int
+    price_unlock: int
+    deposit: int
+    free_ride_seconds: int
+    status: RentalStatus
+    payment_status: PaymentStatus
+    reason: str | None
+    active_at: datetime | None
+    finished_at: datetime | None
+    total_amount: int
+
+    def cost_at(self, now: datetime) -> int:
+        """What the ride costs if it ends at `now`; what it did cost, once it has ended."""
+        if self.active_at is None:
+            return 0
+        price = Price(
+            self.price_per_minute, self.price_unlock, self.deposit, self.free_ride_seconds
+        )
+        return cost(price, ((self.finished_at or now) - self.active_at).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A status that a rental has had, and the event that caused it, if one did."""
+
+    status: str
+    at: datetime
+    reason: str | None
+    caused_by: UUID | None
+
+
+def started_at(rental_id: UUID) -> datetime | None:
+    """The time in a UUIDv7 (RFC 9562, section 5.7), in which partition the rental lies.
+
+    None for an id whose bits are no time that Python knows.
+    """
+    try:
+        return EPOCH + timedelta(milliseconds=rental_id.int >> 80)
+    except OverflowError:
+        return None

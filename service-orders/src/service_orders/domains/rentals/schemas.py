@@ -1,0 +1,129 @@
+"""Offers and rentals as they look from outside. Money is whole units, as JSON integers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service_orders.domains.rentals.models import HistoryEntry, Rental
+from service_orders.domains.rentals.offers import LONGEST_TOKEN, Offer
+from service_orders.domains.rentals.states import PaymentStatus, RentalStatus
+from servicekit.types import Text, Timestamp
+
+
+class AskForOffer(BaseModel):
+    """Who wants to ride which scooter."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_id": "user-1", "scooter_id": "scooter-1"}]}
+    )
+
+    user_id: Annotated[str, Text(1, 255)]
+    scooter_id: Annotated[str, Text(1, 255)]
+
+
+class OfferView(BaseModel):
+    """A price that holds until the offer expires, whatever happens to tariffs meanwhile."""
+
+    id: UUID
+    user_id: str = Field(examples=["user-1"])
+    scooter_id: str = Field(examples=["scooter-1"])
+    zone_id: str = Field(examples=["korolev"])
+    price_per_minute: int = Field(examples=[24])
+    price_unlock: int = Field(examples=[45])
+    deposit: int = Field(examples=[300])
+    expires_at: Timestamp
+    token: str = Field(description="Start a rental with it, once.")
+
+    @classmethod
+    def of(cls, offer: Offer, token: str) -> Self:
+        return cls(
+            id=offer.id,
+            user_id=offer.user_id,
+            scooter_id=offer.scooter_id,
+            zone_id=offer.zone_id,
+            price_per_minute=offer.price.per_minute,
+            price_unlock=offer.price.unlock,
+            deposit=offer.price.deposit,
+            expires_at=offer.expires_at,
+            token=token,
+        )
+
+
+class StartRental(BaseModel):
+    """The token of an offer."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token": "the token of an offer"}]})
+
+    token: Annotated[str, Text(1, LONGEST_TOKEN)]
+
+
+class _Ride(BaseModel):
+    id: UUID
+    user_id: str
+    scooter_id: str
+    zone_id: str
+    price_per_minute: int
+    price_unlock: int
+    deposit: int
+    started_at: Timestamp
+    active_at: Timestamp | None = Field(description="When the ride began: the clock runs from it.")
+    finished_at: Timestamp | None = Field(description="When the ride ended.")
+    total_amount: int = Field(description="What the ride cost; 0 until it has ended.")
+
+    @classmethod
+    def _fields(cls, rental: Rental) -> dict[str, object]:
+        return {field: getattr(rental, field) for field in _Ride.model_fields}
+
+
+class RentalView(_Ride):
+    """A rental and where it stands."""
+
+    status: RentalStatus
+    payment_status: PaymentStatus
+    reason: str | None
+    cost_so_far: int = Field(description="What the ride costs if it ends now.")
+
+    @classmethod
+    def of(cls, rental: Rental) -> Self:
+        return cls.model_validate(
+            {
+                **cls._fields(rental),
+                "status": rental.status,
+                "payment_status": rental.payment_status,
+                "reason": rental.reason,
+                "cost_so_far": rental.cost_at(datetime.now(UTC)),
+            }
+        )
+
+
+class ReceiptView(_Ride):
+    """A ride that has ended; the same however often it is asked for."""
+
+    @classmethod
+    def of(cls, rental: Rental) -> Self:
+        return cls.model_validate(cls._fields(rental))
+
+
+class RentalHistoryItem(BaseModel):
+    """A status that the rental has had."""
+
+    status: str
+    at: Timestamp
+    reason: str | None
+    caused_by: UUID | None = Field(description="The event that caused it; null for a request.")
+
+
+class RentalHistory(BaseModel):
+    """Oldest first."""
+
+    items: list[RentalHistoryItem]
+
+    @classmethod
+    def of(cls, entries: Sequence[HistoryEntry]) -> Self:
+        items = [RentalHistoryItem.model_validate(entry, from_attributes=True) for entry in entries]
+        return cls(items=items)

@@ -1,0 +1,74 @@
+"""What workers look after: the days of rentals, and offers that nobody can use any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import psycopg
+import sqlalchemy.exc
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from outbox import DayPartitions
+from service_orders.domains.rentals.models import NEEDED
+
+log = logging.getLogger(__name__)
+
+DAYS_AHEAD = 7
+INTERVAL, AGAIN = 300.0, 5.0
+
+# An hour more than needed: clocks differ, and a token is judged by the clock of whoever reads it.
+_FORGET = text("""
+DELETE FROM used_offers WHERE offer_id = ANY(ARRAY(
+  SELECT offer_id FROM used_offers WHERE expires_at < now() - interval '1 hour'
+   ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED))
+""")
+
+
+def days_of_rentals(retention_days: int) -> DayPartitions:
+    """The partitions of `rentals`; one of which any rental has not ended stays."""
+    return DayPartitions(
+        "rentals", "started_at", ahead=DAYS_AHEAD, keep=retention_days, needed=NEEDED
+    )
+
+
+def no_day_of_rentals(name: str | None, kind: str, _parents: object) -> bool:
+    """For Alembic: partitions come and go by themselves, and no migration touches them."""
+    return kind != "table" or not name or days_of_rentals(1).day_of(name) is None
+
+
+async def forget_expired_offers(engine: AsyncEngine) -> int:
+    """Remove what is left of offers that expired; their tokens are refused by their age."""
+    forgotten = 0
+    while True:
+        async with engine.begin() as connection:
+            found = (await connection.execute(_FORGET)).rowcount
+        forgotten += found
+        if not found:
+            return forgotten
+
+
+class OfferUpkeep:
+    """Forgets expired offers every few minutes; one part of a worker, any number may run."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self.running = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; a database that is away is waited for."""
+        while not stop.is_set():
+            try:
+                await forget_expired_offers(self._engine)
+            except (psycopg.OperationalError, sqlalchemy.exc.SQLAlchemyError) as error:
+                self.running = False
+                log.warning("expired offers stay for now: %s", str(error).partition("\n")[0])
+            else:
+                self.running = True
+            try:
+                async with asyncio.timeout(INTERVAL if self.running else AGAIN):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+        self.running = False
