@@ -24,8 +24,8 @@ def api() -> None:
 
 @app.command()
 def worker() -> None:
-    """Relay, consume, maintain and audit; health and metrics on PROCESSOR_WORKER_PORT."""
-    _work("relay", "consumer", "maintenance", "audit")
+    """Relay, consume, work on jobs, maintain, audit; health on PROCESSOR_WORKER_PORT."""
+    _work("relay", "consumer", "jobs", "maintenance", "audit")
 
 
 @app.command()
@@ -38,6 +38,12 @@ def relay() -> None:
 def consumer() -> None:
     """Only consume; any number may run."""
     _work("consumer")
+
+
+@app.command()
+def jobs() -> None:
+    """Only make the calls to external systems; any number may run."""
+    _work("jobs")
 
 
 @app.command()

@@ -18,10 +18,12 @@ from outbox import (
     streams,
     worker_parts,
 )
+from outbox.jobs import JobWorker
 from service_processor import NAME, VERSION, republishing, seeding
 from service_processor.audit.journal import Journal
 from service_processor.audit.replay import Offset, replay
 from service_processor.domains import domains
+from service_processor.domains.payments.provider import PATIENT, Provider, payment_jobs
 from service_processor.metadata import outbox
 from service_processor.settings import DATABASE_VARIABLE, OWNER_VARIABLE, Settings
 from servicekit import logs, roles, trace
@@ -29,6 +31,7 @@ from servicekit.app import ServiceApp, create_app
 from servicekit.broker import BrokerProbe
 from servicekit.database import create_engine, ensure_reachable
 from servicekit.edge import Edge
+from servicekit.external import open_client
 from servicekit.health import Health
 from servicekit.idempotency_upkeep import KeyUpkeep
 from servicekit.metrics import HttpMetrics
@@ -125,6 +128,7 @@ async def work(*names: str) -> None:
         _foundation(settings, settings.processor_worker_port, "PROCESSOR_WORKER_PORT") as base,
         _work(settings, "worker") as units,
         _maintenance(settings) as maintenance,
+        open_client(settings.external_base_url) as http,
     ):
         parts = worker_parts(
             database_url=settings.database_url,
@@ -137,6 +141,7 @@ async def work(*names: str) -> None:
         )
         parts["maintenance"] = maintenance
         parts["maintenance keys"] = KeyUpkeep(units.engine)
+        parts["jobs"] = JobWorker(units, payment_jobs(Provider(http)), PATIENT)
         parts["audit"] = _audit(settings, units)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}
         await run_parts(base, chosen)

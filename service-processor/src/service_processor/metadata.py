@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import MetaData
 
 from outbox import Outbox, declare_inbox
+from outbox.jobs import declare_jobs
 from service_processor import NAME
 from servicekit.idempotency_keys import declare_idempotency_keys
 
@@ -19,4 +20,5 @@ metadata = MetaData(
 )
 outbox = Outbox(NAME, metadata, parts={"restaurant": ["table"]})
 declare_inbox(metadata)
+declare_jobs(metadata)
 declare_idempotency_keys(metadata)

@@ -9,7 +9,14 @@ from pydantic import Field, model_validator
 
 from contracts.subscriptions import ORDERS
 from servicekit.local_time import ZoneName
-from servicekit.settings import BrokerUser, Port, Probability, Seconds, ServiceSettings
+from servicekit.settings import (
+    BaseUrl,
+    BrokerUser,
+    Port,
+    Probability,
+    Seconds,
+    ServiceSettings,
+)
 from servicekit.urls import PostgresUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_PROCESSOR"
@@ -34,6 +41,7 @@ class Settings(ServiceSettings):
         "FULFILMENT_",
         "DEFAULT_TIMEZONE",
         "TICKET_",
+        "EXTERNAL_",
         "DATABASE_URL_",
         "DATABASE_OWNER_URL_",
         "RABBITMQ_USER_",
@@ -53,6 +61,7 @@ class Settings(ServiceSettings):
     processing_delay_min: Seconds = Field(0.0, examples=["1 PROCESSING_DELAY_MAX=5"])
     processing_delay_max: Seconds = Field(0.0, examples=[5])
     ticket_auto_close_hours: Hours = 72.0
+    external_base_url: BaseUrl = "http://127.0.0.1:3629"
     default_timezone: ZoneName = Field("UTC", examples=["Europe/Berlin"])
 
     @model_validator(mode="after")

@@ -1,0 +1,12 @@
+"""Payments: the money of a rental, held, taken and given back at somebody else's system.
+
+What is to be done is decided in a transaction (`policy.py`), done outside of any by a job, and
+recorded with the job's end and its event in one transaction.
+"""
+
+from service_processor.domain import Domain
+from service_processor.domains.payments.handlers import HANDLERS
+
+QUEUE = "processor.rentals"
+
+PAYMENTS = Domain(name="payments", queue=QUEUE, handlers=HANDLERS)

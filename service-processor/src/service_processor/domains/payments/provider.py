@@ -1,0 +1,77 @@
+"""The payment provider, and the jobs that ask it.
+
+A call whose outcome is not known is made again with the same key, without end: a provider that is
+down means later, not never. A "declined" is an outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, ConfigDict
+
+from outbox import RetryPolicy, UnitOfWork
+from outbox.jobs import Job, JobHandler, JobSettings, Result
+from service_processor.domains.payments import service
+from service_processor.domains.payments.policy import Outcome, Step
+from servicekit.external import ExternalSystem, Unavailable
+from servicekit.types import Text, Whole
+
+PATIENT = JobSettings(
+    concurrency=8,
+    lease=5.0,
+    heartbeat=1.5,
+    retry=RetryPolicy(attempts=None, base=0.5, ceiling=30.0),
+)
+"""Many calls at once, since some may hang; another worker soon takes over from one that died."""
+
+_DONE: Mapping[Step, str] = {Step.HOLD: "held", Step.CLEAR: "cleared", Step.RELEASE: "released"}
+
+
+class _Answer(BaseModel):
+    """What the provider may answer. Anything else leaves the outcome unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    order_id: Annotated[str, Text(1, 255)]
+    amount: Annotated[int, Whole(1)]
+    status: Literal["held", "cleared", "released", "declined"]
+
+
+class Provider:
+    """Moves money. Each step has a circuit of its own."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._systems = {step: ExternalSystem(f"payments {step}", http) for step in Step}
+
+    async def move(self, step: Step, order: Mapping[str, object], *, key: str) -> Outcome:
+        """Raises `Unavailable` when it is not known whether the money was moved."""
+        system = self._systems[step]
+        answer = await system.post(f"/{step}-money-for-order", _Answer, order, key=key)
+        if (answer.order_id, answer.amount) != (order["order_id"], order["amount"]):
+            raise Unavailable(system.name, "answered about another order")
+        if answer.status == "declined":
+            return Outcome.DECLINED
+        if answer.status != _DONE[step]:
+            raise Unavailable(system.name, f"says {answer.status}")
+        return Outcome.DONE
+
+
+def payment_jobs(provider: Provider) -> Mapping[str, JobHandler]:
+    """Handlers of jobs by kind."""
+    return {f"payment.{step}": _handler(provider, step) for step in Step}
+
+
+def _handler(provider: Provider, step: Step) -> JobHandler:
+    async def call(job: Job) -> Result:
+        outcome = await provider.move(step, job.payload, key=job.key)
+
+        async def record(unit: UnitOfWork) -> None:
+            await service.ended(unit, UUID(job.payload["order_id"]), step, outcome)
+
+        return record
+
+    return call
