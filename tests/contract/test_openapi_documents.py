@@ -36,6 +36,7 @@ def tries(orders: Live, processor: Live) -> Iterator[dict[str, Tries]]:
     _furnish(orders, processor)
     live = {"service-orders": Tries(orders), "service-processor": Tries(processor)}
     live["service-processor"].made["ticket_id"].append(_ticket_heard_of(processor))
+    live["service-orders"].made["rental_id"].append(_ride_under_way(orders))
     yield live
     for one in live.values():
         one.session.close()
@@ -55,6 +56,17 @@ def _furnish(orders: Live, processor: Live) -> None:
             "INSERT INTO restaurants (id, name, address, timezone, created_at)"
             " VALUES (1, 'R', 'A', 'UTC', now())"
         )
+
+
+def _ride_under_way(orders: Live) -> str:
+    """A rental whose deposit is held; no broker runs here."""
+    wanted = {"user_id": "user-1", "scooter_id": "scooter-0"}
+    api = f"{orders.base}/api/v1"
+    token = httpx.post(f"{api}/offers", json=wanted, timeout=30).json()["token"]
+    rental_id: str = httpx.post(f"{api}/rentals", json={"token": token}, timeout=30).json()["id"]
+    with psycopg.connect(orders.database) as connection:
+        connection.execute("UPDATE rentals SET status = 'ACTIVE', active_at = now()")
+    return rental_id
 
 
 def _ticket_heard_of(processor: Live) -> str:

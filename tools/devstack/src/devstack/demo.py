@@ -46,11 +46,12 @@ def addresses(stack: Native | Docker) -> tuple[str, str]:
 
 
 def run(orders: str, processor: str) -> None:
-    """An order, a booking, a reservation and a ticket, each from its beginning to its end."""
+    """An order, a booking, a reservation, a ticket and a ride, each from beginning to end."""
     show_order(f"{orders}/api/v1")
     show_booking(f"{orders}/api/v1")
     show_reservation(f"{processor}/api/v1")
     show_ticket(f"{orders}/api/v1", f"{processor}/api/v1")
+    show_ride(f"{orders}/api/v1")
 
 
 def show_order(api: str) -> None:
@@ -103,6 +104,22 @@ def show_ticket(orders: str, processor: str) -> None:
     call("GET", f"{known}/timeline")
     call("GET", f"{known}/notifications")
     plain("\nThe ticket's timeline in service-processor has every version, in order.")
+
+
+def show_ride(api: str) -> None:
+    """Six seconds, on a scooter that nobody else rides."""
+    wanted = {"user_id": "user-1", "scooter_id": f"scooter-{secrets.token_hex(4)}"}
+    offer = call("POST", f"{api}/offers", wanted)
+    started = call("POST", f"{api}/rentals?wait=10", {"token": offer["token"]})
+    if started["status"] != "ACTIVE":
+        raise Trouble(f"rental {started['id']} is {started['status']}: make status, make logs")
+    call("POST", f"{api}/rentals", {"token": offer["token"]}, refusal=409)
+    time.sleep(6)  # a shorter ride is free
+    address = f"{api}/rentals/{started['id']}"
+    call("POST", f"{address}/finish")
+    ended = call("GET", f"{address}?wait=10")
+    call("GET", f"{address}/history")
+    plain(f"\nThe ride ended {ended['status']}, for {ended['total_amount']}: paid once.")
 
 
 def _arrives(timeline: str, *, versions: int) -> bool:
