@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
 from deliveries import effects, record
 from orm_models import Taken, effect
+from psycopg.sql import SQL
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -96,12 +98,82 @@ async def swallows_a_failed_statement(unit: UnitOfWork, event: Envelope) -> None
         await unit.connection.execute(TAKEN)
 
 
+async def says_commit_after_a_comment(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await unit.connection.execute(text("/* app=shop */ -- now\n COMMIT"))
+
+
+async def says_commit_after_another_statement(unit: UnitOfWork, event: Envelope) -> None:
+    await unit.connection.exec_driver_sql("INSERT INTO effects (aggregate_id) VALUES ('x'); commit")
+
+
+async def composes_a_commit(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await (await raw_connection(unit.connection)).execute(SQL("COMMIT"))
+
+
+async def leaves_a_savepoint_open(unit: UnitOfWork, event: Envelope) -> None:
+    await unit.connection.begin_nested()
+    await record(unit, event)
+
+
+async def abandons_a_generator_within_a_session(unit: UnitOfWork, event: Envelope) -> None:
+    async def numbers() -> AsyncGenerator[int, None]:
+        async with unit.session() as session:
+            for row in await session.execute(text("SELECT generate_series(1, 3)")):
+                yield row[0]
+
+    await record(unit, event)
+    abandoned.append(numbers())
+    async for _ in abandoned[-1]:
+        break
+
+
+async def cancels_a_statement_and_goes_on(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await unit.connection.execute(text("SELECT pg_sleep(60)"))
+
+
+async def invalidates_the_connection(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await unit.connection.invalidate()
+
+
+async def leaves_a_pipeline_open(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    left.append((await raw_connection(unit.connection)).pipeline())
+    await left[-1].__aenter__()
+
+
+async def leaves_a_copy_open(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    cursor = (await raw_connection(unit.connection)).cursor()
+    left.append(cursor.copy("COPY effects (aggregate_id) FROM STDIN"))
+    await left[-1].__aenter__()
+
+
+abandoned: list[AsyncGenerator[int, None]] = []
+left: list[AbstractAsyncContextManager[object]] = []
+"""What handlers have begun and not ended: kept, so that nothing tidies it up for them."""
+
+
 async def closes_the_connection(unit: UnitOfWork, event: Envelope) -> None:
     await record(unit, event)
     await unit.connection.close()
 
 
 ENDING: list[Handler] = [
+    says_commit_after_a_comment,
+    says_commit_after_another_statement,
+    composes_a_commit,
+    leaves_a_savepoint_open,
+    abandons_a_generator_within_a_session,
+    cancels_a_statement_and_goes_on,
+    invalidates_the_connection,
+    leaves_a_pipeline_open,
+    leaves_a_copy_open,
     closes_the_connection,
     swallows_a_failed_flush,
     does_not_see_integrity_error,
@@ -139,7 +211,7 @@ async def test_a_handler_that_ends_its_transaction_parks_its_event_alone(
 ) -> None:
     [parked] = await delivered(work, handler)
     assert (parked.stream.aggregate_id, parked.reason) == ("b", "failed")
-    assert "the transaction is not the handler's to end" in str(parked.last_error)
+    assert "it is not the one to end the transaction" in str(parked.last_error)
     assert await effects(world) == {"a": [1], "c": [1]}
 
 
@@ -196,7 +268,7 @@ async def test_a_result_of_a_job_that_ends_its_transaction_is_a_failed_attempt(
     assert await worker.run_due() == 1
     [(state, error)] = await world.rows("SELECT state, last_error FROM outbox_jobs")
     assert (state, await effects(world)) == ("failed", {})
-    assert "the transaction is not the handler's to end" in str(error)
+    assert "it is not the one to end the transaction" in str(error)
 
 
 async def is_usable(world: World, work: Work) -> None:

@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from deliveries import effects, record
 from orm_models import Taken, effect
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from outbox import Envelope, Notifier, Outbox, UnitOfWork, Work
+from outbox import Envelope, Notifier, Outbox, RetryPolicy, UnitOfWork, Work, jobs
 from outbox.errors import AutocommitRefused, UnitEnded
 from outbox.testing import Source, deliver
 from outbox_world import QUEUE, SOURCE, Happened, World, eventually, install, running
@@ -291,3 +291,90 @@ async def _nobody_holds_rows(world: World) -> bool:
 
 async def _has_effect(world: World) -> bool:
     return await effects(world) != {}
+
+
+async def test_a_cancellation_from_within_is_the_handlers_failure(world: World) -> None:
+    """Of a task that the handler waited for; nobody had cancelled the handler."""
+
+    async def passes_it_on(unit: UnitOfWork, event: Envelope) -> None:
+        await record(unit, event)
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    handlers = {"order.happened": record, "order.broke": passes_it_on}
+    events = Source(SOURCE).envelopes(Happened("a", type="order.broke"), Happened("b"))
+    [parked] = await deliver(world.work, QUEUE, handlers, *events)
+    assert parked.stream.aggregate_id == "a"
+    assert "HandlerCancelled" in str(parked.last_error)
+    assert await effects(world) == {"b": [1]}
+
+
+@pytest.mark.parametrize("where", ["call", "result"])
+async def test_a_cancellation_from_within_is_the_jobs_failure(world: World, where: str) -> None:
+    async def passes_it_on() -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    async def call(_job: jobs.Job) -> jobs.Result:
+        async def result(_unit: UnitOfWork) -> None:
+            await passes_it_on()
+
+        if where == "call":
+            await passes_it_on()
+        return result
+
+    async with world.work.begin() as unit:
+        await jobs.enqueue(unit, "call", key="1", payload={})
+    settings = jobs.JobSettings(retry=RetryPolicy(attempts=1))
+    assert await jobs.JobWorker(world.work, {"call": call}, settings).run_due() == 1
+    [(state, error)] = await world.rows("SELECT state, last_error FROM outbox_jobs")
+    assert state == "failed"
+    assert "HandlerCancelled" in str(error)
+
+
+async def test_parameters_of_what_is_sent_may_be_filled_anew(world: World) -> None:
+    statement = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, %(sequence)s)"
+
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        parameters: dict[str, object] = {"id": event.stream.aggregate_id}
+        for number in range(3):
+            parameters["sequence"] = number
+            await unit.send(statement, parameters)
+
+    events = Source(SOURCE).envelopes(Happened("a"))
+    assert await deliver(world.work, QUEUE, {"order.happened": handle}, *events) == []
+    assert await effects(world) == {"a": [0, 1, 2]}
+
+
+@pytest.mark.parametrize("begin", ["SAVEPOINT s", "savepoint s", "/* app */ Savepoint s"])
+async def test_a_savepoint_by_statement_takes_back_what_was_said_since_and_no_more(
+    world: World, begin: str
+) -> None:
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        await unit.emit(Happened(f"{event.stream.aggregate_id} before"))
+        await unit.connection.execute(text(begin))
+        await unit.emit(Happened(f"{event.stream.aggregate_id} within"))
+        await unit.connection.execute(text(begin.lower().replace("savepoint", "rollback to")))
+        await unit.emit(Happened(f"{event.stream.aggregate_id} after"))
+
+    events = Source(SOURCE).envelopes(Happened("a"), Happened("b"))
+    assert await deliver(world.work, QUEUE, {"order.happened": handle}, *events) == []
+    said = await world.rows("SELECT aggregate_id FROM outbox ORDER BY id")
+    assert said == [("a before",), ("a after",), ("b before",), ("b after",)]
+
+
+async def test_what_is_emitted_within_a_session_is_taken_back_with_it(world: World) -> None:
+    await world.execute("CREATE TABLE taken (number int PRIMARY KEY)")
+    await world.execute("INSERT INTO taken VALUES (1)")
+
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        with suppress(IntegrityError):
+            async with unit.session() as session:
+                await unit.emit(Happened("within"))
+                session.add(Taken(number=1))
+
+    events = Source(SOURCE).envelopes(Happened("a"))
+    assert await deliver(world.work, QUEUE, {"order.happened": handle}, *events) == []
+    assert await world.unpublished() == 0

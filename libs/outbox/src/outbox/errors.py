@@ -12,6 +12,7 @@ OutboxError
 ├── DatabaseEncoding      the database's texts are not UTF-8
 ├── AutocommitRefused     events or effects on a connection where each statement commits alone
 ├── TransactionEnded      a transaction that was lent out was ended, or broken and gone on with
+├── HandlerCancelled      a handler let out a cancellation that nobody had asked for
 ├── UnitEnded             a unit of work was used after its transaction
 ├── UnreadableMessage     a delivery that has no source, aggregate and sequence
 ├── Unreadable            a body that its handler cannot read: no retry can help
@@ -114,10 +115,17 @@ class TransactionEnded(OutboxError):
 
     def __init__(self, how: str, *, may_be_committed: bool = False) -> None:
         super().__init__(
-            f"the transaction is not the handler's to end, and it {how}: take a part back by a"
-            " savepoint (connection.begin_nested(), or an ORM session from unit.session())"
+            f"the code inside the transaction {how}: it is not the one to end the transaction;"
+            " to take a part back use a savepoint (connection.begin_nested(), unit.session())"
         )
         self.may_be_committed = may_be_committed
+
+
+class HandlerCancelled(OutboxError):
+    """A task that a handler waited for was cancelled, and the handler passed that on."""
+
+    def __init__(self) -> None:
+        super().__init__("CancelledError from within: nobody had cancelled the handler itself")
 
 
 class UnitEnded(OutboxError):

@@ -6,7 +6,6 @@ same transaction as their effects and the answers to them.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 import psycopg
 
 from outbox import tracing
+from outbox.cancellation import whole
 from outbox.consume import attempts, foreign, parked, positions
 from outbox.consume.decide import Position, Verdict
 from outbox.consume.handlers import Bindings, Bound
@@ -186,21 +186,16 @@ class Taking:
         handler.seconds.observe(time.perf_counter() - began)
 
     async def _call(self, handler: Bound, events: list[Envelope]) -> None:
-        """Raises CancelledError where a handler swallowed it: it may have left out its effect."""
         cause = events[0] if handler.one is not None else None
         unit = self.work.within(self.transaction.connection, cause, self.outgoing)
         self._units.append((unit, events))
-        task = asyncio.current_task()
-        cancelled = task.cancelling() if task else 0
         try:
             if handler.one is not None:
-                await handler.one(unit, events[0])
+                await whole(handler.one(unit, events[0]))
             elif handler.many is not None:
-                await handler.many(unit, events)
+                await whole(handler.many(unit, events))
         finally:
             unit.end()
-        if task and task.cancelling() > cancelled:
-            raise asyncio.CancelledError
 
 
 def _failed(events: list[Envelope]) -> HandlerFailed:

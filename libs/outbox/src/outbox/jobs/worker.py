@@ -13,8 +13,10 @@ import time
 from collections.abc import Mapping
 
 from outbox import metrics
+from outbox.cancellation import whole
 from outbox.consume.retry import contending, is_loss
 from outbox.consume.signatures import check_handler
+from outbox.errors import HandlerCancelled
 from outbox.faults import reach
 from outbox.jobs import store
 from outbox.jobs.job import Declined, Job, JobHandler, Result
@@ -162,6 +164,8 @@ class JobWorker:
             await asyncio.wait({calling, beating}, return_when=asyncio.FIRST_COMPLETED)
             if not calling.done():
                 raise AlreadyEnded
+            if calling.cancelled():
+                raise HandlerCancelled
             return calling.result()
         finally:
             calling.cancel()
@@ -186,7 +190,7 @@ class JobWorker:
         async with self._work.begin(cause=job.cause) as unit:
             if not await store.end(unit.connection, job):
                 raise AlreadyEnded
-            await result(unit)
+            await whole(result(unit))
         reach("job.committed")
 
     async def _failed(self, job: Job, problem: Exception) -> None:

@@ -7,23 +7,20 @@ without its position. What ends or breaks the transaction all the same is notice
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.sql import Composable
 from sqlalchemy import RootTransaction
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from outbox.errors import AutocommitRefused, TransactionEnded
+from outbox.write.ending import ends_transaction
 from outbox.write.outgoing import raw_connection
-
-_ENDS = r"\s*(?:COMMIT|END|ABORT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|PREPARE\s+TRAN)\b"
-_TEXT = re.compile(_ENDS, re.IGNORECASE)
-_BYTES = re.compile(_ENDS.encode(), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +34,24 @@ class GuardedTransaction:
     def check(self, *, begun: bool = True) -> None:
         """Raises TransactionEnded unless the transaction is open and sound, as it was given.
 
-        Not `begun` means that perhaps no statement has opened it yet. A lost connection passes:
-        the next statement says so better. Costs no round trip.
+        Not `begun` means that perhaps no statement has opened it yet. Costs no round trip.
         """
-        if self.connection.closed:
-            raise TransactionEnded("closed its connection")
-        if self.raw.closed:
-            return
+        connection = self.connection.sync_connection
+        if connection is None or connection.closed or connection.invalidated or self.raw.closed:
+            raise TransactionEnded("closed its connection, or cancelled a statement on it")
+        if is_busy(self.raw):
+            raise TransactionEnded("left a pipeline, a COPY or a statement unfinished")
         status = self.raw.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
-            raise TransactionEnded("went on after a statement had failed in it")
+            raise TransactionEnded("went on after a statement had failed")
         if status != TransactionStatus.INTRANS and begun:
             raise TransactionEnded("ended it", may_be_committed=True)
-        root = self.connection.sync_connection.get_transaction()  # type: ignore[union-attr]
+        root = connection.get_transaction()
         if root is not self._root or root is None or not root.is_active:
             raise TransactionEnded("asked for its rollback or commit")
+        if connection.in_nested_transaction():
+            # Whoever finishes it later, a generator say, takes back what others wrote meanwhile.
+            raise TransactionEnded("left a savepoint open")
 
 
 @asynccontextmanager
@@ -72,10 +72,29 @@ async def guarded(engine: AsyncEngine) -> AsyncIterator[GuardedTransaction]:
                 yield transaction
                 transaction.check(begun=False)
         except BaseException:
-            # SQLAlchemy takes a transaction whose end was refused for one that has ended.
-            if not raw.closed and not connection.closed and not (root and root.is_active):
-                await raw.rollback()
+            await _clean_up(connection, raw, root)
             raise
+
+
+async def _clean_up(
+    connection: AsyncConnection, raw: psycopg.AsyncConnection[Any], root: RootTransaction | None
+) -> None:
+    """Nothing of a transaction that went wrong stays in the pool."""
+    if raw.closed or connection.closed:
+        return
+    if is_busy(raw):
+        await connection.invalidate()
+    elif root is None or not root.is_active:
+        # SQLAlchemy takes a transaction whose end was refused for one that has ended.
+        await raw.rollback()
+
+
+def is_busy(raw: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether something was begun on it and not ended, so that it can answer nothing else."""
+    return (
+        raw.pgconn.pipeline_status != PipelineStatus.OFF
+        or raw.pgconn.transaction_status == TransactionStatus.ACTIVE
+    )
 
 
 def refuse_autocommit(connection: object) -> None:
@@ -95,9 +114,9 @@ class _GuardedCursor(psycopg.AsyncCursor[Any]):
     """Refuses statements that would end the transaction."""
 
     async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
-        if (isinstance(query, str) and _TEXT.match(query)) or (
-            isinstance(query, bytes) and _BYTES.match(query)
-        ):
+        text = query.as_string(self) if isinstance(query, Composable) else query
+        text = text.decode(errors="replace") if isinstance(text, bytes) else text
+        if isinstance(text, str) and ends_transaction(text):
             raise TransactionEnded("asked for its rollback or commit")
         return await super().execute(query, *args, **options)
 

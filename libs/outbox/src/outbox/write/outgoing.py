@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_only
 
+from outbox.write.ending import about_savepoint
 from outbox.write.notifier import SCHEDULED, Notifier
 
 PIPELINE = 500
@@ -42,7 +43,7 @@ class Outgoing:
         if not self._together:
             await self._connection.exec_driver_sql(statement, dict(parameters))
             return
-        self._waiting.append((statement, parameters))
+        self._waiting.append((statement, dict(parameters)))  # the caller may fill it anew
         self._rows_wait = self._rows_wait or not outbox_only
         if len(self._waiting) >= PIPELINE:
             await self.flush()
@@ -68,16 +69,13 @@ class Outgoing:
 
     def _before(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
         """Whoever runs a statement on the connection sees what was sent before it."""
-        if statement.startswith("ROLLBACK TO"):
+        savepoint = about_savepoint(statement)
+        if savepoint == "to":
             # All that waits was said since the savepoint, which has sent the rest.
             self._waiting, self._rows_wait = [], False
-        elif self._waiting and (self._rows_wait or _cannot_wait_for(statement)):
+        elif self._waiting and (self._rows_wait or savepoint or "outbox" in statement):
+            # Events wait longer: only those see them who look there, or may take them back.
             await_only(self.flush())
-
-
-def _cannot_wait_for(statement: str) -> bool:
-    """Events wait longer: only those see them who look into the outbox, or may take them back."""
-    return "outbox" in statement or statement.startswith(("SAVEPOINT", "RELEASE"))
 
 
 async def raw_connection(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:

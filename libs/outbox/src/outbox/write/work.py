@@ -70,6 +70,7 @@ class UnitOfWork:
         async with AsyncSession(
             self.connection, join_transaction_mode="create_savepoint", expire_on_commit=False
         ) as session:
+            await session.connection()  # the savepoint: else it would begin at the first flush
             yield session
             await session.commit()
 

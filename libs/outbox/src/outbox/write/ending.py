@@ -1,0 +1,45 @@
+"""Whether a statement would end the transaction that it is run in. Pure.
+
+PostgreSQL 18, "SQL Commands": COMMIT, END, ROLLBACK, ABORT and PREPARE TRANSACTION end one;
+SAVEPOINT, RELEASE and ROLLBACK TO do not.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+CACHED = 4096
+"""Characters; longer statements are seldom the same twice."""
+
+_NOT_CODE = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\1\$""", re.DOTALL
+)
+_TO = r"ROLLBACK(?:\s+(?:WORK|TRANSACTION))?\s+TO\b"
+_ENDS = re.compile(rf"\s*(?:COMMIT|END|ABORT|(?!{_TO})ROLLBACK|PREPARE\s+TRAN\w*)\b", re.IGNORECASE)
+_SAVEPOINT = re.compile(rf"\s*(?:SAVEPOINT|RELEASE|({_TO}))\b", re.IGNORECASE)
+
+
+def ends_transaction(statement: str) -> bool:
+    """Whether one of the statements in this text does; comments and literals are not looked at."""
+    return _ends(statement) if len(statement) <= CACHED else _look(statement)
+
+
+def about_savepoint(statement: str) -> str | None:
+    """`"to"` for ROLLBACK TO, `"set"` for SAVEPOINT and RELEASE, None for all else."""
+    return _savepoint(statement) if len(statement) <= CACHED else None
+
+
+@lru_cache(maxsize=2048)
+def _ends(statement: str) -> bool:
+    return _look(statement)
+
+
+def _look(statement: str) -> bool:
+    return any(map(_ENDS.match, _NOT_CODE.sub(" ", statement).split(";")))
+
+
+@lru_cache(maxsize=2048)
+def _savepoint(statement: str) -> str | None:
+    found = _SAVEPOINT.match(_NOT_CODE.sub(" ", statement))
+    return None if found is None else "to" if found[1] else "set"
