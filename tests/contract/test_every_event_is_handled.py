@@ -24,8 +24,8 @@ def taken_by(subscription: Subscription) -> set[str]:
     return {
         event.type
         for event in EVENTS
-        if (event.source, event.aggregate_type)
-        == (subscription.source, subscription.aggregate_type)
+        if event.source == subscription.source
+        and event.aggregate_type in subscription.aggregate_types
     }
 
 
