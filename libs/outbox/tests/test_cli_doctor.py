@@ -152,11 +152,11 @@ async def test_a_type_that_waits_for_a_handler_is_named_with_what_to_do(pair: Pa
     await Inbox(QUEUE, handlers, pair.consumer.work).take([first, *unknown])
     now = await handlers_said(pair, "kitchen_topology:APPLICATION")
     assert now["level"] == "error"
-    assert f"{QUEUE}: order.payed has no handler: 1 events are parked since" in now["says"]
+    assert f"{QUEUE}: order.payed has no handler: 1 event is parked since" in now["says"]
     assert f'add "order.payed" to the handlers of {QUEUE}, or as outbox.ignore' in now["fix"]
     later = await handlers_said(pair, "kitchen_topology:LATER")
     assert later["level"] == "warning"
-    assert "is handled here, and 1 events are unhandled" in later["says"]
+    assert "is handled here, and 1 event is unhandled" in later["says"]
     assert "start this application's consumer" in later["fix"]
     said = await pair.at_consumer("status", status=1)
     assert "unhandled" in said.out
@@ -167,7 +167,7 @@ async def test_a_type_that_will_be_unhandled_is_named_before_its_turn_comes(pair
     handlers: Handlers = {"order.happened": record}
     await Inbox(QUEUE, handlers, pair.consumer.work).take([replace(second, type="order.payed")])
     found = await handlers_said(pair, "kitchen_topology:APPLICATION")
-    assert "1 events that wait will be parked or skipped" in found["says"]
+    assert "1 event that waits will be parked or skipped" in found["says"]
     found = await handlers_said(pair, "kitchen_topology:LATER")
     assert found["says"] == "no type waits for a handler"
 

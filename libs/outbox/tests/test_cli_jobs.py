@@ -131,3 +131,10 @@ async def test_a_job_whose_call_is_being_made_cannot_be_discarded(pair: Pair) ->
         " WHERE kind = 'pay'"
     )
     await pair.say("jobs", "discard", "pay", "a", "--yes", status=2)
+
+
+async def test_one_job_is_told_in_the_singular(pair: Pair) -> None:
+    assert "1 job\n" in (await pair.say("jobs", "list", "--kind", "pay")).out
+    assert "2 jobs\n" in (await pair.say("jobs", "list", "--kind", "mail")).out
+    said = await pair.say("jobs", "redrive", "--kind", "mail", "--key", "b")
+    assert said.out == "1 job is tried at once\n"

@@ -54,7 +54,7 @@ async def test_parked_events_are_listed_with_their_reason(poisoned: Pair) -> Non
     ]
     said = await poisoned.at_consumer("parked", "list", "--consumer", QUEUE, "--reason", "failed")
     assert "no such [meal]" in said.out
-    assert "1 events" in said.out
+    assert "1 event" in said.out
 
 
 async def test_show_prints_the_body(poisoned: Pair) -> None:

@@ -102,6 +102,9 @@ async def test_what_kills_the_process_three_times_is_parked_and_the_queue_flows(
     assert await effects(world) == {"a": [1, 2, 3], "b": [1, 2, 3], "poison": [2, 3]}
     assert await world.rows("SELECT * FROM inbox_attempts") == []
     assert await world.rows("SELECT reason, note FROM inbox_discarded") == [("crashed", "it kills")]
+    assert await world.rows("SELECT last_error FROM inbox_discarded") == [
+        ("3 attempts ended without a result: the process was killed or its connection was lost",)
+    ]
 
 
 async def test_what_was_parked_and_kills_when_it_is_drained_is_parked_as_crashed(

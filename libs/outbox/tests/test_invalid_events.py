@@ -52,7 +52,7 @@ GOOD = Returns(b"{}")
         (None, "event type is missing: NoneType is no event"),
         (Returns, "event payload is that of a class: give an instance of Returns"),
         (replace(GOOD, type=None), "event type has to be text, not NoneType"),
-        (replace(GOOD, type=""), "event type must be text without NUL, not empty"),
+        (replace(GOOD, type=""), "event type has to be text without NUL, not empty"),
         (replace(GOOD, aggregate_type=7), "event aggregate_type has to be text, not int"),
         (replace(GOOD, aggregate_id=None), "event aggregate_id has to be text, not NoneType"),
         (replace(GOOD, aggregate_id=True), "event aggregate_id has to be text, not bool"),

@@ -74,7 +74,7 @@ async def test_a_queue_with_other_arguments_takes_its_own_domain_down_and_mends_
         assert (relay.running, well.running, down.running) == (True, True, False)
         assert metrics.REFUSED.labels(f"queue {WRONG}")._value.get() == 1
         await eventually(lambda: says(caplog, f"consumer {WRONG} is down"))
-        await eventually(lambda: says(caplog, f"the queue {WRONG} is not as declared"))
+        await eventually(lambda: says(caplog, f"queue {WRONG} is not as declared"))
         await redeclare(world, WRONG)
         await eventually(lambda: is_running(down))
         await eventually(lambda: is_fine(f"queue {WRONG}"))

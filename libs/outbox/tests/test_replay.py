@@ -75,7 +75,7 @@ async def hears(pair: Pair) -> bool:
 async def test_only_what_was_chosen_is_replayed(pair: Pair) -> None:
     await published(pair, Happened("a"), Happened("b"), Happened("a", type="order.ended"))
     said = await pair.say("replay", "--aggregate", "order/b", "--yes")
-    assert "1 events are published again" in said.out
+    assert "1 event is published again" in said.out
     assert await unpublished(pair) == [("b", 1)]
     await pair.say("replay", "--type", "order.ended", "--yes")
     assert await unpublished(pair) == [("b", 1), ("a", 2)]

@@ -205,6 +205,24 @@ async def test_a_job_that_fails_says_where(world: World, caplog: pytest.LogCaptu
     assert "in lookup" in str(traceback)
 
 
+async def test_a_job_says_whether_it_is_tried_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def calls(job: Job) -> Result:
+        raise jobs.Declined("no such account") if job.key == "no" else ValueError("timed out")
+
+    async with world.work.begin() as unit:
+        await jobs.enqueue(unit, "call", key="no", payload={})
+        await jobs.enqueue(unit, "call", key="once", payload={})
+    slow = RetryPolicy(base=600, ceiling=600)
+    await JobWorker(world.work, {"call": calls}, JobSettings(retry=slow)).run_due()
+    told = [line.partition("\n")[0] for line in caplog.messages if line.startswith("job call")]
+    assert told == [
+        "job call no, attempt 1, gives up: Declined: no such account",
+        "job call once, attempt 1, tries again: ValueError: timed out",
+    ]
+
+
 async def test_the_watchdog_says_where_all_threads_and_tasks_are(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

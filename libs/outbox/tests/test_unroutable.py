@@ -109,7 +109,9 @@ async def has_come_to(pair: Pair, sequence: int) -> bool:
     return await pair.consumer.rows("SELECT last_sequence FROM inbox") == [(sequence,)]
 
 
-async def test_a_tombstone_that_no_queue_takes_either_is_done_with(pair: Pair) -> None:
+async def test_a_tombstone_that_no_queue_takes_either_is_done_with(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
     world = pair.producer
     paid = Happened("a", type="payment.made", aggregate_type="payment")
     await emit(world, paid, paid)
@@ -121,6 +123,8 @@ async def test_a_tombstone_that_no_queue_takes_either_is_done_with(pair: Pair) -
         await eventually(lambda: all_returned(world, 1))
     [(type_,)] = await world.rows("SELECT type FROM outbox WHERE published_at IS NULL")
     assert type_ == "payment.made", "only what was discarded is given up"
+    told = [r.getMessage() for r in caplog.records if r.name == "outbox.relay.unroutable"]
+    assert not any("payment.discarded" in line for line in told), "there is nothing to do about it"
 
 
 async def first_is_published(world: World) -> bool:

@@ -77,7 +77,7 @@ class Declarer:
         return None
 
     async def _renew(self, part: str, declare: Declare) -> TopologyMismatch | None:
-        """A dead-letter queue with other arguments, from before it had a bound, if it is empty.
+        """Replaces an empty dead-letter queue whose arguments differ; one with messages is left.
 
         What is in one is somebody's evidence. It does its work as it is, and is left alone.
         """
@@ -104,13 +104,13 @@ class Declarer:
         if now is not None or was is not None:
             metrics.REFUSED.labels(part).set(now is not None)
         if now is not None and now != was:
-            log.error("the %s is not as declared, nothing else is stopped by it: %s", part, now)
+            log.error("%s is not as declared (everything else goes on): %s", part, now)
         elif now is None and was is not None:
-            log.info("the %s is as declared again", part)
+            log.info("%s is as declared again", part)
 
 
 class Enduring:
-    """Runs sessions that end where the topology forbids their work, until it does no longer."""
+    """Runs sessions; pauses while the topology forbids them."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 AGAIN_AFTER = 60.0
 LATE = 10.0
-"""Who notices only so many seconds after the server was back tells nothing new."""
+"""Seconds; a part that notices the loss this long after recovery is not logged."""
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from outbox.operate.beginning import beginnings
 from outbox.operate.database import open_database
 from outbox.operate.reconcile import DETAILED, GRACE, Compared, Reconciliation
 from outbox.operate.reconcile import reconcile as compare
+from outbox.plural import counted
 
 Consumers = Annotated[
     list[str] | None,
@@ -82,8 +83,10 @@ def _show_one(result: Reconciliation) -> None:
     columns = ("stream", "first", "last", "why", "tail", "events")
     table(f"holes of {result.consumer}", columns, rows)
     say(
-        f"{result.consumer}: {result.streams} streams of {', '.join(result.kinds)} compared, "
-        f"{result.behind} behind: {len(result.holes)} holes, {result.waiting} events parked, "
+        f"{result.consumer}: {counted(result.streams, 'stream')}"
+        f" of {', '.join(result.kinds)} compared, "
+        f"{result.behind} behind: {counted(len(result.holes), 'hole')}, "
+        f"{counted(result.waiting, 'event')} parked, "
         f"{result.unpublished} not yet published, {result.under_way} under way"
     )
     if not result.complete:
@@ -116,9 +119,9 @@ def baseline(
     found = run(ask())
     changed = 0
     if found and not dry_run:
-        confirm(f"Let {consumer} never have the past of {len(found)} streams?", yes=yes)
+        confirm(f"Let {consumer} never have the past of {counted(len(found), 'stream')}?", yes=yes)
         changed = run(do(found))
     if as_json:
         emit({"streams": len(found), "changed": changed})
     else:
-        say(f"{len(found)} streams, {changed} changed")
+        say(f"{counted(len(found), 'stream')}, {changed} changed")

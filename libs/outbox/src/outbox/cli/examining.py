@@ -13,6 +13,7 @@ from outbox.operate.database import open_database
 from outbox.operate.doctor import examine
 from outbox.operate.findings import Finding, Level
 from outbox.operate.management import Management, ManagementFailed
+from outbox.plural import counted
 
 
 def doctor(
@@ -49,7 +50,7 @@ def doctor(
     else:
         rows = ((f.level.value, f.check, f.says, f.fix) for f in found)
         table("doctor", ("", "check", "says", "fix"), rows)
-        say(f"{len(errors)} errors" if errors else "no errors")
+        say(counted(len(errors), "error") if errors else "no errors")
     if errors:
         raise typer.Exit(FOUND)
 

@@ -13,6 +13,7 @@ from outbox.cli.output import clean, emit, say, table
 from outbox.cli.session import FOUND, confirm, fail, run
 from outbox.jobs.operations import STATES, Listed
 from outbox.operate.database import open_database
+from outbox.plural import counted
 
 app = typer.Typer(no_args_is_help=True, help="Calls to the outside.")
 
@@ -75,7 +76,7 @@ def redrive(
     if as_json:
         emit({"jobs": count})
     else:
-        say(f"{count} jobs are tried at once")
+        say(counted(count, "job is tried at once", "jobs are tried at once"))
 
 
 @app.command()
@@ -130,4 +131,4 @@ def _print(found: list[Listed], as_json: bool) -> None:
         for job in found
     )
     table("jobs", columns, rows)
-    say(f"{len(found)} jobs")
+    say(counted(len(found), "job"))

@@ -26,6 +26,7 @@ from outbox.operate.partitions import OUTBOX
 from outbox.operate.queues import QueueDepth, queue_depths
 from outbox.operate.status import Status, status
 from outbox.operate.story import Step, story
+from outbox.plural import counted
 
 
 def show_all(
@@ -99,7 +100,7 @@ def lanes(
     else:
         show_lanes(found)
     if number is not None and not as_json:
-        say(f"{number} lanes from now on: running relays come to them within seconds")
+        say(f"{counted(number, 'lane')} from now on: running relays come to them within seconds")
     if found.unowned and number is None:
         raise typer.Exit(FOUND)
 
@@ -118,7 +119,7 @@ def partitions(
         columns = ("partition", "bounds", "bytes", "events (estimate)", "unpublished", "parked")
         rows = ((p.name, p.bounds, p.bytes, p.events, p.waiting, p.parked) for p in found)
         table("partitions", columns, rows)
-        say(f"room for {covered} days, today included")
+        say(f"room for {counted(covered, 'day')}, today included")
     if not covered:
         raise typer.Exit(FOUND)
 

@@ -23,6 +23,7 @@ from outbox.operate.discard import (
 )
 from outbox.operate.replay import Replayable, Selection, history_from, replayable
 from outbox.operate.replay import replay as replay_events
+from outbox.plural import counted
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -62,14 +63,16 @@ def replay(
         table("to be published again", columns, rows)
     replayed = 0
     if total and not dry_run:
-        confirm(f"Publish {total} events again?", yes=yes)
+        confirm(f"Publish {counted(total, 'event')} again?", yes=yes)
         replayed = run(_replay(database_url, selection))
     if as_json:
         emit({"history_from": oldest, "selected": found, "events": total, "replayed": replayed})
     elif total and not dry_run:
-        say(f"{replayed} events are published again, as the relays come to them")
+        again = counted(replayed, "event is published again", "events are published again")
+        say(f"{again}, as the relays come to them")
     else:
-        say(f"{total} events{' would be published again' if total else ' to publish again'}")
+        would = "would be published again" if total else "to publish again"
+        say(f"{counted(total, 'event')} {would}")
 
 
 async def _preview(url: str, selection: Selection) -> tuple[list[Replayable], datetime | None]:
@@ -118,8 +121,8 @@ def discard(
         event_ids,
         stuck_in_log,
         discard_in_log,
-        question="Lose the bodies of these {} events for ever?",
-        done="{} tombstones go out",
+        question="Lose for ever the body of {}?",
+        done=("tombstone goes out", "tombstones go out"),
         yes=yes,
         as_json=as_json,
     )
@@ -138,8 +141,8 @@ def retry(
         event_ids,
         parked_in_log,
         retry_in_log,
-        question="Publish these {} events as they are?",
-        done="{} events are published, as the relays come to them",
+        question="Publish {} unchanged?",
+        done=("event is published", "events are published"),
         yes=yes,
         as_json=as_json,
     )
@@ -152,7 +155,7 @@ def _settle(
     change: Callable[[Connection, Sequence[UUID]], Awaitable[list[UUID]]],
     *,
     question: str,
-    done: str,
+    done: tuple[str, str],
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -163,12 +166,13 @@ def _settle(
     missing = sorted(set(map(str, ids or [])) - {str(event.event_id) for event in found})
     changed: list[UUID] = []
     if ids and found:
-        confirm(question.format(len(found)), yes=yes)
+        confirm(question.format(counted(len(found), "event")), yes=yes)
         changed = run(_change(url, change, [event.event_id for event in found]))
     if as_json:
         emit({"events": found, "changed": changed, "not_found": missing})
     else:
-        say(done.format(len(changed)) if changed else f"{len(found)} events are stuck in the log")
+        stuck = counted(len(found), "event is stuck in the log", "events are stuck in the log")
+        say(counted(len(changed), *done) if changed else stuck)
     if missing:
         warn(f"not stuck in the log: {', '.join(missing)}")
         raise typer.Exit(FOUND)

@@ -14,6 +14,7 @@ from outbox.consume.parking import Gap, Parked
 from outbox.envelope import Stream
 from outbox.errors import NothingMissing
 from outbox.operate.database import open_database
+from outbox.plural import counted
 
 app = typer.Typer(no_args_is_help=True, help="Events that consumers keep for later.")
 
@@ -96,7 +97,7 @@ def gaps(
     else:
         columns = ("stream", "first missing", "last missing", "held", "since")
         table("gaps", columns, ((g.stream, g.first, g.last, g.held, g.since) for g in found))
-        say(f"{len(found)} gaps")
+        say(counted(len(found), "gap"))
 
 
 @app.command()
@@ -119,7 +120,7 @@ def redrive(
     if as_json:
         emit({"streams": streams})
     else:
-        say(f"{streams} streams are tried at once")
+        say(counted(streams, "stream is tried at once", "streams are tried at once"))
 
 
 @app.command()
@@ -245,4 +246,4 @@ def _print(found: list[Parked], as_json: bool) -> None:
         for e in found
     )
     table("parked", columns, rows)
-    say(f"{len(found)} events")
+    say(counted(len(found), "event"))

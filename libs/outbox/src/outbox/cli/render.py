@@ -6,6 +6,7 @@ from outbox.cli.output import cell, say, table
 from outbox.operate.lanes import LaneMap
 from outbox.operate.queues import QueueDepth
 from outbox.operate.status import COUNTED_TO, InboxStatus, OutboxStatus, Status
+from outbox.plural import counted
 
 
 def show_status(found: Status, queues: list[QueueDepth] | None) -> None:
@@ -26,12 +27,12 @@ def _outbox(outbox: OutboxStatus) -> None:
     many = "+" if backlog.events == COUNTED_TO else ""
     owned = lanes.total - len(lanes.unowned)
     rows = [
-        ("backlog", f"{backlog.events}{many} events"),
+        ("backlog", f"{backlog.events}+ events" if many else counted(backlog.events, "event")),
         ("oldest", f"{cell(backlog.oldest_seconds)} s"),
-        ("held", f"{backlog.failing} events of {backlog.held} aggregates"),
+        ("held", f"{counted(backlog.failing, 'event')} of {counted(backlog.held, 'aggregate')}"),
         ("scheduled", f"{outbox.scheduled.events}, next {cell(outbox.scheduled.next_due)}"),
-        ("lanes", f"{owned} of {lanes.total} owned by {len(lanes.relays)} relays"),
-        ("partitions", f"{outbox.partitions}, room for {outbox.days_covered} days"),
+        ("lanes", f"{owned} of {lanes.total} owned by {counted(len(lanes.relays), 'relay')}"),
+        ("partitions", f"{outbox.partitions}, room for {counted(outbox.days_covered, 'day')}"),
     ]
     table("outbox", ("what", "now"), rows)
     columns = ("state", "last error", "type", "events", "oldest", "first ids")
@@ -61,6 +62,6 @@ def show_lanes(found: LaneMap) -> None:
         (r.pid, r.name, r.address, r.since, r.of, " ".join(map(str, r.lanes)) or "stands by")
         for r in found.relays
     )
-    table(f"{found.total} lanes", columns, rows)
+    table(counted(found.total, "lane"), columns, rows)
     if found.unowned:
         say(f"without an owner: {' '.join(map(str, found.unowned))}")

@@ -73,7 +73,7 @@ async def lock(
     lock_timeout: float = LOCK_TIMEOUT,
     transaction_timeout: float = TRANSACTION_TIMEOUT,
 ) -> Locked:
-    """Lock the rows of these streams until the transaction ends, making those that lack.
+    """Lock the rows of these streams until the transaction ends, creating missing ones.
 
     One round trip. Nothing in this transaction waits for a lock longer than `lock_timeout` seconds;
     after `transaction_timeout` seconds the server ends it, whatever its client does.

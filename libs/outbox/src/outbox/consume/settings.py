@@ -21,7 +21,7 @@ class InboxSettings:
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     crashes: int = 3
-    """What the process died of so often is parked."""
+    """An event of which so many attempts ended without a result is parked as `crashed`."""
     lock_timeout: float = LOCK_TIMEOUT
     """No transaction of the inbox waits longer for a lock."""
     transaction_timeout: float = TRANSACTION_TIMEOUT

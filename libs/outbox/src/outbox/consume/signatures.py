@@ -11,10 +11,10 @@ from outbox.errors import InvalidSetting
 
 
 def check_handler(what: str, function: object, arguments: Sequence[str]) -> None:
-    """Raises `InvalidSetting` for what is not callable, not async, or takes others.
+    """Raises `InvalidSetting` for what is not callable, not async, or takes other arguments.
 
     A lambda may return a coroutine, and a wrapper made by `functools.wraps` what it wraps;
-    a plain `def` is refused: it would have run before anybody finds that nothing is to be awaited.
+    a plain `def` is refused: it would do its work before anyone notices that it cannot be awaited.
     """
     if not callable(function):
         raise InvalidSetting(what, f"is not callable: {function!r}")

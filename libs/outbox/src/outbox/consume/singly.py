@@ -24,6 +24,7 @@ from outbox.consume.taking import DRAIN, Taking
 from outbox.consume.transaction import Transactions
 from outbox.envelope import Envelope, Stream
 from outbox.errors import TransactionEnded
+from outbox.plural import counted
 from outbox.throttle import Throttled
 from outbox.tracebacks import said, traceback_of
 
@@ -243,5 +244,6 @@ class Singly:
         )
 
     def _crashed(self, times: int) -> Failure:
-        error = f"the process died {times} times while it handled this"
-        return Failure(parked.CRASHED, error, delay=None)
+        ended = f"{counted(times, 'attempt')} ended without a result"
+        why = "the process was killed or its connection was lost"
+        return Failure(parked.CRASHED, f"{ended}: {why}", delay=None)

@@ -23,7 +23,7 @@ SELECT system_identifier::text, d.oid::text, c.relnamespace::text
 
 
 async def tag_of(connection: AsyncConnection) -> str:
-    """A new tag for a consumer into this database; tells nothing of it but whether it is another.
+    """A new tag for a consumer into this database; reveals only whether two databases differ.
 
     At most 255 bytes (AMQP 0-9-1 section 4.2.5.3).
     """

@@ -41,7 +41,7 @@ class Transactions:
         Raises `HandlerFailed` for what a handler raised or did to the transaction, and
         `TransactionEnded` where only the transaction's id tells that it is another one by now.
 
-        `counted` is the event that was counted before: once it is committed, it is not any more.
+        `counted`: an event with a counted attempt; the commit removes the count.
         """
         async with guarded(self.work.engine) as transaction:
             locked = await positions.lock(

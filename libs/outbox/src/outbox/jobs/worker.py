@@ -195,12 +195,15 @@ class JobWorker:
 
     async def _failed(self, job: Job, problem: Exception) -> None:
         error, traceback = said(problem), traceback_of(problem)
+        declined, delay = isinstance(problem, Declined), self._settings.retry.delay(job.attempt)
+        does = "gives up" if declined or delay is None else "tries again"
         where = f"\n{traceback}" if job.attempt == 1 else ""
-        log.warning("job %s %s, attempt %d: %s%s", job.kind, job.key, job.attempt, error, where)
-        delay = self._settings.retry.delay(job.attempt)
+        log.warning(
+            "job %s %s, attempt %d, %s: %s%s", job.kind, job.key, job.attempt, does, error, where
+        )
         told = {"error": error, "traceback": traceback}
         async with self._work.engine.begin() as connection:
-            if isinstance(problem, Declined):
+            if declined:
                 counts, outcome = await store.decline(connection, job, **told), "failed"
             elif delay is None:
                 counts, outcome = await store.give_up(connection, job, **told), "failed"

@@ -21,6 +21,7 @@ from outbox.losses import broker_lost, one_line
 from outbox.operate.findings import Finding, error, ok, skipped, warning
 from outbox.operate.management import Management, ManagementFailed
 from outbox.operate.queues import declared
+from outbox.plural import counted
 from outbox.topology import DEAD_LETTERS, Topology, dead_letters_of, queue_arguments
 
 START = "start a worker: it declares everything; if one runs, look at its log"
@@ -84,12 +85,13 @@ async def _queue(connection: AbstractConnection, name: str) -> list[Finding]:
         return [error(check, "does not exist: its events are returned", START)]
     found = [await _arguments(connection, name)]
     if not consumers:
-        says = f"nobody consumes it; {ready} messages wait"
+        says = f"nobody consumes it; {counted(ready, 'message waits', 'messages wait')}"
         found.append(error(check, says, "start a worker or a consumer of it"))
     if dead is None:
         found.append(error(check, f"{dead_letters_of(name)} does not exist", START))
     elif dead:
-        says = f"{dead} messages in {dead_letters_of(name)} belong to no stream"
+        belong = counted(dead, "message belongs", "messages belong")
+        says = f"{belong} to no stream, and wait in {dead_letters_of(name)}"
         found.append(warning(check, says, "look at them in the management UI: who sends these?"))
     return found
 

@@ -11,6 +11,7 @@ from outbox.jobs.operations import JobCount, list_jobs
 from outbox.operate.database import Connection, value
 from outbox.operate.findings import Finding, error, ok, warning
 from outbox.operate.status import NAMED, InboxStatus, OutboxStatus, status
+from outbox.plural import counted
 
 OLDEST = 60.0
 SKEW = 1.0
@@ -92,9 +93,9 @@ def _relays(outbox: OutboxStatus) -> Finding:
         says = "no relay is connected: nothing is published"
         return error("relay", says, "start a worker or a relay; look at its log if one should run")
     if lanes.unowned:
-        says = f"{len(lanes.unowned)} of {lanes.total} lanes have no owner"
+        says = f"without an owner: {len(lanes.unowned)} of {counted(lanes.total, 'lane')}"
         return warning("relay", says, "wait a few seconds and look again; then restart the relays")
-    return ok("relay", f"{len(lanes.relays)} connected, {lanes.total} lanes owned")
+    return ok("relay", f"{len(lanes.relays)} connected, {counted(lanes.total, 'lane')} owned")
 
 
 def _backlog(outbox: OutboxStatus) -> list[Finding]:
@@ -117,10 +118,11 @@ def _backlog(outbox: OutboxStatus) -> list[Finding]:
         findings.append(error("backlog", says, fix))
     oldest = outbox.backlog.oldest_seconds or 0.0
     if oldest > OLDEST:
-        says = f"{outbox.backlog.events} events wait, the oldest for {oldest:.0f} s"
+        events = counted(outbox.backlog.events, "event waits", "events wait")
+        says = f"{events}, the oldest for {oldest:.0f} s"
         findings.append(error("backlog", says, "is a relay connected, does the broker confirm?"))
     return findings or [
-        ok("backlog", f"{outbox.backlog.events} events, {oldest:.1f} s old at most")
+        ok("backlog", f"{counted(outbox.backlog.events, 'event')}, {oldest:.1f} s old at most")
     ]
 
 
@@ -128,9 +130,9 @@ def _scheduled(outbox: OutboxStatus) -> Finding:
     due = outbox.scheduled
     late = due.next_due is not None and due.next_due < datetime.now(UTC) - timedelta(minutes=1)
     if due.overdue and late:
-        says = f"{due.overdue} events are overdue since {due.next_due:%Y-%m-%d %H:%M:%S%z}"
+        says = f"overdue since {due.next_due:%Y-%m-%d %H:%M:%S%z}: {counted(due.overdue, 'event')}"
         return error("schedule", says, "relays move them: is one connected and owns lanes?")
-    return ok("schedule", f"{due.events} events to come")
+    return ok("schedule", f"{counted(due.events, 'event')} to come")
 
 
 async def _jobs(connection: Connection, counts: list[JobCount]) -> list[Finding]:

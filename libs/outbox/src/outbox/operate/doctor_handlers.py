@@ -9,6 +9,7 @@ from datetime import datetime
 from outbox.consume.handlers import Handlers
 from outbox.operate.database import Connection, fetch
 from outbox.operate.findings import Finding, error, ok, warning
+from outbox.plural import counted
 
 _TYPES = """
 SELECT consumer, type, count(*) AS events, min(parked_at) AS oldest,
@@ -44,14 +45,17 @@ def _of(waiting: WaitingType, queues: Mapping[str, Handlers]) -> list[Finding]:
     if handlers is not None and waiting.type in handlers:
         if not waiting.unhandled:
             return []
-        says = f"{name} is handled here, and {waiting.unhandled} events are unhandled since {since}"
+        unhandled = counted(waiting.unhandled, "event is unhandled", "events are unhandled")
+        says = f"{name} is handled here, and {unhandled} since {since}"
         fix = "start this application's consumer: they are tried within a minute"
         return [warning("handlers", says, f"{fix}; older processes that still run park them again")]
     fix = f'add "{waiting.type}" to the handlers of {waiting.consumer}, or as outbox.ignore'
     if waiting.unhandled:
-        says = f"{name} has no handler: {waiting.unhandled} events are parked since {since}"
+        parked = counted(waiting.unhandled, "event is parked", "events are parked")
+        says = f"{name} has no handler: {parked} since {since}"
         return [error("handlers", says, f"{fix}, and deploy; or `outbox parked discard`")]
     if handlers is None:
         return []
-    says = f"{name} has no handler: {waiting.events} events that wait will be parked or skipped"
+    events = counted(waiting.events, "event that waits", "events that wait")
+    says = f"{name} has no handler: {events} will be parked or skipped"
     return [error("handlers", says, f"{fix}, before their turn comes")]

@@ -67,7 +67,7 @@ class Lanes:
         await self._join(int(await self._value(_LANES)))
 
     async def surplus(self) -> bool:
-        """See who else is here, and the number of lanes; true if something is to be given up.
+        """See who else is here and how many lanes; true if this relay owns more than its share.
 
         Raises `LanesMismatch` if the number is no longer the one that this relay is set up for.
         """

@@ -24,9 +24,9 @@ class Unroutable:
         self._types: set[bytes] = set()
 
     def returned(self, entries: Iterable[Entry]) -> None:
-        """These came back."""
+        """These came back. A tombstone is given up by itself: there is nothing to advise."""
         for entry in entries:
-            if entry.type not in self._types:
+            if entry.type not in self._types and not entry.envelope().is_tombstone:
                 self._types.add(entry.type)
                 logger.warning(_SAYS, *_words(entry.type, self._exchange, entry.event_id))
 

@@ -54,7 +54,7 @@ def short(field: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidEvent(field, f"has to be text, not {type(value).__name__}")
     if not value or "\0" in value:
-        raise InvalidEvent(field, "must be text without NUL, not empty")
+        raise InvalidEvent(field, "has to be text without NUL, not empty")
     try:
         encoded = value.encode()
     except UnicodeEncodeError:
