@@ -84,6 +84,18 @@ async def test_what_is_not_subscribed_to_goes_to_the_dead_letters_and_is_counted
     assert refused(reason) == before + 1
 
 
+async def test_a_refusal_names_what_the_queue_takes(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    foul = message(headers={"aggregate_type": "menu"})
+    async with running(world.consumer(record)), world.broker() as channel:
+        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+        await exchange.publish(foul, "order.happened")
+        await eventually(lambda: has_dead_letters(world, 1))
+    [line] = [said for said in caplog.messages if "dead letters" in said]
+    assert line.endswith(": its queue takes only order")
+
+
 async def test_many_bodies_that_are_too_large_are_never_held_together(world: World) -> None:
     large = [message(body=b"x" * 2 * MAX_PAYLOAD) for _ in range(5)]
     async with world.broker() as channel:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from outbox import Envelope, Notifier, Outbox, RetryPolicy, UnitOfWork, Work, jobs
+from outbox.consume.watchdog import Watchdog
 from outbox.errors import AutocommitRefused, UnitEnded
 from outbox.testing import Source, deliver
 from outbox_world import QUEUE, SOURCE, Happened, World, eventually, install, running
@@ -266,7 +267,7 @@ async def test_a_consumer_on_an_engine_made_in_autocommit_ends_at_once(world: Wo
 
 async def test_a_transaction_that_stands_still_is_ended_by_the_server(world: World) -> None:
     """As of a worker that was stopped in mid-handler. The limit is on the whole transaction."""
-    limit = {"transaction_timeout": 1.0, "hangs_after": 60.0}
+    limit = {"transaction_timeout": 1.0, "hangs_after": 1.0}
     stood_still = asyncio.Event()
 
     async def stands_still_once(unit: UnitOfWork, event: Envelope) -> None:
@@ -275,7 +276,8 @@ async def test_a_transaction_that_stands_still_is_ended_by_the_server(world: Wor
             await eventually(lambda: _nobody_holds_rows(world))
         await record(unit, event)
 
-    async with running(world.relay(), world.consumer(stands_still_once, **limit)):
+    consumer = world.consumer(stands_still_once, watchdog=Watchdog(60.0), **limit)
+    async with running(world.relay(), consumer):
         await world.emit(Happened("a"))
         await eventually(lambda: _has_effect(world))
     assert await effects(world) == {"a": [1]}

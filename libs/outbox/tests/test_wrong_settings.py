@@ -9,8 +9,9 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,6 +28,7 @@ from outbox import (
     Relay,
     RelaySettings,
     RetryPolicy,
+    Subscription,
     Topology,
     Work,
     open_work,
@@ -128,6 +130,13 @@ def no_tables(group: str) -> str:
     return f"the database has no {group} tables: {call}, {where}"
 
 
+CONSUMER: dict[str, Any] = {
+    "queue": QUEUE,
+    "handlers": {"order.happened": nothing},
+    "broker_url": "amqp://shop:pass@127.0.0.1:1/",
+    "topology": TOPOLOGY,
+}
+
 ARGUMENTS: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
     "a broker's URL for the database": (
         lambda place: place.relay(database_url=place.broker_url),
@@ -173,6 +182,25 @@ ARGUMENTS: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
         lambda place: place.consumer(handlers={"order.happened": "cook"}),
         "handler of order.happened is not callable: 'cook'",
     ),
+    "a handler that no event reaches": (
+        lambda place: place.consumer(handlers={"payment.made": nothing}),
+        "handler of payment.made is never called: kitchen.orders takes only order",
+    ),
+    "an event type where an aggregate type belongs": (
+        lambda place: place.consumer(
+            topology=Topology([EXCHANGE], [replace(TAKES, aggregate_types=("order.happened",))])
+        ),
+        "queue kitchen.orders subscribes to 'order.happened', which is an event type: name its"
+        " aggregate type instead",
+    ),
+    "work of another class": (
+        lambda place: Consumer(**{**CONSUMER, "work": "x"}).run(asyncio.Event()),
+        "work has to be Work, not str",
+    ),
+    "no topology": (
+        lambda place: place.relay(topology=None),
+        "topology has to be Topology, not NoneType",
+    ),
     "a handler of jobs that is no function": (
         lambda place: place.jobs({"pay": None}),
         "handler of job pay is not callable: None",
@@ -187,6 +215,16 @@ def test_a_wrong_argument_is_refused_before_anything_is_connected(
     nowhere = Place("postgresql://shop:pass@127.0.0.1:1/shop", "amqp://shop:pass@127.0.0.1:1/")
     assert ends(lambda: start(nowhere), capsys) == line
     assert f"`{line}`" in PAGE
+
+
+class Own(NamedTuple):
+    """What a topology takes for a subscription."""
+
+    exchange: str
+    queue: str
+    source: str
+    aggregate_types: tuple[str, ...]
+    routing_keys: tuple[str, ...] = ("#",)
 
 
 SETTINGS: dict[str, tuple[Callable[[], object], str]] = {
@@ -234,6 +272,67 @@ SETTINGS: dict[str, tuple[Callable[[], object], str]] = {
     "no crashes": (
         lambda: InboxSettings(crashes=0),
         "InboxSettings.crashes has to be a whole number, at least 1, not 0",
+    ),
+    "no time for a transaction": (
+        lambda: ConsumerSettings(transaction_timeout=0),
+        "ConsumerSettings.transaction_timeout has to be a number of seconds from 0.001 to 2147483,"
+        " not 0",
+    ),
+    "a transaction's time that PostgreSQL rounds to no limit": (
+        lambda: InboxSettings(transaction_timeout=0.0001),
+        "InboxSettings.transaction_timeout has to be a number of seconds from 0.001 to 2147483,"
+        " not 0.0001",
+    ),
+    "a wait for locks that is no number": (
+        lambda: InboxSettings(lock_timeout="x"),  # type: ignore[arg-type]
+        "InboxSettings.lock_timeout has to be a number of seconds from 0.001 to 2147483, not 'x'",
+    ),
+    "a transaction that ends before its handler hangs": (
+        lambda: ConsumerSettings(transaction_timeout=30.0),
+        "ConsumerSettings.hangs_after has to be at most transaction_timeout, which is 30.0,"
+        " not 60.0",
+    ),
+    "a number for a policy": (
+        lambda: ConsumerSettings(retry=5),  # type: ignore[arg-type]
+        "ConsumerSettings.retry has to be RetryPolicy, not int",
+    ),
+    "the same for jobs": (
+        lambda: JobSettings(retry=5),  # type: ignore[arg-type]
+        "JobSettings.retry has to be RetryPolicy, not int",
+    ),
+    "settings as a mapping": (
+        lambda: Relay(
+            database_url="postgresql://shop:pass@127.0.0.1:1/shop",
+            broker_url="amqp://shop:pass@127.0.0.1:1/",
+            exchange=EXCHANGE,
+            topology=TOPOLOGY,
+            settings={"window": 5},  # type: ignore[arg-type]
+        ),
+        "settings has to be RelaySettings or NoneType, not dict",
+    ),
+    "a forgotten comma": (
+        lambda: Subscription("shop", "q", "shop", "order"),  # type: ignore[arg-type]
+        "Subscription.aggregate_types has to be a tuple of names, not 'order'",
+    ),
+    "one exchange as text": (
+        lambda: Topology("shop", []),
+        "exchanges has to be a tuple of names, not 'shop'",
+    ),
+    "no aggregate types": (
+        lambda: Subscription("shop", "q", "shop", ()),
+        "Subscription.aggregate_types has to name at least one",
+    ),
+    "a queue without a name": (
+        lambda: Subscription("shop", "", "shop", ("order",)),
+        "Subscription.queue has to be a name, not ''",
+    ),
+    "a queue whose dead letters have too long a name": (
+        lambda: Subscription("shop", "q" * 251, "shop", ("order",)),
+        f"Subscription.queue has to have at most 250 bytes, not '{'q' * 60}'…",
+    ),
+    "the same in a class of one's own": (
+        lambda: Topology(["shop"], [Own("shop", "", "shop", ("order",))]),
+        "Subscription.queue has to be a name, not ''",
     ),
     "no attempts": (
         lambda: RetryPolicy(attempts=0),

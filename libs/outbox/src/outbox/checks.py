@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from outbox.errors import InvalidSetting
+
+MAX_SHORT_STRING = 255
+MILLISECOND = 0.001
+MAX_SERVER_SECONDS = 2_147_483
+"""PostgreSQL keeps such a limit in a signed integer of 32 bits."""
 
 
 def named(argument: str, value: object) -> str:
@@ -24,13 +30,42 @@ def counts(settings: object, *names: str, at_least: int = 1, at_most: int | None
             raise _out_of_range(settings, name, f"a whole number, at least {at_least}{most}")
 
 
+def short_names(where: str, names: object, *, at_most: int = MAX_SHORT_STRING) -> None:
+    """Names that AMQP carries, each in so many bytes (AMQP 0-9-1 section 4.2.5.3).
+
+    Raises `InvalidSetting`, also for a text where several names are wanted: `("order")`.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise InvalidSetting(where, f"has to be a tuple of names, not {names!r}")
+    for name in names:
+        if len(named(where, name).encode("utf-8", "surrogatepass")) > at_most:
+            raise InvalidSetting(where, f"has to have at most {at_most} bytes, not {name[:60]!r}…")
+
+
+def instance(argument: str, value: object, *kinds: type) -> None:
+    """An argument of one of these classes. Raises `InvalidSetting`; its value is not told."""
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise InvalidSetting(argument, f"has to be {wanted}, not {type(value).__name__}")
+
+
 def seconds(settings: object, *names: str) -> None:
     """Fields that are times above 0. Raises `InvalidSetting` for the first that is not."""
     for name in names:
-        value = getattr(settings, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value <= 0:
+        if not _is_number(value := getattr(settings, name)) or value <= 0:
             raise _out_of_range(settings, name, "a number of seconds above 0")
+
+
+def server_seconds(settings: object, *names: str) -> None:
+    """Times that PostgreSQL counts in whole milliseconds, of which 0 means no limit.
+
+    Raises `InvalidSetting` for the first that is not.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not _is_number(value) or not MILLISECOND <= value <= MAX_SERVER_SECONDS:
+            rule = f"a number of seconds from {MILLISECOND} to {MAX_SERVER_SECONDS}"
+            raise _out_of_range(settings, name, rule)
 
 
 def ordered(settings: object, smaller: str, larger: str) -> None:
@@ -38,6 +73,11 @@ def ordered(settings: object, smaller: str, larger: str) -> None:
     low, high = getattr(settings, smaller), getattr(settings, larger)
     if low > high:
         raise _out_of_range(settings, smaller, f"at most {larger}, which is {high!r}")
+
+
+def _is_number(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _out_of_range(settings: object, name: str, rule: str) -> InvalidSetting:

@@ -18,8 +18,9 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelPreconditionFailed, PublishError
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
+from outbox.checks import short_names
 from outbox.errors import TopologyMismatch
-from outbox.subscription import Subscribed
+from outbox.subscription import Subscribed, check_subscribed
 
 DEAD_LETTERS = "dead"
 DELIVERY_LIMIT = 1_000_000
@@ -38,10 +39,15 @@ class Topology:
         subscriptions: Iterable[Subscribed],
         streams: Mapping[str, timedelta] | None = None,
     ) -> None:
-        self.exchanges = tuple(exchanges)
+        """Raises `InvalidSetting` for what no broker would take."""
+        self.exchanges = exchanges if isinstance(exchanges, str) else tuple(exchanges)
+        short_names("exchanges", self.exchanges)
         self.subscriptions = tuple(subscriptions)
         self.streams = dict(streams or {})
         """Stream queues that take everything, and how long each keeps it."""
+        short_names("streams", tuple(self.streams))
+        for subscription in self.subscriptions:
+            check_subscribed(subscription)
 
     @property
     def queues(self) -> tuple[str, ...]:

@@ -88,9 +88,10 @@ class Acceptance:
     def _check_subscribed(self, envelope: Envelope) -> None:
         types = self._types.get(envelope.stream.source)
         if types is None:
-            raise Refused(Reason.SOURCE, f"nothing is subscribed to of the source of {envelope}")
+            raise Refused(Reason.SOURCE, f"{envelope} is not of {_listed(self._types)}")
         if envelope.stream.aggregate_type not in types:
-            raise Refused(Reason.AGGREGATE_TYPE, f"no subscription takes {envelope}")
+            only = f"its queue takes only {_listed(types)}"
+            raise Refused(Reason.AGGREGATE_TYPE, f"no subscription takes {envelope}: {only}")
 
     def _check_sender(self, delivery: DeliveredMessage, envelope: Envelope) -> None:
         """The broker has compared `user_id` with the login (RabbitMQ, "Validated User-ID")."""
@@ -121,6 +122,11 @@ def _bytes_of(headers: object) -> int:
         else:
             total += len(value) if isinstance(value, str | bytes | bytearray) else 1
     return total
+
+
+def _listed(names: Iterable[str]) -> str:
+    """What is subscribed to, for a line of the log."""
+    return ", ".join(sorted(names))[:200]
 
 
 def _shown(text: str | None) -> str:

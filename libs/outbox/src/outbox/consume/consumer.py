@@ -12,15 +12,16 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from itertools import groupby
+from types import NoneType
 
 from aiormq.abc import DeliveredMessage
 
 from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress
 from outbox.broker import connect
-from outbox.checks import named
+from outbox.checks import instance, named
 from outbox.consume.acceptance import Acceptance, Refused
-from outbox.consume.handlers import Handlers
+from outbox.consume.handlers import Handlers, check_reached
 from outbox.consume.inbox import Inbox
 from outbox.consume.intake import Intake
 from outbox.consume.retrier import Retrier
@@ -59,6 +60,9 @@ class Consumer:
         watchdog: Watchdog | None = None,
     ) -> None:
         """Raises `InvalidSetting` for what can never work."""
+        instance("work", work, Work)
+        instance("topology", topology, Topology)
+        instance("settings", settings, ConsumerSettings, NoneType)
         self._queue = named("queue", queue)
         self._broker = BrokerAddress.of(broker_url)
         if queue not in topology.queues:
@@ -72,7 +76,9 @@ class Consumer:
         )
         self._refusals = Throttled(log)
         self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
-        self.inbox = Inbox(queue, handlers, work, self._settings.inbox, self._watchdog)
+        self.inbox = Inbox(queue, handlers, work, self._settings, self._watchdog)
+        if self._settings.foreign is None:
+            check_reached(queue, handlers, topology.of(queue))
         self._retrier = Retrier(self.inbox, work, self._settings)
         self._lag = metrics.LAG_SECONDS.labels(queue)
         self._batch_seconds = metrics.BATCH_SECONDS.labels(queue)

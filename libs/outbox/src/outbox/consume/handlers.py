@@ -7,7 +7,7 @@ for an ignored one without being said so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -17,6 +17,7 @@ from outbox import metrics
 from outbox.consume.signatures import check_handler
 from outbox.envelope import Envelope
 from outbox.errors import InvalidSetting
+from outbox.subscription import Subscribed, takes
 from outbox.write.work import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -128,6 +129,27 @@ def bind(consumer: str, handlers: Handlers, unhandled: Unhandled = "park") -> Bi
         frozenset(handlers) - frozenset(active),
         unhandled,
     )
+
+
+def check_reached(queue: str, handlers: Handlers, subscriptions: Iterable[Subscribed]) -> None:
+    """Raises `InvalidSetting` for a type that never comes to its handler.
+
+    A queue takes aggregate types. Where one with a dot has the name of a handled type, an event
+    type was written in its place, and every event would be a dead letter.
+    """
+    known = list(subscriptions)
+    aggregates = sorted({name for one in known for name in one.aggregate_types})
+    for kind in handlers:
+        if "." in kind and kind in aggregates:
+            raise InvalidSetting(
+                f"queue {queue}",
+                f"subscribes to {kind!r}, which is an event type: name its aggregate type instead",
+            )
+        if not any(takes(one.routing_keys, kind) for one in known):
+            raise InvalidSetting(
+                f"handler of {kind}",
+                f"is never called: {queue} takes only {', '.join(aggregates)}",
+            )
 
 
 def _bind(consumer: str, kind: str, handler: Handler | HandleMany) -> Bound:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from types import NoneType
 
 from outbox import metrics
+from outbox.checks import instance
 from outbox.consume import attempts, foreign, parked, parking
 from outbox.consume.handlers import Handlers, bind
 from outbox.consume.parked import REASONS
@@ -46,6 +48,7 @@ class Inbox:
         self.parked_bytes = 0
         """All bodies that are parked, when last reported."""
         self._work = work
+        instance("settings", settings, InboxSettings, NoneType)
         self._settings = settings or InboxSettings()
         self._transactions = Transactions(
             consumer,

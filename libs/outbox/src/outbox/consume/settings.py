@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 
-from outbox.checks import counts, seconds
+from outbox.checks import counts, instance, ordered, seconds, server_seconds
 from outbox.consume.foreign import Foreign
 from outbox.consume.handlers import Unhandled
 from outbox.consume.positions import LOCK_TIMEOUT, TRANSACTION_TIMEOUT
@@ -15,7 +16,7 @@ MAX_PREFETCH = 65_535
 """AMQP 0-9-1 section 1.8.3.1; 0 would mean without a limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InboxSettings:
     """Times are in seconds."""
 
@@ -37,29 +38,24 @@ class InboxSettings:
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""
         counts(self, "crashes")
-        seconds(self, "lock_timeout", "commit_after")
+        seconds(self, "commit_after")
+        server_seconds(self, "lock_timeout", "transaction_timeout")
+        instance(f"{type(self).__name__}.retry", self.retry, RetryPolicy)
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerSettings:
-    """Times are in seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerSettings(InboxSettings):
+    """Those of the inbox, and those of a queue. Times are in seconds."""
 
     batch: int = 200
     prefetch: int = 500
     retry_every: float = 1.0
     topology_check: float = 30.0
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    crashes: int = 3
-    lock_timeout: float = LOCK_TIMEOUT
-    transaction_timeout: float = TRANSACTION_TIMEOUT
-    """Longer than `hangs_after`: one handler at its limit must not lose the others' work."""
-    unreadable: Callable[[BaseException], bool] = is_unreadable
     parked_bytes: int = 1024 * 1024 * 1024
     """So much may be parked; then nothing is taken until less is: it waits in the queue."""
     hangs_after: float = 60.0
-    """A handler that takes longer ends the process."""
-    unhandled: Unhandled = "park"
-    commit_after: float = 1.0
+    """A handler that takes longer ends the process. At most `transaction_timeout`: one handler
+    at its limit must not lose the others' work."""
     senders: Mapping[str, Collection[str]] = field(default_factory=dict)
     """By source, the broker's users that may speak for it; of a source not named, any user may."""
     foreign: Foreign | None = None
@@ -67,20 +63,10 @@ class ConsumerSettings:
 
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""
-        counts(self, "batch", "crashes", "parked_bytes")
+        InboxSettings.__post_init__(self)
+        counts(self, "batch", "parked_bytes")
         counts(self, "prefetch", at_most=MAX_PREFETCH)
-        seconds(self, "retry_every", "topology_check", "lock_timeout")
-        seconds(self, "hangs_after", "commit_after")
-
-    @property
-    def inbox(self) -> InboxSettings:
-        """Those that are the inbox's."""
-        return InboxSettings(
-            retry=self.retry,
-            crashes=self.crashes,
-            lock_timeout=self.lock_timeout,
-            transaction_timeout=self.transaction_timeout,
-            unreadable=self.unreadable,
-            unhandled=self.unhandled,
-            commit_after=self.commit_after,
-        )
+        seconds(self, "retry_every", "topology_check", "hangs_after")
+        ordered(self, "hangs_after", "transaction_timeout")
+        instance("ConsumerSettings.senders", self.senders, Mapping)
+        instance("ConsumerSettings.foreign", self.foreign, Foreign, NoneType)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from outbox.checks import counts, ordered, seconds
+from outbox.checks import counts, instance, ordered, seconds
 from outbox.consume.retry import RetryPolicy
 
 
@@ -28,3 +28,4 @@ class JobSettings:
         counts(self, "concurrency")
         seconds(self, "lease", "heartbeat", "poll")
         ordered(self, "heartbeat", "lease")
+        instance("JobSettings.retry", self.retry, RetryPolicy)

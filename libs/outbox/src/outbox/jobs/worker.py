@@ -11,9 +11,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from types import NoneType
 
 from outbox import metrics
 from outbox.cancellation import whole
+from outbox.checks import instance
 from outbox.consume.retry import contending, is_loss
 from outbox.consume.signatures import check_handler
 from outbox.errors import HandlerCancelled
@@ -58,6 +60,9 @@ class JobWorker:
         self, work: Work, handlers: Mapping[str, JobHandler], settings: JobSettings | None = None
     ) -> None:
         """Raises `InvalidSetting` for what can never work."""
+        instance("work", work, Work)
+        instance("handlers", handlers, Mapping)
+        instance("settings", settings, JobSettings, NoneType)
         for kind, handler in handlers.items():
             check_handler(f"handler of job {kind}", handler, ("job",))
         self._work = work

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
+from types import NoneType
 
 from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
 from outbox.broker import close, connect
-from outbox.checks import named
+from outbox.checks import instance, named
 from outbox.declarer import Declarer, Enduring
 from outbox.errors import InvalidSetting
 from outbox.keeper import open_keeper
@@ -48,6 +49,8 @@ class Relay:
         settings: RelaySettings | None = None,
     ) -> None:
         """Raises `InvalidSetting` for what can never work."""
+        instance("topology", topology, Topology)
+        instance("settings", settings, RelaySettings, NoneType)
         self._database = DatabaseAddress.of(database_url)
         self._broker = BrokerAddress.of(broker_url)
         self._exchange = named("exchange", exchange)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from outbox.checks import MAX_SHORT_STRING
 from outbox.envelope import MAX_PAYLOAD
 from outbox.errors import EventTooLarge, InvalidEvent
 
-MAX_SHORT_STRING = 255
 MAX_VERSION = 32_767
 """PostgreSQL's smallint."""
 

@@ -16,10 +16,11 @@ from sqlalchemy import MetaData
 from uuid_utils.compat import uuid7
 
 from outbox.buckets import bucket_of
+from outbox.checks import MAX_SHORT_STRING
 from outbox.envelope import Envelope, Event
 from outbox.errors import InvalidEvent
 from outbox.tables import declare_outbox
-from outbox.write.checks import MAX_SHORT_STRING, Parts, check, short
+from outbox.write.checks import Parts, check, short
 from outbox.write.drivers import Writes, WritesSync, run, run_sync
 from outbox.write.statements import ROW, ROWS, SCHEDULE, UNSCHEDULE, in_schema
 
