@@ -50,3 +50,10 @@ GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO :"service";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner"
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO :"service";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT USAGE, SELECT ON SEQUENCES TO :"service";
+
+-- Made before Alembic would make it: which revision this is, the service may read and not change.
+CREATE TABLE IF NOT EXISTS alembic_version
+  (version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY);
+ALTER TABLE alembic_version OWNER TO :"owner";
+REVOKE ALL ON alembic_version FROM :"service";
+GRANT SELECT ON alembic_version TO :"service";

@@ -93,6 +93,8 @@ def roles(request: pytest.FixtureRequest) -> Iterator[Roles]:
         "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "SET ROLE {owner}",
         "DROP SCHEMA public",
+        "DELETE FROM alembic_version",
+        "UPDATE alembic_version SET version_num = 'mine'",
         "COMMENT ON TABLE outbox IS 'mine'",
         "CREATE ROLE mine",
     ],

@@ -42,7 +42,11 @@ BATCH_SECONDS = Histogram(
     "inbox_batch_seconds", "A batch, from its first event to its ack.", ["consumer"]
 )
 PARKED = Gauge("inbox_parked_events", "Parked events by reason.", ["consumer", "reason"])
-PARKED_BYTES = Gauge("inbox_parked_bytes", "Bytes of all parked bodies.", ["consumer"])
+PARKED_BYTES = Gauge(
+    "inbox_parked_bytes",
+    "Bytes of all parked events, a KiB for each besides its body.",
+    ["consumer"],
+)
 PARKED_STREAM_BYTES = Gauge(
     "inbox_parked_stream_bytes", "Of the stream that has most of them parked.", ["consumer"]
 )

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from outbox.consume.parked import CRASHED, FAILED, FORKED, NEXT_ATTEMPT, UNHANDLED, UNREADABLE
+from outbox.consume.parked import (
+    CRASHED,
+    FAILED,
+    FORKED,
+    NEXT_ATTEMPT,
+    UNHANDLED,
+    UNREADABLE,
+    WEIGHT,
+)
 from outbox.jobs.operations import JobCount, count_jobs
 from outbox.operate.database import Connection, fetch, has_table
 from outbox.operate.days import day_partitions, days_covered, today
@@ -44,16 +52,16 @@ SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
   FROM inbox GROUP BY consumer ORDER BY consumer
 """
 _PARKED = f"""
-SELECT consumer, reason, count(*) AS events, sum(octet_length(body)) AS bytes,
+SELECT consumer, reason, count(*) AS events, sum({WEIGHT}) AS bytes,
        min(parked_at) AS oldest, min({NEXT_ATTEMPT}) AS next_attempt
   FROM inbox_parked GROUP BY consumer, reason ORDER BY consumer, reason
 """  # noqa: S608
-_HEAVIEST = """
+_HEAVIEST = f"""
 SELECT DISTINCT ON (consumer) consumer, source || '/' || aggregate_type || '/' || aggregate_id
-         AS stream, count(*) AS events, sum(octet_length(body)) AS bytes
+         AS stream, count(*) AS events, sum({WEIGHT}) AS bytes
   FROM inbox_parked GROUP BY consumer, source, aggregate_type, aggregate_id
  ORDER BY consumer, bytes DESC
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
