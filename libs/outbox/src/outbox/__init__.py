@@ -32,7 +32,8 @@ from outbox.subscription import Subscription
 from outbox.topology import Topology
 from outbox.write.notifier import Notifier
 from outbox.write.outbox import Outbox
-from outbox.write.work import SingleWrite, UnitOfWork, Work
+from outbox.write.unit import SingleWrite, UnitOfWork
+from outbox.write.work import Work
 
 __version__ = _version("outbox-rabbitmq")
 

@@ -18,7 +18,7 @@ from outbox.consume.signatures import check_handler
 from outbox.envelope import Envelope
 from outbox.errors import InvalidSetting
 from outbox.subscription import Subscribed, takes
-from outbox.write.work import UnitOfWork
+from outbox.write.unit import UnitOfWork
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from types import NoneType
 
 from outbox import metrics
 from outbox.checks import instance
-from outbox.consume import attempts, foreign, parked, parking
+from outbox.consume import attempts, foreign, parked, parked_figures, parking
 from outbox.consume.handlers import Handlers, bind
 from outbox.consume.parked import REASONS
 from outbox.consume.retry import HandlerFailed, contending, is_contention, is_loss
@@ -132,8 +132,8 @@ class Inbox:
         """Set the metrics that only the database knows."""
         async with self._work.engine.begin() as connection:
             raw = await raw_connection(connection)
-            counts = await parked.counts(raw, self.consumer)
-            self.parked_bytes, most = await parked.weights(raw, self.consumer)
+            counts = await parked_figures.counts(raw, self.consumer)
+            self.parked_bytes, most = await parked_figures.weights(raw, self.consumer)
         metrics.PARKED_BYTES.labels(self.consumer).set(self.parked_bytes)
         metrics.PARKED_STREAM_BYTES.labels(self.consumer).set(most)
         for reason in REASONS:

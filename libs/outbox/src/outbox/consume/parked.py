@@ -107,16 +107,6 @@ SELECT source, aggregate_type, aggregate_id
  ORDER BY next_attempt_at LIMIT %(limit)s
 """
 
-_COUNTS = "SELECT reason, count(*) FROM inbox_parked WHERE consumer = %s GROUP BY reason"
-
-WEIGHT = "octet_length(body) + 1024"
-"""Bytes of one parked event: a row and its index entries take about a KiB beside the body."""
-_WEIGHTS = f"""
-SELECT coalesce(sum(bytes), 0)::bigint, coalesce(max(bytes), 0)::bigint
-  FROM (SELECT sum({WEIGHT}) AS bytes FROM inbox_parked WHERE consumer = %s
-         GROUP BY source, aggregate_type, aggregate_id) streams
-"""  # noqa: S608
-
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
@@ -232,19 +222,6 @@ async def due(connection: Connection, consumer: str, *, limit: int = 100) -> lis
     """Streams whose first event is to be tried again: redriven ones, then the longest due."""
     cursor = await connection.execute(_DUE, {"consumer": consumer, "limit": limit})
     return list(dict.fromkeys([Stream(*row) for row in await cursor.fetchall()]))
-
-
-async def counts(connection: Connection, consumer: str) -> dict[str, int]:
-    """How many events wait, by reason."""
-    cursor = await connection.execute(_COUNTS, [consumer])
-    return dict(await cursor.fetchall())
-
-
-async def weights(connection: Connection, consumer: str) -> tuple[int, int]:
-    """Bytes of all bodies that wait, and of those in the stream that has most of them."""
-    cursor = await connection.execute(_WEIGHTS, [consumer])
-    [(total, most)] = await cursor.fetchall()
-    return total, most
 
 
 def _identity(consumer: str, envelope: Envelope) -> dict[str, Any]:

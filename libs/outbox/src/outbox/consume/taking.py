@@ -24,7 +24,8 @@ from outbox.envelope import Envelope, Stream
 from outbox.errors import UnitEnded
 from outbox.write.guard import GuardedTransaction
 from outbox.write.outgoing import Outgoing
-from outbox.write.work import UnitOfWork, Work
+from outbox.write.unit import UnitOfWork
+from outbox.write.work import Work
 
 DRAIN = 200
 """So many parked events at most are drained in one transaction."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from outbox.envelope import Envelope, Stream
 from outbox.errors import OutboxError
-from outbox.write.work import UnitOfWork
+from outbox.write.unit import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.jobs.job import Job, stored
 from outbox.tracebacks import storable
-from outbox.write.work import UnitOfWork
+from outbox.write.unit import UnitOfWork
 
 JOBS = "outbox_jobs"
 """Also the channel on which workers hear of new jobs."""

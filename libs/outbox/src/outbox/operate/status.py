@@ -13,8 +13,8 @@ from outbox.consume.parked import (
     NEXT_ATTEMPT,
     UNHANDLED,
     UNREADABLE,
-    WEIGHT,
 )
+from outbox.consume.parked_figures import WEIGHT
 from outbox.jobs.operations import JobCount, count_jobs
 from outbox.operate.database import Connection, fetch, has_table
 from outbox.operate.days import day_partitions, days_covered, today
