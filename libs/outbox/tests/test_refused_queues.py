@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import httpx
 import pytest
-from aio_pika import Message
-from aio_pika.abc import AbstractChannel
+from aio_pika import Channel, Message
+from aio_pika.abc import AbstractChannel, AbstractQueue
 from aio_pika.exceptions import ChannelPreconditionFailed
 from deliveries import effects, events, has_effects, publish, record
 
 from outbox import Consumer, Topology, metrics, streams
 from outbox.broker import connect
-from outbox.topology import dead_letter_arguments, dead_letters_of
+from outbox.topology import DEAD_LETTERS, dead_letter_arguments, dead_letters_of
 from outbox_world import (
     EXCHANGE,
     QUEUE,
@@ -216,6 +217,37 @@ async def test_an_empty_dead_letter_queue_without_a_bound_is_declared_anew(
     async with running(world.relay() if part == "relay" else world.consumer(record)):
         await eventually(lambda: is_bounded(world))
     assert [r for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+async def test_what_comes_to_an_old_dead_letter_queue_after_the_first_look_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, declare = await old_dead_letters(world), Channel.declare_queue
+    async with world.broker(declare=False) as other:
+        dead = await other.declare_exchange(DEAD_LETTERS, "direct", durable=True)
+        await (await other.get_queue(name)).bind(dead, QUEUE)
+        late = [Message(b"evidence")]
+
+        async def looked_at(channel: Channel, queue: str, **options: Any) -> AbstractQueue:
+            found = await declare(channel, queue, **options)
+            if queue == name and options.get("passive") and late:
+                await dead.publish(late.pop(), QUEUE)
+            return found
+
+        monkeypatch.setattr(Channel, "declare_queue", looked_at)
+        consumer = world.consumer(record)
+        async with running(consumer):
+            await eventually(lambda: is_running(consumer))
+        monkeypatch.undo()
+        await dead.publish(Message(b"more"), QUEUE)
+        assert await holds(world, 2)
+
+
+async def holds(world: World, count: int) -> bool:
+    async with await connect(world.broker_url, "test") as connection:
+        channel = await connection.channel()
+        dead = await channel.declare_queue(dead_letters_of(QUEUE), passive=True)
+        return dead.declaration_result.message_count == count
 
 
 async def test_one_that_holds_something_is_left_alone_with_one_line(

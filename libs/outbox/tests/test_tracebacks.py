@@ -107,6 +107,32 @@ async def test_a_traceback_has_no_parameters_of_statements(
     assert str(2**70) not in await kept(world) + caplog.text
 
 
+SLIPS = {
+    "a text for a number": "SELECT CAST(:value AS int)",
+    "a text for a day": "SELECT CAST(:value AS date)",
+    "a value in the statement's text": f"SELECT 1 {SECRET} {SECRET}",
+}
+
+
+@pytest.mark.parametrize("statement", SLIPS.values(), ids=SLIPS)
+async def test_a_value_that_postgresql_quotes_is_masked(
+    world: World, caplog: pytest.LogCaptureFixture, statement: str
+) -> None:
+    async def slips(unit: UnitOfWork, event: Envelope) -> None:
+        value = {"value": f'a "{SECRET}"\n{SECRET}'} if ":value" in statement else {}
+        await unit.connection.execute(text(statement), value)
+
+    await inbox_of(world, slips).take(events(1))
+    [(error,)] = await world.rows("SELECT last_error FROM inbox_parked")
+    assert '"…"' in str(error)
+    assert SECRET not in f"{error}" + await kept(world) + caplog.text
+
+
+async def test_a_traceback_begins_with_the_handler(world: World) -> None:
+    await inbox_of(world, bug).take(events(1))
+    assert (await kept(world)).splitlines()[0].endswith(" in bug")
+
+
 async def test_a_body_that_does_not_fit_names_its_fields_and_not_its_values(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,6 +225,7 @@ async def test_a_job_that_fails_says_where(world: World, caplog: pytest.LogCaptu
 
     await eventually(failed_twice)
     told = [line for line in caplog.messages if line.startswith("job call 1")]
+    assert told[0].splitlines()[1].endswith(" in calls")
     assert "in lookup" in told[0]
     assert all("\n" not in line for line in told[1:])
     [(traceback,)] = await world.rows("SELECT last_traceback FROM outbox_jobs")

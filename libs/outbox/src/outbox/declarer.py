@@ -16,7 +16,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from outbox import metrics
 from outbox.errors import TopologyMismatch
 from outbox.lifecycle import one_line, pause
-from outbox.topology import Declare, dead_letters_of
+from outbox.topology import DEAD_LETTERS, Declare, dead_letters_of
 
 log = logging.getLogger(__name__)
 
@@ -79,16 +79,23 @@ class Declarer:
     async def _renew(self, part: str, declare: Declare) -> TopologyMismatch | None:
         """Replaces an empty dead-letter queue whose arguments differ; one with messages is left.
 
-        What is in one is somebody's evidence. It does its work as it is, and is left alone.
+        Unbound before it is looked at for good: what is rejected meanwhile stays in its own queue,
+        which dead-letters at least once, and goes to the new one. Only a message that was routed
+        before and stored after the second look is lost: quorum queues know no conditional delete.
         """
         name = part.removeprefix("queue ")
+        key = name.removesuffix(dead_letters_of(""))
         try:
-            old = await (await self.channel()).declare_queue(name, passive=True)
+            channel = await self.channel()
+            old = await channel.declare_queue(name, passive=True)
             if not old.declaration_result.message_count:
-                # Quorum queues take no conditions, and the connection's end for asking.
-                await old.delete(if_unused=False, if_empty=False)
-                await declare(await self.channel())
-                return None
+                await old.unbind(DEAD_LETTERS, key)
+                old = await channel.declare_queue(name, passive=True)
+                if not old.declaration_result.message_count:
+                    await old.delete(if_unused=False, if_empty=False)
+                    await declare(channel)
+                    return None
+            await old.bind(DEAD_LETTERS, key)
         except (TopologyMismatch, ChannelAccessRefused) as problem:
             self._channel = None
             return TopologyMismatch(str(problem))

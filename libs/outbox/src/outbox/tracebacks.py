@@ -1,17 +1,22 @@
 """What went wrong and where, without values: for logs and for the tables.
 
 Invariant: nothing but types, first lines of messages and the code's own lines is told. No local
-variables, no SQL parameters, no input of pydantic (docs/decisions/0811). First lines can quote
-a single value, as everywhere.
+variables, no SQL parameters, no input of pydantic (docs/decisions/0811). What PostgreSQL or psycopg
+quotes of a value is masked; any other first line is told as it is, and may quote what it was about.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
+from pathlib import Path
 from traceback import FrameSummary, StackSummary, walk_tb
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
 
 from outbox.lifecycle import one_line
 
@@ -25,6 +30,9 @@ MEMBERS = 5
 DEPTH = 8
 """So many causes of causes, or groups in groups, are told."""
 
+_LIBRARY = f"{Path(__file__).parent}{os.sep}"
+_QUOTED = re.compile(r"""(?<!\w)["'«„“](?:.*["'»“”]|.*)""", re.DOTALL)
+"""From the first quotation mark to the last: a value may contain some; servers speak languages."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -33,7 +41,7 @@ def said(problem: BaseException) -> str:
 
     An exception group says what its members say.
     """
-    name, line = type(problem).__name__, one_line(problem)
+    name, line = type(problem).__name__, _first_line(problem)
     pydantic = sys.modules.get("pydantic_core")
     if pydantic is not None and isinstance(problem, pydantic.ValidationError):
         line = f"{problem.error_count()} in {problem.title}: {_fields(problem)}"
@@ -44,7 +52,10 @@ def said(problem: BaseException) -> str:
 
 
 def traceback_of(problem: BaseException) -> str:
-    """The frames of an error, of its causes before it and of its members behind it, bounded."""
+    """The frames of an error, of its causes before it and of its members behind it, bounded.
+
+    Frames of this library that lead to a handler are left out.
+    """
     text = "\n".join(_told(problem, set()))
     if len(text) <= MAX_TRACEBACK:
         return text
@@ -63,7 +74,7 @@ def _told(problem: BaseException, seen: set[int]) -> Iterator[str]:
     if cause is not None and id(cause) not in seen and len(seen) < DEPTH:
         yield from _told(cause, seen)
         yield "then:"
-    yield from frame_lines(StackSummary.extract(walk_tb(problem.__traceback__)))
+    yield from frame_lines(_frames(problem))
     yield said(problem)
     if isinstance(problem, BaseExceptionGroup):
         members = (one for one in problem.exceptions if id(one) not in seen and len(seen) < DEPTH)
@@ -81,6 +92,25 @@ def frame_lines(frames: Sequence[FrameSummary]) -> Iterator[str]:
             yield f"  {frame.filename}:{frame.lineno} in {frame.name}{source}"
         elif number == OUTERMOST:
             yield f"  … {left_out} frames"
+
+
+def _frames(problem: BaseException) -> Sequence[FrameSummary]:
+    frames = StackSummary.extract(walk_tb(problem.__traceback__))
+    led = sum(1 for _ in takewhile(lambda frame: frame.filename.startswith(_LIBRARY), frames))
+    return frames[led:] or frames
+
+
+def _first_line(problem: BaseException) -> str:
+    """Of a message about bad data or bad SQL without what it quotes (PostgreSQL, class 22, 42601).
+
+    Other messages of PostgreSQL quote names of tables and columns; its DETAIL is never told.
+    """
+    original = problem.orig if isinstance(problem, DBAPIError) else problem
+    if not isinstance(original, psycopg.DataError | psycopg.errors.SyntaxError):
+        return one_line(problem)
+    told = _QUOTED.sub('"…"', original.diag.message_primary or str(original))
+    kind = f"({type(original).__module__}.{type(original).__name__}) "
+    return f"{kind if original is not problem else ''}{told.strip().partition(chr(10))[0]}"
 
 
 def _fields(problem: object) -> str:
