@@ -65,6 +65,7 @@ REFUSED: Mapping[str, bytes] = {
     "long numbers": _filled(b"[", b"1" * 4_299 + b",", b"1]"),
     "huge exponents": _listed(b"1e9999999999", VALUES - 1),
     "NULs": _filled(b'"', b"\\u0000", b'"'),
+    "a NUL after many numbers": b"[" + b"0," * (VALUES - 2) + b'"\\u0000"]',
     "a NUL in the last of many": b"[" + b'"x",' * (VALUES - 2) + b'"\\u0000"]',
     "a NUL under many long keys": b"{"
     + b",".join(b'"%040d":1' % n for n in range(VALUES - 2))
@@ -75,7 +76,9 @@ REFUSED: Mapping[str, bytes] = {
     + b',"a":1}',
     "no UTF-8": _filled(b'"', b"x", b'\xff"'),
 }
-BODIES = {"plain": PLAIN, **TAKEN, **REFUSED}
+MANY_VALUES_IN_FEW_BYTES = b'["\\u0000",' + b"0," * 8_000 + b"0]"
+"""Short enough to be small, and dear."""
+BODIES = {"plain": PLAIN, "many values in few bytes": MANY_VALUES_IN_FEW_BYTES, **TAKEN, **REFUSED}
 
 
 def seconds(body: bytes) -> float:

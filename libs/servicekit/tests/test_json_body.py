@@ -53,6 +53,17 @@ def test_nothing_is_called_for_every_value(name: str) -> None:
     assert len(list(calls_while_reading(TAKEN[name]))) < 20
 
 
+@pytest.mark.parametrize("text", ["\\u0000", "\\\\u0000", 'x\\\\\\\\u0000"'])
+def test_no_value_is_looked_at_for_a_nul_that_is_only_text(text: str) -> None:
+    body = json.dumps([text, *[0] * 8000]).encode()
+    assert len(list(calls_while_reading(body))) < 20
+
+
+def test_looking_for_the_value_that_is_refused_keeps_nothing_of_the_others() -> None:
+    body = json.dumps([*range(9_000), 2**63]).encode()
+    assert peak(body) < 1.5 * peak(body.replace(b"9223372036854775808", b"9"))
+
+
 def calls_while_reading(body: bytes) -> Iterator[str]:
     called: list[str] = []
 
@@ -106,6 +117,7 @@ def test_signs_in_a_text_are_not_counted_as_values() -> None:
         (b'{"a":[0,{"b":"\\u0000"}]}', ("a", 1, "b")),
         (b'{"a":[0,{"b":9223372036854775808}]}', ("a", 1, "b")),
         (b'{"a":{"\\u0000":1}}', ("a",)),
+        (b'["\\\\","\\\\\\u0000"]', (1,)),
         (b"[" * 190 + b"NaN" + b"]" * 190, (0,) * 190),
         (b'{"a":"\\ud800"}', ()),
         (b'{"a":' + b"9" * 5000 + b"}", ()),

@@ -3,36 +3,144 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
+from bench.bodies import MANY_VALUES_IN_FEW_BYTES
 from servicekit.json_body import MalformedJson
-from servicekit.large_bodies import LARGE, LargeBodies
+from servicekit.large_bodies import LARGE, MANY, WAITING, LargeBodies
+from servicekit.problems import Overloaded
+from servicekit.requests import BodyLimit
 
 LARGE_BODY, SMALL_BODY = b'"' + b"x" * LARGE + b'"', b'"x"'
+MANY_VALUES = b"[" + b"0," * MANY + b"0]"
+JSON = {"content-type": "application/json"}
 
 
-async def test_a_small_body_is_read_between_two_large_ones() -> None:
+async def here() -> bool:
+    return False
+
+
+async def gone() -> bool:
+    return True
+
+
+@pytest.mark.parametrize("large", [LARGE_BODY, MANY_VALUES], ids=["bytes", "values"])
+async def test_a_small_body_is_read_between_two_large_ones(large: bytes) -> None:
     read: list[int] = []
     bodies = LargeBodies(lambda body: read.append(len(body)))
     async with asyncio.TaskGroup() as group:
-        for body in (LARGE_BODY, LARGE_BODY, SMALL_BODY, SMALL_BODY):
-            group.create_task(bodies.parse(body))
-    assert read == [len(LARGE_BODY), 3, 3, len(LARGE_BODY)]
+        for body in (large, large, SMALL_BODY, SMALL_BODY):
+            group.create_task(bodies.parse(body, here))
+    assert read == [len(large), 3, 3, len(large)]
+
+
+def test_the_dearest_body_that_is_short_is_not_small() -> None:
+    assert len(MANY_VALUES_IN_FEW_BYTES) <= LARGE
+    assert MANY_VALUES_IN_FEW_BYTES.count(b",") > MANY
 
 
 async def test_a_refused_body_gives_its_turn_to_the_next() -> None:
     bodies = LargeBodies()
-    refused = bodies.parse(b"[" * 2 + b" " * LARGE)
+    refused = bodies.parse(b"[" * 2 + b" " * LARGE, here)
     with pytest.raises(MalformedJson):
         await refused
-    assert await bodies.parse(LARGE_BODY) == "x" * LARGE
+    assert await bodies.parse(LARGE_BODY, here) == "x" * LARGE
 
 
 async def test_whoever_hangs_up_while_waiting_leaves_the_turns_in_order() -> None:
     bodies = LargeBodies()
-    first, second, third = (asyncio.create_task(bodies.parse(LARGE_BODY)) for _ in range(3))
+    first, second, third = (asyncio.create_task(bodies.parse(LARGE_BODY, here)) for _ in range(3))
     await asyncio.sleep(0)
     second.cancel()
     assert await first == await third
     assert second.cancelled()
+
+
+async def outcomes(
+    bodies: LargeBodies, count: int, is_gone: Callable[[], Awaitable[bool]] = here
+) -> list[object]:
+    asked = (bodies.parse(LARGE_BODY, is_gone) for _ in range(count))
+    return [
+        one if isinstance(one, str) else type(one)
+        for one in await asyncio.gather(*asked, return_exceptions=True)
+    ]
+
+
+async def test_a_queue_that_is_full_takes_nobody_and_a_later_one_is_read() -> None:
+    bodies = LargeBodies(lambda _: "read")
+    # The first has its turn at once, and waits no longer.
+    assert await outcomes(bodies, WAITING + 3) == ["read"] * (WAITING + 1) + [Overloaded] * 2
+    assert await outcomes(bodies, 1) == ["read"]
+
+
+async def test_the_body_of_a_caller_who_is_gone_is_not_read() -> None:
+    read: list[bytes] = []
+    bodies = LargeBodies(read.append)
+    assert await outcomes(bodies, 3, gone) == [ClientDisconnect] * 3
+    assert read == []
+    await bodies.parse(LARGE_BODY, here)
+    assert read == [LARGE_BODY]
+
+
+async def test_whoever_waited_long_enough_is_told_to_come_again() -> None:
+    bodies, over = LargeBodies(lambda _: "read", patience=0.01), asyncio.Event()
+
+    async def until_over() -> bool:
+        await over.wait()
+        return False
+
+    first = asyncio.create_task(bodies.parse(LARGE_BODY, until_over))
+    assert await outcomes(bodies, 2) == [Overloaded] * 2
+    over.set()
+    assert await first == "read"
+    assert await outcomes(bodies, 1) == ["read"]
+
+
+async def test_too_many_large_bodies_are_503_and_say_when_to_come_again(
+    client: httpx.AsyncClient,
+) -> None:
+    posts = (client.post("/api/v1/toys", content=LARGE_BODY, headers=JSON) for _ in range(40))
+    answers = await asyncio.gather(*posts)
+    refused = [answer for answer in answers if answer.status_code != 422]
+    assert 0 < len(refused) < 40
+    for answer in refused:
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        assert answer.headers["retry-after"] == "1"
+
+
+async def test_bodies_held_are_bounded_and_a_small_one_is_taken_beside_them() -> None:
+    answered: list[int] = []
+
+    async def keeps_its_body(scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive()
+        await enough.wait()
+        answered.append(len(message["body"]))
+
+    enough = asyncio.Event()
+    limit = BodyLimit(keeps_its_body, held=2 * len(LARGE_BODY))
+
+    async def asked(body: bytes) -> None:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body}
+
+        await limit({"type": "http", "headers": []}, receive, nothing_sent)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(asked(LARGE_BODY))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await asked(LARGE_BODY)
+        group.create_task(asked(SMALL_BODY))
+        enough.set()
+    await asked(LARGE_BODY)
+    assert sorted(answered) == [len(SMALL_BODY)] + [len(LARGE_BODY)] * 3
+
+
+async def nothing_sent(message: Message) -> None:
+    raise AssertionError(message)

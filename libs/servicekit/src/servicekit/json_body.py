@@ -6,13 +6,13 @@ of a body that is in order. What PostgreSQL or 64 bits cannot hold is refused, w
 looks like; so are two members of one name, NaN and infinities (RFC 8259 has no such numbers).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import jiter
 
-__all__ = ["MAX_VALUES", "MalformedJson", "RefusedValue", "parse"]
+__all__ = ["MAX_VALUES", "MalformedJson", "RefusedValue", "parse", "signs"]
 
 MAX_VALUES = 10_000
 MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
@@ -44,35 +44,26 @@ class RefusedValue(Exception):
         self.location = location
 
 
-class _Place(NamedTuple):
-    """Where a value stands: a link to its parent, so that a tree of any depth costs one each."""
-
-    parent: "_Place | None"
-    key: int | str
-
-    def location(self) -> Location:
-        keys, place = [self.key], self.parent
-        while place is not None:
-            keys.append(place.key)
-            place = place.parent
-        return tuple(reversed(keys))
-
-
 def parse(body: bytes) -> Any:
     """Return the body's value; raise MalformedJson or RefusedValue."""
-    if _signs(body) > MAX_VALUES and _signs(_outside_strings(body)) > MAX_VALUES:
+    if signs(body) > MAX_VALUES and signs(_outside_strings(body)) > MAX_VALUES:
         raise RefusedValue((), f"This has more than {MAX_VALUES} values.")
     value = _decoded(body)
     looks = body.translate(_LOOKS)
-    if b"\\u0000" in body or any(one in looks for one in _SUSPICIOUS):
-        for place, message in _unstorable(value):
-            raise RefusedValue(place.location() if place else (), message)
+    if _has_nul(body) or any(one in looks for one in _SUSPICIOUS):
+        if found := _unstorable(value):
+            raise RefusedValue(*found)
     return value
 
 
-def _signs(text: bytes) -> int:
+def signs(text: bytes) -> int:
     """How many values the text has at most: a sign stands before each but the first."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def _has_nul(body: bytes) -> bool:
+    """Whether one is written; after two backslashes `u0000` is text."""
+    return b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b"")
 
 
 def _outside_strings(body: bytes) -> bytes:
@@ -103,20 +94,27 @@ def _decoded(body: bytes) -> Any:
     raise MalformedJson(f"The body is not JSON: {reason}.")
 
 
-def _unstorable(value: Any) -> Iterator[tuple[_Place | None, str]]:
-    """What is refused, and where. A body has MAX_VALUES values at most, so this is soon done."""
-    stack: list[tuple[_Place | None, Any]] = [(None, value)]
-    while stack:
-        place, one = stack.pop()
-        if message := _refusal(one):
-            yield place, message
-        elif isinstance(one, dict):
-            for key, member in one.items():
-                if message := refusal_of_text(key):
-                    yield place, f"In a member's name: {message}"
-                stack.append((_Place(place, key), member))
-        elif isinstance(one, list):
-            stack.extend((_Place(place, index), item) for index, item in enumerate(one))
+def _unstorable(value: Any) -> tuple[Location, str] | None:
+    """Where the first value is that is refused, and why. Nothing is kept of those in order.
+
+    The parser has stopped at 200 levels, so recursion does.
+    """
+    for key, member in _members(value):
+        if isinstance(key, str) and (message := refusal_of_text(key)):
+            return (), f"In a member's name: {message}"
+        if isinstance(member, dict | list):
+            found = _unstorable(member)
+        else:
+            found = ((), message) if (message := _refusal(member)) else None
+        if found:
+            return (key, *found[0]), found[1]
+    return ((), message) if (message := _refusal(value)) else None
+
+
+def _members(value: Any) -> Iterable[tuple[int | str, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
 
 
 def _refusal(one: object) -> str | None:

@@ -37,6 +37,7 @@ COMMON_PROBLEMS: dict[str, tuple[int, str]] = {
         "internal_error": 500,
         "database_unavailable": 503,
         "shutting_down": 503,
+        "overloaded": 503,
         "idempotency_key_reused": 422,
         "idempotency_key_in_flight": 409,
     }.items()
@@ -140,6 +141,8 @@ def _add_common(operation: dict[str, Any], method: str, *, with_database: bool) 
         statuses.append(422)
     if with_database:
         statuses.append(503)
+    if "requestBody" in operation:
+        statuses.append(ProblemSpec(503, "overloaded"))
     if any(parameter["name"] == KEY_HEADER for parameter in operation.get("parameters", ())):
         statuses += KEY_PROBLEMS
         _add_replayed(responses)

@@ -2,6 +2,7 @@
 
     Problem            an HTTP-level refusal that knows its own status
       BodyTooLarge     413
+      Overloaded       503
     ProblemSpec        what one domain error becomes; the service's table maps error class -> spec
 
 Domain errors take data and write their own sentence; the sentence is the problem's `detail`. What
@@ -27,6 +28,7 @@ __all__ = [
     "MEDIA_TYPE",
     "BodyTooLarge",
     "FieldError",
+    "Overloaded",
     "Problem",
     "ProblemBody",
     "ProblemResponse",
@@ -62,6 +64,14 @@ class BodyTooLarge(Problem):
 
     def __init__(self, limit: int) -> None:
         super().__init__(413, "body_too_large", f"A body may have at most {limit} bytes.")
+
+
+class Overloaded(Problem):
+    """Too many large bodies are here already."""
+
+    def __init__(self) -> None:
+        detail = "Too many large bodies are being read; nothing was changed. Try again."
+        super().__init__(503, "overloaded", detail, headers={"Retry-After": "1"})
 
 
 @dataclass(frozen=True)

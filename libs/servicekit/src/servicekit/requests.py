@@ -16,13 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit import json_body, problems
 from servicekit.handlers import field_of, validation_failed
-from servicekit.large_bodies import LargeBodies
-from servicekit.problems import BodyTooLarge, Problem
+from servicekit.large_bodies import LARGE, LargeBodies
+from servicekit.problems import BodyTooLarge, Overloaded, Problem
 from servicekit.query_parameters import known_names, refuse_others
 
 __all__ = ["BodyLimit", "JsonRequest", "JsonRoute", "RequestGuard", "Router"]
 
 MAX_BODY = 1024 * 1024
+MAX_HELD = 32 * MAX_BODY
 
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
@@ -36,7 +37,7 @@ class JsonRequest(Request):
         if not hasattr(self, "_json"):
             try:
                 large: LargeBodies = self.app.state.large_bodies
-                self._json = await large.parse(await self.body())
+                self._json = await large.parse(await self.body(), self.is_disconnected)
             except json_body.MalformedJson as error:
                 raise Problem(400, "malformed_json", str(error)) from None
             except json_body.RefusedValue as error:
@@ -66,6 +67,8 @@ class JsonRoute(APIRoute):
             refuse_others(request.scope["query_string"], known)
             if wants_body:
                 await _require_json(request)
+                if await request.body():
+                    await request.json()  # the framework would answer a caller who is gone
             elif _has_body(request):
                 await _require_nothing(request)
             return await handler(request)
@@ -160,11 +163,16 @@ def _sent_with_slash(scope: Scope) -> bool:
 
 
 class BodyLimit:
-    """413 for a body over `limit` bytes: at once when it is announced, else when it is exceeded."""
+    """413 for a body over `limit` bytes: at once when it is announced, else when it is exceeded.
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
+    503 for a large one while the bodies of all requests that are not done have over `held` bytes.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY, held: int = MAX_HELD) -> None:
         self.app = app
         self.limit = limit
+        self.held = held
+        self._holds = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -180,9 +188,16 @@ class BodyLimit:
         async def counted() -> Message:
             nonlocal read
             message = await receive()
-            read += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            read += size
+            self._holds += size
             if read > self.limit:
                 raise BodyTooLarge(self.limit)
+            if read > LARGE and self._holds > self.held:
+                raise Overloaded
             return message
 
-        await self.app(scope, counted, send)
+        try:
+            await self.app(scope, counted, send)
+        finally:
+            self._holds -= read

@@ -5,6 +5,7 @@ broker if it is there. Only then is anything built, and only after that does the
 """
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -82,6 +83,8 @@ class Foundation:
 
     async def serve(self, app: FastAPI, *, grace: float = 5) -> None:
         """Answer requests until told to stop."""
+        gc.collect()
+        gc.freeze()  # what is built by now stays, and no collection goes through it again
         await serve(app, self.listener, stop=self.stop, variable=self.port_variable, grace=grace)
 
 

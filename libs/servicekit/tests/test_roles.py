@@ -1,0 +1,26 @@
+"""What a process does once all that it needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any, cast
+
+from fastapi import FastAPI
+
+from servicekit.edge import Edge
+from servicekit.roles import Foundation
+from servicekit.server import bind
+
+
+async def test_what_was_built_before_the_first_request_is_never_collected_again() -> None:
+    stop, nobody = asyncio.Event(), cast("Any", None)
+    stop.set()
+    listener = bind("127.0.0.1", 0, variable="PORT")
+    app = FastAPI()
+    try:
+        await Foundation(nobody, listener, "PORT", nobody, stop, Edge()).serve(app)
+        assert gc.get_freeze_count() > 10_000
+        assert not any(one is app for one in gc.get_objects())
+    finally:
+        gc.unfreeze()
