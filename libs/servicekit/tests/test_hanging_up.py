@@ -26,9 +26,7 @@ WITHOUT_A_TYPE = b"POST /api/v1/work HTTP/1.1\r\n" + HALF + b"\r\n{"
 
 LARGE_REQUEST = (
     b"POST /api/v1/work HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    b"Content-Length: %d\r\n\r\n" % (LARGE + 2)
-    + b" " * LARGE
-    + b"{}"
+    b"Content-Length: %d\r\n\r\n" % (LARGE + 2) + b" " * LARGE + b"{}"
 )
 
 
@@ -113,7 +111,7 @@ async def test_a_large_body_is_not_read_for_a_caller_who_hung_up_in_the_queue(
         first = asyncio.create_task(queue.parse(b" " * LARGE + b"1", until_over))
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(LARGE_REQUEST)
-        while not queue.waiting:
+        while not queue.waiting:  # noqa: ASYNC110 the queue has no event
             await asyncio.sleep(0.01)
         writer.close()
         await writer.wait_closed()

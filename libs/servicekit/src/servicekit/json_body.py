@@ -50,9 +50,9 @@ def parse(body: bytes) -> Any:
         raise RefusedValue((), f"This has more than {MAX_VALUES} values.")
     value = _decoded(body)
     looks = body.translate(_LOOKS)
-    if _has_nul(body) or any(one in looks for one in _SUSPICIOUS):
-        if found := _unstorable(value):
-            raise RefusedValue(*found)
+    suspicious = _has_nul(body) or any(one in looks for one in _SUSPICIOUS)
+    if suspicious and (found := _unstorable(value)):
+        raise RefusedValue(*found)
     return value
 
 
