@@ -162,4 +162,4 @@ async def test_without_a_doorbell_the_relay_polls_and_says_so_once(
             )
             await world.emit(Happened("a"))
             await world.delivered(1)
-    assert caplog.text.count("hears no doorbell") == 1
+    assert caplog.text.count("doorbell lost the database") == 1
