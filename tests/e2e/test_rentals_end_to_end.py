@@ -77,8 +77,8 @@ def test_money_moves_once_while_the_provider_fails_and_the_processor_is_killed(
     with ThreadPoolExecutor(24) as pool:
         renting = [pool.submit(rent, number) for number in range(RENTALS)]
         for kill in range(1, KILLS + 1):
-            until = kill / (KILLS + 1)
-            while sum(future.done() for future in renting) < until * RENTALS:
+            share = kill / (KILLS + 1)
+            while sum(future.done() for future in renting) < share * RENTALS:
                 time.sleep(0.02)
             rider.system.wait_ready()
             rider.system.kill("processor-worker")
