@@ -187,9 +187,27 @@ def test_every_text_of_an_event_has_a_maximum(event: type[Contract]) -> None:
         assert "maxLength" in schema, name
 
 
-def test_a_reason_of_many_characters_is_unreadable() -> None:
+UNSEEN = "\0\x1b\n\x7f\x9f\u061c\u200b\u200e\u200f\u2028\u202e\u2060\u2066\ufeff"
+
+
+def test_a_name_that_hides_what_it_is_is_unreadable() -> None:
+    [sample] = [sample for sample in SAMPLES if isinstance(sample, OrderCreated)]
+    for sign in UNSEEN:
+        body = json.loads(sample.payload()) | {"user_id": f"a{sign}b"}
+        with pytest.raises(ValidationError):
+            OrderCreated.parse(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("reason", ["no stock of می‌خواهم", "👩‍🚀 is away", "ñ"])
+def test_a_reason_in_any_script_is_read(reason: str) -> None:
     [sample] = [sample for sample in SAMPLES if isinstance(sample, OrderProcessed)]
-    for reason in ("x" * 1_001, "a\0b"):
+    body = json.loads(sample.payload()) | {"reason": reason}
+    assert OrderProcessed.parse(json.dumps(body).encode()).reason == reason
+
+
+def test_a_reason_of_many_characters_or_unseen_ones_is_unreadable() -> None:
+    [sample] = [sample for sample in SAMPLES if isinstance(sample, OrderProcessed)]
+    for reason in ("x" * 1_001, *(f"a{sign}b" for sign in UNSEEN)):
         body = json.loads(sample.payload()) | {"reason": reason}
         with pytest.raises(ValidationError):
             OrderProcessed.parse(json.dumps(body).encode())

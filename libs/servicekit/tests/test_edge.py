@@ -23,6 +23,10 @@ def things() -> Router:
     async def thing() -> str:
         return "changed"
 
+    @router.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError
+
     router.api_route("/thing", methods=["GET", *CHANGES])(thing)
     return router
 
@@ -46,7 +50,11 @@ def http(metrics: HttpMetrics) -> httpx.AsyncClient:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "[::1]"]
+    "host",
+    [
+        *("localhost", "LOCALHOST:8000", "localhost.", "localhost.:80"),
+        *("127.0.0.1:1", "127.0.0.1:", "[::1]:8000", "[::1]:", "[::1]"),
+    ],
 )
 async def test_every_name_of_this_machine_is_known(http: httpx.AsyncClient, host: str) -> None:
     assert (await http.get("/api/v1/thing", headers={"host": host})).status_code == 200
@@ -54,7 +62,10 @@ async def test_every_name_of_this_machine_is_known(http: httpx.AsyncClient, host
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.", "::1", "", "*"],
+    [
+        *("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1."),
+        *("::1", "", ":", ".", "*"),
+    ],
 )
 @pytest.mark.parametrize("path", ["/api/v1/thing", "/openapi.json", "/docs", "/nothing"])
 async def test_another_name_is_misdirected(http: httpx.AsyncClient, host: str, path: str) -> None:
@@ -71,6 +82,16 @@ async def test_any_name_may_be_allowed(metrics: HttpMetrics) -> None:
     async with caller(metrics, Edge()) as http:
         headers = {"host": "whatever"}
         assert (await http.get("/api/v1/thing", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["null", "", "http://", "evil.example"])
+async def test_a_page_without_an_origin_is_foreign_to_a_request_without_a_host(
+    metrics: HttpMetrics, origin: str
+) -> None:
+    async with caller(metrics, Edge()) as http:
+        headers = {"host": "", "origin": origin}
+        answer = await http.post("/api/v1/thing", headers=headers)
+        assert_problem(answer, 403, "cross_site_request")
 
 
 FOREIGN: list[dict[str, str]] = [
@@ -143,6 +164,20 @@ async def test_a_refusal_is_shown_to_a_page_that_is_allowed(http: httpx.AsyncCli
     answer = await http.get("/api/v1/thing?skip=1", headers={"origin": FRIEND})
     assert_problem(answer, 422, "unknown_parameter")
     assert answer.headers["access-control-allow-origin"] == FRIEND
+
+
+async def test_a_crash_is_shown_to_a_page_that_is_allowed(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/api/v1/crash", headers={"origin": FRIEND})
+    assert_problem(answer, 500, "internal_error")
+    assert answer.headers["access-control-allow-origin"] == FRIEND
+
+
+async def test_a_refusal_names_no_setting(http: httpx.AsyncClient) -> None:
+    misdirected = await http.get("/api/v1/thing", headers={"host": "evil.example"})
+    foreign = await http.post("/api/v1/thing", headers={"origin": "null"})
+    for answer in (misdirected, foreign):
+        assert "ALLOWED_HOSTS" not in answer.text
+        assert "CORS_ORIGINS" not in answer.text
 
 
 async def test_any_other_page_is_not(http: httpx.AsyncClient, metrics: HttpMetrics) -> None:

@@ -169,8 +169,13 @@ async def test_an_unknown_query_parameter_is_refused(client: httpx.AsyncClient, 
 async def test_where_nothing_is_asked_for_in_the_query_nothing_is_taken(
     client: httpx.AsyncClient,
 ) -> None:
-    for path in ("/api/v1/toys/numbered/1", "/health", "/metrics", "/docs", "/"):
+    for path in ("/api/v1/toys/numbered/1", "/docs", "/"):
         assert_problem(await client.get(f"{path}?x=1"), 422, "unknown_parameter")
+
+
+async def test_probes_and_scrapers_may_add_parameters(client: httpx.AsyncClient) -> None:
+    for path in ("/health", "/health/live", "/health/ready", "/metrics"):
+        assert (await client.get(f"{path}?x=1&x=2")).status_code == 200
 
 
 async def test_ten_thousand_unknown_parameters_are_refused_in_few_words(
@@ -203,6 +208,15 @@ async def test_nothing_in_json_is_taken_where_no_body_belongs(
 ) -> None:
     answer = await client.post(f"{TOY}/break", content=body, headers=JSON)
     assert_problem(answer, 409, "toy_is_broken")
+
+
+@pytest.mark.parametrize(
+    "parameters", ["charset=utf-8; charset=utf-16", "charset=utf-8;charset=utf-8"]
+)
+async def test_a_charset_is_given_once(client: httpx.AsyncClient, parameters: str) -> None:
+    headers = {"content-type": f"application/json; {parameters}"}
+    answer = await client.post("/api/v1/toys", content=GOOD, headers=headers)
+    assert_problem(answer, 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "iso-8859-1", '"utf-16"', "utf-8-sig"])

@@ -9,6 +9,24 @@ from prometheus_client import CollectorRegistry
 from servicekit.malformed import Malformed
 
 
+def test_each_code_has_its_own_count_and_line(log_lines: Any) -> None:
+    now = [100.0]
+    malformed = Malformed(CollectorRegistry(), lambda: now[0])
+    log_lines()
+    codes = ["malformed_request"] * 300 + ["request_timeout"] * 50
+    for code in codes:
+        malformed.note(code, None)
+    now[0] += 1
+    for code in dict.fromkeys(codes):
+        malformed.note(code, None)
+    assert [(line["code"], line["count"]) for line in log_lines()] == [
+        ("malformed_request", 1),
+        ("request_timeout", 1),
+        ("malformed_request", 300),
+        ("request_timeout", 50),
+    ]
+
+
 def test_thousands_are_counted_and_a_second_has_one_line(log_lines: Any) -> None:
     registry, now = CollectorRegistry(), [100.0]
     malformed = Malformed(registry, lambda: now[0])

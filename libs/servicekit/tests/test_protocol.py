@@ -142,5 +142,35 @@ async def test_a_malformed_request_is_counted_and_the_server_itself_says_nothing
     assert "Invalid HTTP request" not in caplog.text
 
 
+async def echoes_host(scope: Scope, receive: Receive, send: Send) -> None:
+    body = b" ".join(value for name, value in scope["headers"] if name == b"host")
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (b"http://evil.example/x", b"evil.example"),
+        (b"http://good@evil.example:80/?x=://y", b"evil.example:80"),
+        (b"HTTP://[::1]:8000/", b"[::1]:8000"),
+        (b"/http://evil.example", b"good.example"),
+    ],
+)
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_the_host_in_an_absolute_address_counts(
+    target: bytes, host: bytes, version: bytes
+) -> None:
+    listener, stop = bind("127.0.0.1", 0, variable="PORT"), asyncio.Event()
+    server = asyncio.create_task(serve(echoes_host, listener, stop=stop, variable="PORT", grace=1))
+    await asyncio.sleep(0)  # until it listens
+    request = b"GET %s HTTP/%s\r\nHost: good.example\r\n\r\n" % (target, version)
+    async with connected(listener.getsockname()[1], request) as (reader, _):
+        assert await answer(reader) == b"HTTP/1.1 200 OK " + host
+    stop.set()
+    await server
+
+
 async def test_a_caller_of_http_1_0_needs_no_host(port: int) -> None:
     assert (await everything(port, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")

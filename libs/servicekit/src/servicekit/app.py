@@ -1,7 +1,7 @@
 """Put a FastAPI application together so that every rule for every endpoint holds.
 
-The order of the layers, from outside in: trace, metrics, access line, security headers, crash
-boundary, edge (hosts, origins), guard (slash, NUL bytes, UTF-8), body limit, HEAD, then the
+The order of the layers, from outside in: trace, metrics, access line, security headers, edge
+(hosts, origins), crash boundary, guard (slash, NUL bytes, UTF-8), body limit, HEAD, then the
 framework's own exception handling and the routes.
 """
 
@@ -98,8 +98,8 @@ def _layers(metrics: HttpMetrics, edge: Edge) -> list[Middleware]:
         Middleware(MetricsMiddleware, metrics=metrics),
         Middleware(AccessLog),
         Middleware(SecurityHeaders),
-        Middleware(CrashBoundary),
         *edge.layers(),
+        Middleware(CrashBoundary),
         Middleware(RequestGuard),
         Middleware(BodyLimit),
         Middleware(HeadRequests),

@@ -45,7 +45,7 @@ def _listed(pattern: str, message: str) -> BeforeValidator:
     return BeforeValidator(split)
 
 
-_NAME = r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)"
+_NAME = r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)"
 Hosts = Annotated[
     frozenset[str], NoDecode, _listed(rf"\*|{_NAME}", "is no name of a host without a port, or *")
 ]
@@ -97,7 +97,10 @@ class Edge:
     def _is_foreign(self, origin: str | None, host: str, given: dict[bytes, str]) -> bool:
         if given.get(b"sec-fetch-site") == "cross-site":
             return True
-        return origin is not None and origin.partition("://")[2] != host
+        if origin is None:
+            return False
+        name = origin.partition("://")[2]  # nothing of "null"
+        return not name or name != host
 
 
 class EdgeGuard:
@@ -117,16 +120,19 @@ class EdgeGuard:
 
 
 def _name_of(host: str) -> str:
-    """A Host header without its port (RFC 9110, section 7.2)."""
+    """A Host header without its port, which may be empty, and the root's dot (RFC 3986, 3.2)."""
     name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
+    if not colon or not (port.isdigit() or port == ""):
+        name = host
+    rootless = name.removesuffix(".")
+    return name if rootless.rpartition(".")[2].isdigit() else rootless  # an address has no root
 
 
 def _misdirected() -> Problem:
-    detail = "This service is not known by the name in Host; ALLOWED_HOSTS says which it has."
+    detail = "This service is not known by the name that the request was sent to."
     return Problem(421, "misdirected_request", detail)
 
 
 def _cross_site() -> Problem:
-    detail = "A page of another origin may not change anything here; CORS_ORIGINS says which may."
+    detail = "A page of another origin may not change anything here."
     return Problem(403, "cross_site_request", detail)

@@ -14,7 +14,7 @@ import structlog
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict
 
-from servicekit.requests import Router
+from servicekit.requests import ProbeRoute, Router
 
 __all__ = ["Check", "CheckView", "Health", "Live", "ReadyView", "State", "Status"]
 
@@ -109,7 +109,7 @@ class Health:
         return State.UP
 
     def router(self) -> Router:
-        router = Router(tags=["health"])
+        router = Router(tags=["health"], route_class=ProbeRoute)
 
         @router.get("/health/live", summary="The process runs")
         async def live() -> Live:

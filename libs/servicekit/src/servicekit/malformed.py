@@ -1,4 +1,4 @@
-"""Requests that are none: all are counted, and one a second gets a line in the log.
+"""Requests that are none: all are counted, and one a second of each code gets a line in the log.
 
 Whoever sends nothing else could otherwise push everybody's lines out of the log.
 """
@@ -31,18 +31,20 @@ class Malformed:
             registry=registry,
         )
         self._clock = clock
-        self._next_line = 0.0
-        self._unsaid = 0
+        self._next_line: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
 
     def note(self, code: str, client: tuple[str, int] | None) -> None:
-        """Count one; the line says how many since the last one, and from where this one came."""
+        """Count one; the line says how many of its code there were since the last one of it, this
+        one included, and from where this one came.
+        """
         self._counter.labels(code).inc()
-        self._unsaid += 1
+        count = self._unsaid[code] = self._unsaid.get(code, 0) + 1
         now = self._clock()
-        if now >= self._next_line:
+        if now >= self._next_line.get(code, 0.0):
             address = client[0] if client else None
-            log.warning("malformed_request", code=code, client=address, count=self._unsaid)
-            self._next_line, self._unsaid = now + LINE_EVERY, 0
+            log.warning("malformed_request", code=code, client=address, count=count)
+            self._next_line[code], self._unsaid[code] = now + LINE_EVERY, 0
 
 
 MALFORMED = Malformed()

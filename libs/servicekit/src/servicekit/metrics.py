@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from servicekit.requests import Router
+from servicekit.requests import ProbeRoute, Router
 
 __all__ = ["HttpMetrics", "MetricsMiddleware", "http_metrics", "metrics_router"]
 
@@ -102,7 +102,7 @@ def _templates(app: FastAPI) -> dict[int, str]:
 
 
 def metrics_router(registry: CollectorRegistry = REGISTRY) -> Router:
-    router = Router(include_in_schema=False)
+    router = Router(include_in_schema=False, route_class=ProbeRoute)
 
     @router.get("/metrics")
     async def metrics() -> Response:

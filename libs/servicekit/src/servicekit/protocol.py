@@ -7,6 +7,7 @@ does it wait for ever for a caller who does not take the answer.
 
 import asyncio
 import logging
+import re
 from enum import Enum, auto
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +28,7 @@ PATIENCE = 30.0
 # A connection closed on a caller who still sends is reset, and the answer lost (RFC 9112, 9.6).
 LINGER = 1.0
 
+_AUTHORITY_END = re.compile(rb"[/?#]")
 _URI = "/%:@!$&'()*+,;=-._~"
 _SILENT = logging.getLogger("uvicorn.protocol")
 _SILENT.setLevel(logging.ERROR)
@@ -127,6 +129,7 @@ class Protocol(HttpToolsProtocol):
         if problem := self._excess() or self._wrong_head():
             self._refuse(problem)
             raise problem  # ends the parsing: what follows begins no request
+        self._prefer_target()
         super().on_headers_complete()
         self._reading = Reading.BODY
         # The request keeps its list: trailers are not headers (RFC 9110, section 6.5.1).
@@ -174,6 +177,14 @@ class Protocol(HttpToolsProtocol):
         if b"expect" in names and not self.expect_100_continue:
             return ExpectationFailed()
         return None
+
+    def _prefer_target(self) -> None:
+        """The host of an address in absolute form counts, not the header (RFC 9112, 3.2.2)."""
+        scheme, there, rest = self.url.partition(b"://")
+        if there and scheme.isalpha():
+            authority = _AUTHORITY_END.split(rest, maxsplit=1)[0].rpartition(b"@")[2]
+            self.headers[:] = [one for one in self.headers if one[0] != b"host"]
+            self.headers.append((b"host", authority))
 
     def _expect_more(self) -> None:
         self._expect_nothing()

@@ -5,7 +5,7 @@ All are plain ASGI or route level: no task, no queue and no copy of the body per
 
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter
@@ -20,7 +20,7 @@ from servicekit.large_bodies import LARGE, LargeBodies
 from servicekit.problems import BodyTooLarge, Overloaded, Problem
 from servicekit.query_parameters import known_names, refuse_others
 
-__all__ = ["BodyLimit", "JsonRequest", "JsonRoute", "RequestGuard", "Router"]
+__all__ = ["BodyLimit", "JsonRequest", "JsonRoute", "ProbeRoute", "RequestGuard", "Router"]
 
 MAX_BODY = 1024 * 1024
 MAX_HELD = 32 * MAX_BODY
@@ -57,6 +57,8 @@ class JsonRoute(APIRoute):
     Where no body belongs there may be none but empty JSON: a form is what any page can send.
     """
 
+    takes_any_query: ClassVar[bool] = False
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         wants_body = self.body_field is not None
@@ -64,7 +66,8 @@ class JsonRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive, request._send)
-            refuse_others(request.scope["query_string"], known)
+            if not self.takes_any_query:
+                refuse_others(request.scope["query_string"], known)
             if wants_body:
                 await _require_json(request)
                 if await request.body():
@@ -74,6 +77,12 @@ class JsonRoute(APIRoute):
             return await handler(request)
 
         return strict
+
+
+class ProbeRoute(JsonRoute):
+    """A route for probes and scrapers, who add parameters that nobody here has to know."""
+
+    takes_any_query = True
 
 
 def _has_body(request: Request) -> bool:
@@ -96,8 +105,7 @@ async def _require_json(request: Request) -> None:
     if encoding.strip().lower() not in ("", "identity"):
         raise Problem(415, "unsupported_media_type", "A body is taken as it is, not compressed.")
     if media_type is not None and _JSON_TYPE.fullmatch(media_type.strip()):
-        charset = _CHARSET.search(media_type)
-        if charset is None or charset[1].lower() == "utf-8":
+        if [one.lower() for one in _CHARSET.findall(media_type)] in ([], ["utf-8"]):
             return
         raise Problem(415, "unsupported_media_type", "JSON is in UTF-8 (RFC 8259, section 8.1).")
     if media_type is None and not await request.body():

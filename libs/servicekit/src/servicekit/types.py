@@ -71,7 +71,7 @@ def _storable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Line(Text):
-    """A text of one line that shows what it is: no controls, no line breaks, no bidi overrides.
+    """A text of one line that shows what it is: no controls, no line breaks, no bidi marks.
 
     They move what stands beside them on a page, in a terminal or in the head of a mail (Unicode
     Standard Annex 9, section 2; Unicode Technical Report 36, section 2.10).
@@ -84,7 +84,10 @@ class Line(Text):
         return core_schema.no_info_after_validator_function(_one_line, text)
 
 
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# All that shows nothing but the joiners of Persian and of emoji (U+200C, U+200D).
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
 
 
 def _one_line(text: str) -> str:

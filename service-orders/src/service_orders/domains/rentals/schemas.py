@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service_orders.domains.rentals.models import HistoryEntry, Rental
 from service_orders.domains.rentals.offers import LONGEST_TOKEN, Offer
 from service_orders.domains.rentals.states import PaymentStatus, RentalStatus
-from servicekit.types import Text, Timestamp
+from servicekit.types import Line, Text, Timestamp
 
 
 class AskForOffer(BaseModel):
@@ -22,8 +22,8 @@ class AskForOffer(BaseModel):
         json_schema_extra={"examples": [{"user_id": "user-1", "scooter_id": "scooter-1"}]}
     )
 
-    user_id: Annotated[str, Text(1, 255)]
-    scooter_id: Annotated[str, Text(1, 255)]
+    user_id: Annotated[str, Line(1, 255)]
+    scooter_id: Annotated[str, Line(1, 255)]
 
 
 class OfferView(BaseModel):
