@@ -109,6 +109,14 @@ async def test_money_without_a_key_is_refused(http: httpx.AsyncClient) -> None:
     assert (await http.post("/hold-money-for-order", json=HELD)).status_code == 422
 
 
+async def test_the_books_are_shown_for_several_orders(http: httpx.AsyncClient) -> None:
+    for order in ("r1", "r2", "r3"):
+        assert (await hold(http, f"{order}:hold", order_id=order)).status_code == 200
+    answer = await http.get("/control/ledger?order_id=r1&order_id=r3")
+    assert answer.status_code == 200, answer.text
+    assert {row["key"] for row in answer.json()["items"]} == {"r1:hold", "r3:hold"}
+
+
 async def test_the_books_survive_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "books" / "ledger.sqlite"
     for asked in (1, 2):

@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validat
 
 _NO_NUL = r"^[^\x00]*$"
 # What the APIs take as a text of one line: nothing that moves or hides what stands beside it.
-_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]*$"
+_ONE_LINE = (
+    r"^[^\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f"
+    r"\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]*$"
+)
 Name = Annotated[str, Field(max_length=255, pattern=_ONE_LINE)]
 """Of a person, a product, a place."""
 Reason = Annotated[str, Field(max_length=1_000, pattern=_ONE_LINE)]
