@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from riding import Rider
 from shopping import Shop
+from ticket_desk import until
 
 from devstack.system import System
 
