@@ -6,7 +6,6 @@ It says one line when the broker goes away and one when it is back.
 
 import asyncio
 import contextlib
-import random
 from typing import Self
 
 import aio_pika
@@ -17,6 +16,12 @@ from aiormq.exceptions import (
     AuthenticationError,
     InvalidFrameError,
     ProbableAuthenticationError,
+)
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    wait_random_exponential,
 )
 
 from servicekit.startup import StartupProblem
@@ -45,6 +50,7 @@ class BrokerProbe:
         self._url = url
         self._name = name
         self._connected = asyncio.Event()
+        self._away = False
         self._task: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
@@ -63,25 +69,30 @@ class BrokerProbe:
                 await self._task
 
     async def _keep_connected(self) -> None:
-        failures = 0
+        connecting = AsyncRetrying(
+            retry=retry_if_exception_type(AWAY),
+            wait=wait_random_exponential(multiplier=0.2, max=SLOWEST_RETRY),
+            before_sleep=self._note_failure,
+        )
         while True:
-            try:
-                connection = await _connect(self._url, self._name)
-            except AWAY as error:
-                self._note(failures, type(error).__name__)
-                failures += 1
-                pause = min(SLOWEST_RETRY, 0.1 * 2 ** min(failures, 10))
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 no secret
-                continue
-            if failures:
+            connection: AbstractConnection = await connecting(self._connect)
+            if self._away:
                 log.info("broker_back")
+            self._away = False
             await self._until_lost(connection)
-            self._note(0, "connection lost")
-            failures = 1
+            self._note("connection lost")
 
-    def _note(self, failures: int, reason: str) -> None:
-        if not failures:
+    async def _connect(self) -> AbstractConnection:
+        return await _connect(self._url, self._name)
+
+    def _note_failure(self, state: RetryCallState) -> None:
+        failure = state.outcome.exception() if state.outcome else None
+        self._note(type(failure).__name__)
+
+    def _note(self, reason: str) -> None:
+        if not self._away:
             log.warning("broker_away", reason=reason)
+        self._away = True
 
     async def _until_lost(self, connection: AbstractConnection) -> None:
         lost = asyncio.Event()

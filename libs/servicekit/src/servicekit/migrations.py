@@ -10,7 +10,6 @@ new lineage (`orders2_0009`) because older code cannot work with what it changed
 """
 
 import os
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from alembic.config import Config
 from alembic.operations.ops import MigrationScript
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine, pool
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from servicekit.database import CONNECT_TIMEOUT, connect, unreachable
 from servicekit.startup import StartupProblem
@@ -81,14 +81,18 @@ def upgrade(url: PostgresUrl, ini: Path, *, variable: str, deadline: float = 60.
 
 @contextmanager
 def _locked(connection: psycopg.Connection, deadline: float) -> Iterator[None]:
-    until = time.monotonic() + deadline
-    while not _try_lock(connection):
-        if time.monotonic() > until:
-            raise StartupProblem(
-                f"another process has been migrating this database for {deadline:.0f} s;"
-                " see pg_locks, then try again"
-            )
-        time.sleep(LOCK_RETRY)
+    until_locked = Retrying(
+        retry=retry_if_result(lambda locked: not locked),
+        wait=wait_fixed(LOCK_RETRY),
+        stop=stop_after_delay(deadline),
+    )
+    try:
+        until_locked(_try_lock, connection)
+    except RetryError:
+        raise StartupProblem(
+            f"another process has been migrating this database for {deadline:.0f} s;"
+            " see pg_locks, then try again"
+        ) from None
     try:
         yield
     finally:
