@@ -68,7 +68,7 @@ def test_a_broker_that_refuses_the_password(system: System, role: str) -> None:
 
 @pytest.fixture
 def behind(system: System) -> Iterator[None]:
-    url = system.environment["orders"]["DATABASE_URL_ORDERS"]
+    url = system.environment["orders"]["DATABASE_OWNER_URL_ORDERS"]
     with psycopg.connect(url, autocommit=True) as database:
         [(head,)] = database.execute("SELECT version_num FROM alembic_version").fetchall()
         database.execute("UPDATE alembic_version SET version_num = 'orders_0001'")
