@@ -23,6 +23,10 @@ NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason 
 ENTOMB = "UPDATE inbox_parked SET reason = 'discarded' WHERE sequence = 2"
 
 
+class Killed(BaseException):
+    """Goes through everything, as the end of a process does."""
+
+
 class Kitchen:
     """A handler that fails, or is cut off as by a kill, at one place."""
 
@@ -40,11 +44,11 @@ class Kitchen:
         if event.sequence == self.fails_at:
             raise ValueError("broken")
         if event.sequence == self.cut_at:
-            raise asyncio.CancelledError
+            raise Killed
         await record(unit, event)
 
     async def retry(self) -> None:
-        with suppress(asyncio.CancelledError):
+        with suppress(Killed):
             await self.inbox.retry_due()
 
 

@@ -138,6 +138,6 @@ async def test_what_comes_of_a_key_is_documented(http: httpx.AsyncClient) -> Non
     in_flight = operation["responses"]["409"]["content"][problem]["examples"]
     refused = operation["responses"]["422"]["content"][problem]["examples"]
     assert set(in_flight) == {"idempotency_key_in_flight"}
-    assert set(refused) == {"validation_failed", "idempotency_key_reused"}
+    assert set(refused) == {"validation_failed", "idempotency_key_reused", "unknown_parameter"}
     assert "Idempotency-Replayed" in operation["responses"]["201"]["headers"]
     assert operation["responses"]["201"]["content"]["application/json"]["schema"]
