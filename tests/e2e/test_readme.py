@@ -35,6 +35,7 @@ FIGURES = {
     r'"[A-Z]+(?:_[A-Z]+)*"': '"[A-Z_]+"',
     r"[0-9]+": "[0-9]+",
     r"null": '(?:null|[0-9]+|"[^"]*")',
+    r"streams?": "streams?",
     r" +": " +",
 }
 """What stands for others of its kind: a left out part, an id, a status, a number, a reason."""
