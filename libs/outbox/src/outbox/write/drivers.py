@@ -34,11 +34,7 @@ async def run(
         return await connection.execute(statement, parameters)
     if isinstance(connection, AsyncSession):
         connection = await connection.connection()
-    if _takes_psycopgs(connection):
-        refuse_autocommit((await connection.get_raw_connection()).driver_connection)
-        return await connection.exec_driver_sql(statement, parameters)
-    refuse_autocommit((await connection.get_raw_connection()).dbapi_connection)
-    return await connection.execute(_translated(statement), parameters)
+    return await connection.run_sync(_run_on, statement, parameters)
 
 
 def run_sync(connection: WritesSync, statement: str, parameters: dict[str, Any]) -> None:
@@ -48,15 +44,20 @@ def run_sync(connection: WritesSync, statement: str, parameters: dict[str, Any])
         connection.execute(statement, parameters)
         return
     real = connection.connection() if isinstance(connection, Session) else connection
-    if _takes_psycopgs(real):
-        refuse_autocommit(real.connection.driver_connection)
-        real.exec_driver_sql(statement, parameters)
-    else:
-        refuse_autocommit(real.connection.dbapi_connection)
-        real.execute(_translated(statement), parameters)
+    _run_on(real, statement, parameters)
 
 
-def _takes_psycopgs(connection: AsyncConnection | Connection) -> bool:
+def _run_on(
+    connection: Connection, statement: str, parameters: dict[str, Any]
+) -> CursorResult[Any]:
+    if _takes_psycopgs(connection):
+        refuse_autocommit(connection.connection.driver_connection)
+        return connection.exec_driver_sql(statement, parameters)
+    refuse_autocommit(connection.connection.dbapi_connection)
+    return connection.execute(_translated(statement), parameters)
+
+
+def _takes_psycopgs(connection: Connection) -> bool:
     dialect = connection.dialect
     if dialect.name != "postgresql":
         instead = f"this one is {dialect.name}+{dialect.driver}://"
