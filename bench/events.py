@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from bench.place import SOURCE, Place
 from outbox import Outbox
-from outbox.write.notifier import DOORBELL
+from outbox.postgres.notify import DOORBELL
 
 AGGREGATES = 10_000
 TYPE, AGGREGATE_TYPE = "order.created", "order"

@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from chaos.sides import SIDES, TOPOLOGY, Place, Side
 from outbox import Envelope, Stream
-from outbox.message import to_message
+from outbox.rabbitmq.cloudevents import to_message
 
 _LATEST = """
 SELECT event_id, aggregate_type, aggregate_id, sequence, type, version, created_at, payload::text,

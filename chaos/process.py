@@ -28,7 +28,7 @@ from outbox import (
     UnitOfWork,
     open_work,
 )
-from outbox.consume.decide import Position, Verdict
+from outbox.inbox.position import Position, Verdict
 
 _EFFECT = "INSERT INTO effects (token, aggregate_id) VALUES (%(token)s, %(aggregate)s)"
 _MENDED = "SELECT FROM mended WHERE token = %(token)s"
@@ -44,7 +44,7 @@ async def relay(side: Side, database_url: str, broker_url: str, stop: asyncio.Ev
         broker_url=broker_url,
         exchange=side.name,
         topology=TOPOLOGY,
-        settings=RelaySettings(window=20, topology_check=2, full_look=1),
+        settings=RelaySettings(window=20, topology_check=2, rescan_interval=1),
     ).run(stop)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from events import EXCHANGE, QUEUE, TOPOLOGY
-from outbox import Envelope, UnitOfWork, open_work, worker_parts
+from outbox import Envelope, UnitOfWork, build_worker, open_work
 from tables import DATABASE_URL, SQLALCHEMY_URL, Meal, outbox
 
 
@@ -32,7 +32,7 @@ async def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_work(create_async_engine(SQLALCHEMY_URL), DATABASE_URL, outbox) as work:
-        parts = worker_parts(
+        parts = build_worker(
             database_url=DATABASE_URL,
             broker_url=os.environ["RABBITMQ_URL"],
             exchange=EXCHANGE,

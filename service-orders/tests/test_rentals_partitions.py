@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 from sqlalchemy.dialects import postgresql
 
 from outbox import Maintenance
-from outbox.operate import partitions
+from outbox.postgres import day_partitions
 from service_orders.domains.rentals import repository
 from service_orders.domains.rentals.models import started_at
 from service_orders.domains.rentals.upkeep import days_of_rentals
@@ -60,7 +60,7 @@ def days_on(monkeypatch: pytest.MonkeyPatch, count: int) -> Iterator[None]:
     """The database's clock says a later day to whoever looks after partitions."""
     with monkeypatch.context() as patch:
         later = f"SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date + {count}"
-        patch.setattr(partitions, "_TODAY", later)
+        patch.setattr(day_partitions, "_TODAY", later)
         yield
 
 

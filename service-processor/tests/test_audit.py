@@ -22,7 +22,9 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from contracts import AUDIT
-from outbox import Relay, streams
+from outbox import Relay
+from outbox.postgres.leadership import Leader
+from outbox.rabbitmq import stream_reader
 from outbox_world import eventually, running
 from service_processor.audit.journal import Journal, line_of
 from service_processor.audit.replay import Offset, offset_of, replay
@@ -32,9 +34,9 @@ from servicekit.settings import LogFormat, LogLevel
 from servicekit.startup import StartupProblem
 
 
-def reader(service: Service, broker_url: str) -> streams.StreamReader:
+def reader(service: Service, broker_url: str) -> stream_reader.StreamReader:
     journal = Journal(service.work.engine, AUDIT)
-    return streams.StreamReader(
+    return stream_reader.StreamReader(
         stream=AUDIT,
         broker_url=broker_url,
         topology=TOPOLOGY,
@@ -43,9 +45,9 @@ def reader(service: Service, broker_url: str) -> streams.StreamReader:
     )
 
 
-def auditor(service: Service, broker_url: str) -> streams.InTurn:
+def auditor(service: Service, broker_url: str) -> Leader:
     """As a worker runs it."""
-    return streams.InTurn(reader(service, broker_url), name=AUDIT, database_url=service.url)
+    return Leader(reader(service, broker_url), name=AUDIT, database_url=service.url)
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ async def test_no_level_and_no_body_leaves_an_event_out(
     logs.configure("processor", LogLevel.ERROR, LogFormat.JSON, stream)
     try:
         journal = Journal(service.work.engine, AUDIT)
-        await journal.write([streams.StreamedEvent(0, replace(events(1)[0], payload=body))])
+        await journal.write([stream_reader.StreamedEvent(0, replace(events(1)[0], payload=body))])
     finally:
         structlog.reset_defaults()
     line = json.loads(stream.getvalue().encode())
@@ -140,7 +142,7 @@ async def test_no_level_and_no_body_leaves_an_event_out(
 
 def test_of_a_large_body_the_line_has_the_beginning_and_the_size() -> None:
     body = b'"' + b"x" * 1_000_000 + b'"'
-    line = line_of(streams.StreamedEvent(7, replace(events(1)[0], payload=body)))
+    line = line_of(stream_reader.StreamedEvent(7, replace(events(1)[0], payload=body)))
     assert (line["data"], line["bytes"], line["begins"][:3]) == (None, 1_000_002, '"xx')
     assert len(json.dumps(line)) < 2_000
 

@@ -15,7 +15,9 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from contracts import AUDIT
-from outbox import Part, streams
+from outbox import Part
+from outbox.postgres.leadership import Leader
+from outbox.rabbitmq import stream_reader
 from outbox_world import eventually, running
 from service_processor.audit.journal import Journal, PlaceMoved
 from service_processor.bootstrap import TOPOLOGY
@@ -30,19 +32,19 @@ async def exchange(broker_url: str) -> AsyncIterator[AbstractExchange]:
 
 
 @pytest.fixture
-def auditor(service: Service, broker_url: str) -> Callable[[], streams.InTurn]:
+def auditor(service: Service, broker_url: str) -> Callable[[], Leader]:
     """As a worker runs it."""
 
-    def build() -> streams.InTurn:
+    def build() -> Leader:
         journal = Journal(service.work.engine, AUDIT)
-        reader = streams.StreamReader(
+        reader = stream_reader.StreamReader(
             stream=AUDIT,
             broker_url=broker_url,
             topology=TOPOLOGY,
             begin=journal.place,
             handle=journal.write,
         )
-        return streams.InTurn(reader, name=AUDIT, database_url=service.url)
+        return Leader(reader, name=AUDIT, database_url=service.url)
 
     return build
 
@@ -73,7 +75,7 @@ def offsets(lines: list[Any]) -> list[int]:
 
 
 async def test_of_several_auditors_one_writes_each_line_once(
-    service: Service, exchange: AbstractExchange, auditor: Callable[[], streams.InTurn]
+    service: Service, exchange: AbstractExchange, auditor: Callable[[], Leader]
 ) -> None:
     parts = [auditor() for _ in range(3)]
     with capture_logs() as lines:
@@ -86,7 +88,7 @@ async def test_of_several_auditors_one_writes_each_line_once(
 
 
 async def test_an_auditor_that_stands_by_takes_over(
-    service: Service, exchange: AbstractExchange, auditor: Callable[[], streams.InTurn]
+    service: Service, exchange: AbstractExchange, auditor: Callable[[], Leader]
 ) -> None:
     with capture_logs() as lines:
         async with running(auditor()) as first:
@@ -102,7 +104,7 @@ async def test_an_auditor_that_stands_by_takes_over(
 
 
 async def test_an_auditor_whose_lock_is_lost_leaves_nothing_out(
-    service: Service, exchange: AbstractExchange, auditor: Callable[[], streams.InTurn]
+    service: Service, exchange: AbstractExchange, auditor: Callable[[], Leader]
 ) -> None:
     with capture_logs() as lines:
         async with running(auditor(), auditor()):
@@ -120,10 +122,10 @@ async def test_an_auditor_whose_lock_is_lost_leaves_nothing_out(
 
 
 async def test_the_place_never_goes_back(service: Service) -> None:
-    read = [streams.StreamedEvent(n, event) for n, event in enumerate(events(10))]
+    read = [stream_reader.StreamedEvent(n, event) for n, event in enumerate(events(10))]
 
-    class Beginning(streams.Ends):
-        async def oldest(self) -> streams.StreamedEvent:
+    class Beginning(stream_reader.Ends):
+        async def oldest(self) -> stream_reader.StreamedEvent:
             return read[0]
 
     ends = Beginning(None, AUDIT)  # type: ignore[arg-type]
@@ -134,7 +136,7 @@ async def test_the_place_never_goes_back(service: Service) -> None:
         await second.write(read[:5])
     assert await second.place(ends) == 10
     await first.place(ends)
-    await second.write([streams.StreamedEvent(10, None)])
+    await second.write([stream_reader.StreamedEvent(10, None)])
     with pytest.raises(PlaceMoved):
-        await first.write([streams.StreamedEvent(10, None)])
+        await first.write([stream_reader.StreamedEvent(10, None)])
     await come_to(service, 11)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from outbox.cli.app import app
+from outbox.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -13,7 +13,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from devstack import rabbitmq
 from outbox import Topology
-from outbox.broker import connect
+from outbox.rabbitmq.connection import connect
 
 TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
 DEPLOYED = Path(__file__).parents[2] / "deploy/secrets/rabbitmq_definitions.json"

@@ -33,15 +33,15 @@ from outbox import (
     Part,
     Stream,
     Work,
+    build_worker,
     metrics,
     open_work,
-    worker_parts,
 )
-from outbox.broker import connect
-from outbox.message import to_message
-from outbox.operate.database import open_database
-from outbox.operate.reconcile import reconcile
-from outbox.topology import dead_letters_of
+from outbox.operations.database import open_database
+from outbox.operations.reconcile import reconcile
+from outbox.rabbitmq.cloudevents import to_message
+from outbox.rabbitmq.connection import connect
+from outbox.rabbitmq.topology import dead_letters_of
 from outbox_world import eventually, running
 from servicekit.database import create_engine
 
@@ -131,7 +131,7 @@ async def work_on(live: Live, outbox: Outbox) -> AsyncIterator[Work]:
 
 
 def parts_of(live: Live, work: Work, url: str, exchange: str, **more: Any) -> dict[str, Part]:
-    return worker_parts(
+    return build_worker(
         database_url=live.database,
         broker_url=url,
         exchange=exchange,

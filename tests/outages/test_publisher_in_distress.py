@@ -14,9 +14,9 @@ from entries import entry
 
 from devstack.rabbitmq import RabbitMQ
 from devstack.system import System
-from outbox.broker import connect
-from outbox.relay.opening import open_publisher
-from outbox.relay.publisher import Outcome, Publisher
+from outbox.publisher.open import open_publisher
+from outbox.publisher.publisher import Outcome, Publisher
+from outbox.rabbitmq.connection import connect
 
 ACKED, TIMED_OUT, CLOSED = Outcome.ACKED, Outcome.TIMED_OUT, Outcome.CLOSED
 PATIENCE = 4.0

@@ -151,7 +151,7 @@ async def test_without_a_doorbell_the_relay_polls_and_says_so_once(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doorbell, "RECONNECT_AFTER", 60)
-    async with running(world.relay(full_look=3600.0)):
+    async with running(world.relay(rescan_interval=3600.0)):
         await world.emit(Happened("a"))
         await world.delivered(1)
         for _ in range(2):

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from outbox import Envelope, UnitOfWork
-from outbox.envelope import Stream
-from outbox.message import to_message
+from outbox.event import Stream
+from outbox.rabbitmq.cloudevents import to_message
 from outbox_world import EXCHANGE, QUEUE, SOURCE, World
 
 INSERT = text("INSERT INTO effects (aggregate_id, sequence) VALUES (:id, :sequence)")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from outbox.relay.entry import Entry
+from outbox.log.row import OutboxRow
 
 
-def entry(id_: int = 1, aggregate: str = "a", **fields: object) -> Entry:
+def entry(id_: int = 1, aggregate: str = "a", **fields: object) -> OutboxRow:
     """An event `order.happened` of the source `shop`."""
-    made = Entry(
+    made = OutboxRow(
         id=id_,
         event_id=str(uuid4()).encode(),
         source=b"shop",

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from outbox.operate.partitions import OUTBOX, SET_ASIDE
+from outbox.postgres.day_partitions import OUTBOX, SET_ASIDE
 from outbox_world import Happened, World
 
 LONG_AGO = timedelta(days=30)

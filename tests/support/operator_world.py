@@ -13,7 +13,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from outbox import Envelope, UnitOfWork
-from outbox.cli.app import app
+from outbox.cli.commands import app
 from outbox_world import World, open_world
 
 

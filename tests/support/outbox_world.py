@@ -26,10 +26,10 @@ from outbox import (
     Work,
     schema,
 )
-from outbox.consume.handlers import HandleMany
-from outbox.consume.retry import RetryPolicy
-from outbox.consume.settings import ConsumerSettings
-from outbox.consume.watchdog import Watchdog
+from outbox.inbox.failures import RetryPolicy
+from outbox.inbox.handlers import HandleMany
+from outbox.inbox.settings import ConsumerSettings
+from outbox.inbox.watchdog import Watchdog
 from outbox.relay.settings import RelaySettings
 
 SOURCE, EXCHANGE, QUEUE = "shop", "shop", "kitchen.orders"

@@ -24,7 +24,7 @@ import service_orders.metadata
 import service_processor.bootstrap
 import service_processor.metadata
 from contracts.subscriptions import ORDERS, PROCESSOR
-from outbox import Handlers, Outbox, Work, open_work, worker_parts
+from outbox import Handlers, Outbox, Work, build_worker, open_work
 from outbox_world import eventually, running
 from service_orders.domains.orders import ORDERS as ORDERS_DOMAIN
 from service_orders.waiting import SETTLED
@@ -65,7 +65,7 @@ async def working(
     """A service's worker for some queues."""
     engine = create_engine(url, application_name="test")
     async with open_work(engine, url, outbox, traceparent=trace.traceparent) as work:
-        parts = worker_parts(
+        parts = build_worker(
             database_url=url,
             broker_url=broker,
             exchange=exchange,

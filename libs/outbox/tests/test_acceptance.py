@@ -11,11 +11,11 @@ from aio_pika import Message
 from deliveries import effects, events, has_effects, publish, queue_is_empty, record
 
 from outbox import metrics
-from outbox.broker import connect
-from outbox.envelope import MAX_PAYLOAD, Stream
-from outbox.message import to_message
-from outbox.receiving import body_size
-from outbox.topology import dead_letters_of
+from outbox.event import MAX_PAYLOAD, Stream
+from outbox.rabbitmq.cloudevents import to_message
+from outbox.rabbitmq.connection import connect
+from outbox.rabbitmq.lenient_decoding import body_size
+from outbox.rabbitmq.topology import dead_letters_of
 from outbox_world import EXCHANGE, QUEUE, SOURCE, Happened, World, eventually, running
 
 

@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from outbox import Notifier
 from outbox.addresses import BrokerAddress, Database, DatabaseAddress, masked
 from outbox.errors import InvalidSetting
-from outbox.keeper import open_keeper
-from outbox.listening import Listener
-from outbox.operate.database import open_database
-from outbox.write.notifier import DOORBELL
+from outbox.operations.database import open_database
+from outbox.postgres.listen import Listener
+from outbox.postgres.notify import DOORBELL
+from outbox.postgres.sessions import open_lock_session
 from outbox_world import Happened, World, eventually, running
 
 SECRET = "s3/c r@t"
@@ -140,7 +140,7 @@ def forms_of(world: World) -> list[Database]:
 async def test_each_form_works_wherever_an_address_is_asked_for(world: World) -> None:
     async with Listener.on(world.engine, DOORBELL) as listener:
         for given in forms_of(world):
-            async with await open_keeper(given, "test") as keeper:
+            async with await open_lock_session(given, "test") as keeper:
                 await keeper.execute("SELECT 1")
             async with open_database(given) as operator:
                 await operator.execute("SELECT 1")
@@ -167,7 +167,7 @@ async def ignored(*_: object) -> None: ...
 async def test_the_notifier_says_an_outage_once_and_without_the_password(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox.write.notifier.RETRY_AFTER", 0.01)
+    monkeypatch.setattr("outbox.postgres.notify.RETRY_AFTER", 0.01)
     caplog.set_level(logging.DEBUG, "outbox")
     url = make_url(world.database_url).set(password="wr0ng-one")
 

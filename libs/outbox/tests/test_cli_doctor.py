@@ -11,11 +11,11 @@ from deliveries import events
 
 from operator_world import Pair, management_url, open_pair, record
 from outbox import Application, Consumer, Handlers, Relay
-from outbox.consume.inbox import Inbox
-from outbox.operate.database import open_database
-from outbox.operate.doctor import examine
-from outbox.operate.management import Management
-from outbox.topology import queue_arguments
+from outbox.inbox.inbox import Inbox
+from outbox.operations.database import open_database
+from outbox.operations.doctor import examine
+from outbox.rabbitmq.management_api import Management
+from outbox.rabbitmq.topology import queue_arguments
 from outbox_world import EXCHANGE, QUEUE, Happened, eventually, running
 
 APP = ("--app", "kitchen_topology:TOPOLOGY")

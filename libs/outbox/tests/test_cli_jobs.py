@@ -9,8 +9,8 @@ import pytest
 from operator_world import Pair, open_pair
 from outbox import UnitOfWork, jobs
 from outbox.jobs import Job, JobSettings, JobWorker, Result
-from outbox.operate.database import open_database
-from outbox.operate.doctor import examine
+from outbox.operations.database import open_database
+from outbox.operations.doctor import examine
 from outbox_world import Happened
 
 

@@ -8,9 +8,10 @@ import pytest
 from deliveries import events
 
 from operator_world import Pair, effects, open_pair, record
-from outbox import Envelope, UnitOfWork, baseline
-from outbox.operate.beginning import beginnings
-from outbox.operate.database import open_database
+from outbox import Envelope, UnitOfWork
+from outbox.inbox import baseline
+from outbox.inbox.beginnings import beginnings
+from outbox.operations.database import open_database
 from outbox_world import QUEUE, Happened, eventually, running
 
 

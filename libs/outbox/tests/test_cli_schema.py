@@ -8,9 +8,9 @@ from sqlalchemy import Column, MetaData, Text
 
 import outbox
 from operator_world import Said, say
-from outbox.consume.tables import declare_inbox
-from outbox.declaring import comment
-from outbox.groups import GROUPS, Group
+from outbox.inbox.tables import declare_inbox
+from outbox.postgres.table_details import comment
+from outbox.table_groups import GROUPS, Group
 from outbox_world import World
 
 

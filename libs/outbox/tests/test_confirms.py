@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.relay.confirms import Confirms
-from outbox.relay.publisher import Outcome
+from outbox.publisher.confirms import Confirms
+from outbox.publisher.publisher import Outcome
 
 A, N, R, T = Outcome.ACKED, Outcome.NACKED, Outcome.RETURNED, Outcome.TIMED_OUT
 ANSWERS = st.lists(st.tuples(st.integers(1, 30), st.booleans(), st.booleans()), max_size=40)

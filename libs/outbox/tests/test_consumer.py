@@ -8,8 +8,8 @@ import aio_pika
 from deliveries import effects, events, has_effects, parks, publish, queue_is_empty, record
 
 from outbox import Envelope, Outbox, UnitOfWork
-from outbox.message import to_message
-from outbox.topology import dead_letters_of
+from outbox.rabbitmq.cloudevents import to_message
+from outbox.rabbitmq.topology import dead_letters_of
 from outbox_world import EXCHANGE, QUEUE, SOURCE, Happened, World, eventually, running
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outbox.write.ending import about_savepoint, ends_transaction
+from outbox.log.transaction_ends import about_savepoint, ends_transaction
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from outbox.message import to_message
-from outbox.relay.entry import Entry
-from outbox.relay.frames import Frames, Unsendable
+from outbox.log.row import OutboxRow
+from outbox.publisher.frames import Frames, Unsendable
+from outbox.rabbitmq.cloudevents import to_message
 
 FRAME_MAX = 4096
 SHORT = st.text(min_size=1, max_size=60).map(lambda text: text.replace("\0", "0").encode())
@@ -32,7 +32,7 @@ def decoded(data: bytes) -> list[object]:
 
 
 def parts(
-    event: Entry, user: str | None = None
+    event: OutboxRow, user: str | None = None
 ) -> tuple[Basic.Publish, ContentHeader, list[bytes]]:
     method, header, *bodies = decoded(
         Frames("shop", channel=7, frame_max=FRAME_MAX, user=user).of(event)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from outbox import handle_many, ignore
-from outbox.consume.handlers import bind
 from outbox.errors import InvalidSetting
+from outbox.inbox.handlers import bind
 
 QUEUE = "kitchen.orders"
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from contracts import EVENTS
 from outbox import InvalidEvent, Outbox
 from outbox.errors import EventTooLarge
-from outbox.write.checks import MAX_PAYLOAD
+from outbox.log.event_checks import MAX_PAYLOAD
 from outbox_world import SOURCE, Happened, World
 from service_processor.metadata import outbox as processor
 

@@ -9,8 +9,8 @@ import pytest
 
 from operator_world import Pair, open_pair
 from outbox import Relay
-from outbox.lifecycle import pause
 from outbox.relay.lanes import Lanes
+from outbox.supervise import pause
 from outbox_world import Happened, World, eventually, running
 
 AGGREGATES = 60

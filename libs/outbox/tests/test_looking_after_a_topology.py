@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from pytest_mock import MockerFixture
 
-from outbox.declarer import Declarer
-from outbox.relay.opening import look_after
-from outbox.topology import Topology
+from outbox.publisher.open import look_after
+from outbox.rabbitmq.declarer import Declarer
+from outbox.rabbitmq.topology import Topology
 
 
 @pytest.fixture
 def declarer(mocker: MockerFixture) -> Declarer:
-    mocker.patch("outbox.relay.opening.is_blocked", return_value=False)
+    mocker.patch("outbox.publisher.open.is_blocked", return_value=False)
     declarer = mocker.create_autospec(Declarer, instance=True)
     wire = mocker.Mock(is_closed=False)
     declarer.channel.return_value.get_underlay_channel = mocker.AsyncMock(return_value=wire)

@@ -18,13 +18,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from outbox import Envelope, Maintenance, Notifier, Outbox, UnitOfWork, Work
-from outbox.broker import connect
 from outbox.errors import BrokerRefused, DatabaseRefused
 from outbox.jobs import JobSettings, JobWorker
-from outbox.lifecycle import Up, reconnecting, together
 from outbox.losses import Server, lost, refusal
 from outbox.outages import AGAIN_AFTER, LATE, Outages, Part
-from outbox.relay.settling import Settling
+from outbox.rabbitmq.connection import connect
+from outbox.relay.settlement import Settlement
+from outbox.supervise import Up, keep_running, together
 from outbox_world import QUEUE, Happened, World, eventually, install, running
 from servicekit.testing import Outage
 
@@ -116,17 +116,17 @@ async def test_a_bug_ends_a_part_at_once(bug: Exception) -> None:
 
     with pytest.raises(type(bug), match="a bug"):
         async with asyncio.timeout(5):
-            await reconnecting("part", session, asyncio.Event())
+            await keep_running("part", session, asyncio.Event())
 
 
 async def test_a_bug_in_settling_publishes_nothing_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_: Settling) -> None:
+    async def broken(_: Settlement) -> None:
         await world.delivered(3)
         raise RuntimeError("dictionary changed size during iteration")
 
-    monkeypatch.setattr(Settling, "run", broken)
+    monkeypatch.setattr(Settlement, "run", broken)
     await world.emit(*(Happened(f"a{number}") for number in range(3)))
     with pytest.raises(RuntimeError, match="changed size"):
         async with asyncio.timeout(60):

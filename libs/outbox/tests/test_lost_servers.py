@@ -11,8 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from outbox import Notifier, keeper
-from outbox.listening import Listener
+from outbox import Notifier
+from outbox.postgres import sessions
+from outbox.postgres.listen import Listener
 from outbox_world import World, running
 
 WITHIN = 20_000
@@ -75,7 +76,7 @@ async def test_a_keeper_that_is_lost_while_it_opens_leaves_no_connection(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left open is a warning when it is collected, and every warning is an error here."""
-    monkeypatch.setattr(keeper, "_SESSION", "SELECT 1/0")
+    monkeypatch.setattr(sessions, "_SESSION", "SELECT 1/0")
     with suppress(psycopg.errors.DivisionByZero):
-        await keeper.open_keeper(world.database_url, "lost")
+        await sessions.open_lock_session(world.database_url, "lost")
     gc.collect()

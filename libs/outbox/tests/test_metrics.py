@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from outbox import Envelope, Maintenance, UnitOfWork
 from outbox.jobs import Declined, Job, JobWorker, Result, enqueue
-from outbox.operate.partitions import OUTBOX
+from outbox.postgres.day_partitions import OUTBOX
 from outbox.relay.lanes import Lanes
 from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 

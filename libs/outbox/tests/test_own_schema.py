@@ -21,7 +21,7 @@ from outbox import (
     open_work,
     schema,
 )
-from outbox.operate.partitions import OUTBOX
+from outbox.postgres.day_partitions import OUTBOX
 from outbox_world import SOURCE, Happened, World, eventually, running
 
 APP = 'My-"App"'

@@ -9,8 +9,9 @@ import pytest
 from deliveries import effects, events, has_effects, publish, record, stream_of
 from psycopg.rows import tuple_row
 
-from outbox import metrics, parking
-from outbox.operate.doctor_flow import check_flow
+from outbox import metrics
+from outbox.inbox import operations
+from outbox.operations.doctor_flow import check_flow
 from outbox_world import QUEUE, World, eventually, running
 
 BODY = b'"' + b"x" * 100_000 + b'"'
@@ -39,7 +40,7 @@ async def test_a_consumer_that_has_parked_too_much_leaves_the_rest_in_the_queue_
         said = [r.getMessage() for r in caplog.records if "takes nothing" in r.getMessage()]
         assert len(said) == 1
         async with await psycopg.AsyncConnection.connect(world.database_url) as connection:
-            await parking.skip(connection, QUEUE, stream_of("big"))
+            await operations.skip(connection, QUEUE, stream_of("big"))
         await eventually(lambda: has_effects(world, 12))
         assert consumer.running
     assert await effects(world) == {"big": list(range(2, 11)), "small": [1, 2, 3]}
@@ -69,8 +70,8 @@ async def lies_there(world: World, count: int) -> bool:
 async def test_the_doctor_warns_of_streams_and_consumers_with_much_parked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox.operate.doctor_flow.HEAVY_CONSUMER", 250_000)
-    monkeypatch.setattr("outbox.operate.doctor_flow.HEAVY_STREAM", 250_000)
+    monkeypatch.setattr("outbox.operations.doctor_flow.HEAVY_CONSUMER", 250_000)
+    monkeypatch.setattr("outbox.operations.doctor_flow.HEAVY_STREAM", 250_000)
     await publish(world, *(replace(e, payload=BODY) for e in events(3, "big", first=2)))
     async with running(world.consumer(record)):
         await eventually(lambda: is_full(world, 300_000))

@@ -10,12 +10,12 @@ import pytest
 from deliveries import effects, events, has_effects, parks, publish, record, stream_of
 from uuid_utils.compat import uuid7
 
-from outbox import Envelope, Foreign, RetryPolicy, UnitOfWork, Unreadable, baseline, parking
-from outbox.consume import foreign, parked
-from outbox.consume.inbox import Inbox
-from outbox.consume.settings import InboxSettings
-from outbox.envelope import Stream
+from outbox import Envelope, RetryPolicy, UnitOfWork, Unreadable, UnsequencedMessages
 from outbox.errors import NothingMissing, NotParked
+from outbox.event import Stream
+from outbox.inbox import baseline, operations, parked_events, unsequenced
+from outbox.inbox.inbox import Inbox
+from outbox.inbox.settings import InboxSettings
 from outbox_world import EXCHANGE, QUEUE, World, eventually, running
 
 A = stream_of("a")
@@ -47,14 +47,14 @@ async def test_redrive_works_after_the_last_attempt_and_followers_come_in_order(
         await publish(world, *events(40, "a"))
         await eventually(lambda: world_counts(world, 39))
         async with await world.psycopg() as connection:
-            [first, *_] = await parking.list_parked(connection, QUEUE)
+            [first, *_] = await operations.list_parked(connection, QUEUE)
             assert (first.reason, first.attempts, first.next_attempt_at) == ("failed", 1, None)
             assert first.last_error == "ValueError: broken"
-            [shown] = await parking.show(connection, QUEUE, A, 2)
+            [shown] = await operations.show(connection, QUEUE, A, 2)
             assert shown.body == b"{}"
             switch.problem = None
-            assert await parking.redrive(connection, QUEUE, reason="crashed") == 0
-            assert await parking.redrive(connection, QUEUE, stream=A) == 1
+            assert await operations.redrive(connection, QUEUE, reason="crashed") == 0
+            assert await operations.redrive(connection, QUEUE, stream=A) == 1
         await eventually(lambda: has_effects(world, 40))
     assert await effects(world) == {"a": list(range(1, 41))}
     assert await world.rows("SELECT parked, blocked FROM inbox") == [(0, False)]
@@ -67,7 +67,7 @@ async def world_counts(world: World, count: int) -> bool:
 async def test_a_redrive_of_many_streams_is_several_transactions(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parking, "CHUNK", 2)
+    monkeypatch.setattr(operations, "CHUNK", 2)
     switch = Switch(ValueError("broken"))
     inbox = Inbox(QUEUE, {"order.happened": switch}, world.work, InboxSettings(retry=NEVER))
     for name in "abcde":
@@ -77,11 +77,11 @@ async def test_a_redrive_of_many_streams_is_several_transactions(
         await holder.set_autocommit(False)
         await holder.execute("SELECT FROM inbox WHERE aggregate_id = 'e' FOR UPDATE")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            await parking.redrive(connection, QUEUE)
+            await operations.redrive(connection, QUEUE)
         await holder.rollback()
         due = "SELECT aggregate_id FROM inbox_parked WHERE next_attempt_at IS NOT NULL ORDER BY 1"
         assert await world.rows(due) == [("a",), ("b",), ("c",), ("d",)]
-        assert await parking.redrive(connection, QUEUE, reason="failed") == 5
+        assert await operations.redrive(connection, QUEUE, reason="failed") == 5
     switch.problem = None
     await inbox.retry_due()
     assert await effects(world) == {name: [1, 2, 3] for name in "abcde"}
@@ -92,11 +92,11 @@ async def test_discard_leaves_no_hole_and_keeps_the_event_on_record(world: World
         await publish(world, *events(4, "a"))
         await eventually(lambda: world_counts(world, 3))
         async with await world.psycopg() as connection:
-            await parking.discard(connection, QUEUE, A, 3, note="not this either")
+            await operations.discard(connection, QUEUE, A, 3, note="not this either")
             await eventually(lambda: parks(world, [("failed", 2), ("discarded", 3), ("behind", 4)]))
-            await parking.discard(connection, QUEUE, A, 2)
+            await operations.discard(connection, QUEUE, A, 2)
             with pytest.raises(NotParked):
-                await parking.discard(connection, QUEUE, A, 2)
+                await operations.discard(connection, QUEUE, A, 2)
         await publish(world, *events(1, "a", first=5))
         await eventually(lambda: has_effects(world, 3))
     assert await effects(world) == {"a": [1, 4, 5]}
@@ -112,13 +112,13 @@ async def test_skipping_what_never_arrived_lets_the_rest_flow(world: World) -> N
         await publish(world, one, four, six)
         await eventually(lambda: parks(world, [("gap", 4), ("gap", 6)]))
         async with await world.psycopg() as connection:
-            [gap] = await parking.list_gaps(connection, QUEUE)
+            [gap] = await operations.list_gaps(connection, QUEUE)
             assert (gap.stream, gap.first, gap.last, gap.held) == (A, 2, 3, 2)
             with pytest.raises(NothingMissing):
-                await parking.skip(connection, QUEUE, A, through=4)
-            assert await parking.skip(connection, QUEUE, A) == (2, 3)
+                await operations.skip(connection, QUEUE, A, through=4)
+            assert await operations.skip(connection, QUEUE, A) == (2, 3)
             await eventually(lambda: has_effects(world, 2))
-            assert await parking.skip(connection, QUEUE, A) == (5, 5)
+            assert await operations.skip(connection, QUEUE, A) == (5, 5)
         await eventually(lambda: has_effects(world, 3))
     assert await effects(world) == {"a": [1, 4, 6]}
 
@@ -127,16 +127,16 @@ async def test_what_may_be_yet_to_come_is_skipped_only_if_that_is_meant(world: W
     inbox = world.consumer(record).inbox
     await inbox.take(events(5, "a"))
     async with await world.psycopg() as connection:
-        assert await parking.place(connection, QUEUE, A) == (5, None)
+        assert await operations.place(connection, QUEUE, A) == (5, None)
         with pytest.raises(NothingMissing, match="may be yet to come"):
-            await parking.skip(connection, QUEUE, A, through=1000)
+            await operations.skip(connection, QUEUE, A, through=1000)
         await inbox.take(events(2, "a", first=6))
         assert await effects(world) == {"a": [1, 2, 3, 4, 5, 6, 7]}
-        assert await parking.skip(connection, QUEUE, A, through=9, tail=True) == (8, 9)
+        assert await operations.skip(connection, QUEUE, A, through=9, tail=True) == (8, 9)
         await inbox.take(events(1, "a", first=12))
-        assert await parking.place(connection, QUEUE, A) == (9, 12)
+        assert await operations.place(connection, QUEUE, A) == (9, 12)
         with pytest.raises(NothingMissing, match="12 is held"):
-            await parking.skip(connection, QUEUE, A, through=12, tail=True)
+            await operations.skip(connection, QUEUE, A, through=12, tail=True)
 
 
 async def test_of_two_events_at_one_place_behind_a_gap_the_first_is_applied(world: World) -> None:
@@ -148,9 +148,9 @@ async def test_of_two_events_at_one_place_behind_a_gap_the_first_is_applied(worl
         await publish(world, first)
         await eventually(lambda: parks(world, [("forked", 2)]))
         async with await world.psycopg() as connection:
-            [left] = await parking.list_parked(connection, QUEUE)
+            [left] = await operations.list_parked(connection, QUEUE)
             assert left.event_id == other.id
-            await parking.discard(connection, QUEUE, A, 2, event_id=other.id)
+            await operations.discard(connection, QUEUE, A, 2, event_id=other.id)
     assert await effects(world) == {"a": [1, 2, 3]}
     assert await world.rows("SELECT parked, last_sequence FROM inbox") == [(0, 3)]
 
@@ -160,7 +160,7 @@ async def test_who_waits_at_a_place_comes_before_who_arrives_there(world: World)
     inbox = world.consumer(record).inbox
     async with await world.psycopg() as connection:
         await baseline.baseline(connection, QUEUE, {A: 0})
-        await parked.park(connection, QUEUE, first, "gap")
+        await parked_events.park(connection, QUEUE, first, "gap")
         await connection.execute("UPDATE inbox SET parked = 1")
     await inbox.take([other])
     assert await effects(world) == {"a": [1]}
@@ -182,7 +182,7 @@ async def test_an_unreadable_body_is_parked_at_once_and_not_tried_again(world: W
         assert (body, due, switch.calls) == (b"\xff\x00", None, calls)
         switch.problem = None
         async with await world.psycopg() as connection:
-            assert await parking.redrive(connection, QUEUE, reason="unreadable") == 1
+            assert await operations.redrive(connection, QUEUE, reason="unreadable") == 1
         await eventually(lambda: has_effects(world, 5))
 
 
@@ -211,7 +211,7 @@ async def test_a_baseline_can_be_taken_from_the_producer(world: World) -> None:
 
 async def test_foreign_messages_are_deduplicated_by_their_id(world: World) -> None:
     message = aio_pika.Message(b"{}", message_id="m-1", app_id="till", type="order.happened")
-    async with running(world.consumer(record, foreign=Foreign())):
+    async with running(world.consumer(record, foreign=UnsequencedMessages())):
         async with world.broker() as channel:
             exchange = await channel.get_exchange(EXCHANGE, ensure=False)
             for _ in range(3):
@@ -221,6 +221,6 @@ async def test_foreign_messages_are_deduplicated_by_their_id(world: World) -> No
     assert await effects(world) == {"m-1": [1], "a": [1]}
     await world.execute("UPDATE inbox_messages SET taken_at = taken_at - interval '8 days'")
     async with await world.psycopg() as connection:
-        assert await foreign.forget_old(connection, QUEUE, Foreign().retention) == 1
+        assert await unsequenced.forget_old(connection, QUEUE, UnsequencedMessages().retention) == 1
     assert await world.rows("SELECT aggregate_id FROM inbox") == [("a",)]
-    assert foreign.is_foreign(Stream("till", foreign.MESSAGE, "m-1"))
+    assert unsequenced.is_unsequenced(Stream("till", unsequenced.MESSAGE, "m-1"))

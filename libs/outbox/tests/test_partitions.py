@@ -14,8 +14,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from outbox import DayPartitions, Maintenance
-from outbox.operate import partitions
-from outbox.operate.partitions import OUTBOX
+from outbox.postgres import day_partitions
+from outbox.postgres.day_partitions import OUTBOX
 from outbox_world import Happened, World, eventually, running
 
 
@@ -75,7 +75,7 @@ async def test_a_partition_past_the_retention_is_dropped_and_the_younger_ones_st
 async def test_days_are_made_and_dropped_by_the_databases_day_whatever_the_workers_clock_says(
     world: World, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
-    monkeypatch.setattr(partitions, "_TODAY", f"{partitions._TODAY} + {apart}")
+    monkeypatch.setattr(day_partitions, "_TODAY", f"{day_partitions._TODAY} + {apart}")
     before, theirs = await names(world), today() + timedelta(days=apart)
     made = {OUTBOX.name_of(theirs + timedelta(days=n)) for n in range(-1, OUTBOX.ahead + 1)}
     oldest_kept = OUTBOX.name_of(theirs - timedelta(days=OUTBOX.keep))

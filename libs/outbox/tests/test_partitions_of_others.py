@@ -8,7 +8,7 @@ import pytest
 from log_days import exists, names, old_partition, said, today
 
 from outbox import Maintenance
-from outbox.operate.partitions import OUTBOX, SET_ASIDE
+from outbox.postgres.day_partitions import OUTBOX, SET_ASIDE
 from outbox_world import Happened, World, eventually, running
 
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox import RetryPolicy
-from outbox.buckets import BUCKETS, bucket_of
-from outbox.consume.decide import Position, Verdict
-from outbox.pace import Pace
-from outbox.relay.floor import Floor
-from outbox.relay.holds import Holds, retry_delay
-from outbox.relay.publisher import Outcome
-from outbox.relay.settling import judge
-from outbox.write.notifier import MAX_PAYLOAD, _chunks
+from outbox.adaptive_interval import AdaptiveInterval
+from outbox.inbox.position import Position, Verdict
+from outbox.log.buckets import BUCKETS, bucket_of
+from outbox.postgres.notify import MAX_PAYLOAD, _chunks
+from outbox.publisher.publisher import Outcome
+from outbox.relay.backoff import Backoff, retry_delay
+from outbox.relay.settlement import judge
+from outbox.relay.watermark import LowWatermark
 
 A, R, N, T = Outcome.ACKED, Outcome.RETURNED, Outcome.NACKED, Outcome.TIMED_OUT
 
@@ -50,13 +50,13 @@ def test_what_follows_in_a_window_already_under_way_counts_as_unsent_too() -> No
 NOBODY: frozenset[bytes] = frozenset()
 
 
-def looked(floor: Floor, last: int | None) -> int:
+def looked(floor: LowWatermark, last: int | None) -> int:
     floor.after_look(last)
     return floor.value
 
 
 def test_the_floor_rises_only_when_all_who_may_have_drawn_below_it_are_over() -> None:
-    floor = Floor()
+    floor = LowWatermark()
     floor.note(5, frozenset([b"3/7", b"4/1"]))
     assert looked(floor, None) == 0
     floor.note(8, frozenset([b"4/1", b"5/5"]))
@@ -68,13 +68,13 @@ def test_the_floor_rises_only_when_all_who_may_have_drawn_below_it_are_over() ->
 
 
 def test_the_floor_rises_at_once_where_nobody_writes() -> None:
-    floor = Floor()
+    floor = LowWatermark()
     floor.note(7, NOBODY)
     assert looked(floor, None) == 7
 
 
 def test_the_floor_rises_no_further_than_what_was_read() -> None:
-    floor = Floor()
+    floor = LowWatermark()
     floor.note(100, NOBODY)
     assert looked(floor, 50) == 50
     assert looked(floor, 80) == 80
@@ -82,7 +82,7 @@ def test_the_floor_rises_no_further_than_what_was_read() -> None:
 
 
 def test_a_lowered_floor_rises_again_with_the_next_look() -> None:
-    floor = Floor(value=100)
+    floor = LowWatermark(value=100)
     floor.lower(None)
     floor.lower(41)
     assert floor.value == 40
@@ -91,7 +91,7 @@ def test_a_lowered_floor_rises_again_with_the_next_look() -> None:
 
 
 def test_a_hold_is_released_when_its_time_has_come() -> None:
-    holds = Holds()
+    holds = Backoff()
     holds.hold("order/a", 7, attempts=0, now=10.0)
     holds.hold("order/b", 5, attempts=3, now=10.0)
     assert holds.release_due(10.1) is None
@@ -104,7 +104,7 @@ def test_a_hold_is_released_when_its_time_has_come() -> None:
 
 
 def test_a_parked_aggregate_waits_for_a_person() -> None:
-    holds = Holds()
+    holds = Backoff()
     holds.hold("order/a", 7, attempts=0, now=10.0)
     holds.park({"order/a": 7})
     assert holds.park_only({"order/a": 7, "order/b": 9}) is None
@@ -117,7 +117,7 @@ def test_a_parked_aggregate_waits_for_a_person() -> None:
 
 def test_what_takes_long_is_done_less_often() -> None:
     now = 0.0
-    pace = Pace(5.0, lambda: now)
+    pace = AdaptiveInterval(5.0, lambda: now)
     assert pace.is_due()
     with pace.measured():
         now += 0.01

@@ -13,14 +13,14 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from entries import entry
 
-from outbox.broker import connect
-from outbox.relay import opening
-from outbox.relay.entry import Entry
-from outbox.relay.exchange_publisher import ExchangePublisher
-from outbox.relay.frame_publisher import FramePublisher
-from outbox.relay.opening import open_publisher
-from outbox.relay.publisher import Outcome, Publisher
-from outbox.relay.wire import UnexpectedInternals
+from outbox.log.row import OutboxRow
+from outbox.publisher import open
+from outbox.publisher.aiormq_channel import UnexpectedInternals
+from outbox.publisher.fast import FastPublisher
+from outbox.publisher.open import open_publisher
+from outbox.publisher.plain import PlainPublisher
+from outbox.publisher.publisher import Outcome, Publisher
+from outbox.rabbitmq.connection import connect
 
 ACKED, RETURNED, NACKED = Outcome.ACKED, Outcome.RETURNED, Outcome.NACKED
 
@@ -49,11 +49,11 @@ async def publisher(
 ) -> Publisher:
     fast = request.param == "frames"
     made = await open_publisher(connection, "shop", patience=5, frames=fast)
-    assert isinstance(made, FramePublisher if fast else ExchangePublisher)
+    assert isinstance(made, FastPublisher if fast else PlainPublisher)
     return made
 
 
-async def publish(publisher: Publisher, *entries: Entry) -> list[Outcome]:
+async def publish(publisher: Publisher, *entries: OutboxRow) -> list[Outcome]:
     async with asyncio.timeout(20):
         return await (await publisher.send(entries)).outcomes()
 
@@ -161,8 +161,8 @@ async def test_other_internals_of_the_client_mean_the_plain_publisher_and_a_warn
     def refuse(_: object) -> None:
         raise UnexpectedInternals("a channel from another age")
 
-    monkeypatch.setattr(opening, "Wire", refuse)
+    monkeypatch.setattr(open, "RawChannel", refuse)
     publisher = await open_publisher(connection, "shop", patience=5)
-    assert isinstance(publisher, ExchangePublisher)
+    assert isinstance(publisher, PlainPublisher)
     assert "a channel from another age" in caplog.text
     assert await publish(publisher, entry()) == [ACKED]

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from outbox.relay.entry import Entry
-from outbox.relay.log import MAX_WINDOW_BYTES, Reading
+from outbox.log.row import OutboxRow
+from outbox.relay.log_reader import MAX_WINDOW_BYTES, LogReader
 from outbox_world import Happened, World, eventually, running
 
 MEBIBYTE = 1024 * 1024
@@ -16,11 +16,11 @@ LONG = b'"%s"' % (b"x" * (MEBIBYTE - 2))
 
 
 @pytest.fixture
-async def reading(world: World) -> AsyncIterator[Reading]:
+async def reading(world: World) -> AsyncIterator[LogReader]:
     async with await psycopg.AsyncConnection.connect(
         world.database_url, autocommit=True, client_encoding="SQL_ASCII"
     ) as connection:
-        reading = Reading(connection)
+        reading = LogReader(connection)
         await reading.open()
         yield reading
 
@@ -37,12 +37,12 @@ async def fill(world: World, count: int, body: bytes) -> None:
     )
 
 
-async def look(reading: Reading, floor: int = 0) -> list[Entry]:
+async def look(reading: LogReader, floor: int = 0) -> list[OutboxRow]:
     return await reading.look(floor=floor, in_flight=None, held=[], limit=1000)
 
 
 async def test_a_window_has_eight_mebibytes_at_most_however_well_they_are_compressed(
-    world: World, reading: Reading
+    world: World, reading: LogReader
 ) -> None:
     await fill(world, 100, LONG)
     [(stored,)] = await world.rows("SELECT max(pg_column_size(payload)) FROM outbox")
@@ -58,7 +58,7 @@ async def test_a_window_has_eight_mebibytes_at_most_however_well_they_are_compre
 
 
 async def test_small_events_are_read_to_the_limit_again_after_large_ones(
-    world: World, reading: Reading
+    world: World, reading: LogReader
 ) -> None:
     await fill(world, 1500, b"1")
     await world.execute(
@@ -74,7 +74,7 @@ async def test_small_events_are_read_to_the_limit_again_after_large_ones(
 
 
 async def test_one_event_comes_alone_where_it_is_larger_than_a_window(
-    world: World, reading: Reading
+    world: World, reading: LogReader
 ) -> None:
     await fill(world, 2, b"1")
     await world.execute(

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from deliveries import record
 
-from outbox.broker import connect
 from outbox.errors import BrokerRefused
 from outbox.losses import BROKER_LOST
+from outbox.rabbitmq.connection import connect
 from outbox_world import World
 
 

@@ -18,9 +18,15 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from aio_pika.exceptions import ChannelPreconditionFailed
 from deliveries import effects, events, has_effects, publish, record
 
-from outbox import Consumer, Topology, metrics, streams
-from outbox.broker import connect
-from outbox.topology import DEAD_LETTERS, dead_letter_arguments, dead_letters_of
+from outbox import Consumer, Topology, metrics
+from outbox.postgres.leadership import Leader
+from outbox.rabbitmq import stream_reader
+from outbox.rabbitmq.connection import connect
+from outbox.rabbitmq.topology import (
+    DEAD_LETTERS,
+    dead_letter_arguments,
+    dead_letters_of,
+)
 from outbox_world import (
     EXCHANGE,
     QUEUE,
@@ -157,14 +163,14 @@ async def test_a_stream_queue_of_another_kind_stops_no_relay(both: World) -> Non
     async with await connect(world.broker_url, "test") as connection:
         await (await connection.channel()).declare_queue("everything", durable=True)
 
-    async def begin(_: streams.Ends) -> str:
+    async def begin(_: stream_reader.StreamBounds) -> str:
         return "first"
 
     async def handle(_: object) -> None:
         raise AssertionError
 
-    reader = streams.InTurn(
-        streams.StreamReader(
+    reader = Leader(
+        stream_reader.StreamReader(
             stream="everything",
             broker_url=world.broker_url,
             topology=world.topology,
@@ -182,7 +188,7 @@ async def test_a_stream_queue_of_another_kind_stops_no_relay(both: World) -> Non
         await eventually(lambda: is_up(reader))
 
 
-async def is_up(part: streams.InTurn) -> bool:
+async def is_up(part: Leader) -> bool:
     return part.running
 
 
@@ -269,7 +275,7 @@ async def test_one_that_holds_something_is_left_alone_with_one_line(
 async def test_dead_letters_beyond_the_bound_push_out_the_oldest(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox.topology.DEAD_LETTER_BYTES", 20_000)
+    monkeypatch.setattr("outbox.rabbitmq.topology.DEAD_LETTER_BYTES", 20_000)
     async with world.broker() as channel:
         exchange = await channel.get_exchange(EXCHANGE, ensure=False)
         for _ in range(100):

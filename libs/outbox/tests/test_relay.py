@@ -78,7 +78,7 @@ async def test_who_takes_a_lane_leaves_the_followers_of_a_parked_event_where_the
         await theirs.surplus()
         assert await theirs.take_share()
         # It stands by until the other is gone, and has looked at everything before that.
-        async with running(world.relay(full_look=600.0)):
+        async with running(world.relay(rescan_interval=600.0)):
             await eventually(lambda: reported(1), within=60)
             await world.emit(Happened("a", 1), Happened("a", 2), Happened("a", 3))
             await park(world, "a")
@@ -141,7 +141,7 @@ async def test_an_event_that_commits_late_under_a_lower_id_is_published(world: W
 
 
 async def test_transactions_that_overlap_are_all_seen_whichever_ends_first(world: World) -> None:
-    async with running(world.relay(full_look=1000.0, poll_ceiling=0.05)):
+    async with running(world.relay(rescan_interval=1000.0, poll_ceiling=0.05)):
         for order in permutations("abc"):
             open_ones = {}
             for name in "abc":
@@ -171,7 +171,7 @@ async def has_floor(relay: Relay, floor: int) -> bool:
 async def test_the_first_event_of_all_is_seen_by_a_relay_that_was_there_before(
     world: World,
 ) -> None:
-    async with running(relay := world.relay(full_look=1000.0)):
+    async with running(relay := world.relay(rescan_interval=1000.0)):
         await eventually(lambda: own(16, relay, 16, relay))
         await asyncio.sleep(0.3)  # several looks at a log that has never had an event
         await world.emit(Happened("a"))

@@ -14,8 +14,8 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from relay_process import relay_process
 
-from outbox.faults import RELAY_STEPS
-from outbox.lifecycle import pause
+from outbox.failpoints import RELAY_STEPS
+from outbox.supervise import pause
 from outbox_world import Happened, World, eventually
 
 AGGREGATES = 12

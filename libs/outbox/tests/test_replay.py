@@ -32,7 +32,7 @@ async def test_a_broker_that_lost_everything_is_replayed_and_each_effect_comes_o
     pair: Pair,
 ) -> None:
     events = [Happened(f"a{number % 7}", number) for number in range(70)]
-    async with running(pair.producer.relay(full_look=0.3), pair.consumer.consumer(record)):
+    async with running(pair.producer.relay(rescan_interval=0.3), pair.consumer.consumer(record)):
         await pair.producer.emit(*events[:35])
         await eventually(lambda: total(pair, 35))
     async with running(pair.producer.relay()):
@@ -40,7 +40,7 @@ async def test_a_broker_that_lost_everything_is_replayed_and_each_effect_comes_o
         await eventually(lambda: pair.producer.has_unpublished(0))
     async with pair.producer.broker() as channel:
         await channel.queue_delete(QUEUE)
-    async with running(pair.producer.relay(full_look=0.3), pair.consumer.consumer(record)):
+    async with running(pair.producer.relay(rescan_interval=0.3), pair.consumer.consumer(record)):
         await pair.say("reconcile", "--grace", "0", status=1)
         said = await pair.say("replay", "--since", "1h", "--yes", "--json")
         assert said.json["replayed"] == 70
@@ -54,7 +54,7 @@ async def total(pair: Pair, count: int) -> bool:
 
 
 async def test_relays_hear_of_a_replay_and_look_from_the_beginning_at_once(pair: Pair) -> None:
-    async with running(pair.producer.relay(full_look=3600)):
+    async with running(pair.producer.relay(rescan_interval=3600)):
         await pair.producer.emit(*(Happened("a") for _ in range(5)))
         await pair.producer.delivered(5)
         await eventually(lambda: pair.producer.has_unpublished(0))
@@ -97,8 +97,8 @@ async def test_a_replay_of_everything_has_to_be_meant(pair: Pair) -> None:
 
 
 async def test_a_replay_in_many_batches_misses_nothing(pair: Pair) -> None:
-    from outbox.operate.database import open_database
-    from outbox.operate.replay import Selection, replay
+    from outbox.operations.database import open_database
+    from outbox.operations.replay import Selection, replay
 
     await published(pair, *(Happened(f"a{n}") for n in range(50)))
     async with open_database(pair.producer.database_url) as connection:

@@ -12,11 +12,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from outbox import Envelope, RetryPolicy, UnitOfWork
-from outbox.consume import parking
-from outbox.consume.inbox import Inbox
-from outbox.consume.settings import InboxSettings
-from outbox.lifecycle import Up, reconnecting
-from outbox.operate.status import status
+from outbox.inbox import operations
+from outbox.inbox.inbox import Inbox
+from outbox.inbox.settings import InboxSettings
+from outbox.operations.status import status
+from outbox.supervise import Up, keep_running
 from outbox_world import QUEUE, World, eventually, running
 
 NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason = 'failed'"
@@ -159,7 +159,7 @@ async def test_a_pool_that_is_empty_for_a_while_ends_nobody() -> None:
         stop.set()
 
     async with asyncio.timeout(10):
-        await reconnecting("part", session, stop)
+        await keep_running("part", session, stop)
     assert sessions == 2
 
 
@@ -266,8 +266,8 @@ async def test_what_a_person_redrives_is_tried_before_what_is_retried_by_itself(
     await fail(world, "z", 10, "NULL")
     async with await world.psycopg() as connection:
         for name in TEN:
-            assert await parking.redrive(connection, QUEUE, stream=stream_of(name)) == 1
-        listed = await parking.list_parked(connection, QUEUE, limit=1_000)
+            assert await operations.redrive(connection, QUEUE, stream=stream_of(name)) == 1
+        listed = await operations.list_parked(connection, QUEUE, limit=1_000)
         assert all(parked.next_attempt_at for parked in listed)
         found = await status(connection)
     assert found.inbox is not None

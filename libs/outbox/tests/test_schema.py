@@ -11,10 +11,10 @@ from sqlalchemy import Column, Connection, MetaData, Text, create_engine, inspec
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from outbox import Envelope, Part, UnitOfWork, schema
-from outbox.consume.tables import declare_inbox
-from outbox.groups import GROUPS, Group
+from outbox.inbox.tables import declare_inbox
 from outbox.jobs import Job, JobWorker, Result
 from outbox.schema import SchemaBehind
+from outbox.table_groups import GROUPS, Group
 from outbox_world import World
 
 

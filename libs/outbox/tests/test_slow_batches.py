@@ -7,7 +7,7 @@ import asyncio
 from deliveries import effects, events, has_effects, publish, queue_is_empty, record
 
 from outbox import Envelope, InboxSettings, UnitOfWork
-from outbox.consume.inbox import Inbox
+from outbox.inbox.inbox import Inbox
 from outbox_world import QUEUE, World, eventually, running
 
 

@@ -8,24 +8,25 @@ from datetime import timedelta
 
 import aio_pika
 
-from outbox import Topology, streams
-from outbox.relay.frame_publisher import FramePublisher
-from outbox.relay.opening import open_publisher
+from outbox import Topology
+from outbox.publisher.fast import FastPublisher
+from outbox.publisher.open import open_publisher
+from outbox.rabbitmq import stream_reader
 from outbox_world import EXCHANGE, TAKES, Happened, World, eventually, running
 
 
 async def test_a_stream_takes_what_no_queue_does_and_keeps_what_is_read(world: World) -> None:
     world.topology = Topology([EXCHANGE], [TAKES], {"everything": timedelta(days=1)})
-    seen: list[streams.StreamedEvent] = []
+    seen: list[stream_reader.StreamedEvent] = []
 
-    async def first(_: streams.Ends) -> str:
+    async def first(_: stream_reader.StreamBounds) -> str:
         return "first"
 
-    async def look(events: Sequence[streams.StreamedEvent]) -> None:
+    async def look(events: Sequence[stream_reader.StreamedEvent]) -> None:
         seen.extend(events)
 
-    def reader() -> streams.StreamReader:
-        return streams.StreamReader(
+    def reader() -> stream_reader.StreamReader:
+        return stream_reader.StreamReader(
             stream="everything",
             broker_url=world.broker_url,
             topology=world.topology,
@@ -44,7 +45,7 @@ async def test_a_stream_takes_what_no_queue_does_and_keeps_what_is_read(world: W
     assert {envelope.type for envelope in envelopes} == {"order.happened", "stray.happened"}
 
 
-async def _has(seen: list[streams.StreamedEvent], count: int) -> bool:
+async def _has(seen: list[stream_reader.StreamedEvent], count: int) -> bool:
     return len(seen) >= count
 
 
@@ -53,4 +54,4 @@ async def test_a_stream_that_takes_everything_does_not_slow_the_relay(world: Wor
     async with await aio_pika.connect(world.broker_url) as connection, asyncio.timeout(20):
         await topology.ensure(connection)
         publisher = await open_publisher(connection, EXCHANGE, patience=5)
-        assert isinstance(publisher, FramePublisher)
+        assert isinstance(publisher, FastPublisher)

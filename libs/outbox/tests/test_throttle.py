@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from outbox.throttle import Throttled
+from outbox.throttled_warnings import Throttled
 
 logger = logging.getLogger("test")
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from outbox import Envelope, InboxSettings, RetryPolicy, UnitOfWork, jobs
-from outbox.consume import parking
-from outbox.consume.inbox import Inbox
-from outbox.consume.watchdog import Watchdog
+from outbox.inbox import operations
+from outbox.inbox.inbox import Inbox
+from outbox.inbox.watchdog import Watchdog
 from outbox.jobs import Job, JobSettings, JobWorker, Result
 from outbox.tracebacks import MAX_TRACEBACK, said, traceback_of
 from outbox_world import QUEUE, World, eventually, running
@@ -152,11 +152,11 @@ async def test_a_discarded_event_keeps_its_traceback(world: World) -> None:
     [event] = events(1)
     await inbox_of(world, bug).take([event])
     async with await world.psycopg() as connection:
-        [shown] = await parking.show(connection, QUEUE, event.stream)
+        [shown] = await operations.show(connection, QUEUE, event.stream)
         assert "in lookup" in (shown.last_traceback or "")
-        [listed] = await parking.list_parked(connection, QUEUE)
+        [listed] = await operations.list_parked(connection, QUEUE)
         assert listed.last_traceback is None, "a list is short"
-        await parking.discard(connection, QUEUE, event.stream, 1)
+        await operations.discard(connection, QUEUE, event.stream, 1)
     [(traceback,)] = await world.rows("SELECT last_traceback FROM inbox_discarded")
     assert "in lookup" in str(traceback)
 

@@ -15,11 +15,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from outbox import Envelope, UnitOfWork, Work, handle_many, jobs
-from outbox.consume.parking import Parked
-from outbox.consume.retry import RetryPolicy
 from outbox.errors import TransactionEnded
+from outbox.inbox.failures import RetryPolicy
+from outbox.inbox.operations import Parked
+from outbox.log.deferred import raw_connection
 from outbox.testing import Source, deliver
-from outbox.write.outgoing import raw_connection
 from outbox_world import QUEUE, SOURCE, Happened, World
 
 Handler = Callable[[UnitOfWork, Envelope], Awaitable[None]]

@@ -19,11 +19,12 @@ from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from outbox import Envelope, Foreign, Topology, UnitOfWork, streams
-from outbox.broker import connect
-from outbox.message import to_message
-from outbox.relay.wire import Wire
-from outbox.topology import dead_letters_of
+from outbox import Envelope, Topology, UnitOfWork, UnsequencedMessages
+from outbox.publisher.aiormq_channel import RawChannel
+from outbox.rabbitmq import stream_reader
+from outbox.rabbitmq.cloudevents import to_message
+from outbox.rabbitmq.connection import connect
+from outbox.rabbitmq.topology import dead_letters_of
 from outbox_world import EXCHANGE, QUEUE, TAKES, World, eventually, running
 
 BODY = b"what\xff?"
@@ -44,7 +45,7 @@ async def publish_frames(
     world: World, message: aio_pika.Message, key: str, *instead: tuple[bytes, bytes]
 ) -> None:
     async with world.broker() as channel:
-        wire = Wire(await channel.get_underlay_channel())
+        wire = RawChannel(await channel.get_underlay_channel())
         frames = (
             Basic.Publish(exchange=EXCHANGE, routing_key=key),
             ContentHeader(body_size=len(message.body), properties=message.properties),
@@ -128,7 +129,7 @@ async def test_an_event_takes_effect_whatever_its_other_properties_say(world: Wo
 
 
 async def test_a_foreign_message_may_have_an_id_that_is_no_text(world: World) -> None:
-    async with running(world.consumer(record, foreign=Foreign())):
+    async with running(world.consumer(record, foreign=UnsequencedMessages())):
         for _ in range(2):
             await publish_frames(
                 world,
@@ -155,7 +156,7 @@ async def test_a_time_that_the_database_cannot_give_back_is_unknown(world: World
     message = aio_pika.Message(b"{}", message_id="a", type="order.happened", timestamp=1)
     end = struct.pack(">Q", int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp() * 1000))
     await publish_frames(world, message, "order.happened", (struct.pack(">Q", 1), end))
-    async with running(world.consumer(breaks, foreign=Foreign())):
+    async with running(world.consumer(breaks, foreign=UnsequencedMessages())):
         await eventually(lambda: parks(world, [("failed", 1)]), within=60)
         broken = False
         await eventually(lambda: has_effects(world, 1), within=60)
@@ -173,13 +174,13 @@ async def test_a_reader_of_a_stream_goes_past_what_cannot_be_decoded(world: Worl
     async def first(_: object) -> str:
         return "first"
 
-    async def look(found: Sequence[streams.StreamedEvent]) -> None:
+    async def look(found: Sequence[stream_reader.StreamedEvent]) -> None:
         seen.extend(one.envelope for one in found)
 
     async def has_all() -> bool:
         return len(seen) >= 4
 
-    reader = streams.StreamReader(
+    reader = stream_reader.StreamReader(
         stream="everything",
         broker_url=world.broker_url,
         topology=world.topology,

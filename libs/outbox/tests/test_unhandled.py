@@ -9,8 +9,8 @@ import pytest
 from deliveries import effects, events, has_effects, parks, publish, record
 
 from outbox import Envelope, Handlers, InboxSettings, handle_many, ignore
-from outbox.consume import parking
-from outbox.consume.inbox import Inbox
+from outbox.inbox import operations
+from outbox.inbox.inbox import Inbox
 from outbox.metrics import CONSUMED
 from outbox.testing import deliver
 from outbox_world import QUEUE, World, eventually, running
@@ -76,7 +76,7 @@ async def test_an_older_process_parks_again_what_was_redriven(world: World) -> N
 async def test_a_person_may_redrive_it(world: World) -> None:
     await Inbox(QUEUE, ORDERS, world.work).take(three())
     async with await world.psycopg() as connection:
-        assert await parking.redrive(connection, QUEUE, reason="unhandled") == 1
+        assert await operations.redrive(connection, QUEUE, reason="unhandled") == 1
     await Inbox(QUEUE, BOTH, world.work).retry_due()
     assert await effects(world) == {"a": [1, 2, 3]}
 
@@ -145,7 +145,7 @@ async def test_an_unhandled_event_can_be_discarded(world: World) -> None:
     found = three()
     await inbox.take(found)
     async with await world.psycopg() as connection:
-        await parking.discard(connection, QUEUE, found[1].stream, 2)
+        await operations.discard(connection, QUEUE, found[1].stream, 2)
     await inbox.retry_due()
     assert await effects(world) == {"a": [1, 3]}
 

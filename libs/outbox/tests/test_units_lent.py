@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from outbox import Envelope, Notifier, Outbox, RetryPolicy, UnitOfWork, Work, jobs
-from outbox.consume.watchdog import Watchdog
 from outbox.errors import AutocommitRefused, UnitEnded
+from outbox.inbox.watchdog import Watchdog
 from outbox.testing import Source, deliver
 from outbox_world import QUEUE, SOURCE, Happened, World, eventually, install, running
 

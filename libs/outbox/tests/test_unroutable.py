@@ -10,10 +10,10 @@ from entries import entry
 
 from operator_world import Pair, effects, open_pair, record
 from outbox import Outbox
-from outbox.operate.database import open_database
-from outbox.operate.doctor import examine
-from outbox.relay.publisher import Outcome
-from outbox.relay.settling import TOMBSTONE_TRIES, judge
+from outbox.operations.database import open_database
+from outbox.operations.doctor import examine
+from outbox.publisher.publisher import Outcome
+from outbox.relay.settlement import TOMBSTONE_TRIES, judge
 from outbox.relay.unroutable import Unroutable
 from outbox_world import EXCHANGE, SOURCE, Happened, World, eventually, running
 

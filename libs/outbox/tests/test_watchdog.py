@@ -7,7 +7,7 @@ import threading
 from deliveries import events, has_effects, publish, record
 
 from outbox import Envelope, UnitOfWork
-from outbox.consume.watchdog import Watchdog
+from outbox.inbox.watchdog import Watchdog
 from outbox_world import World, eventually, running
 
 

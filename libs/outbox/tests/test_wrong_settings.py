@@ -33,7 +33,7 @@ from outbox import (
     Work,
     open_work,
 )
-from outbox.cli.app import app
+from outbox.cli.commands import app
 from outbox.errors import OutboxError
 from outbox.jobs import JobSettings, JobWorker
 from outbox_world import EXCHANGE, QUEUE, TAKES, install

@@ -17,10 +17,10 @@ from outbox import (
     Part,
     Topology,
     Work,
+    build_worker,
     open_work,
-    worker_parts,
 )
-from outbox.operate.partitions import OUTBOX
+from outbox.postgres.day_partitions import OUTBOX
 from service_orders import NAME, VERSION
 from service_orders.domains import DOMAINS
 from service_orders.domains.rentals.desk import OfferDesk
@@ -131,7 +131,7 @@ async def work(*names: str) -> None:
         _work(settings, "worker") as units,
         _maintenance(settings) as maintenance,
     ):
-        parts = worker_parts(
+        parts = build_worker(
             database_url=settings.database_url,
             broker_url=settings.rabbitmq_url,
             exchange=ORDERS.name,

@@ -14,11 +14,12 @@ from outbox import (
     Maintenance,
     Topology,
     Work,
+    build_worker,
     open_work,
-    streams,
-    worker_parts,
 )
 from outbox.jobs import JobWorker
+from outbox.postgres.leadership import Leader
+from outbox.rabbitmq import stream_reader
 from service_processor import NAME, VERSION, republishing, seeding
 from service_processor.audit.journal import Journal
 from service_processor.audit.replay import Offset, replay
@@ -130,7 +131,7 @@ async def work(*names: str) -> None:
         _maintenance(settings) as maintenance,
         open_client(settings.external_base_url) as http,
     ):
-        parts = worker_parts(
+        parts = build_worker(
             database_url=settings.database_url,
             broker_url=settings.rabbitmq_url,
             exchange=PROCESSOR.name,
@@ -147,16 +148,16 @@ async def work(*names: str) -> None:
         await run_parts(base, chosen)
 
 
-def _audit(settings: Settings, units: Work) -> streams.InTurn:
+def _audit(settings: Settings, units: Work) -> Leader:
     journal = Journal(units.engine, AUDIT)
-    reader = streams.StreamReader(
+    reader = stream_reader.StreamReader(
         stream=AUDIT,
         broker_url=settings.rabbitmq_url,
         topology=TOPOLOGY,
         begin=journal.place,
         handle=journal.write,
     )
-    return streams.InTurn(reader, name=AUDIT, database_url=settings.database_url)
+    return Leader(reader, name=AUDIT, database_url=settings.database_url)
 
 
 @asynccontextmanager

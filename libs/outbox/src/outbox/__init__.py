@@ -13,27 +13,26 @@ from importlib.metadata import version as _version
 
 from outbox import errors, jobs, schema
 from outbox.application import Application
-from outbox.consume import baseline, parking, streams
-from outbox.consume.consumer import Consumer
-from outbox.consume.foreign import Foreign
-from outbox.consume.handlers import Handler, Handlers, handle_many, ignore
-from outbox.consume.inbox import Inbox
-from outbox.consume.retry import RetryPolicy
-from outbox.consume.settings import ConsumerSettings, InboxSettings
-from outbox.consume.tables import declare_inbox
-from outbox.envelope import Envelope, Event, Stream
 from outbox.errors import InvalidEvent, OutboxError, Unreadable
-from outbox.operate.maintenance import Maintenance
-from outbox.operate.partitions import DayPartitions
-from outbox.parts import Part, open_work, worker_parts
+from outbox.event import Envelope, Event, Stream
+from outbox.inbox.consumer import Consumer
+from outbox.inbox.failures import RetryPolicy
+from outbox.inbox.handlers import Handler, Handlers, handle_many, ignore
+from outbox.inbox.inbox import Inbox
+from outbox.inbox.settings import ConsumerSettings, InboxSettings
+from outbox.inbox.tables import declare_inbox
+from outbox.inbox.unsequenced import UnsequencedMessages
+from outbox.log.outbox import Outbox
+from outbox.log.unit_of_work import SingleWrite, UnitOfWork
+from outbox.log.work import Work
+from outbox.postgres.day_partitions import DayPartitions
+from outbox.postgres.notify import Notifier
+from outbox.postgres.partition_maintenance import Maintenance
+from outbox.rabbitmq.subscription import Subscription
+from outbox.rabbitmq.topology import Topology
 from outbox.relay.relay import Relay
 from outbox.relay.settings import RelaySettings
-from outbox.subscription import Subscription
-from outbox.topology import Topology
-from outbox.write.notifier import Notifier
-from outbox.write.outbox import Outbox
-from outbox.write.unit import SingleWrite, UnitOfWork
-from outbox.write.work import Work
+from outbox.worker import Part, build_worker, open_work
 
 __version__ = _version("outbox-rabbitmq")
 
@@ -44,7 +43,6 @@ __all__ = [
     "DayPartitions",
     "Envelope",
     "Event",
-    "Foreign",
     "Handler",
     "Handlers",
     "Inbox",
@@ -64,16 +62,14 @@ __all__ = [
     "Topology",
     "UnitOfWork",
     "Unreadable",
+    "UnsequencedMessages",
     "Work",
-    "baseline",
+    "build_worker",
     "declare_inbox",
     "errors",
     "handle_many",
     "ignore",
     "jobs",
     "open_work",
-    "parking",
     "schema",
-    "streams",
-    "worker_parts",
 ]

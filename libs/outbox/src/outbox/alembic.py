@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from outbox.operate.partitions import OUTBOX
+from outbox.postgres.day_partitions import OUTBOX
 
 if TYPE_CHECKING:
     from alembic.operations.ops import UpgradeOps

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from outbox.consume.handlers import Handlers
-from outbox.topology import Topology
+from outbox.inbox.handlers import Handlers
+from outbox.rabbitmq.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from outbox.envelope import Stream
+from outbox.event import Stream
 
 
 class OutboxError(Exception):

@@ -19,10 +19,10 @@ from typing import Any, Protocol
 
 from sqlalchemy import Executable, text
 
-from outbox.declaring import DEFAULT_LANES, prefix
 from outbox.errors import SchemaBehind
-from outbox.groups import create_statements, drop_statements, upgrade_statements
-from outbox.versions import check
+from outbox.postgres.table_details import DEFAULT_LANES, prefix
+from outbox.postgres.table_versions import check
+from outbox.table_groups import create_statements, drop_statements, upgrade_statements
 
 __all__ = [
     "DEFAULT_LANES",

@@ -22,13 +22,13 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from outbox.consume.handlers import Handlers
-from outbox.consume.inbox import Inbox
-from outbox.consume.parking import Parked, list_parked
-from outbox.consume.settings import InboxSettings
-from outbox.envelope import Envelope, Event, Stream
-from outbox.write.outgoing import raw_connection
-from outbox.write.work import Work
+from outbox.event import Envelope, Event, Stream
+from outbox.inbox.handlers import Handlers
+from outbox.inbox.inbox import Inbox
+from outbox.inbox.operations import Parked, list_parked
+from outbox.inbox.settings import InboxSettings
+from outbox.log.deferred import raw_connection
+from outbox.log.work import Work
 
 _UNPUBLISHED = """
 SELECT id, event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
@@ -158,8 +158,8 @@ async def killed_at(
 ) -> None:
     """Run a program that dies by SIGKILL at a step, such as `relay.confirmed` or `…:3`.
 
-    The steps are in `outbox.faults`. Raises AssertionError if it ends in any other way, or lives
-    on for `within` seconds (then it is killed).
+    The steps are in `outbox.failpoints`. Raises AssertionError if it ends in any other way, or
+    lives on for `within` seconds (then it is killed).
     """
     surroundings = {**os.environ, **(environment or {}), "APP_ENV": "test", FAULT_POINT: step}
     process = await asyncio.create_subprocess_exec(*command, env=surroundings)

@@ -18,7 +18,7 @@ from traceback import FrameSummary, StackSummary, walk_tb
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from outbox.lifecycle import one_line
+from outbox.supervise import one_line
 
 MAX_TRACEBACK = 4_000
 """Characters of a traceback at most; the end of it, where it was raised, is kept."""

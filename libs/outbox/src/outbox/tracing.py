@@ -14,8 +14,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.util.types import Attributes
 
-from outbox.envelope import Envelope
-from outbox.relay.entry import Entry
+from outbox.event import Envelope
+from outbox.log.row import OutboxRow
 
 _tracer = trace.get_tracer("outbox")
 _VERSION, _PARTS = "00", 4
@@ -61,7 +61,7 @@ def creating(types: Sequence[str], otherwise: str | None) -> str | None:
 
 
 @contextmanager
-def publishing(entries: Sequence[Entry]) -> Iterator[None]:
+def publishing(entries: Sequence[OutboxRow]) -> Iterator[None]:
     """Around the confirming of a window: one span, linked to the events that are sampled."""
     if not is_on():
         yield

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from outbox import streams
+from outbox.rabbitmq import stream_reader
 from service_processor.audit.models import audit_positions
 
 # Not filtered by LOG_LEVEL: the place moves on with each line.
@@ -39,10 +39,10 @@ class Journal:
     def __init__(self, engine: AsyncEngine, stream: str) -> None:
         self._engine = engine
         self._stream = stream
-        self._head: streams.StreamedEvent | None = None
+        self._head: stream_reader.StreamedEvent | None = None
         self._kept: int | None = None
 
-    async def place(self, ends: streams.Ends) -> int | str:
+    async def place(self, ends: stream_reader.StreamBounds) -> int | str:
         """The offset that comes next; of a stream not seen before, all that it has."""
         async with self._engine.connect() as connection:
             wanted = select(audit_positions).where(audit_positions.c.stream == self._stream)
@@ -58,14 +58,14 @@ class Journal:
         next_offset: int = row.next_offset
         return next_offset
 
-    async def write(self, events: Sequence[streams.StreamedEvent]) -> None:
+    async def write(self, events: Sequence[stream_reader.StreamedEvent]) -> None:
         """A line for each, then the place after the last."""
         for event in events:
             log.info("audit", **line_of(event))
         self._head = self._head or events[0]
         await self._keep(events[-1].offset + 1, self._head)
 
-    async def _keep(self, next_offset: int, head: streams.StreamedEvent) -> None:
+    async def _keep(self, next_offset: int, head: stream_reader.StreamedEvent) -> None:
         facts = {
             "next_offset": next_offset,
             "head_offset": head.offset,
@@ -88,16 +88,16 @@ class Journal:
         self._kept = next_offset
 
 
-def _is_same(head: streams.StreamedEvent, offset: int, event_id: UUID | None) -> bool:
+def _is_same(head: stream_reader.StreamedEvent, offset: int, event_id: UUID | None) -> bool:
     """Old messages go with time; but a stream never gets older ones than it had."""
     return head.offset > offset or (head.offset == offset and _id_of(head) == event_id)
 
 
-def _id_of(event: streams.StreamedEvent) -> UUID | None:
+def _id_of(event: stream_reader.StreamedEvent) -> UUID | None:
     return event.envelope.id if event.envelope else None
 
 
-def line_of(event: streams.StreamedEvent) -> dict[str, Any]:
+def line_of(event: stream_reader.StreamedEvent) -> dict[str, Any]:
     """What a line says. The body is there as it crossed the broker, if it is JSON and not large."""
     if event.envelope is None:
         return {"offset": event.offset, "readable": False}

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from contracts import AUDIT
-from outbox import Topology, streams
+from outbox import Topology
+from outbox.rabbitmq import stream_reader
 from service_processor.audit.journal import line_of
 from servicekit.startup import StartupProblem
 
@@ -35,7 +36,7 @@ def offset_of(given: str) -> Offset:
 async def replay(broker_url: str, topology: Topology, begin: Offset) -> None:
     """Print a JSON line for each event, up to the one that was the newest when this began."""
     replaying = _Replaying(begin)
-    reader = streams.StreamReader(
+    reader = stream_reader.StreamReader(
         stream=AUDIT,
         broker_url=broker_url,
         topology=topology,
@@ -53,7 +54,7 @@ class _Replaying:
         self._newest: int | None = None
         self.done = asyncio.Event()
 
-    async def place(self, ends: streams.Ends) -> Offset:
+    async def place(self, ends: stream_reader.StreamBounds) -> Offset:
         if self._newest is None:
             newest = await ends.newest()
             self._newest = newest.offset if newest else -1
@@ -64,7 +65,7 @@ class _Replaying:
             self.done.set()
         return self._next
 
-    async def show(self, events: Sequence[streams.StreamedEvent]) -> None:
+    async def show(self, events: Sequence[stream_reader.StreamedEvent]) -> None:
         assert self._newest is not None
         try:
             for event in events:

@@ -10,7 +10,7 @@ NEEDS_EXTRA = "outbox: the command needs typer and rich: pip install 'outbox-rab
 def main() -> None:
     """Run the command; the library itself does without what the command needs."""
     try:
-        from outbox.cli.app import app
+        from outbox.cli.commands import app
     except ModuleNotFoundError as missing:
         if missing.name not in {"typer", "rich"}:
             raise

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
+from outbox.cli.console import emit, plain, say, table, warn
 from outbox.cli.options import Application, ConsumerUrl, Json, ProducerUrl, Yes
-from outbox.cli.output import emit, plain, say, table, warn
-from outbox.cli.session import FOUND, confirm, run, topology_of
-from outbox.consume.baseline import baseline as set_baseline
-from outbox.envelope import Stream
-from outbox.operate.beginning import beginnings
-from outbox.operate.database import open_database
-from outbox.operate.reconcile import DETAILED, GRACE, Compared, Reconciliation
-from outbox.operate.reconcile import reconcile as compare
+from outbox.cli.running import FOUND, confirm, run, topology_of
+from outbox.event import Stream
+from outbox.inbox.baseline import baseline as set_baseline
+from outbox.inbox.beginnings import beginnings
+from outbox.operations.database import open_database
+from outbox.operations.reconcile import DETAILED, GRACE, Compared, Reconciliation
+from outbox.operations.reconcile import reconcile as compare
 from outbox.plural import counted
 
 Consumers = Annotated[

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from outbox import jobs
+from outbox.cli.console import clean, emit, say, table
 from outbox.cli.options import DatabaseUrl, Json, Yes
-from outbox.cli.output import clean, emit, say, table
-from outbox.cli.session import FOUND, confirm, fail, run
+from outbox.cli.running import FOUND, confirm, fail, run
 from outbox.jobs.operations import STATES, Listed
-from outbox.operate.database import open_database
+from outbox.operations.database import open_database
 from outbox.plural import counted
 
 app = typer.Typer(no_args_is_help=True, help="Calls to the outside.")

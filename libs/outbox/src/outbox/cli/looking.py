@@ -11,22 +11,22 @@ import typer
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from outbox.addresses import DatabaseAddress
+from outbox.cli.console import emit, plain, say, table, warn
 from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
-from outbox.cli.output import emit, plain, say, table, warn
-from outbox.cli.render import show_lanes, show_status
-from outbox.cli.session import FOUND, fail, run, topology_of
+from outbox.cli.running import FOUND, fail, run, topology_of
+from outbox.cli.tables import show_lanes, show_status
 from outbox.errors import OutboxError
 from outbox.losses import broker_lost, one_line
-from outbox.operate.database import open_database
-from outbox.operate.days import DayPartition, day_partitions, days_covered
-from outbox.operate.days import today as database_today
-from outbox.operate.explain import look_up
-from outbox.operate.lanes import LaneMap, lane_map, set_lanes
-from outbox.operate.partitions import OUTBOX
-from outbox.operate.queues import QueueDepth, queue_depths
-from outbox.operate.status import Status, status
-from outbox.operate.story import Step, story
+from outbox.operations.database import open_database
+from outbox.operations.days import DayPartition, day_partitions, days_covered
+from outbox.operations.days import today as database_today
+from outbox.operations.lanes import LaneMap, lane_map, set_lanes
+from outbox.operations.status import Status, status
+from outbox.operations.timeline import look_up
+from outbox.operations.timeline_steps import Step, story
 from outbox.plural import counted
+from outbox.postgres.day_partitions import OUTBOX
+from outbox.rabbitmq.queue_depths import QueueDepth, queue_depths
 
 
 def show_all(

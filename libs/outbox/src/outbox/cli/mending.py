@@ -10,19 +10,19 @@ from uuid import UUID
 
 import typer
 
+from outbox.cli.console import cell, emit, say, table, warn
 from outbox.cli.options import DatabaseUrl, Json, Yes
-from outbox.cli.output import cell, emit, say, table, warn
-from outbox.cli.session import FOUND, confirm, fail, run
-from outbox.operate.database import Connection, open_database
-from outbox.operate.discard import (
+from outbox.cli.running import FOUND, confirm, fail, run
+from outbox.operations.database import Connection, open_database
+from outbox.operations.parked_in_outbox import (
     Stuck,
     discard_in_log,
     parked_in_log,
     retry_in_log,
     stuck_in_log,
 )
-from outbox.operate.replay import Replayable, Selection, history_from, replayable
-from outbox.operate.replay import replay as replay_events
+from outbox.operations.replay import Replayable, Selection, history_from, replayable
+from outbox.operations.replay import replay as replay_events
 from outbox.plural import counted
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

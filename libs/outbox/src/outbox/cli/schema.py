@@ -9,12 +9,12 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql import dialect
 
 from outbox import __version__
+from outbox.cli.console import emit, say, table
 from outbox.cli.options import DatabaseUrl, Json
-from outbox.cli.output import emit, say, table
-from outbox.cli.session import FOUND, fail, run
-from outbox.groups import GROUPS
-from outbox.operate.database import open_database
-from outbox.versions import Found, look
+from outbox.cli.running import FOUND, fail, run
+from outbox.operations.database import open_database
+from outbox.postgres.table_versions import Found, look
+from outbox.table_groups import GROUPS
 
 Groups = Annotated[
     list[str] | None,

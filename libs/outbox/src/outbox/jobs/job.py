@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from outbox.envelope import Envelope, Stream
 from outbox.errors import OutboxError
-from outbox.write.unit import UnitOfWork
+from outbox.event import Envelope, Stream
+from outbox.log.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

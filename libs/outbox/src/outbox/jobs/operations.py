@@ -1,6 +1,6 @@
 """What a person can do about jobs: look, redrive, discard.
 
-On the same kind of connection as `outbox.consume.parking`: psycopg's. Each function is one
+On the same kind of connection as `outbox.inbox.operations`: psycopg's. Each function is one
 statement, a transaction of its own or part of the one that is open.
 """
 

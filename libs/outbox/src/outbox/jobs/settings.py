@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from outbox.checks import counts, instance, ordered, seconds
-from outbox.consume.retry import RetryPolicy
+from outbox.argument_checks import counts, instance, ordered, seconds
+from outbox.inbox.failures import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.jobs.job import Job, stored
+from outbox.log.unit_of_work import UnitOfWork
 from outbox.tracebacks import storable
-from outbox.write.unit import UnitOfWork
 
 JOBS = "outbox_jobs"
 """Also the channel on which workers hear of new jobs."""

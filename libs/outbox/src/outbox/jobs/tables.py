@@ -18,10 +18,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
-from outbox.declaring import comment, completed_by, room_for_updates
+from outbox.postgres.table_details import comment, completed_by, room_for_updates
 
 STEPS: tuple[tuple[str, ...], ...] = ()
-"""What brought this table from version 1 to 2, from 2 to 3 and so on; see `outbox.groups`."""
+"""What brought this table from version 1 to 2, from 2 to 3 and so on; see `outbox.table_groups`."""
 VERSION = 1 + len(STEPS)
 _NOW = text("clock_timestamp()")
 

@@ -14,23 +14,23 @@ from collections.abc import Mapping
 from types import NoneType
 
 from outbox import metrics
+from outbox.adaptive_interval import AdaptiveInterval
+from outbox.argument_checks import instance
 from outbox.cancellation import whole
-from outbox.checks import instance
-from outbox.consume.retry import contending, is_loss
-from outbox.consume.signatures import check_handler
 from outbox.errors import HandlerCancelled
-from outbox.faults import reach
+from outbox.failpoints import reach
+from outbox.inbox.failures import contending, is_loss
+from outbox.inbox.signatures import check_handler
 from outbox.jobs import store
 from outbox.jobs.job import Declined, Job, JobHandler, Result
 from outbox.jobs.operations import UNDONE, count_jobs
 from outbox.jobs.settings import JobSettings
-from outbox.lifecycle import Up, one_line, pause, reconnecting, together
-from outbox.listening import Listener
-from outbox.pace import Pace
+from outbox.log.deferred import raw_connection
+from outbox.log.work import Work
+from outbox.postgres.listen import Listener
+from outbox.postgres.table_versions import check
+from outbox.supervise import Up, keep_running, one_line, pause, together
 from outbox.tracebacks import said, traceback_of
-from outbox.versions import check
-from outbox.write.outgoing import raw_connection
-from outbox.write.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class JobWorker:
         self._kinds = sorted(handlers)
         self._settings = settings or JobSettings()
         self._upkeep = 0.0
-        self._reporting = Pace(REPORT_EVERY, time.monotonic)
+        self._reporting = AdaptiveInterval(REPORT_EVERY, time.monotonic)
         self._kinds_seen = set(handlers)
         self._wake = asyncio.Event()
         self.running = False
@@ -81,10 +81,10 @@ class JobWorker:
         Raises `DatabaseRefused` at the first connection or `SchemaBehind`: they need a person.
         """
         callers = (
-            reconnecting(f"jobs {number + 1}", lambda up: self._session(up, stop), stop)
+            keep_running(f"jobs {number + 1}", lambda up: self._session(up, stop), stop)
             for number in range(self._settings.concurrency)
         )
-        await together(reconnecting("jobs", lambda up: self._listen(up, stop), stop), *callers)
+        await together(keep_running("jobs", lambda up: self._listen(up, stop), stop), *callers)
 
     async def run_due(self) -> int:
         """Work on what is due now, one after the other; returns how many. For tests and tools."""

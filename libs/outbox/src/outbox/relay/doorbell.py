@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 import psycopg
 from psycopg import sql
 
-from outbox.lifecycle import connected
 from outbox.losses import Server, lost, one_line
 from outbox.outages import OUTAGES, Part
-from outbox.write.notifier import DOORBELL, SCHEDULED
+from outbox.postgres.notify import DOORBELL, SCHEDULED
+from outbox.supervise import connected
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 
 from outbox.errors import LanesMismatch
-from outbox.relay.log import Connection
+from outbox.relay.log_reader import Connection
 
 # The key's second half is the number of lanes and, below, 0 for presence or the lane plus one.
 KEY = 65_536

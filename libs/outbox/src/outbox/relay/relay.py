@@ -14,24 +14,24 @@ from types import NoneType
 
 from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
-from outbox.broker import close, connect
-from outbox.checks import instance, named
-from outbox.declarer import Declarer, Enduring
+from outbox.argument_checks import instance, named
 from outbox.errors import InvalidSetting
-from outbox.keeper import open_keeper
-from outbox.lifecycle import Up, end, reconnecting
+from outbox.postgres.sessions import open_lock_session
+from outbox.postgres.table_versions import check
+from outbox.publisher.open import look_after, open_publisher
+from outbox.rabbitmq.connection import close, connect
+from outbox.rabbitmq.declarer import Declarer, Enduring
+from outbox.rabbitmq.topology import Topology
 from outbox.relay.doorbell import Doorbell
+from outbox.relay.housekeeping import Housekeeping
 from outbox.relay.lanes import Lanes
-from outbox.relay.log import Marking, Reading
-from outbox.relay.opening import look_after, open_publisher
+from outbox.relay.log_reader import LogMarker, LogReader
+from outbox.relay.loop import RelayLoop
 from outbox.relay.schedule import Schedule
-from outbox.relay.session import Session
 from outbox.relay.settings import RelaySettings
-from outbox.relay.settling import ChannelClosed
+from outbox.relay.settlement import ChannelClosed
 from outbox.relay.unroutable import Unroutable
-from outbox.relay.upkeep import Upkeep
-from outbox.topology import Topology
-from outbox.versions import check
+from outbox.supervise import Up, end, keep_running
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Relay:
             raise InvalidSetting("exchange", f"{exchange!r} is not in the topology; it has {known}")
         self._topology = topology
         self._settings = settings or RelaySettings()
-        self._session: Session | None = None
+        self._session: RelayLoop | None = None
         self._suspects: set[int] = set()
         self._unroutable = Unroutable(exchange)
         self._lanes_owned = metrics.LANES_OWNED.labels(exchange)
@@ -79,10 +79,10 @@ class Relay:
 
         Raises what needs a person: `BrokerRefused` or `DatabaseRefused` at the first connection,
         `SchemaBehind` or `LanesMismatch` at any. A queue that is not as declared takes nobody else
-        along; see `outbox.declarer`.
+        along; see `outbox.rabbitmq.declarer`.
         """
         enduring = Enduring("relay")
-        await reconnecting(
+        await keep_running(
             "relay", lambda up: enduring.run(lambda: self._run_session(up, stop), stop), stop
         )
 
@@ -101,7 +101,7 @@ class Relay:
                 self._session = None
                 self._lanes_owned.set(0)
 
-    async def _open(self, stack: AsyncExitStack) -> Session:
+    async def _open(self, stack: AsyncExitStack) -> RelayLoop:
         """Broker first: a relay that cannot publish must not own lanes."""
         broker = await connect(self._broker, "outbox relay")
         stack.push_async_callback(close, broker)
@@ -114,11 +114,11 @@ class Relay:
             patience=self._settings.confirm_timeout,
             frames=self._settings.frames,
         )
-        doorbell = Doorbell(lambda: open_keeper(self._database, "outbox relay doorbell"))
+        doorbell = Doorbell(lambda: open_lock_session(self._database, "outbox relay doorbell"))
         bell = asyncio.create_task(doorbell.run())
         stack.push_async_callback(end, bell)
         reading, marking, lanes, schedule = await self._open_database(stack)
-        upkeep = Upkeep(
+        upkeep = Housekeeping(
             marking=marking,
             schedule=schedule,
             doorbell=doorbell,
@@ -127,7 +127,7 @@ class Relay:
             topology_check=self._settings.topology_check,
             exchange=self._exchange,
         )
-        return Session(
+        return RelayLoop(
             reading=reading,
             marking=marking,
             lanes=lanes,
@@ -146,14 +146,18 @@ class Relay:
 
     async def _open_database(
         self, stack: AsyncExitStack
-    ) -> tuple[Reading, Marking, Lanes, Schedule]:
+    ) -> tuple[LogReader, LogMarker, Lanes, Schedule]:
         """Two connections: one looks, the other holds the lanes and marks."""
-        keeper = await stack.enter_async_context(await open_keeper(self._database, "outbox relay"))
+        keeper = await stack.enter_async_context(
+            await open_lock_session(self._database, "outbox relay")
+        )
         await check(keeper, ["outbox"])
         looker = await stack.enter_async_context(
-            await open_keeper(self._database, "outbox relay reading", client_encoding="SQL_ASCII")
+            await open_lock_session(
+                self._database, "outbox relay reading", client_encoding="SQL_ASCII"
+            )
         )
-        reading, lanes = Reading(looker), Lanes(keeper)
+        reading, lanes = LogReader(looker), Lanes(keeper)
         await reading.open()
         await lanes.join(self._settings.lanes)
-        return reading, Marking(keeper), lanes, Schedule(keeper)
+        return reading, LogMarker(keeper), lanes, Schedule(keeper)

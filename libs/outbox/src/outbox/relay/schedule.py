@@ -7,7 +7,7 @@ for a stream that somebody's open transaction has locked: its events come the ne
 
 from __future__ import annotations
 
-from outbox.relay.log import Connection
+from outbox.relay.log_reader import Connection
 
 # `statement_timestamp()` holds still during the statement, so that the index on due_at knows what
 # is due; with `clock_timestamp()` all that is scheduled would be read each time.

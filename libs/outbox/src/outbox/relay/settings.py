@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from outbox.checks import counts, ordered, seconds
+from outbox.argument_checks import counts, ordered, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class RelaySettings:
     drain_within: float = 5.0
     """When told to stop: how long to wait for what is under way."""
     topology_check: float = 10.0
-    full_look: float = 5.0
+    rescan_interval: float = 5.0
     lanes: int | None = None
     """If given, must equal the number in the database."""
     frames: bool = True
@@ -31,7 +31,7 @@ class RelaySettings:
         """Raises `InvalidSetting`."""
         counts(self, "window", "windows_in_flight")
         seconds(self, "poll_first", "poll_ceiling", "confirm_timeout", "drain_within")
-        seconds(self, "topology_check", "full_look")
+        seconds(self, "topology_check", "rescan_interval")
         ordered(self, "poll_first", "poll_ceiling")
         if self.lanes is not None:
             counts(self, "lanes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from outbox.relay.entry import Entry
+from outbox.log.row import OutboxRow
 
 logger = logging.getLogger(__name__)
 
@@ -23,14 +23,14 @@ class Unroutable:
         self._exchange = exchange
         self._types: set[bytes] = set()
 
-    def returned(self, entries: Iterable[Entry]) -> None:
+    def returned(self, entries: Iterable[OutboxRow]) -> None:
         """These came back. A tombstone is given up by itself: there is nothing to advise."""
         for entry in entries:
             if entry.type not in self._types and not entry.envelope().is_tombstone:
                 self._types.add(entry.type)
                 logger.warning(_SAYS, *_words(entry.type, self._exchange, entry.event_id))
 
-    def sent(self, entries: Iterable[Entry]) -> None:
+    def sent(self, entries: Iterable[OutboxRow]) -> None:
         """These were taken: should their types come back once more, that is news."""
         if self._types:
             self._types.difference_update(entry.type for entry in entries)

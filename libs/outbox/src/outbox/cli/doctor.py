@@ -1,0 +1,64 @@
+"""`outbox doctor`: everything that can be wrong, each with its fix."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from outbox.cli.console import emit, say, table
+from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
+from outbox.cli.running import FOUND, application_of, fail, run
+from outbox.operations.database import open_database
+from outbox.operations.doctor import examine
+from outbox.operations.findings import Finding, Level
+from outbox.plural import counted
+from outbox.rabbitmq.management_api import Management, ManagementFailed
+
+
+def doctor(
+    *,
+    database_url: DatabaseUrl,
+    broker_url: BrokerUrl = None,
+    app: Application = None,
+    management_url: Annotated[
+        str | None,
+        typer.Option(
+            "--management-url",
+            envvar="RABBITMQ_MANAGEMENT_URL",
+            metavar="URL",
+            help="http://user:password@host:15672, for bindings and alarms.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check tables, indexes, partitions, relays, parked events, handlers, clocks, queues."""
+    application = application_of(app) if app else None
+    management = _management(management_url, broker_url)
+
+    async def ask() -> list[Finding]:
+        async with open_database(database_url) as connection:
+            return await examine(
+                connection, broker_url=broker_url, application=application, management=management
+            )
+
+    found = run(ask())
+    errors = [finding for finding in found if finding.level is Level.ERROR]
+    if as_json:
+        emit({"healthy": not errors, "findings": found})
+    else:
+        rows = ((f.level.value, f.check, f.says, f.fix) for f in found)
+        table("doctor", ("", "check", "says", "fix"), rows)
+        say(counted(len(errors), "error") if errors else "no errors")
+    if errors:
+        raise typer.Exit(FOUND)
+
+
+def _management(url: str | None, broker_url: str | None) -> Management | None:
+    if url is None or broker_url is None:
+        return None
+    try:
+        return Management(url, broker_url)
+    except ManagementFailed as problem:
+        fail(str(problem))

@@ -1,0 +1,97 @@
+"""What surrounds every command: its exit status, its questions, the application's topology.
+
+0: as it should be. 1: something was found that needs a person. 2: wrong usage, or a database or
+broker that cannot be used. 3: the question was answered with no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import psycopg
+import typer
+from sqlalchemy.exc import DBAPIError
+
+from outbox.application import Application
+from outbox.cli.console import warn
+from outbox.errors import OutboxError
+from outbox.losses import broker_lost, one_line, refusal
+from outbox.rabbitmq.topology import Topology
+
+FOUND, UNUSABLE, REFUSED = 1, 2, 3
+Result = TypeVar("Result")
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a command's work; what goes wrong outside of it is one line and exit status 2."""
+    try:
+        return asyncio.run(work)
+    except Exception as problem:
+        sentence = _sentence(problem)
+        if sentence is None:
+            raise
+        fail(sentence)
+
+
+def _sentence(problem: Exception) -> str | None:
+    """What is wrong, or None for a bug."""
+    found = problem if isinstance(problem, OutboxError) else refusal(problem, first=True)
+    if found is not None:
+        return str(found)
+    if isinstance(problem, psycopg.Error):
+        return f"the database: {one_line(problem)}"
+    if isinstance(problem, DBAPIError):
+        return f"the database: {one_line(problem.orig or problem)}"
+    return f"the broker: {one_line(problem)}" if broker_lost(problem) else None
+
+
+def fail(sentence: str) -> NoReturn:
+    """End with one line."""
+    warn(f"outbox: {sentence}")
+    raise typer.Exit(UNUSABLE)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is changed, unless told not to; without an answer it is no."""
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        warn("nothing was changed")
+        raise typer.Exit(REFUSED)
+
+
+def topology_of(where: str) -> Topology:
+    """The topology that `module:name` leads to."""
+    return application_of(where).topology
+
+
+def application_of(where: str) -> Application:
+    """What `module:name` leads to; the working directory is searched too.
+
+    A topology alone is an application of whose handlers nothing is known.
+    """
+    module, _, path = where.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: object = import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+        if callable(found) and not isinstance(found, Application | Topology):
+            found = found()
+    except (Exception, SystemExit) as problem:
+        fail(f"--app {where}: {type(problem).__name__}: {one_line(problem)}")
+    if isinstance(found, Topology):
+        return Application(found)
+    if not isinstance(found, Application):
+        kinds = "outbox.Application or outbox.Topology"
+        fail(f"--app {where}: that is no {kinds}, nor a function that returns one")
+    return found

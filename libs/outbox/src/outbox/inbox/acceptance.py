@@ -1,0 +1,133 @@
+"""Which deliveries a consumer takes at all. What it refuses goes to its dead letters.
+
+Invariant: a message is parsed only after its size was looked at, and gets a row in the inbox only
+if its queue subscribes to its source and aggregate type: nobody can make the inbox grow by names
+that he invents. Refusing loses nothing: an event is still in its producer's outbox.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
+
+from aiormq.abc import DeliveredMessage
+
+from outbox.errors import UnreadableMessage
+from outbox.event import MAX_PAYLOAD, Envelope
+from outbox.inbox.unsequenced import UnsequencedMessages, from_unsequenced
+from outbox.rabbitmq.cloudevents import CONTENT_TYPE, from_delivery
+from outbox.rabbitmq.lenient_decoding import body_size
+from outbox.rabbitmq.subscription import Subscribed
+
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16_384
+"""Of names and values together. The library's own have some 500."""
+
+
+class Reason(StrEnum):
+    """Why a message was refused; the label of `inbox_dead_lettered_total`."""
+
+    TOO_LARGE = "too_large"
+    HEADERS = "headers"
+    CONTENT_TYPE = "content_type"
+    UNREADABLE = "unreadable"
+    SOURCE = "source"
+    AGGREGATE_TYPE = "aggregate_type"
+    SENDER = "sender"
+
+
+class Refused(Exception):
+    """A message that this consumer does not take."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Acceptance:
+    """The rules of one queue, from its subscriptions."""
+
+    def __init__(
+        self,
+        subscriptions: Iterable[Subscribed],
+        *,
+        foreign: UnsequencedMessages | None = None,
+        senders: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        """`foreign`, if messages without a sequence are taken; `senders` are users by source."""
+        self._types: dict[str, set[str]] = defaultdict(set)
+        for subscription in subscriptions:
+            self._types[subscription.source].update(subscription.aggregate_types)
+        self._foreign = foreign
+        self._senders = senders or {}
+
+    def event(self, delivery: DeliveredMessage) -> Envelope:
+        """The event of a delivery. Raises `Refused`."""
+        _check_size(delivery)
+        try:
+            envelope = from_delivery(delivery)
+        except UnreadableMessage as problem:
+            envelope = self._foreign_event(delivery, problem)
+        else:
+            self._check_subscribed(envelope)
+            kind = delivery.header.properties.content_type
+            if kind != CONTENT_TYPE:
+                raise Refused(Reason.CONTENT_TYPE, f"content type {_shown(kind)} of {envelope}")
+        self._check_sender(delivery, envelope)
+        return envelope
+
+    def _foreign_event(self, delivery: DeliveredMessage, problem: UnreadableMessage) -> Envelope:
+        if self._foreign is None:
+            raise Refused(Reason.UNREADABLE, str(problem))
+        try:
+            return from_unsequenced(delivery, self._foreign)
+        except UnreadableMessage as worse:
+            raise Refused(Reason.UNREADABLE, str(worse)) from None
+
+    def _check_subscribed(self, envelope: Envelope) -> None:
+        types = self._types.get(envelope.stream.source)
+        if types is None:
+            raise Refused(Reason.SOURCE, f"{envelope} is not of {_listed(self._types)}")
+        if envelope.stream.aggregate_type not in types:
+            only = f"its queue takes only {_listed(types)}"
+            raise Refused(Reason.AGGREGATE_TYPE, f"no subscription takes {envelope}: {only}")
+
+    def _check_sender(self, delivery: DeliveredMessage, envelope: Envelope) -> None:
+        """The broker has compared `user_id` with the login (RabbitMQ, "Validated User-ID")."""
+        expected = self._senders.get(envelope.stream.source)
+        user = delivery.header.properties.user_id
+        if expected is not None and user not in expected:
+            raise Refused(Reason.SENDER, f"user {_shown(user)} may not send {envelope}")
+
+
+def _check_size(delivery: DeliveredMessage) -> None:
+    size = body_size(delivery)
+    if size > MAX_PAYLOAD:
+        raise Refused(Reason.TOO_LARGE, f"a body of {size} bytes; at most {MAX_PAYLOAD} are taken")
+    headers = delivery.header.properties.headers or {}
+    if len(headers) > MAX_HEADERS or _bytes_of(headers) > MAX_HEADER_BYTES:
+        raise Refused(Reason.HEADERS, f"{len(headers)} headers of {_bytes_of(headers)} bytes")
+
+
+def _bytes_of(headers: object) -> int:
+    """Of all texts in headers, however deep, and one for any other value."""
+    total, left = 0, [headers]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            left += value
+        else:
+            total += len(value) if isinstance(value, str | bytes | bytearray) else 1
+    return total
+
+
+def _listed(names: Iterable[str]) -> str:
+    """What is subscribed to, for a line of the log."""
+    return ", ".join(sorted(names))[:200]
+
+
+def _shown(text: str | None) -> str:
+    return "none" if text is None else repr(text[:60])

@@ -1,0 +1,67 @@
+"""Beside the consumer, on the database alone: parked events whose time has come, and upkeep."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from outbox.adaptive_interval import AdaptiveInterval
+from outbox.inbox.inbox import Inbox
+from outbox.inbox.operations import REDRIVE
+from outbox.inbox.settings import ConsumerSettings
+from outbox.log.work import Work
+from outbox.postgres.listen import Listener
+from outbox.supervise import Up, keep_running
+
+LISTEN_SLICE = 0.25
+"""So many seconds at most the end waits for a doorbell that nobody rings."""
+REPORT_EVERY = 1.0
+UPKEEP_EVERY = 600.0
+RESUME_EVERY = 60.0
+"""A process of an older release that still runs may park again what this one handles."""
+
+
+class Retrier:
+    """Looks every so often, and at once when rung."""
+
+    def __init__(self, inbox: Inbox, work: Work, settings: ConsumerSettings) -> None:
+        self._inbox = inbox
+        self._work = work
+        self._settings = settings
+        # It counts all that is parked.
+        self._reporting = AdaptiveInterval(REPORT_EVERY, time.monotonic)
+        self._due: dict[str, float] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop, through any loss of the database."""
+        name = f"retrier {self._inbox.consumer}"
+        await keep_running(name, lambda up: self._session(up, stop), stop)
+
+    async def _session(self, up: Up, stop: asyncio.Event) -> None:
+        await self._work.check()
+        async with Listener.on(self._work.engine, REDRIVE) as redrives:
+            while not stop.is_set():
+                if self._is_due("unhandled", RESUME_EVERY):
+                    await self._inbox.resume_unhandled()
+                more = await self._inbox.retry_due()
+                up("looks after parked events")
+                if self._reporting.is_due():
+                    with self._reporting.measured():
+                        await self._inbox.report()
+                if self._is_due("upkeep", UPKEEP_EVERY):
+                    await self._inbox.keep_house(self._settings.foreign)
+                if not more:
+                    await self._pause(redrives, stop)
+
+    async def _pause(self, redrives: Listener, stop: asyncio.Event) -> None:
+        until = time.monotonic() + self._settings.retry_every
+        while not stop.is_set() and (left := until - time.monotonic()) > 0:
+            if self._inbox.consumer in await redrives.heard(min(left, LISTEN_SLICE)):
+                return
+
+    def _is_due(self, what: str, every: float) -> bool:
+        now = time.monotonic()
+        due = now >= self._due.get(what, 0.0)
+        if due:
+            self._due[what] = now + every
+        return due

@@ -1,0 +1,137 @@
+"""The consumer's tables, declared on the MetaData of the application that uses it."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+from outbox.postgres.table_details import comment, completed_by, room_for_updates
+
+STEPS: tuple[tuple[str, ...], ...] = ()
+"""What brought these tables from version 1 to 2, from 2 to 3 and so on.
+
+See `outbox.table_groups`."""
+VERSION = 1 + len(STEPS)
+_NOW = text("clock_timestamp()")
+
+
+def declare_inbox(metadata: MetaData) -> None:
+    """Declare all that a consumer needs: `inbox` and the tables that begin with `inbox_`."""
+    Table(
+        "inbox",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        *_stream_key(),
+        Column("last_sequence", BigInteger, nullable=False, server_default="0"),
+        Column("last_event_id", Uuid),
+        # Set while an event of the stream waits for its retry: what follows waits behind it.
+        Column("blocked", Boolean, nullable=False, server_default=text("false")),
+        Column("parked", Integer, nullable=False, server_default="0"),
+        comment=comment(VERSION),
+    )
+    _declare_parked(metadata)
+    _declare_discarded(metadata)
+    _declare_attempts(metadata)
+    _declare_messages(metadata)
+
+
+def _declare_attempts(metadata: MetaData) -> None:
+    # Events that were begun and not yet ended: who finds a row here knows that a process died.
+    Table(
+        "inbox_attempts",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        *_stream_key(),
+        Column("sequence", BigInteger, primary_key=True),
+        Column("attempts", Integer, nullable=False),
+        Column("last_at", DateTime(True), nullable=False, server_default=_NOW),
+    )
+
+
+def _declare_messages(metadata: MetaData) -> None:
+    messages = Table(
+        "inbox_messages",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        Column("source", Text, primary_key=True),
+        Column("message_id", Text, primary_key=True),
+        Column("taken_at", DateTime(True), nullable=False, server_default=_NOW),
+    )
+    # Upkeep asks for the oldest.
+    Index("inbox_messages_age", messages.c.consumer, messages.c.taken_at)
+
+
+def _stream_key(*, primary_key: bool = True) -> list[Column[str]]:
+    names = ("source", "aggregate_type", "aggregate_id")
+    return [Column(name, Text, primary_key=primary_key, nullable=False) for name in names]
+
+
+def _declare_parked(metadata: MetaData) -> None:
+    parked = Table(
+        "inbox_parked",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        *_stream_key(),
+        Column("sequence", BigInteger, primary_key=True),
+        Column("event_id", Uuid, primary_key=True),
+        Column("reason", Text, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("version", SmallInteger, nullable=False),
+        Column("time", DateTime(True), nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("correlation_id", Text, nullable=False),
+        Column("causation_id", Text),
+        Column("traceparent", Text),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("next_attempt_at", DateTime(True)),
+        Column("last_error", Text),
+        Column("last_traceback", Text),
+        Column("parked_at", DateTime(True), nullable=False, server_default=_NOW),
+    )
+    # The retrier asks for what is due, and nothing else has a due time.
+    Index(
+        "inbox_parked_due",
+        parked.c.consumer,
+        parked.c.next_attempt_at,
+        postgresql_where=text("next_attempt_at IS NOT NULL"),
+    )
+
+
+def _declare_discarded(metadata: MetaData) -> None:
+    """What somebody decided to do without: the whole event, or a range that never arrived."""
+    Table(
+        "inbox_discarded",
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("consumer", Text, nullable=False),
+        *_stream_key(primary_key=False),
+        Column("first_sequence", BigInteger, nullable=False),
+        Column("last_sequence", BigInteger, nullable=False),
+        Column("event_id", Uuid),
+        Column("reason", Text, nullable=False),
+        Column("type", Text),
+        Column("body", LargeBinary),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("last_error", Text),
+        Column("last_traceback", Text),
+        Column("parked_at", DateTime(True)),
+        Column("note", Text, nullable=False, server_default=""),
+        Column("discarded_at", DateTime(True), nullable=False, server_default=_NOW),
+    )
+
+
+completed_by("inbox", room_for_updates)

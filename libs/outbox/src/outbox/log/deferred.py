@@ -1,0 +1,84 @@
+"""What a transaction has to say, and statements that nobody waits for, sent together.
+
+A statement whose answer nobody needs costs a round trip for nothing. In a consumer's transaction
+such statements are kept back and sent in one pipeline: before any other statement that could see
+what they write, and before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import psycopg
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.util import await_only
+
+from outbox.log.transaction_ends import about_savepoint
+from outbox.postgres.notify import SCHEDULED, Notifier
+
+PIPELINE = 500
+"""So many statements at most are kept back."""
+
+
+class Outgoing:
+    """Belongs to one transaction. `together` keeps statements back; else each goes at once."""
+
+    def __init__(self, connection: AsyncConnection, *, together: bool = False) -> None:
+        self._connection = connection
+        self._together = together
+        self._waiting: list[tuple[str, Mapping[str, Any]]] = []
+        self._rows_wait = False
+        if together:
+            event.listen(connection.sync_connection, "before_cursor_execute", self._before)
+        self.emitted = False
+        self.scheduled = False
+        self.announced: list[tuple[str, str]] = []
+
+    async def send(
+        self, statement: str, parameters: Mapping[str, Any], *, outbox_only: bool = False
+    ) -> None:
+        """Run a statement in the driver's paramstyle, now or later, in the order of all others."""
+        if not self._together:
+            await self._connection.exec_driver_sql(statement, dict(parameters))
+            return
+        self._waiting.append((statement, dict(parameters)))  # the caller may fill it anew
+        self._rows_wait = self._rows_wait or not outbox_only
+        if len(self._waiting) >= PIPELINE:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what was kept back; raises what the first of the statements raises."""
+        if not self._waiting:
+            return
+        waiting, self._waiting, self._rows_wait = self._waiting, [], False
+        raw = await raw_connection(self._connection)
+        async with raw.pipeline(), raw.cursor() as cursor:
+            for statement, parameters in waiting:
+                await cursor.execute(statement.encode(), parameters)
+
+    def committed(self, notifier: Notifier) -> None:
+        """Say what was to be said after commit."""
+        if self.emitted:
+            notifier.ring()
+        if self.scheduled:
+            notifier.ring(SCHEDULED)
+        for channel, key in self.announced:
+            notifier.announce(channel, key)
+
+    def _before(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
+        """Whoever runs a statement on the connection sees what was sent before it."""
+        savepoint = about_savepoint(statement)
+        if savepoint == "to":
+            # All that waits was said since the savepoint, which has sent the rest.
+            self._waiting, self._rows_wait = [], False
+        elif self._waiting and (self._rows_wait or savepoint or "outbox" in statement):
+            # Events wait longer: only those see them who look there, or may take them back.
+            await_only(self.flush())
+
+
+async def raw_connection(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+    """The psycopg connection beneath: the library's own statements take the short way."""
+    fairy = await connection.get_raw_connection()
+    return cast("psycopg.AsyncConnection[Any]", fairy.driver_connection)

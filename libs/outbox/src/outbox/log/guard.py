@@ -1,0 +1,142 @@
+"""A transaction that is given to somebody else's code, which must not end it.
+
+Invariant: only the block that began the transaction commits it or rolls it back. A commit or a
+rollback by the code in between is refused before the database hears of it, so no effect gets out
+without its position. What ends or breaks the transaction all the same is noticed by `check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.sql import Composable
+from sqlalchemy import RootTransaction
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from outbox.errors import AutocommitRefused, TransactionEnded
+from outbox.log.deferred import raw_connection
+from outbox.log.transaction_ends import ends_transaction
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedTransaction:
+    """One open transaction; `raw` is the driver's connection beneath `connection`."""
+
+    connection: AsyncConnection
+    raw: psycopg.AsyncConnection[Any]
+    _root: RootTransaction | None
+
+    def check(self, *, begun: bool = True) -> None:
+        """Raises TransactionEnded unless the transaction is open and sound, as it was given.
+
+        Not `begun` means that perhaps no statement has opened it yet. Costs no round trip.
+        """
+        connection = self.connection.sync_connection
+        if connection is None or connection.closed or connection.invalidated or self.raw.closed:
+            raise TransactionEnded("closed its connection, or cancelled a statement on it")
+        if is_busy(self.raw):
+            raise TransactionEnded("left a pipeline, a COPY or a statement unfinished")
+        status = self.raw.pgconn.transaction_status
+        if status == TransactionStatus.INERROR:
+            raise TransactionEnded("went on after a statement had failed")
+        if status != TransactionStatus.INTRANS and begun:
+            raise TransactionEnded("ended it", may_be_committed=True)
+        root = connection.get_transaction()
+        if root is not self._root or root is None or not root.is_active:
+            raise TransactionEnded("asked for its rollback or commit")
+        if connection.in_nested_transaction():
+            # Whoever finishes it later, a generator say, takes back what others wrote meanwhile.
+            raise TransactionEnded("left a savepoint open")
+
+
+@asynccontextmanager
+async def guarded(engine: AsyncEngine) -> AsyncIterator[GuardedTransaction]:
+    """Commit when the block ends, roll back when it raises; nobody inside can do either.
+
+    Raises `AutocommitRefused` on an engine in autocommit, `TransactionEnded` where the block
+    ended or broke the transaction and went on.
+    """
+    async with engine.begin() as connection:
+        raw = await raw_connection(connection)
+        if raw.autocommit:
+            raise AutocommitRefused("the engine")
+        root = connection.sync_connection.get_transaction()  # type: ignore[union-attr]
+        transaction = GuardedTransaction(connection, raw, root)
+        try:
+            with _refusing(raw):
+                yield transaction
+                transaction.check(begun=False)
+        except BaseException:
+            await _clean_up(connection, raw, root)
+            raise
+
+
+async def _clean_up(
+    connection: AsyncConnection, raw: psycopg.AsyncConnection[Any], root: RootTransaction | None
+) -> None:
+    """Nothing of a transaction that went wrong stays in the pool."""
+    if raw.closed or connection.closed:
+        return
+    if is_busy(raw):
+        await connection.invalidate()
+    elif root is None or not root.is_active:
+        # SQLAlchemy takes a transaction whose end was refused for one that has ended.
+        await raw.rollback()
+
+
+def is_busy(raw: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether something was begun on it and not ended, so that it can answer nothing else."""
+    return (
+        raw.pgconn.pipeline_status != PipelineStatus.OFF
+        or raw.pgconn.transaction_status == TransactionStatus.ACTIVE
+    )
+
+
+def refuse_autocommit(connection: object) -> None:
+    """Raises AutocommitRefused unless what is written next is part of a transaction.
+
+    `connection` is psycopg's, or SQLAlchemy's adapter of another driver's.
+    """
+    begun = (
+        isinstance(connection, (psycopg.AsyncConnection, psycopg.Connection))
+        and connection.pgconn.transaction_status != TransactionStatus.IDLE
+    )
+    if getattr(connection, "autocommit", False) and not begun:
+        raise AutocommitRefused("the connection")
+
+
+class _GuardedCursor(psycopg.AsyncCursor[Any]):
+    """Refuses statements that would end the transaction."""
+
+    async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
+        text = query.as_string(self) if isinstance(query, Composable) else query
+        text = text.decode(errors="replace") if isinstance(text, bytes) else text
+        if isinstance(text, str) and ends_transaction(text):
+            raise TransactionEnded("asked for its rollback or commit")
+        return await super().execute(query, *args, **options)
+
+
+@contextmanager
+def _refusing(raw: psycopg.AsyncConnection[Any]) -> Iterator[None]:
+    """The driver's own ways to end a transaction, closed for a while.
+
+    psycopg refuses them within `connection.transaction()`, which would cost a round trip more.
+    """
+
+    async def refuse() -> None:
+        raise TransactionEnded("asked for its rollback or commit")
+
+    factory = raw.cursor_factory
+    if factory is psycopg.AsyncCursor:
+        raw.cursor_factory = _GuardedCursor
+    raw.commit = raw.rollback = refuse  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del raw.commit, raw.rollback
+        raw.cursor_factory = factory

@@ -1,0 +1,173 @@
+"""Adding events in the caller's own transaction.
+
+The stream's counter row is locked before an id of the log is drawn, and stays locked until
+commit: within an aggregate the order of ids, of sequences and of commits is one and the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import MetaData
+from uuid_utils.compat import uuid7
+
+from outbox.argument_checks import MAX_SHORT_STRING
+from outbox.errors import InvalidEvent
+from outbox.event import Envelope, Event
+from outbox.log.buckets import bucket_of
+from outbox.log.drivers import Writes, WritesSync, run, run_sync
+from outbox.log.event_checks import Parts, check, short
+from outbox.log.statements import ROW, ROWS, SCHEDULE, UNSCHEDULE, in_schema
+from outbox.log.tables import declare_outbox
+
+
+class Outbox:
+    """The log of one source. Declares its tables on the application's MetaData."""
+
+    def __init__(
+        self, source: str, metadata: MetaData | None = None, *, parts: Parts | None = None
+    ) -> None:
+        """`parts` names, by aggregate type, further first words of types in its streams.
+
+        `parts={"restaurant": ["table"]}` lets `table.created` be an event of a restaurant.
+        """
+        self._parts = dict(parts or {})
+        self.source = short("source", source)
+        self._schema: str | None = None
+        if metadata is not None:
+            declare_outbox(metadata)
+            self._schema = metadata.schema
+
+    async def add(
+        self,
+        connection: Writes,
+        *events: Event,
+        cause: Envelope | None = None,
+        traceparent: str | None = None,
+    ) -> list[UUID]:
+        """Add events to the log, in order; they leave when the transaction commits.
+
+        Returns the new events' ids. `cause` is the event being handled, if there is one: its
+        correlation goes on. Raises `InvalidEvent` for what could never be delivered, and
+        `AutocommitRefused` where no transaction is open and none would be begun.
+        """
+        if not events:
+            return []
+        tail, parameters = self.rows(*events, cause=cause, traceparent=traceparent)
+        await run(connection, f"WITH {tail} SELECT 1", parameters)
+        return _ids(parameters)
+
+    def add_sync(
+        self,
+        connection: WritesSync,
+        *events: Event,
+        cause: Envelope | None = None,
+        traceparent: str | None = None,
+    ) -> list[UUID]:
+        """The same for a synchronous connection or session."""
+        if not events:
+            return []
+        tail, parameters = self.rows(*events, cause=cause, traceparent=traceparent)
+        run_sync(connection, f"WITH {tail} SELECT 1", parameters)
+        return _ids(parameters)
+
+    def rows(
+        self,
+        *events: Event,
+        cause: Envelope | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[str, dict[str, Any]]:
+        """The same as the tail of a larger statement: its WITH queries, and their parameters.
+
+        For a write that is to be one round trip: `WITH placed AS (INSERT …), {tail} SELECT …`,
+        run by `exec_driver_sql`.
+        """
+        ids = [uuid7() for _ in events]
+        parameters = self._parameters(ids, events, cause, traceparent)
+        one = len(events) == 1
+        statement = in_schema(self._schema, ROW if one else ROWS)
+        return (statement, _of_one(parameters)) if one else (statement, parameters)
+
+    async def schedule(
+        self,
+        connection: Writes,
+        event: Event,
+        *,
+        key: str,
+        at: datetime,
+        cause: Envelope | None = None,
+        traceparent: str | None = None,
+    ) -> UUID:
+        """Add an event to the log when its time comes. The same key again replaces it.
+
+        Its place in its stream is drawn at that time, not now.
+        """
+        if not isinstance(at, datetime) or at.tzinfo is None:
+            raise InvalidEvent("at", "has to be a datetime with a time zone")
+        id_ = uuid7()
+        row = _of_one(self._parameters([id_], [event], cause, traceparent))
+        await run(
+            connection,
+            in_schema(self._schema, SCHEDULE),
+            {**row, "key": short("key", key), "due_at": at},
+        )
+        return id_
+
+    async def unschedule(self, connection: Writes, key: str) -> bool:
+        """Cancel a scheduled event; false if there is none, or it has been sent on its way.
+
+        Call it before adding events of the same aggregate: who moves due events locks first the
+        scheduled row, then the stream.
+        """
+        statement = in_schema(self._schema, UNSCHEDULE)
+        deleted = await run(connection, statement, {"outbox_source": self.source, "key": key})
+        if isinstance(deleted, psycopg.AsyncCursor):
+            return await deleted.fetchone() is not None
+        return deleted.first() is not None
+
+    def _parameters(
+        self,
+        ids: Sequence[UUID],
+        events: Sequence[Event],
+        cause: Envelope | None,
+        traceparent: str | None,
+    ) -> dict[str, Any]:
+        checked = [check(event, self._parts) for event in events]
+        return {
+            "outbox_source": self.source,
+            "outbox_event_id": ids,
+            "outbox_aggregate_type": [event.aggregate_type for event in checked],
+            "outbox_aggregate_id": [event.aggregate_id for event in checked],
+            "outbox_bucket": [
+                bucket_of(event.aggregate_type, event.aggregate_id) for event in checked
+            ],
+            "outbox_type": [event.type for event in checked],
+            "outbox_version": [event.version for event in checked],
+            "outbox_payload": [event.payload for event in checked],
+            "outbox_correlation_id": [
+                short("correlation_id", cause.correlation_id) if cause else str(id_) for id_ in ids
+            ],
+            "outbox_causation_id": str(cause.id) if cause else None,
+            "outbox_traceparent": _trace(traceparent or (cause.traceparent if cause else None)),
+        }
+
+
+def _of_one(columns: dict[str, Any]) -> dict[str, Any]:
+    """The only row of columns."""
+    return {name: value[0] if isinstance(value, list) else value for name, value in columns.items()}
+
+
+def _ids(parameters: dict[str, Any]) -> list[UUID]:
+    ids = parameters["outbox_event_id"]
+    return ids if isinstance(ids, list) else [ids]
+
+
+def _trace(traceparent: str | None) -> str | None:
+    """A malformed trace is dropped; one that fills a frame would close the relay's connection."""
+    if traceparent is None or "\0" in traceparent or len(traceparent) > MAX_SHORT_STRING:
+        return None
+    return traceparent

@@ -1,0 +1,131 @@
+"""The library's tables, declared on the MetaData of the application that uses it.
+
+The relay and the inbox speak SQL to them by name (see `relay/log.py`, `consume/inbox.py`);
+the names are therefore fixed, and found by the search path.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+from outbox.postgres.day_partitions import OUTBOX
+from outbox.postgres.table_details import (
+    DEFAULT_LANES,
+    comment,
+    completed_by,
+    room_for_updates,
+)
+
+STEPS: tuple[tuple[str, ...], ...] = ()
+"""What brought these tables from version 1 to 2, from 2 to 3 and so on.
+
+See `outbox.table_groups`."""
+VERSION = 1 + len(STEPS)
+_NOW = text("clock_timestamp()")
+
+
+def _stream_key(*, primary_key: bool) -> list[Column[str]]:
+    names = ("source", "aggregate_type", "aggregate_id")
+    return [Column(name, Text, primary_key=primary_key, nullable=False) for name in names]
+
+
+def declare_outbox(metadata: MetaData) -> None:
+    """Declare `outbox`, `outbox_streams`, `outbox_scheduled` and `outbox_settings`."""
+    _declare_log(metadata)
+    _declare_scheduled(metadata)
+    Table(
+        "outbox_streams",
+        metadata,
+        *_stream_key(primary_key=True),
+        Column("last", BigInteger, nullable=False),
+        comment=comment(),
+    )
+    Table(
+        "outbox_settings",
+        metadata,
+        Column("single", Boolean, primary_key=True, server_default=text("true")),
+        Column("lanes", SmallInteger, nullable=False),
+        CheckConstraint("single", name="outbox_settings_one_row"),
+        CheckConstraint("lanes BETWEEN 1 AND 1024", name="outbox_settings_lanes"),
+        comment=comment(),
+    )
+
+
+def _declare_log(metadata: MetaData) -> None:
+    log = Table(
+        "outbox",
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("created_at", DateTime(True), primary_key=True, server_default=_NOW),
+        Column("event_id", Uuid, nullable=False),
+        Column("bucket", SmallInteger, nullable=False),
+        *_stream_key(primary_key=False),
+        Column("sequence", BigInteger, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("version", SmallInteger, nullable=False),
+        # `json`, not `jsonb`: the bytes go out as they came in, and psql can still look inside.
+        Column("payload", JSON, nullable=False),
+        Column("correlation_id", Text, nullable=False),
+        Column("causation_id", Text),
+        Column("traceparent", Text),
+        Column("published_at", DateTime(True)),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("last_error", Text),
+        Column("parked_at", DateTime(True)),
+        postgresql_partition_by="RANGE (created_at)",
+        comment=comment(VERSION),
+    )
+    # Serves the relay's look (ids above the floor, of its lanes, not yet published) and the
+    # marking of a window; as small as the backlog, because published rows leave it.
+    Index(
+        "outbox_unpublished",
+        log.c.id,
+        log.c.bucket,
+        postgresql_where=text("published_at IS NULL"),
+    )
+
+
+def _declare_scheduled(metadata: MetaData) -> None:
+    scheduled = Table(
+        "outbox_scheduled",
+        metadata,
+        Column("source", Text, primary_key=True),
+        Column("key", Text, primary_key=True),
+        Column("due_at", DateTime(True), nullable=False),
+        Column("event_id", Uuid, nullable=False),
+        Column("bucket", SmallInteger, nullable=False),
+        Column("aggregate_type", Text, nullable=False),
+        Column("aggregate_id", Text, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("version", SmallInteger, nullable=False),
+        Column("payload", JSON, nullable=False),
+        Column("correlation_id", Text, nullable=False),
+        Column("causation_id", Text),
+        Column("traceparent", Text),
+    )
+    # The relay asks for what is due, and for when the next one is.
+    Index("outbox_scheduled_due", scheduled.c.due_at)
+
+
+completed_by("outbox", OUTBOX.first_days)
+completed_by("outbox_streams", room_for_updates)
+completed_by(
+    "outbox_settings",
+    lambda name: f"INSERT INTO {name} (lanes) VALUES ({DEFAULT_LANES})",  # noqa: S608
+)

@@ -1,0 +1,173 @@
+"""The unit of work: one transaction, what it emits, and what it says once it has committed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from outbox import tracing
+from outbox.errors import UnitEnded
+from outbox.event import Envelope, Event
+from outbox.log.deferred import Outgoing
+from outbox.log.outbox import Outbox
+from outbox.postgres.notify import Notifier
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Lifetime:
+    ended: bool = False
+    used_after: bool = False
+
+
+class UnitOfWork:
+    """One open transaction. Whoever began it commits it; nobody else can.
+
+    Of no use after its block, or its handler, has ended: everything raises `UnitEnded` then.
+    """
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        outbox: Outbox,
+        *,
+        cause: Envelope | None = None,
+        traceparent: str | None = None,
+        outgoing: Outgoing | None = None,
+        lifetime: _Lifetime | None = None,
+    ) -> None:
+        self.cause = cause
+        self._connection = connection
+        self._outbox = outbox
+        self._traceparent = traceparent
+        self._outgoing = outgoing or Outgoing(connection)
+        self._lifetime = lifetime or _Lifetime()
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The transaction's connection. Its commit and rollback are refused; savepoints work."""
+        self._must_be_open()
+        return self._connection
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """An ORM session inside this transaction, in a savepoint of its own.
+
+        What it holds is flushed when the block ends, and taken back alone when the block raises.
+
+        async with unit.session() as session:
+            session.add(Mail(order_id=order.id))
+        """
+        async with AsyncSession(
+            self.connection, join_transaction_mode="create_savepoint", expire_on_commit=False
+        ) as session:
+            await session.connection()  # the savepoint: else it would begin at the first flush
+            yield session
+            await session.commit()
+
+    def caused_by(self, event: Envelope) -> UnitOfWork:
+        """The same transaction, for what follows from one event of several.
+
+        async def on_placed(unit: UnitOfWork, events: Sequence[Envelope]) -> None:
+            for event in events:
+                await unit.caused_by(event).emit(...)
+        """
+        return UnitOfWork(
+            self._connection,
+            self._outbox,
+            cause=event,
+            traceparent=event.traceparent,
+            outgoing=self._outgoing,
+            lifetime=self._lifetime,
+        )
+
+    async def emit(self, *events: Event) -> None:
+        """Add events to the outbox, in the order given."""
+        self._must_be_open()
+        if events:
+            rows, parameters = self._outbox.rows(
+                *events, cause=self.cause, traceparent=self._trace(*events)
+            )
+            await self._outgoing.send(f"WITH {rows} SELECT 1", parameters, outbox_only=True)
+            self._outgoing.emitted = True
+
+    async def write(self, tables: str, parameters: Mapping[str, Any], *events: Event) -> None:
+        """Write rows and emit events in one statement.
+
+        `tables` are data-modifying WITH queries, without the WITH, in the driver's paramstyle:
+        `placed AS (INSERT INTO orders … VALUES (%(id)s, …))`.
+        """
+        self._must_be_open()
+        rows, more = self._outbox.rows(*events, cause=self.cause, traceparent=self._trace(*events))
+        await self._outgoing.send(f"WITH {tables}, {rows} SELECT 1", {**parameters, **more})
+        self._outgoing.emitted = True
+
+    async def send(self, statement: str, parameters: Mapping[str, Any]) -> None:
+        """Run a statement whose answer nobody needs, in the driver's paramstyle.
+
+        `INSERT INTO cooked VALUES (%(id)s)`. In a handler it is the fast way to write: it goes to
+        the database together with those of other events, before any statement that could see what
+        it writes. What it raises may therefore be raised later, at the latest before the commit.
+        """
+        self._must_be_open()
+        await self._outgoing.send(statement, parameters)
+
+    async def schedule(self, event: Event, *, key: str, at: datetime) -> None:
+        """Emit an event later; the same key again replaces it."""
+        await self._outbox.schedule(
+            self.connection, event, key=key, at=at, cause=self.cause, traceparent=self._trace(event)
+        )
+        self._outgoing.scheduled = True
+
+    async def unschedule(self, key: str) -> bool:
+        """Cancel a scheduled event, before emitting others of its aggregate; false if too late."""
+        return await self._outbox.unschedule(self.connection, key)
+
+    def announce(self, channel: str, key: str) -> None:
+        """Once committed, tell those who wait on the channel that the key has settled."""
+        self._must_be_open()
+        self._outgoing.announced.append((channel, key))
+
+    def _trace(self, *events: Event) -> str | None:
+        return tracing.creating([event.type for event in events], self._traceparent)
+
+    def _must_be_open(self) -> None:
+        if self._lifetime.ended:
+            self._lifetime.used_after = True
+            problem = UnitEnded(self.cause)
+            logger.error("%s", problem)  # whoever uses it late may be a task that nobody awaits
+            raise problem
+
+    def end(self) -> None:
+        """Nothing can be written any more. For those who begin units of work."""
+        self._lifetime.ended = True
+
+    @property
+    def used_after_end(self) -> bool:
+        """Whether somebody tried to. For those who begin units of work."""
+        return self._lifetime.used_after
+
+    def committed(self, notifier: Notifier) -> None:
+        """Say what was to be said after commit. For those who begin units of work."""
+        self._outgoing.committed(notifier)
+
+
+class SingleWrite:
+    """A unit of work of exactly one statement."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        self._unit: UnitOfWork | None = unit
+
+    async def write(self, tables: str, parameters: Mapping[str, Any], *events: Event) -> None:
+        """See `UnitOfWork.write`. A second call is a bug: it would not be the same transaction."""
+        if self._unit is None:
+            raise RuntimeError("a single write was written to twice")
+        unit, self._unit = self._unit, None
+        await unit.write(tables, parameters, *events)

@@ -1,0 +1,93 @@
+"""Beginning units of work on one database, and saying after their commit what they had to say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from outbox.addresses import on_psycopg
+from outbox.errors import AutocommitRefused
+from outbox.event import Envelope
+from outbox.log.deferred import Outgoing
+from outbox.log.guard import guarded
+from outbox.log.outbox import Outbox
+from outbox.log.unit_of_work import SingleWrite, UnitOfWork
+from outbox.postgres.notify import Notifier
+
+
+class Work:
+    """Begins units of work on one database."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        outbox: Outbox,
+        notifier: Notifier,
+        *,
+        traceparent: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        if engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            raise AutocommitRefused("the engine of Work")
+        self.engine = on_psycopg(engine)
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._outbox = outbox
+        self._notifier = notifier
+        self._traceparent = traceparent
+
+    async def check(self) -> None:
+        """Raises `AutocommitRefused` where the engine's connections are in autocommit."""
+        async with guarded(self.engine):
+            pass
+
+    @asynccontextmanager
+    async def begin(self, *, cause: Envelope | None = None) -> AsyncIterator[UnitOfWork]:
+        """Commit when the block ends, roll back when it raises; nothing inside can do either.
+
+        What is emitted follows from `cause`, if there is one. Raises `TransactionEnded` if the
+        block ended or broke the transaction and went on, `AutocommitRefused` on such an engine.
+
+        async with work.begin() as unit:
+            await unit.connection.execute(...)
+            await unit.emit(OrderCreated(...))
+        """
+        async with guarded(self.engine) as transaction:
+            trace = cause.traceparent if cause else self._traceparent()
+            unit = UnitOfWork(transaction.connection, self._outbox, cause=cause, traceparent=trace)
+            try:
+                yield unit
+            finally:
+                unit.end()
+        unit.committed(self._notifier)
+
+    @asynccontextmanager
+    async def single(self) -> AsyncIterator[SingleWrite]:
+        """One `write` that is its own transaction: one round trip, committed when it returns."""
+        async with self._reading.connect() as connection:
+            unit = UnitOfWork(connection, self._outbox, traceparent=self._traceparent())
+            yield SingleWrite(unit)
+        unit.committed(self._notifier)
+
+    def read(self) -> AsyncConnection:
+        """A connection to read from, one statement a snapshot: `async with work.read() as …`.
+
+        Without a transaction around it, a read is one round trip instead of three.
+        """
+        return self._reading.connect()
+
+    def within(
+        self,
+        connection: AsyncConnection,
+        cause: Envelope | None,
+        outgoing: Outgoing | None = None,
+    ) -> UnitOfWork:
+        """The unit of work of a handler, inside a transaction that the consumer began."""
+        trace = cause.traceparent if cause else None
+        return UnitOfWork(
+            connection, self._outbox, cause=cause, traceparent=trace, outgoing=outgoing
+        )
+
+    def committed(self, outgoing: Outgoing) -> None:
+        """Say what a committed transaction has to say."""
+        outgoing.committed(self._notifier)

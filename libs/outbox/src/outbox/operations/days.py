@@ -1,0 +1,61 @@
+"""The log's day partitions, as an operator wants to see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from outbox.operations.database import Connection, fetch, value
+
+_PARTITIONS = """
+SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds,
+       pg_total_relation_size(c.oid) AS bytes, greatest(c.reltuples, 0)::bigint AS events,
+       coalesce(open.waiting, 0) AS waiting, coalesce(open.parked, 0) AS parked
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+  LEFT JOIN (SELECT tableoid, count(*) FILTER (WHERE parked_at IS NULL) AS waiting,
+                    count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
+               FROM outbox WHERE published_at IS NULL GROUP BY tableoid) open
+         ON open.tableoid = c.oid
+ WHERE i.inhparent = to_regclass('outbox') AND NOT i.inhdetachpending
+ ORDER BY c.relname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DayPartition:
+    """One partition. `events` is the planner's estimate, `bytes` includes its indexes."""
+
+    name: str
+    bounds: str
+    bytes: int
+    events: int
+    waiting: int
+    parked: int
+
+    @property
+    def day(self) -> date | None:
+        """The day it is for (UTC), or None if it was not made by this library."""
+        try:
+            return datetime.strptime(self.name, "outbox_p%Y%m%d").date()  # noqa: DTZ007 a day
+        except ValueError:
+            return None
+
+
+async def day_partitions(connection: Connection) -> list[DayPartition]:
+    """All partitions, the oldest first."""
+    return await fetch(connection, DayPartition, _PARTITIONS)
+
+
+async def today(connection: Connection) -> date:
+    """The database's day in UTC, which decides where an event goes."""
+    found: date = await value(connection, "SELECT (now() AT TIME ZONE 'UTC')::date")
+    return found
+
+
+def days_covered(partitions: list[DayPartition], today: date) -> int:
+    """For how many days inserts have a place: 0 without one for today, 1 with today's only."""
+    days = {partition.day for partition in partitions}
+    covered = 0
+    while today + timedelta(days=covered) in days:
+        covered += 1
+    return covered

@@ -1,0 +1,160 @@
+"""Whether the broker is as the application's topology wants it. Nothing is made or changed.
+
+AMQP tells whether a queue exists and, by refusing to declare it again otherwise, whether its
+arguments are as declared; who is bound to what only the management API tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
+
+from outbox.errors import BrokerRefused
+from outbox.losses import broker_lost, one_line
+from outbox.operations.findings import Finding, error, ok, skipped, warning
+from outbox.plural import counted
+from outbox.rabbitmq.connection import connect
+from outbox.rabbitmq.consumer_tags import database_in
+from outbox.rabbitmq.management_api import Management, ManagementFailed
+from outbox.rabbitmq.queue_depths import declared
+from outbox.rabbitmq.topology import (
+    DEAD_LETTERS,
+    Topology,
+    dead_letters_of,
+    queue_arguments,
+)
+
+START = "start a worker: it declares everything; if one runs, look at its log"
+ANEW = "stop the workers, let the queue run empty, delete it, start them: they declare it anew"
+_WHY = {
+    "x-queue-type": "only a quorum queue keeps what it confirmed when a node is lost",
+    "x-single-active-consumer": "without it, consumers double each other's work",
+    "x-delivery-limit": "a low limit drops what was prefetched together with the guilty",
+    "x-dead-letter-exchange": "what cannot be read would be dropped",
+    "x-dead-letter-strategy": "dead letters would be lost with a node",
+    "x-overflow": "at-least-once dead lettering needs reject-publish",
+}
+
+
+async def check_broker(
+    broker_url: str, topology: Topology, management: Management | None = None
+) -> list[Finding]:
+    """Exchanges, queues with their arguments and consumers, dead letters, bindings, alarms."""
+    try:
+        connection = await connect(broker_url, "outbox doctor")
+    except BrokerRefused as problem:
+        return [error("broker", str(problem), "check user, password and virtual host")]
+    except Exception as problem:
+        if not broker_lost(problem):
+            raise
+        fix = "start RabbitMQ, or check the URL"
+        return [error("broker", f"cannot be reached: {one_line(problem)}", fix)]
+    async with connection:
+        found = [ok("broker", "takes connections")]
+        for exchange in topology.exchanges:
+            found.append(await _exchange(connection, exchange, ExchangeType.TOPIC))
+        found.append(await _exchange(connection, DEAD_LETTERS, ExchangeType.DIRECT))
+        for queue in topology.queues:
+            found += await _queue(connection, queue)
+    return [*found, *_bindings(topology, management)]
+
+
+async def _exchange(connection: AbstractConnection, name: str, kind: ExchangeType) -> Finding:
+    check = f"exchange {name}"
+    async with connection.channel() as channel:
+        try:
+            await channel.declare_exchange(name, passive=True)
+        except ChannelNotFoundEntity:
+            return error(check, "does not exist", START)
+        except ChannelAccessRefused:
+            return skipped(check, "this user may not look at it", "use one with more rights")
+        try:
+            await channel.declare_exchange(name, kind, durable=True)
+        except ChannelPreconditionFailed as problem:
+            return error(check, _inequivalent(problem), "delete it and start a worker")
+        except ChannelAccessRefused:
+            return skipped(check, "this user may not declare it", "use the services' own user")
+    return ok(check, f"durable, {kind.value}")
+
+
+async def _queue(connection: AbstractConnection, name: str) -> list[Finding]:
+    check = f"queue {name}"
+    ready, consumers = await declared(connection, name)
+    dead, _ = await declared(connection, dead_letters_of(name))
+    if ready is None:
+        return [error(check, "does not exist: its events are returned", START)]
+    found = [await _arguments(connection, name)]
+    if not consumers:
+        says = f"nobody consumes it; {counted(ready, 'message waits', 'messages wait')}"
+        found.append(error(check, says, "start a worker or a consumer of it"))
+    if dead is None:
+        found.append(error(check, f"{dead_letters_of(name)} does not exist", START))
+    elif dead:
+        belong = counted(dead, "message belongs", "messages belong")
+        says = f"{belong} to no stream, and wait in {dead_letters_of(name)}"
+        found.append(warning(check, says, "look at them in the management UI: who sends these?"))
+    return found
+
+
+async def _arguments(connection: AbstractConnection, name: str) -> Finding:
+    check = f"queue {name}"
+    async with connection.channel() as channel:
+        try:
+            await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
+        except (ChannelPreconditionFailed, ChannelLockedResource) as problem:
+            wrong = _inequivalent(problem)
+            why = next((text for argument, text in _WHY.items() if argument in wrong), "")
+            return error(check, f"{wrong}{f': {why}' if why else ''}", ANEW)
+        except ChannelAccessRefused:
+            return skipped(check, "this user may not declare it", "use the services' own user")
+    return ok(check, "quorum, single active consumer, delivery limit and dead letters as declared")
+
+
+def _inequivalent(problem: Exception) -> str:
+    """The broker names the first argument that differs, with both values."""
+    said = str(problem).strip().partition("\n")[0]
+    value = r"(?:the value )?'?([^']*?)'?(?: of type '[^']*')?"
+    found = re.search(rf"arg '([^']+)' .*received {value} but current is {value}$", said)
+    return f"{found[1]} is {found[3]}, not {found[2]}" if found else said
+
+
+def _bindings(topology: Topology, management: Management | None) -> list[Finding]:
+    if management is None:
+        why = "AMQP does not tell who is bound to what"
+        return [skipped("bindings", why, "give --management-url")]
+    try:
+        bound = management.bindings()
+        alarms = management.alarms()
+        tags = management.consumer_tags()
+    except ManagementFailed as problem:
+        return [skipped("bindings", str(problem), "give a user with the tag monitoring")]
+    missing = [
+        error("bindings", f"{s.queue} is not bound to {s.exchange} by {key}", START)
+        for s in topology.subscriptions
+        for key in s.routing_keys
+        if (s.exchange, s.queue, key) not in bound
+    ]
+    missing += [
+        error("bindings", f"{queue}: nothing leads to {dead_letters_of(queue)}", START)
+        for queue in topology.queues
+        if (DEAD_LETTERS, dead_letters_of(queue), queue) not in bound
+    ]
+    found = missing or [ok("bindings", "every subscription is bound")]
+    found += [error("broker", alarm, "free memory or disk") for alarm in alarms]
+    return [*found, *(finding for queue in topology.queues for finding in _databases(queue, tags))]
+
+
+def _databases(queue: str, tags: Sequence[tuple[str, str]]) -> list[Finding]:
+    """Two services that consume one queue, as against two processes of one."""
+    databases = {database_in(tag) for name, tag in tags if name == queue} - {None}
+    if len(databases) < 2:
+        return []
+    says = f"is consumed into {len(databases)} databases: all but one get nothing"
+    return [
+        error(f"queue {queue}", says, "give each service a queue and a subscription of its own")
+    ]

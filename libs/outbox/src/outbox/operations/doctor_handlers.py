@@ -1,0 +1,61 @@
+"""Whether the types that wait at consumers are known to the application's handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from outbox.inbox.handlers import Handlers
+from outbox.operations.database import Connection, fetch
+from outbox.operations.findings import Finding, error, ok, warning
+from outbox.plural import counted
+
+_TYPES = """
+SELECT consumer, type, count(*) AS events, min(parked_at) AS oldest,
+       count(*) FILTER (WHERE reason = 'unhandled') AS unhandled
+  FROM inbox_parked WHERE reason NOT IN ('forked', 'discarded')
+ GROUP BY consumer, type ORDER BY consumer, type
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingType:
+    """Parked events of one type; `unhandled` of them stop their streams for want of a handler."""
+
+    consumer: str
+    type: str
+    events: int
+    oldest: datetime
+    unhandled: int
+
+
+async def check_handlers(
+    connection: Connection, queues: Mapping[str, Handlers] | None = None
+) -> list[Finding]:
+    """Compare what is parked with the handlers, as far as those are known, by queue."""
+    waiting = await fetch(connection, WaitingType, _TYPES)
+    found = [finding for one in waiting for finding in _of(one, queues or {})]
+    return found or [ok("handlers", "no type waits for a handler")]
+
+
+def _of(waiting: WaitingType, queues: Mapping[str, Handlers]) -> list[Finding]:
+    name, handlers = f"{waiting.consumer}: {waiting.type}", queues.get(waiting.consumer)
+    since = f"{waiting.oldest:%Y-%m-%d %H:%M:%S%z}"
+    if handlers is not None and waiting.type in handlers:
+        if not waiting.unhandled:
+            return []
+        unhandled = counted(waiting.unhandled, "event is unhandled", "events are unhandled")
+        says = f"{name} is handled here, and {unhandled} since {since}"
+        fix = "start this application's consumer: they are tried within a minute"
+        return [warning("handlers", says, f"{fix}; older processes that still run park them again")]
+    fix = f'add "{waiting.type}" to the handlers of {waiting.consumer}, or as outbox.ignore'
+    if waiting.unhandled:
+        parked = counted(waiting.unhandled, "event is parked", "events are parked")
+        says = f"{name} has no handler: {parked} since {since}"
+        return [error("handlers", says, f"{fix}, and deploy; or `outbox parked discard`")]
+    if handlers is None:
+        return []
+    events = counted(waiting.events, "event that waits", "events that wait")
+    says = f"{name} has no handler: {events} will be parked or skipped"
+    return [error("handlers", says, f"{fix}, before their turn comes")]

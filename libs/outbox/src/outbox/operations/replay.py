@@ -1,0 +1,111 @@
+"""Publishing events of the log again.
+
+Replay only forgets that events were published; the lanes' owners publish them, in order, like
+any others. What has had its effect is a duplicate to the inbox: too much does no harm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from outbox.operations.database import Connection, fetch, rescan, value
+
+BATCH = 5_000
+
+_PREVIEW = """
+SELECT type, count(*) AS events, count(DISTINCT (source, aggregate_id)) AS aggregates,
+       min(created_at) AS oldest, max(created_at) AS newest
+  FROM outbox WHERE {where} GROUP BY type ORDER BY type
+"""
+# The second condition on the rows themselves: another replay may be at it.
+_REPLAY = """
+WITH chosen AS (
+  SELECT id, created_at FROM outbox WHERE {where} AND id > %(after)s ORDER BY id LIMIT %(limit)s
+), cleared AS (
+  UPDATE outbox o SET published_at = NULL, attempts = 0, last_error = NULL
+    FROM chosen c
+   WHERE o.id = c.id AND o.created_at = c.created_at AND o.published_at IS NOT NULL
+  RETURNING 1
+)
+SELECT (SELECT max(id) FROM chosen), (SELECT count(*) FROM cleared)
+"""
+_HISTORY_FROM = "SELECT created_at FROM outbox ORDER BY id LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which events; a condition that is None does not limit. `aggregate` is (type, id)."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    aggregate: tuple[str, str] | None = None
+    type: str | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing was chosen, which is rarely meant."""
+        return self.since is None and self.aggregate is None and self.type is None
+
+    def where(self) -> tuple[str, dict[str, object]]:
+        """The condition on published events, and its parameters."""
+        conditions, parameters = ["published_at IS NOT NULL"], dict[str, object]()
+        if self.since is not None:
+            conditions.append("created_at >= %(since)s")
+            parameters["since"] = self.since
+        if self.until is not None:
+            conditions.append("created_at < %(until)s")
+            parameters["until"] = self.until
+        if self.aggregate is not None:
+            conditions.append("aggregate_type = %(kind)s AND aggregate_id = %(id)s")
+            parameters["kind"], parameters["id"] = self.aggregate
+        if self.type is not None:
+            conditions.append("type = %(type)s")
+            parameters["type"] = self.type
+        return " AND ".join(conditions), parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Replayable:
+    """Published events of one type that a replay would publish again."""
+
+    type: str
+    events: int
+    aggregates: int
+    oldest: datetime
+    newest: datetime
+
+
+async def replayable(connection: Connection, selection: Selection) -> list[Replayable]:
+    """What `replay` would publish again, by type."""
+    where, parameters = selection.where()
+    return await fetch(connection, Replayable, _PREVIEW.format(where=where), parameters)
+
+
+async def history_from(connection: Connection) -> datetime | None:
+    """The time of the oldest event in the log: what is older cannot be replayed."""
+    found: datetime | None = await value(connection, _HISTORY_FROM)
+    return found
+
+
+async def replay(connection: Connection, selection: Selection, *, batch: int = BATCH) -> int:
+    """Have the chosen events published again; returns how many.
+
+    A transaction for each batch, in order of id, up to now: what is published meanwhile is left
+    alone. Interrupted, it has done a part, and can be run again.
+    """
+    if selection.until is None:
+        now: datetime = await value(connection, "SELECT clock_timestamp()")
+        selection = Selection(selection.since, now, selection.aggregate, selection.type)
+    where, parameters = selection.where()
+    statement = _REPLAY.format(where=where)
+    after, replayed = 0, 0
+    while True:
+        cursor = await connection.execute(
+            statement, {**parameters, "after": after, "limit": batch}, prepare=False
+        )
+        last, cleared = await cursor.fetchone() or (None, 0)
+        if last is None:
+            return replayed
+        await rescan(connection)
+        after, replayed = last, replayed + cleared

@@ -1,0 +1,202 @@
+"""One look at a database: what waits to be published, what waits to be applied, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from outbox.inbox.parked_events import (
+    CRASHED,
+    FAILED,
+    FORKED,
+    NEXT_ATTEMPT,
+    UNHANDLED,
+    UNREADABLE,
+)
+from outbox.inbox.parked_figures import WEIGHT
+from outbox.jobs.operations import JobCount, count_jobs
+from outbox.operations.database import Connection, fetch, has_table
+from outbox.operations.days import day_partitions, days_covered, today
+from outbox.operations.lanes import LaneMap, lane_map
+
+COUNTED_TO = 100_000
+NAMED = 3
+"""So many ids are shown of each kind of trouble."""
+GIVEN_UP = (FAILED, CRASHED, UNREADABLE, UNHANDLED, FORKED)
+"""Why an event is parked that a person has to look at, once no attempt is left."""
+
+_BACKLOG = """
+SELECT count(*) AS events,
+       extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_seconds,
+       count(*) FILTER (WHERE attempts > 0) AS failing,
+       count(DISTINCT (source, aggregate_type, aggregate_id)) FILTER (WHERE attempts > 0) AS held
+  FROM (SELECT * FROM outbox WHERE published_at IS NULL AND parked_at IS NULL
+         ORDER BY id LIMIT %(limit)s) waiting
+"""
+_TROUBLES = """
+SELECT CASE WHEN parked_at IS NULL THEN 'held' ELSE 'parked' END AS state,
+       coalesce(last_error, 'unknown') AS error, type, count(*) AS events,
+       min(created_at) AS oldest, (array_agg(event_id ORDER BY id))[1:%(named)s] AS first
+  FROM outbox
+ WHERE published_at IS NULL AND (parked_at IS NOT NULL OR attempts > 0)
+ GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
+"""
+_SCHEDULED = """
+SELECT count(*) AS events, min(due_at) AS next_due,
+       count(*) FILTER (WHERE due_at < clock_timestamp()) AS overdue
+  FROM outbox_scheduled
+"""
+_CONSUMERS = """
+SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
+  FROM inbox GROUP BY consumer ORDER BY consumer
+"""
+_PARKED = f"""
+SELECT consumer, reason, count(*) AS events, sum({WEIGHT}) AS bytes,
+       min(parked_at) AS oldest, min({NEXT_ATTEMPT}) AS next_attempt
+  FROM inbox_parked GROUP BY consumer, reason ORDER BY consumer, reason
+"""  # noqa: S608
+_HEAVIEST = f"""
+SELECT DISTINCT ON (consumer) consumer, source || '/' || aggregate_type || '/' || aggregate_id
+         AS stream, count(*) AS events, sum({WEIGHT}) AS bytes
+  FROM inbox_parked GROUP BY consumer, source, aggregate_type, aggregate_id
+ ORDER BY consumer, bytes DESC
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Events not yet published, counted to `COUNTED_TO`. Held ones have failed before."""
+
+    events: int
+    oldest_seconds: float | None
+    failing: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Unpublished events of one type with the same last error; `first` are the ids of a few.
+
+    What waits behind them in their aggregates is not counted.
+    """
+
+    state: str
+    error: str
+    type: str
+    events: int
+    oldest: datetime
+    first: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """Events that are not yet in the log; overdue ones should have been moved."""
+
+    events: int
+    next_due: datetime | None
+    overdue: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStreams:
+    """The streams that a consumer knows, and how many wait behind a failed event."""
+
+    consumer: str
+    streams: int
+    blocked: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedCount:
+    """Parked events of one consumer for one reason."""
+
+    consumer: str
+    reason: str
+    events: int
+    bytes: int
+    oldest: datetime
+    next_attempt: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedStream:
+    """The stream that has the most bytes parked, of one consumer."""
+
+    consumer: str
+    stream: str
+    events: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """The producer's half."""
+
+    backlog: Backlog
+    troubles: list[Trouble]
+    scheduled: Scheduled
+    lanes: LaneMap
+    partitions: int
+    days_covered: int
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStatus:
+    """The consumer's half."""
+
+    consumers: list[ConsumerStreams]
+    parked: list[ParkedCount]
+    heaviest: list[ParkedStream]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A part is None where the database has no such tables."""
+
+    outbox: OutboxStatus | None
+    inbox: InboxStatus | None
+    jobs: list[JobCount] | None
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether something has failed that nobody tries again by itself."""
+        refused = self.outbox is not None and any(
+            trouble.state == "parked" for trouble in self.outbox.troubles
+        )
+        failed = self.inbox is not None and any(
+            parked.reason in GIVEN_UP and parked.next_attempt is None
+            for parked in self.inbox.parked
+        )
+        return refused or failed or any(count.state == "failed" for count in self.jobs or ())
+
+
+async def status(connection: Connection) -> Status:
+    """Everything at a glance; costs what the backlog costs to count."""
+    return Status(
+        await _outbox(connection) if await has_table(connection, "outbox") else None,
+        await _inbox(connection) if await has_table(connection, "inbox") else None,
+        await count_jobs(connection) if await has_table(connection, "outbox_jobs") else None,
+    )
+
+
+async def _outbox(connection: Connection) -> OutboxStatus:
+    [backlog] = await fetch(connection, Backlog, _BACKLOG, {"limit": COUNTED_TO})
+    [scheduled] = await fetch(connection, Scheduled, _SCHEDULED)
+    partitions = await day_partitions(connection)
+    return OutboxStatus(
+        backlog=backlog,
+        troubles=await fetch(connection, Trouble, _TROUBLES, {"named": NAMED}),
+        scheduled=scheduled,
+        lanes=await lane_map(connection),
+        partitions=len(partitions),
+        days_covered=days_covered(partitions, await today(connection)),
+    )
+
+
+async def _inbox(connection: Connection) -> InboxStatus:
+    return InboxStatus(
+        await fetch(connection, ConsumerStreams, _CONSUMERS),
+        await fetch(connection, ParkedCount, _PARKED),
+        await fetch(connection, ParkedStream, _HEAVIEST),
+    )

@@ -1,0 +1,143 @@
+"""Notifications after commit: the relay's doorbell, and ids that somebody waits for.
+
+NOTIFY inside a business transaction takes a lock that serialises all commits; here it goes out
+on a connection of its own, once per few milliseconds however many transactions committed. A
+notification that is lost costs time, never an event: who listens polls as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+
+import psycopg
+
+from outbox.addresses import Database, DatabaseAddress
+from outbox.losses import Server, database_lost, one_line
+from outbox.outages import OUTAGES, Part
+from outbox.supervise import SHORT_KEEPALIVES, connected, pause
+
+logger = logging.getLogger(__name__)
+
+DOORBELL = "outbox_doorbell"
+SCHEDULED = "scheduled"
+INTERVAL = 0.002
+RETRY_AFTER = 1.0
+CLOSE_WITHIN = 2.0
+# NOTIFY takes less than 8,000 bytes (PostgreSQL, NOTIFY, "payload").
+MAX_PAYLOAD = 7_500
+
+_NOTIFY = (
+    "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) n(channel, payload)"
+)
+
+
+class Notifier:
+    """Sends what committed transactions have to say. One per process; `async with` runs it.
+
+    It outlives any trouble: without it events leave at the relay's next look, a second later.
+    """
+
+    def __init__(self, database: Database, *, interval: float = INTERVAL) -> None:
+        """Raises `InvalidSetting` for what is no database's address."""
+        self._address = DatabaseAddress.of(database)
+        self._part = Part("notifier")
+        self._interval = interval
+        self._pending: dict[str, set[str]] = defaultdict(set)
+        self._wake = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Notifier:
+        self._task = asyncio.create_task(self._run(), name="notifier")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Send what is left, then close; do not wait long for a database that is away."""
+        assert self._task
+        self._closing.set()
+        self._wake.set()
+        await asyncio.wait({self._task}, timeout=CLOSE_WITHIN)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def ring(self, *what: str) -> None:
+        """Tell the relays that there is something new. Call it after commit."""
+        self.announce(DOORBELL, *what)
+
+    def announce(self, channel: str, *keys: str) -> None:
+        """Tell listeners of a channel that these keys have settled. Call it after commit."""
+        self._pending[channel].update(keys)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                try:
+                    await self._session()
+                except Exception as problem:  # nobody watches this task: it outlives anything
+                    self._note(problem)
+                    await pause(self._closing, RETRY_AFTER)
+        finally:
+            OUTAGES.ended(self._part)
+
+    async def _session(self) -> None:
+        given = {**self._address.parameters, **SHORT_KEEPALIVES}
+        opening = psycopg.AsyncConnection.connect(autocommit=True, **given)
+        async with await connected(opening) as connection:
+            OUTAGES.found(self._part)
+            try:
+                await self._send(connection)
+            except psycopg.OperationalError as problem:
+                # Noticed with the next ring, perhaps hours late: whether it is back is asked first.
+                logger.debug("the notifier connects anew: %s", one_line(problem))
+
+    def _note(self, problem: Exception) -> None:
+        if database_lost(problem):
+            OUTAGES.lost(self._part, Server.DATABASE, one_line(problem))
+        else:
+            logger.error("the notifier failed and goes on", exc_info=problem)
+
+    async def _send(self, connection: psycopg.AsyncConnection[object]) -> None:
+        while self._pending or not self._closing.is_set():
+            await self._wake.wait()
+            self._wake.clear()
+            await self._send_pending(connection)
+            await pause(self._closing, self._interval)
+
+    async def _send_pending(self, connection: psycopg.AsyncConnection[object]) -> None:
+        pending, self._pending = self._pending, defaultdict(set)
+        rows = [(channel, chunk) for channel in pending for chunk in _chunks(pending[channel])]
+        if not rows:
+            return
+        try:
+            await connection.execute(_NOTIFY, [list(column) for column in zip(*rows, strict=True)])
+        except psycopg.DataError as problem:
+            # Kept, it would come up again for ever; those who listen poll as well.
+            why = one_line(problem)
+            logger.warning("notifications are dropped, PostgreSQL refuses them: %s", why)
+        except psycopg.Error:
+            self._keep(pending)
+            raise
+
+    def _keep(self, pending: dict[str, set[str]]) -> None:
+        for channel, keys in pending.items():
+            self.announce(channel, *keys)
+
+
+def _chunks(keys: Iterable[str]) -> list[str]:
+    """Keys as JSON lists, each short enough for one NOTIFY; one empty payload for no keys."""
+    chunks: list[str] = []
+    chunk: list[str] = []
+    size = 0
+    for key in keys:
+        length = len(json.dumps(key)) + 2
+        if chunk and size + length > MAX_PAYLOAD:
+            chunks.append(json.dumps(chunk))
+            chunk, size = [], 0
+        chunk.append(key)
+        size += length
+    return [*chunks, json.dumps(chunk) if chunk else ""]

@@ -1,0 +1,71 @@
+"""Connections to RabbitMQ. A refusal is told apart from an absence."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AuthenticationError, ProbableAuthenticationError
+from aiormq.abc import AbstractChannel as UnderlayChannel
+from aiormq.exceptions import ConnectionNotAllowed
+
+from outbox.addresses import Broker, BrokerAddress
+from outbox.client_logs import quiet
+from outbox.errors import BrokerRefused
+from outbox.rabbitmq.lenient_decoding import connection_class
+
+CONNECT_TIMEOUT = 5.0
+HEARTBEAT = 10
+CLOSE_WITHIN = (3.0, 0.5, 0.5)
+"""Seconds. The client says farewell, then waits until all is sent: each is given up by itself."""
+
+
+async def connect(broker: Broker, name: str) -> AbstractConnection:
+    """Open a connection that shows up under this name in the management UI.
+
+    Raises `InvalidSetting` for what is no broker's address, `BrokerRefused` if the broker says no,
+    and what `losses.broker_lost` knows if it cannot be reached.
+    """
+    address = BrokerAddress.of(broker)
+    target = address.url
+    if "heartbeat" not in target.query:
+        target = target.update_query(heartbeat=str(HEARTBEAT))
+    try:
+        with quiet("aiormq"):
+            return await aio_pika.connect(
+                target,
+                timeout=CONNECT_TIMEOUT,
+                client_properties={"connection_name": name},
+                connection_class=connection_class(),
+            )
+    except (AuthenticationError, ProbableAuthenticationError) as problem:
+        raise BrokerRefused(
+            f"user {address.user} may not log in; is the password right?"
+        ) from problem
+    except ConnectionNotAllowed as problem:
+        raise BrokerRefused(
+            f"no virtual host {address.vhost!r} for user {address.user}; make it, or grant the "
+            "user rights there"
+        ) from problem
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Close a connection. A broker that is blocked reads no farewell: it is not waited for."""
+    closing = asyncio.ensure_future(connection.close())
+    for patience in CLOSE_WITHIN:
+        await asyncio.wait({closing}, timeout=patience)
+        if closing.done():
+            await asyncio.gather(closing, return_exceptions=True)
+            return
+        closing.cancel()
+
+
+async def is_blocked(channel: UnderlayChannel) -> bool:
+    """Whether the broker has told this connection to wait (connection.blocked: memory or disk)."""
+    try:
+        async with asyncio.timeout(0.01):
+            await channel.connection.ready()
+    except TimeoutError:
+        return True
+    return False

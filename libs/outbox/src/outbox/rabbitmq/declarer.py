@@ -1,0 +1,136 @@
+"""Declaring a topology, so that a part which the broker refuses takes no other along.
+
+The broker closes a channel with its refusal; here another is opened, and the rest goes on. What is
+refused is said once, tried again with every look, and said again when it is right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import ChannelAccessRefused
+
+from outbox import metrics
+from outbox.errors import TopologyMismatch
+from outbox.rabbitmq.topology import DEAD_LETTERS, Declare, dead_letters_of
+from outbox.supervise import one_line, pause
+
+log = logging.getLogger(__name__)
+
+AGAIN = 1.0
+"""Seconds until a session that a topology has forbidden is tried again."""
+
+
+class Declarer:
+    """Declares parts of a topology, over and over, on a channel of its own."""
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        parts: Sequence[tuple[str, Declare]],
+        *,
+        needed: Collection[str],
+        confirms: bool,
+    ) -> None:
+        """Without the parts that are `needed` the caller cannot work.
+
+        Who consumes takes a channel without confirms, on which nothing is ever published: a broker
+        short of memory or disk reads no more from a connection that has published, not even acks,
+        and would never be emptied (RabbitMQ, "Alarms").
+        """
+        self._connection = connection
+        self._parts = parts
+        self._needed = needed
+        self._confirms = confirms
+        self._channel: AbstractChannel | None = None
+        self._left: set[str] = set()
+        self.refused: dict[str, str] = {}
+        """What the broker will not have, and why."""
+
+    async def declare(self) -> None:
+        """Look after every part. Raises `TopologyMismatch` for one that is needed."""
+        for part, declare in self._parts:
+            if part not in self._left:
+                self._note(part, await self._attempt(part, declare))
+
+    async def channel(self) -> AbstractChannel:
+        """The one for checks: aio-pika keeps something of every channel ever opened."""
+        if self._channel is None or self._channel.is_closed:
+            self._channel = await self._connection.channel(
+                publisher_confirms=self._confirms, on_return_raises=self._confirms
+            )
+        return self._channel
+
+    async def _attempt(self, part: str, declare: Declare) -> TopologyMismatch | None:
+        try:
+            await declare(await self.channel())
+        except TopologyMismatch as problem:
+            self._channel = None
+            if part.endswith(dead_letters_of("")):
+                return await self._renew(part, declare)
+            if part in self._needed:
+                raise
+            return problem
+        return None
+
+    async def _renew(self, part: str, declare: Declare) -> TopologyMismatch | None:
+        """Replaces an empty dead-letter queue whose arguments differ; one with messages is left.
+
+        Unbound before it is looked at for good: what is rejected meanwhile stays in its own queue,
+        which dead-letters at least once, and goes to the new one. Only a message that was routed
+        before and stored after the second look is lost: quorum queues know no conditional delete.
+        """
+        name = part.removeprefix("queue ")
+        key = name.removesuffix(dead_letters_of(""))
+        try:
+            channel = await self.channel()
+            old = await channel.declare_queue(name, passive=True)
+            if not old.declaration_result.message_count:
+                await old.unbind(DEAD_LETTERS, key)
+                old = await channel.declare_queue(name, passive=True)
+                if not old.declaration_result.message_count:
+                    await old.delete(if_unused=False, if_empty=False)
+                    await declare(channel)
+                    return None
+            await old.bind(DEAD_LETTERS, key)
+        except (TopologyMismatch, ChannelAccessRefused) as problem:
+            self._channel = None
+            return TopologyMismatch(str(problem))
+        self._left.add(part)
+        return TopologyMismatch(
+            f"{name} holds messages, and has no bound yet: delete it, then it is declared anew"
+        )
+
+    def _note(self, part: str, problem: TopologyMismatch | None) -> None:
+        was, now = self.refused.pop(part, None), None if problem is None else one_line(problem)
+        if now is not None:
+            self.refused[part] = now
+        if now is not None or was is not None:
+            metrics.REFUSED.labels(part).set(now is not None)
+        if now is not None and now != was:
+            log.error("%s is not as declared (everything else goes on): %s", part, now)
+        elif now is None and was is not None:
+            log.info("%s is as declared again", part)
+
+
+class Enduring:
+    """Runs sessions; pauses while the topology forbids them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._said: str | None = None
+
+    async def run(self, session: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+        """One session. What forbids it is said once, and waited for; anything else is raised."""
+        before, self._said = self._said, None
+        try:
+            await session()
+        except (TopologyMismatch, ChannelAccessRefused) as problem:
+            self._said = one_line(problem)
+        if self._said is not None:
+            if self._said != before:
+                log.error("%s is down until this is mended: %s", self._name, self._said)
+            await pause(stop, AGAIN)

@@ -1,0 +1,211 @@
+"""Exchanges, queues and bindings: declared by relays and consumers alike, before first use.
+
+A queue takes whole aggregate types. Its delivery limit is out of reach, because at the limit a
+broker drops everything prefetched together with the guilty message, and 0 or -1 means "drop at
+once" on some versions. What leaves for the dead-letter queue does so at least once, which
+needs `reject-publish` (RabbitMQ, "Quorum Queues", "Dead Lettering").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from aio_pika import ExchangeType, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import ChannelPreconditionFailed, PublishError
+from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
+
+from outbox.argument_checks import short_names
+from outbox.errors import TopologyMismatch
+from outbox.rabbitmq.subscription import Subscribed, check_subscribed
+
+DEAD_LETTERS = "dead"
+DELIVERY_LIMIT = 1_000_000
+SEGMENT_BYTES = 50_000_000
+DEAD_LETTER_BYTES = 64 * 1024 * 1024
+
+Declare = Callable[[AbstractChannel], Awaitable[None]]
+
+
+class Topology:
+    """All that has to be there before the first publish."""
+
+    def __init__(
+        self,
+        exchanges: Iterable[str],
+        subscriptions: Iterable[Subscribed],
+        streams: Mapping[str, timedelta] | None = None,
+    ) -> None:
+        """Raises `InvalidSetting` for what no broker would take."""
+        self.exchanges = exchanges if isinstance(exchanges, str) else tuple(exchanges)
+        short_names("exchanges", self.exchanges)
+        self.subscriptions = tuple(subscriptions)
+        self.streams = dict(streams or {})
+        """Stream queues that take everything, and how long each keeps it."""
+        short_names("streams", tuple(self.streams))
+        for subscription in self.subscriptions:
+            check_subscribed(subscription)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Every consuming queue once, without the dead-letter queues."""
+        return tuple(dict.fromkeys(subscription.queue for subscription in self.subscriptions))
+
+    def of(self, queue: str) -> tuple[Subscribed, ...]:
+        """The subscriptions of one queue."""
+        return tuple(one for one in self.subscriptions if one.queue == queue)
+
+    async def ensure(self, connection: AbstractConnection) -> None:
+        """Declare and bind everything, and prove that an unroutable message comes back.
+
+        Harmless when it is all there. Raises `TopologyMismatch` for the first part that is refused.
+        """
+        async with connection.channel(on_return_raises=True) as channel:
+            for _, declare in self.parts():
+                await declare(channel)
+            await self.prove_hand_off(channel)
+
+    def parts(self) -> list[tuple[str, Declare]]:
+        """All there is to declare, by name and in order; each can be refused by itself.
+
+        Streams come last: with one bound, an event whose own queue is missing is confirmed.
+        """
+        return [
+            *((f"exchange {name}", self._exchange(name)) for name in self.exchanges),
+            (f"exchange {DEAD_LETTERS}", self._dead_letters()),
+            *(part for name in self.queues for part in self._queue_parts(name)),
+            *((f"stream {name}", self._stream(name)) for name in self.streams),
+        ]
+
+    def parts_of(self, queue: str) -> list[tuple[str, Declare]]:
+        """The same for who consumes one queue."""
+        exchanges = dict.fromkeys(one.exchange for one in self.of(queue))
+        return [
+            *((f"exchange {name}", self._exchange(name)) for name in exchanges),
+            (f"exchange {DEAD_LETTERS}", self._dead_letters()),
+            *self._queue_parts(queue),
+        ]
+
+    async def declare_stream_on(self, channel: AbstractChannel, stream: str) -> None:
+        """Declare and bind what one needs who reads a stream. Raises `TopologyMismatch`."""
+        for exchange in self.exchanges:
+            await self._exchange(exchange)(channel)
+        await self._stream(stream)(channel)
+
+    async def prove_hand_off(self, channel: AbstractChannel) -> None:
+        """That an unroutable message comes back, instead of trusting the client's defaults."""
+        exchange = await channel.get_exchange(DEAD_LETTERS, ensure=False)
+        probe = Message(b"", message_id=str(uuid4()))
+        try:
+            await exchange.publish(probe, f"audit-{probe.message_id}", mandatory=True, timeout=10)
+        except PublishError:
+            return
+        raise TopologyMismatch("an unroutable message was confirmed instead of returned")
+
+    def _exchange(self, name: str) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
+            await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True)
+
+        return _refusable(declare)
+
+    def _dead_letters(self) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
+            await channel.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
+
+        return _refusable(declare)
+
+    def _queue_parts(self, name: str) -> list[tuple[str, Declare]]:
+        return [
+            (f"queue {dead_letters_of(name)}", self._dead_queue(name)),
+            (f"queue {name}", self._queue(name)),
+        ]
+
+    def _dead_queue(self, name: str) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
+            dead = await channel.declare_queue(
+                dead_letters_of(name), durable=True, arguments=dead_letter_arguments()
+            )
+            await dead.bind(DEAD_LETTERS, name)
+
+        return _refusable(declare)
+
+    def _queue(self, name: str) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
+            queue = await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
+            for subscription in self.of(name):
+                for key in subscription.routing_keys:
+                    await queue.bind(subscription.exchange, key)
+
+        return _refusable(declare)
+
+    def _stream(self, name: str) -> Declare:
+        async def declare(channel: AbstractChannel) -> None:
+            stream = await channel.declare_queue(
+                name, durable=True, arguments=stream_arguments(self.streams[name])
+            )
+            for exchange in self.exchanges:
+                await stream.bind(exchange, "#")
+
+        return _refusable(declare)
+
+
+def _refusable(declare: Declare) -> Declare:
+    """The same, with the broker's refusals as `TopologyMismatch`."""
+
+    async def refusable(channel: AbstractChannel) -> None:
+        try:
+            await declare(channel)
+        except (
+            ChannelPreconditionFailed,
+            ChannelLockedResource,
+            ChannelAccessRefused,
+        ) as problem:
+            raise TopologyMismatch(str(problem)) from problem
+
+    return refusable
+
+
+def dead_letters_of(queue: str) -> str:
+    """Where a message goes that cannot even be attributed to a stream."""
+    return f"{queue}.dead"
+
+
+def dead_letter_arguments() -> dict[str, Any]:
+    """The arguments of a dead-letter queue: beyond its bound the oldest go.
+
+    To refuse the newest instead would keep them in the consuming queue, whose dead lettering is
+    at-least-once, and in the end stop it (RabbitMQ, "Quorum Queues", "At-Least-Once").
+    """
+    return {
+        "x-queue-type": "quorum",
+        "x-max-length-bytes": DEAD_LETTER_BYTES,
+        "x-overflow": "drop-head",
+    }
+
+
+def queue_arguments(name: str) -> dict[str, Any]:
+    """The arguments of a consuming queue (RabbitMQ, "Quorum Queues", "Queue Arguments")."""
+    return {
+        "x-queue-type": "quorum",
+        "x-single-active-consumer": True,
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": DEAD_LETTERS,
+        "x-dead-letter-routing-key": name,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def stream_arguments(kept: timedelta) -> dict[str, Any]:
+    """The arguments of a stream (RabbitMQ, "Streams", "Retention").
+
+    Age is looked at when a segment is full, hence segments smaller than the default of 500 MB.
+    """
+    return {
+        "x-queue-type": "stream",
+        "x-max-age": f"{int(kept.total_seconds())}s",
+        "x-stream-max-segment-size-bytes": SEGMENT_BYTES,
+    }

@@ -1,0 +1,151 @@
+"""Running for ever: reconnect after a loss, end when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import psycopg
+
+from outbox.client_logs import quiet
+from outbox.errors import OutboxError
+from outbox.losses import Server, lost, one_line, refusal
+from outbox.outages import OUTAGES, Part
+
+__all__ = ["SHORT_KEEPALIVES", "Up", "connected", "end", "one_line", "pause", "run_until_first"]
+
+logger = logging.getLogger(__name__)
+
+Up = Callable[[str], None]
+"""For a session to say that it has all its connections, and what it does now."""
+STEADY_AFTER = 10.0
+Connection = TypeVar("Connection", bound="psycopg.AsyncConnection[Any]")
+CEILING = 2.0
+
+# A lost server is noticed after some 15 s (libpq, "Parameter Key Words") instead of the kernel's
+# quarter of an hour, or two hours by a connection that only listens.
+SHORT_KEEPALIVES: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "connect_timeout": 5,
+}
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but not past the call to stop."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+async def keep_running(
+    name: str, session: Callable[[Up], Awaitable[None]], stop: asyncio.Event
+) -> None:
+    """Run sessions one after the other until told to stop. Each begins from nothing.
+
+    A session that loses a server is followed by the next. All else goes through: bugs, what is
+    raised on purpose (`OutboxError`), and what a server refuses before the first session was up.
+    """
+    part, failures, was_up = Part(name), 0, False
+
+    def up(does: str) -> None:
+        nonlocal was_up
+        if not was_up:
+            logger.info("%s %s", name, does)
+        was_up = True
+        OUTAGES.found(part)
+
+    try:
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                with quiet("psycopg"):
+                    await session(up)
+            except (asyncio.CancelledError, Exception) as problem:
+                server = _lost_or_raise(problem, first=not was_up)
+                steady = time.monotonic() - began > STEADY_AFTER
+                failures = 1 if steady else failures + 1
+                OUTAGES.lost(part, server, one_line(problem), steady=steady)
+                await pause(stop, _delay(failures) * random.uniform(0.5, 1.0))  # noqa: S311
+    finally:
+        OUTAGES.ended(part)
+
+
+async def together(*parts: Coroutine[Any, Any, object]) -> None:
+    """Run these side by side until all have ended; the first error ends the others.
+
+    It is raised as it is: a refusal is one line, not a group of one.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(part)
+    except BaseExceptionGroup as problems:
+        raised = problems
+    else:
+        return
+    purposes, others = raised.split(OutboxError)
+    if others is None and purposes is not None:
+        raise purposes.exceptions[0]
+    raise raised if len(raised.exceptions) > 1 else raised.exceptions[0]
+
+
+async def run_until_first(*parts: Coroutine[Any, Any, object]) -> None:
+    """Run these side by side until one ends; the others are cancelled then, and its error raised.
+
+    The first part in the order given goes first when several ended at once.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            if not task.done():
+                task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def connected(connecting: Awaitable[Connection]) -> Connection:
+    """A connection to PostgreSQL. Cancelled in mid-way it is closed: a server would keep it."""
+    opening = asyncio.ensure_future(connecting)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(psycopg.Error, OSError):
+            await (await opening).close()
+        raise
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it is over, whatever comes of it."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _delay(failures: int) -> float:
+    """Seconds, however long the outage: a power without a limit ends in an OverflowError."""
+    return min(0.1 * 2.0 ** min(failures, 30), CEILING)
+
+
+def _lost_or_raise(problem: BaseException, *, first: bool) -> Server:
+    refused = refusal(problem, first=first)
+    if refused is problem:
+        raise problem
+    if refused is not None:
+        raise refused from problem
+    server = lost(problem)
+    if server is None:
+        raise problem
+    return server

@@ -1,0 +1,77 @@
+"""The parts of a worker, put together the usual way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from outbox.addresses import Broker, Database
+from outbox.inbox.consumer import Consumer
+from outbox.inbox.handlers import Handlers
+from outbox.inbox.settings import ConsumerSettings
+from outbox.log.outbox import Outbox
+from outbox.log.work import Work
+from outbox.postgres.notify import Notifier
+from outbox.postgres.partition_maintenance import Maintenance
+from outbox.rabbitmq.topology import Topology
+from outbox.relay.relay import Relay
+
+
+class Part(Protocol):
+    """Works until told to stop; `running` says whether it has all its connections."""
+
+    @property
+    def running(self) -> bool: ...
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+def build_worker(
+    *,
+    database_url: Database,
+    broker_url: Broker,
+    exchange: str,
+    topology: Topology,
+    work: Work,
+    queues: Mapping[str, Handlers],
+    settings: ConsumerSettings | None = None,
+) -> dict[str, Part]:
+    """A relay, a consumer for each queue and the maintenance, by name.
+
+    `settings` are those of every consumer.
+    """
+    relay = Relay(
+        database_url=database_url, broker_url=broker_url, exchange=exchange, topology=topology
+    )
+    consuming = {
+        f"consumer {queue}": Consumer(
+            queue=queue,
+            handlers=handlers,
+            work=work,
+            broker_url=broker_url,
+            topology=topology,
+            settings=settings,
+        )
+        for queue, handlers in queues.items()
+    }
+    return {"relay": relay, **consuming, "maintenance": Maintenance(work.engine)}
+
+
+@asynccontextmanager
+async def open_work(
+    engine: AsyncEngine,
+    database_url: Database,
+    outbox: Outbox,
+    *,
+    traceparent: Callable[[], str | None] = lambda: None,
+) -> AsyncIterator[Work]:
+    """Units of work on an engine, with the notifier they need; disposes of the engine."""
+    try:
+        async with Notifier(database_url) as notifier:
+            yield Work(engine, outbox, notifier, traceparent=traceparent)
+    finally:
+        await engine.dispose()
