@@ -9,11 +9,11 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
-from databases import fresh_database
 from hypothesis import HealthCheck, settings
-from leaks import Leaks, passwords
-from vhosts import fresh_vhost
 
+from kit.leaks import Leaks, passwords
+from kit.servers.databases import fresh_database
+from kit.servers.vhosts import fresh_vhost
 from servicekit import database
 
 # How long an example takes says something about the machine, nothing about the code.

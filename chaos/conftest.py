@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from leaks import refuse_leaks
 
 from chaos.fleet import Fleet
 from chaos.sides import Place
 from chaos.stack import fresh_place
 from devstack.infrastructure import Wanted
 from devstack.system import CHECKOUT, Layout, System
+from kit.leaks import refuse_leaks
 
 
 @pytest.fixture(scope="session")

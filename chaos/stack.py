@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
 import aio_pika
-from databases import fresh_database
 
 from chaos.sides import SIDES, TOPOLOGY, Place, install
 from devstack.system import System
+from kit.servers.databases import fresh_database
 
 
 @asynccontextmanager

@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack
 
 import httpx
 import pytest
-from databases import filled_database
-from external_world import ExternalWorld
 from prometheus_client import CollectorRegistry
-from served import Service
 
+from kit.servers.databases import filled_database
+from kit.services.external_systems import ExternalWorld
+from kit.services.service import Service
 from outbox import open_work
 from service_orders import bootstrap
 from service_orders.metadata import outbox

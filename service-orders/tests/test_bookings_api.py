@@ -9,8 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from floor import NOON, at
-from served import Service
 from sqlalchemy import text
 
 from contracts import (
@@ -21,6 +19,8 @@ from contracts import (
     Contract,
     RestaurantCreated,
 )
+from kit.services.restaurant import NOON, at
+from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
 from service_orders.domains.bookings.handlers import HANDLERS as OF_BOOKINGS
 from service_orders.domains.restaurants.handlers import HANDLERS as OF_RESTAURANTS

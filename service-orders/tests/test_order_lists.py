@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from served import Service
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
+from kit.services.service import Service
 from service_orders.domains.orders import repository
 from service_orders.domains.orders.states import OrderStatus
 from servicekit.pagination import PageRequest

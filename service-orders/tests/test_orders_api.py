@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from served import Service
 from sqlalchemy import text
 
 from contracts import OrderCreated, OrderProcessed
+from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
 from service_orders.domains.orders.handlers import HANDLERS
 

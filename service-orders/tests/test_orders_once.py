@@ -6,9 +6,9 @@ import asyncio
 from collections import Counter
 
 import pytest
-from served import Service
 from sqlalchemy import text
 
+from kit.services.service import Service
 from service_orders.domains.orders.schemas import PlaceOrder
 
 ROUNDS, AT_ONCE = 20, 50

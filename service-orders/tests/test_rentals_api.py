@@ -11,8 +11,6 @@ from uuid import UUID, uuid4
 
 import jwt
 import pytest
-from external_world import KEY, ExternalWorld
-from served import Service
 from sqlalchemy import text
 
 from contracts import (
@@ -24,6 +22,8 @@ from contracts import (
     RentalStarted,
 )
 from contracts.base import Contract
+from kit.services.external_systems import KEY, ExternalWorld
+from kit.services.service import Service
 from outbox.testing import Source, deliver
 from service_orders.domains.rentals.handlers import HANDLERS
 from service_orders.domains.rentals.upkeep import forget_expired_offers

@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from served import Service
 from sqlalchemy import event, text
 from sqlalchemy.dialects import postgresql
 
+from kit.services.service import Service
 from outbox import Maintenance
 from outbox.postgres import day_partitions
 from service_orders.domains.rentals import repository

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from served import Service
 from uuid_utils.compat import uuid7
 
 from contracts import Contract, RestaurantCreated, TableCreated, TableDeleted
+from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
 from service_orders.domains.restaurants.handlers import HANDLERS
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import httpx
 import psycopg
 import pytest
-from desk import Desk
-from served import Service
+
+from kit.services.service import Service
+from kit.services.tickets import Desk
 
 POOL = 10
 ENDS_WITHIN = 40.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from desk import Desk
-from served import Service
 from sqlalchemy import text
+
+from kit.services.service import Service
+from kit.services.tickets import Desk
 
 LIMIT = 1_000
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from desk import Desk
-from served import Service
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
+from kit.services.service import Service
+from kit.services.tickets import Desk
 from service_orders.domains.tickets import repository
 from service_orders.domains.tickets.states import TicketStatus
 from servicekit.pagination import PageRequest

@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from desk import COMMENT, TICKET, Desk
-from served import Service
+
+from kit.services.service import Service
+from kit.services.tickets import COMMENT, TICKET, Desk
 
 NOWHERE = f"/api/v1/tickets/{UUID(int=7)}"
 

@@ -11,8 +11,9 @@ from collections import Counter
 
 import httpx
 import pytest
-from desk import Desk
-from served import Service
+
+from kit.services.service import Service
+from kit.services.tickets import Desk
 
 TICKETS = int(os.environ.get("CHAOS_TICKETS", "60"))
 AT_ONCE = 8

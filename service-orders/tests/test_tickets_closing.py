@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from desk import Desk
-from served import Service
 from sqlalchemy import text
+
+from kit.services.service import Service
+from kit.services.tickets import Desk
 
 
 @pytest.fixture

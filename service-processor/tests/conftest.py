@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-from databases import filled_database
 from prometheus_client import CollectorRegistry
-from served import Service
 
+from kit.servers.databases import filled_database
+from kit.services.service import Service
 from outbox import Work, open_work
 from service_processor import bootstrap
 from service_processor.metadata import outbox

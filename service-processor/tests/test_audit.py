@@ -14,18 +14,18 @@ from urllib.parse import urlsplit, urlunsplit
 import aio_pika
 import pytest
 import structlog
-from delays import Delays
-from deliveries import events
-from floor import open_restaurant, reserve
-from served import Service
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from contracts import AUDIT
+from kit.outbox.deliveries import events
+from kit.outbox.world import eventually, running
+from kit.servers.delays import Delays
+from kit.services.restaurant import open_restaurant, reserve
+from kit.services.service import Service
 from outbox import Relay
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader
-from outbox_world import eventually, running
 from service_processor.audit.journal import Journal, line_of
 from service_processor.audit.replay import Offset, offset_of, replay
 from service_processor.bootstrap import TOPOLOGY

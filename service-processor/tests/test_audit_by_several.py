@@ -9,16 +9,16 @@ import aio_pika
 import psycopg
 import pytest
 from aio_pika.abc import AbstractExchange
-from deliveries import events
-from served import Service
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from contracts import AUDIT
+from kit.outbox.deliveries import events
+from kit.outbox.world import eventually, running
+from kit.services.service import Service
 from outbox import Part
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader
-from outbox_world import eventually, running
 from service_processor.audit.journal import Journal, PlaceMoved
 from service_processor.bootstrap import TOPOLOGY
 
@@ -124,7 +124,7 @@ async def test_an_auditor_whose_lock_is_lost_leaves_nothing_out(
 async def test_the_place_never_goes_back(service: Service) -> None:
     read = [stream_reader.StreamedEvent(n, event) for n, event in enumerate(events(10))]
 
-    class Beginning(stream_reader.Ends):
+    class Beginning(stream_reader.StreamBounds):
         async def oldest(self) -> stream_reader.StreamedEvent:
             return read[0]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from bookings_taken import HOUR, booking, cancelled, decided, rows, take
-from floor import NOON, open_restaurant, reserve
-from served import Service
+
+from kit.services.bookings_inbox import HOUR, booking, cancelled, decided, rows, take
+from kit.services.restaurant import NOON, open_restaurant, reserve
+from kit.services.service import Service
 
 
 async def test_a_party_gets_the_smallest_table_that_seats_it(service: Service) -> None:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from floor import NOON, at, open_restaurant, reserve
-from served import Service
 from sqlalchemy import text
 
 from contracts import ReservationCreated, TableCreated
+from kit.services.restaurant import NOON, at, open_restaurant, reserve
+from kit.services.service import Service
 
 
 async def events(service: Service) -> list[tuple[str, str, int]]:

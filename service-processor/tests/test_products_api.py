@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from served import Service
+
+from kit.services.service import Service
 
 
 @pytest.mark.parametrize("sent", ["a%2F", "a%2F/", "%2Fa", "a%2Fb", "a%2fb/", "%2F", "a%252F", "ä"])

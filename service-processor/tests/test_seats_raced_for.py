@@ -15,11 +15,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from bookings_taken import HOUR, booking, decided, rows, take
-from floor import NOON, at, open_restaurant, reserve
-from served import Service
 
 from contracts import BookingCreated
+from kit.services.bookings_inbox import HOUR, booking, decided, rows, take
+from kit.services.restaurant import NOON, at, open_restaurant, reserve
+from kit.services.service import Service
 
 AT_ONCE = int(os.environ.get("CHAOS_SEATS", "100"))
 ROUNDS = int(os.environ.get("CHAOS_SEAT_ROUNDS", "5"))

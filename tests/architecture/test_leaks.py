@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from leaks import Leaks, refuse_leaks
 from typer import Typer, echo
 from typer.testing import CliRunner
+
+from kit.leaks import Leaks, refuse_leaks
 
 SECRET = "swordfish"
 

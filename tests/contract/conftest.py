@@ -11,9 +11,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from databases import fresh_database
-from live_services import Live, live_service
-from raw_http import exchange, request
+
+from kit.http.live_services import Live, live_service
+from kit.http.raw import exchange, request
+from kit.servers.databases import fresh_database
 
 
 def _live(name: str) -> Iterator[Live]:

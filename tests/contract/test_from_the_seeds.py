@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from live_services import Live
+
+from kit.http.live_services import Live
 
 PAGE = (Path(__file__).parents[2] / "docs" / "from-the-seeds.md").read_text()
 NOBODY = "01a1feb0-c5c7-778b-adc1-f835876caf2e"

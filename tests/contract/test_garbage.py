@@ -19,13 +19,14 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 from aio_pika import Message
-from live_services import Live
 from uuid_utils.compat import uuid7
 
 import service_orders.bootstrap
 import service_orders.metadata
 import service_processor.metadata
 from contracts import SUBSCRIPTIONS, OrderProcessed, OrderProcessingStarted, RestaurantCreated
+from kit.http.live_services import Live
+from kit.outbox.world import eventually, running
 from outbox import (
     ConsumerSettings,
     Envelope,
@@ -42,7 +43,6 @@ from outbox.operations.reconcile import reconcile
 from outbox.rabbitmq.cloudevents import to_message
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.topology import dead_letters_of
-from outbox_world import eventually, running
 from servicekit.database import create_engine
 
 TOPOLOGY = service_orders.bootstrap.TOPOLOGY

@@ -6,9 +6,10 @@ import base64
 from uuid import UUID
 
 import pytest
-from hostile import WRONG_WAITS, assert_problem
-from live_services import Live
-from raw_http import answer, connection, exchange, request, send
+
+from kit.http.hostile import WRONG_WAITS, assert_problem
+from kit.http.live_services import Live
+from kit.http.raw import answer, connection, exchange, request, send
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 

@@ -7,9 +7,10 @@ import struct
 from contextlib import ExitStack
 
 import pytest
-from hostile import assert_problem
-from live_services import Live
-from raw_http import answer, chunked, connection, exchange, is_closed, request, send
+
+from kit.http.hostile import assert_problem
+from kit.http.live_services import Live
+from kit.http.raw import answer, chunked, connection, exchange, is_closed, request, send
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hostile import NOT_JSON, TOO_MUCH, UNSTORABLE, Refusal, an_object, assert_problem, invalid
-from live_services import Live
-from raw_http import exchange, request
+
+from kit.http.hostile import (
+    NOT_JSON,
+    TOO_MUCH,
+    UNSTORABLE,
+    Refusal,
+    an_object,
+    assert_problem,
+    invalid,
+)
+from kit.http.live_services import Live
+from kit.http.raw import exchange, request
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hostile import (
+
+from kit.http.hostile import (
     CONTENT_TYPES,
     NOT_AN_OBJECT,
     NOT_JSON,
@@ -15,8 +16,8 @@ from hostile import (
     assert_problem,
     invalid,
 )
-from live_services import Live
-from raw_http import exchange, request
+from kit.http.live_services import Live
+from kit.http.raw import exchange, request
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
-from hostile import (
+
+from kit.http.hostile import (
     CONTENT_TYPES,
     NOT_AN_OBJECT,
     NOT_JSON,
@@ -19,8 +20,8 @@ from hostile import (
     assert_problem,
     invalid,
 )
-from live_services import Live
-from raw_http import answer, chunked, connection, exchange, request, send
+from kit.http.live_services import Live
+from kit.http.raw import answer, chunked, connection, exchange, request, send
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 

@@ -14,9 +14,10 @@ import httpx
 import psycopg
 import pytest
 import schemathesis
-from documents import AnyCase, Tries, tried
-from floor import at
-from live_services import Live, document
+
+from kit.http.live_services import Live, document
+from kit.http.openapi import AnyCase, Tries, tried
+from kit.services.restaurant import at
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "25"))
 SEED = int(os.environ.get("SCHEMATHESIS_SEED", "20261121"))

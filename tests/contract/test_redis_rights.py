@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
-from redis_server import RedisServer, redis_server
 
 from devstack.redis import users
 from devstack.services import ORDERS
-from outbox_world import eventually
+from kit.outbox.world import eventually
+from kit.servers.redis_server import RedisServer, redis_server
 from servicekit.read_through import Entry, Versioned
 from servicekit.redis_store import RedisStore
 from servicekit.urls import RedisUrl

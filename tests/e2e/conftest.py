@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dining import Diner
-from leaks import refuse_leaks
-from shopping import Shop
 
 from devstack.system import CHECKOUT, Layout, System
+from kit.leaks import refuse_leaks
+from kit.services.booking_client import Diner
+from kit.services.order_client import Shop
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from shopping import Shop
 
 from devstack.system import System
+from kit.services.order_client import Shop
 
 pytestmark = pytest.mark.e2e
 

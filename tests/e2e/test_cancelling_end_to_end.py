@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from shopping import TERMINAL, Shop
 
 from devstack.system import CHECKOUT, Layout, System
+from kit.services.order_client import TERMINAL, Shop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -15,7 +15,8 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from shopping import ORDER, Shop
+
+from kit.services.order_client import ORDER, Shop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -6,12 +6,12 @@ import json
 import os
 
 import pytest
-from shopping import Shop
 
 from devstack import operating
 from devstack.native import Native
 from devstack.services import ORDERS, PROCESSOR, Service
 from devstack.system import System
+from kit.services.order_client import Shop
 
 pytestmark = pytest.mark.e2e
 UNKNOWN = "01990000-0000-7000-8000-000000000000"

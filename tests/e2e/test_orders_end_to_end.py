@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 import psycopg
 import pytest
-from shopping import ORDER, TERMINAL, Shop
+
+from kit.services.order_client import ORDER, TERMINAL, Shop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

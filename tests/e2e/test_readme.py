@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from dining import Diner
 
 from devstack import operating
 from devstack.native import Native
 from devstack.services import SERVICES
 from devstack.system import CHECKOUT, System
+from kit.services.booking_client import Diner
 
 pytestmark = pytest.mark.e2e
 

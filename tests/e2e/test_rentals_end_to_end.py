@@ -17,11 +17,11 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from riding import Rider
-from shopping import Shop
-from ticket_desk import until
 
 from devstack.system import System
+from kit.services.order_client import Shop
+from kit.services.rental_client import Rider
+from kit.services.ticket_client import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

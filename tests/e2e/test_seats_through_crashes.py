@@ -14,7 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
 import pytest
-from dining import Diner
+
+from kit.services.booking_client import Diner
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -13,11 +13,11 @@ from collections.abc import Callable
 import psycopg
 import pytest
 import redis
-from shopping import Shop
-from ticket_desk import TicketDesk
 
 from bench.reads import read_and_write
 from devstack.system import System
+from kit.services.order_client import Shop
+from kit.services.ticket_client import TicketDesk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from ticket_desk import TicketDesk, until
 
 from devstack.system import CHECKOUT, Layout, System
+from kit.services.ticket_client import TicketDesk, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

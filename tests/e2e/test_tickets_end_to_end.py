@@ -12,10 +12,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from shopping import Shop
-from ticket_desk import ALLOWED, Agent, TicketDesk
 
 from devstack.system import System
+from kit.services.order_client import Shop
+from kit.services.ticket_client import ALLOWED, Agent, TicketDesk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

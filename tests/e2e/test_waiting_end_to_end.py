@@ -18,9 +18,9 @@ from time import time
 import httpx
 import psycopg
 import pytest
-from shopping import ORDER, TERMINAL
 
 from devstack.system import CHECKOUT, Layout, System
+from kit.services.order_client import ORDER, TERMINAL
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from leaks import refuse_leaks
-from vhosts import fresh_vhost
 
 from devstack.infrastructure import Wanted
 from devstack.rabbitmq import ADMIN, ADMIN_PASSWORD, RabbitMQ
 from devstack.system import CHECKOUT, Layout, System
-from outbox_world import World, open_world
+from kit.leaks import refuse_leaks
+from kit.outbox.world import World, open_world
+from kit.servers.vhosts import fresh_vhost
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
-from alarms import frozen, memory_alarm, messages_up_to
-from entries import entry
 
 from devstack.rabbitmq import RabbitMQ
 from devstack.system import System
+from kit.outbox.outbox_rows import entry
+from kit.servers.alarms import frozen, memory_alarm, messages_up_to
 from outbox.publisher.open import open_publisher
 from outbox.publisher.publisher import Outcome, Publisher
 from outbox.rabbitmq.connection import connect

@@ -6,13 +6,13 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from alarms import frozen, memory_alarm, messages_up_to
 from prometheus_client import REGISTRY
 
 from devstack.rabbitmq import RabbitMQ
 from devstack.system import System
+from kit.outbox.world import EXCHANGE, Happened, World, eventually, running
+from kit.servers.alarms import frozen, memory_alarm, messages_up_to
 from outbox.relay import doorbell
-from outbox_world import EXCHANGE, Happened, World, eventually, running
 
 BIG = b'{"pad": "%s"}' % (b"x" * 5000)
 

@@ -7,8 +7,8 @@ from itertools import permutations
 from uuid import UUID
 
 import pytest
-from saga import Saga, saga
 
+from kit.services.rental_saga import Saga, saga
 from service_orders.domains.rentals.errors import RentalNotActive, ScooterInUse
 from service_orders.domains.rentals.models import Rental
 from service_orders.domains.rentals.states import TERMINAL, PaymentStatus, RentalStatus

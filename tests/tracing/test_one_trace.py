@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from databases import fresh_database
 from opentelemetry import trace as otel
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -24,8 +23,9 @@ import service_orders.metadata
 import service_processor.bootstrap
 import service_processor.metadata
 from contracts.subscriptions import ORDERS, PROCESSOR
+from kit.outbox.world import eventually, running
+from kit.servers.databases import fresh_database
 from outbox import Handlers, Outbox, Work, build_worker, open_work
-from outbox_world import eventually, running
 from service_orders.domains.orders import ORDERS as ORDERS_DOMAIN
 from service_orders.waiting import SETTLED
 from service_processor.domains import domains

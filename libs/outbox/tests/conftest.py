@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from kit.outbox.world import World, open_world
 from outbox.outages import OUTAGES
-from outbox_world import World, open_world
 
 
 @pytest.fixture

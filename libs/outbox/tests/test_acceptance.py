@@ -8,15 +8,30 @@ from urllib.parse import urlsplit
 
 import pytest
 from aio_pika import Message
-from deliveries import effects, events, has_effects, publish, queue_is_empty, record
 
+from kit.outbox.deliveries import (
+    effects,
+    events,
+    has_effects,
+    publish,
+    queue_is_empty,
+    record,
+)
+from kit.outbox.world import (
+    EXCHANGE,
+    QUEUE,
+    SOURCE,
+    Happened,
+    World,
+    eventually,
+    running,
+)
 from outbox import metrics
 from outbox.event import MAX_PAYLOAD, Stream
 from outbox.rabbitmq.cloudevents import to_message
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.lenient_decoding import body_size
 from outbox.rabbitmq.topology import dead_letters_of
-from outbox_world import EXCHANGE, QUEUE, SOURCE, Happened, World, eventually, running
 
 
 def message(**changes: Any) -> Message:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from kit.outbox.world import Happened, World, eventually, running
 from outbox import Notifier
 from outbox.addresses import BrokerAddress, Database, DatabaseAddress, masked
 from outbox.errors import InvalidSetting
@@ -20,7 +21,6 @@ from outbox.operations.database import open_database
 from outbox.postgres.listen import Listener
 from outbox.postgres.notify import DOORBELL
 from outbox.postgres.sessions import open_lock_session
-from outbox_world import Happened, World, eventually, running
 
 SECRET = "s3/c r@t"
 QUOTED = "s3%2Fc%20r%40t"

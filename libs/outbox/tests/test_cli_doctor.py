@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from deliveries import events
 
-from operator_world import Pair, management_url, open_pair, record
+from kit.outbox.deliveries import events
+from kit.outbox.operator import Pair, management_url, open_pair, record
+from kit.outbox.world import EXCHANGE, QUEUE, Happened, eventually, running
 from outbox import Application, Consumer, Handlers, Relay
 from outbox.inbox.inbox import Inbox
 from outbox.operations.database import open_database
 from outbox.operations.doctor import examine
 from outbox.rabbitmq.management_api import Management
 from outbox.rabbitmq.topology import queue_arguments
-from outbox_world import EXCHANGE, QUEUE, Happened, eventually, running
 
-APP = ("--app", "kitchen_topology:TOPOLOGY")
+APP = ("--app", "kit.outbox.topology:TOPOLOGY")
 
 
 @pytest.fixture
@@ -131,12 +131,17 @@ async def test_stuck_events_are_named(pair: Pair) -> None:
 
 
 async def test_an_app_that_cannot_be_found_is_status_2(pair: Pair) -> None:
-    for where in ("nowhere:TOPOLOGY", "kitchen_topology:NOTHING", "kitchen_topology:NOT_ONE", "x"):
+    for where in (
+        "nowhere:TOPOLOGY",
+        "kit.outbox.topology:NOTHING",
+        "kit.outbox.topology:NOT_ONE",
+        "x",
+    ):
         await pair.say("doctor", "--app", where, status=2)
 
 
 async def test_a_function_may_name_the_topology(pair: Pair) -> None:
-    assert f"queue {QUEUE}" in await errors(pair, "--app", "kitchen_topology:topology")
+    assert f"queue {QUEUE}" in await errors(pair, "--app", "kit.outbox.topology:topology")
 
 
 async def test_without_a_management_url_bindings_are_said_to_be_skipped(pair: Pair) -> None:
@@ -150,11 +155,11 @@ async def test_a_type_that_waits_for_a_handler_is_named_with_what_to_do(pair: Pa
     [first, second, third] = events(3)
     unknown = [replace(event, type="order.payed") for event in (second, third)]
     await Inbox(QUEUE, handlers, pair.consumer.work).take([first, *unknown])
-    now = await handlers_said(pair, "kitchen_topology:APPLICATION")
+    now = await handlers_said(pair, "kit.outbox.topology:APPLICATION")
     assert now["level"] == "error"
     assert f"{QUEUE}: order.payed has no handler: 1 event is parked since" in now["says"]
     assert f'add "order.payed" to the handlers of {QUEUE}, or as outbox.ignore' in now["fix"]
-    later = await handlers_said(pair, "kitchen_topology:LATER")
+    later = await handlers_said(pair, "kit.outbox.topology:LATER")
     assert later["level"] == "warning"
     assert "is handled here, and 1 event is unhandled" in later["says"]
     assert "start this application's consumer" in later["fix"]
@@ -166,15 +171,15 @@ async def test_a_type_that_will_be_unhandled_is_named_before_its_turn_comes(pair
     [_, second] = events(2)
     handlers: Handlers = {"order.happened": record}
     await Inbox(QUEUE, handlers, pair.consumer.work).take([replace(second, type="order.payed")])
-    found = await handlers_said(pair, "kitchen_topology:APPLICATION")
+    found = await handlers_said(pair, "kit.outbox.topology:APPLICATION")
     assert "1 event that waits will be parked or skipped" in found["says"]
-    found = await handlers_said(pair, "kitchen_topology:LATER")
+    found = await handlers_said(pair, "kit.outbox.topology:LATER")
     assert found["says"] == "no type waits for a handler"
 
 
 async def test_an_app_that_raises_is_one_line_and_status_2(pair: Pair) -> None:
-    said = await pair.say("doctor", "--app", "kitchen_topology:raises", status=2)
-    assert said.err.startswith("outbox: --app kitchen_topology:raises: RuntimeError: not now")
+    said = await pair.say("doctor", "--app", "kit.outbox.topology:raises", status=2)
+    assert said.err.startswith("outbox: --app kit.outbox.topology:raises: RuntimeError: not now")
 
 
 async def handlers_said(pair: Pair, app: str) -> dict[str, str]:

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from operator_world import Pair, open_pair
+from kit.outbox.operator import Pair, open_pair
+from kit.outbox.world import Happened
 from outbox import UnitOfWork, jobs
 from outbox.jobs import Job, JobSettings, JobWorker, Result
 from outbox.operations.database import open_database
 from outbox.operations.doctor import examine
-from outbox_world import Happened
 
 
 async def mails(job: Job) -> Result:

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from operator_world import Pair, open_pair, record
+from kit.outbox.operator import Pair, open_pair, record
+from kit.outbox.world import QUEUE, Happened, eventually, running
 from outbox import Envelope, UnitOfWork
-from outbox_world import QUEUE, Happened, eventually, running
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def test_status_shows_the_consumers_half_and_its_queue(pair: Pair) -> None
 async def test_status_shows_a_subscribed_queue_that_nobody_ever_consumed(pair: Pair) -> None:
     async with pair.consumer.broker():
         pass
-    app = ("--app", "kitchen_topology:WITH_MENU")
+    app = ("--app", "kit.outbox.topology:WITH_MENU")
     said = await pair.at_consumer("status", "--json", *app)
     assert said.json["queues"] == [
         {"queue": QUEUE, "ready": 0, "consumers": 0, "dead": 0},

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from deliveries import events
 
-from operator_world import Pair, effects, open_pair, record
+from kit.outbox.deliveries import events
+from kit.outbox.operator import Pair, effects, open_pair, record
+from kit.outbox.world import QUEUE, Happened, eventually, running
 from outbox import Envelope, UnitOfWork
 from outbox.inbox import baseline
 from outbox.inbox.beginnings import beginnings
 from outbox.operations.database import open_database
-from outbox_world import QUEUE, Happened, eventually, running
 
 
 @pytest.fixture

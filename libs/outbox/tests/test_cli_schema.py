@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import Column, MetaData, Text
 
 import outbox
-from operator_world import Said, say
+from kit.outbox.operator import Said, say
+from kit.outbox.world import World
 from outbox.inbox.tables import declare_inbox
 from outbox.postgres.table_details import comment
 from outbox.table_groups import GROUPS, Group
-from outbox_world import World
 
 
 async def ask(url: str, *words: str, status: int = 0) -> Said:

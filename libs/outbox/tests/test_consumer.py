@@ -5,12 +5,28 @@ from __future__ import annotations
 import asyncio
 
 import aio_pika
-from deliveries import effects, events, has_effects, parks, publish, queue_is_empty, record
 
+from kit.outbox.deliveries import (
+    effects,
+    events,
+    has_effects,
+    parks,
+    publish,
+    queue_is_empty,
+    record,
+)
+from kit.outbox.world import (
+    EXCHANGE,
+    QUEUE,
+    SOURCE,
+    Happened,
+    World,
+    eventually,
+    running,
+)
 from outbox import Envelope, Outbox, UnitOfWork
 from outbox.rabbitmq.cloudevents import to_message
 from outbox.rabbitmq.topology import dead_letters_of
-from outbox_world import EXCHANGE, QUEUE, SOURCE, Happened, World, eventually, running
 
 
 async def test_each_event_takes_effect_once_and_in_order(world: World) -> None:

@@ -14,21 +14,29 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from deliveries import effects, events, has_effects, parks, publish, queue_is_empty, stream_of
 
+from kit.outbox.deliveries import (
+    effects,
+    events,
+    has_effects,
+    parks,
+    publish,
+    queue_is_empty,
+    stream_of,
+)
+from kit.outbox.world import QUEUE, World, eventually
 from outbox.inbox import operations
-from outbox_world import QUEUE, World, eventually
 
-SUPPORT = Path(__file__).parents[3] / "tests" / "support"
+TESTS = Path(__file__).parents[3] / "tests"
 
 
 async def start(world: World, **environment: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        str(SUPPORT / "kitchen_process.py"),
+        str(TESTS / "kit/outbox/processes/consumer.py"),
         world.database_url,
         world.broker_url,
-        env={**os.environ, "PYTHONPATH": str(SUPPORT), **environment},
+        env={**os.environ, "PYTHONPATH": str(TESTS), **environment},
         stderr=asyncio.subprocess.DEVNULL,
     )
 

@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter
 
 import psycopg
-from deliveries import effects, events, has_effects, publish, record
 
+from kit.outbox.deliveries import effects, events, has_effects, publish, record
+from kit.outbox.world import World, eventually, running
 from outbox import Envelope, UnitOfWork
 from outbox.errors import Unreadable
-from outbox_world import World, eventually, running
 
 
 async def test_a_deadlock_or_lock_timeout_reruns_and_blames_nobody(world: World) -> None:

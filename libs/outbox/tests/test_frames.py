@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pamqp.frame
 import pytest
-from entries import entry
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
+from kit.outbox.outbox_rows import entry
 from outbox.log.row import OutboxRow
 from outbox.publisher.frames import Frames, Unsendable
 from outbox.rabbitmq.cloudevents import to_message

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deliveries import effects, events, has_effects, parks, publish
 from sqlalchemy import text
 
+from kit.outbox.deliveries import effects, events, has_effects, parks, publish
+from kit.outbox.world import Happened, World, eventually, running
 from outbox import Envelope, UnitOfWork, handle_many
-from outbox_world import Happened, World, eventually, running
 
 SEND = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, %(sequence)s)"
 

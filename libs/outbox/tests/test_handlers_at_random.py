@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
-from orm_models import Effect, Taken
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kit.outbox.orm_models import Effect, Taken
+from kit.outbox.world import QUEUE, SOURCE, Happened, World
 from outbox import Envelope, UnitOfWork
 from outbox.testing import Source, deliver
-from outbox_world import QUEUE, SOURCE, Happened, World
 
 WRITE = text("INSERT INTO effects (aggregate_id, sequence) VALUES (:id, :number)")
 FAIL = text("INSERT INTO taken VALUES (1)")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from contracts import EVENTS
+from kit.outbox.world import SOURCE, Happened, World
 from outbox import InvalidEvent, Outbox
 from outbox.errors import EventTooLarge
 from outbox.log.event_checks import MAX_PAYLOAD
-from outbox_world import SOURCE, Happened, World
 from service_processor.metadata import outbox as processor
 
 OUTBOX = Outbox(SOURCE)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from deliveries import events
 
+from kit.outbox.deliveries import events
+from kit.outbox.world import Happened, World, eventually, running
 from outbox import RetryPolicy, UnitOfWork, jobs
 from outbox.jobs import Job, JobHandler, JobSettings, JobWorker, Result
-from outbox_world import Happened, World, eventually, running
 
-SUPPORT = Path(__file__).parents[3] / "tests" / "support"
+TESTS = Path(__file__).parents[3] / "tests"
 QUICK = RetryPolicy(attempts=3, base=0.02, ceiling=0.05)
 
 
@@ -246,8 +246,8 @@ async def test_a_handler_that_blocks_its_loop_for_longer_than_the_lease_is_calle
 ) -> None:
     await world.execute("CREATE TABLE calls (key text)")
     await enqueue(world, "a")
-    environment = {**os.environ, "PYTHONPATH": str(SUPPORT), "APP_ENV": "test", "BLOCKED": "3"}
-    command = [sys.executable, str(SUPPORT / "jobs_process.py"), world.database_url]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "APP_ENV": "test", "BLOCKED": "3"}
+    command = [sys.executable, str(TESTS / "kit/outbox/processes/jobs.py"), world.database_url]
     workers = [await asyncio.create_subprocess_exec(*command, env=environment) for _ in "ab"]
     try:
         await eventually(lambda: states(world, ("a", "done")))
@@ -290,8 +290,8 @@ async def test_a_killed_worker_is_followed_by_another_with_the_same_key(
 ) -> None:
     await world.execute("CREATE TABLE calls (key text)")
     await enqueue(world, "a")
-    environment = {**os.environ, "PYTHONPATH": str(SUPPORT), "APP_ENV": "test"}
-    command = [sys.executable, str(SUPPORT / "jobs_process.py"), world.database_url]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "APP_ENV": "test"}
+    command = [sys.executable, str(TESTS / "kit/outbox/processes/jobs.py"), world.database_url]
     killed = await asyncio.create_subprocess_exec(
         *command, env={**environment, "OUTBOX_FAULT_POINT": f"job.{step}"}
     )

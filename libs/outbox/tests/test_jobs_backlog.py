@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
+from kit.outbox.world import World
 from outbox import jobs
 from outbox.jobs import Job, JobSettings, JobWorker, Result, store
-from outbox_world import World
 
 
 async def enqueue(world: World, *keys: str) -> None:

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from operator_world import Pair, open_pair
+from kit.outbox.operator import Pair, open_pair
+from kit.outbox.world import Happened, World, eventually, running
 from outbox import Relay
 from outbox.relay.lanes import Lanes
 from outbox.supervise import pause
-from outbox_world import Happened, World, eventually, running
 
 AGGREGATES = 60
 OWNED = """

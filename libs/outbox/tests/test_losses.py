@@ -12,11 +12,12 @@ import aiormq.exceptions
 import aiormq.tools
 import psycopg
 import pytest
-from databases import filled_database
 from sqlalchemy.exc import ProgrammingError as WrappedError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from kit.outbox.world import QUEUE, Happened, World, eventually, install, running
+from kit.servers.databases import filled_database
 from outbox import Envelope, Maintenance, Notifier, Outbox, UnitOfWork, Work
 from outbox.errors import BrokerRefused, DatabaseRefused
 from outbox.jobs import JobSettings, JobWorker
@@ -25,7 +26,6 @@ from outbox.outages import AGAIN_AFTER, LATE, Outages, Part
 from outbox.rabbitmq.connection import connect
 from outbox.relay.settlement import Settlement
 from outbox.supervise import Up, keep_running, together
-from outbox_world import QUEUE, Happened, World, eventually, install, running
 from servicekit.testing import Outage
 
 DATABASE, BROKER = Server.DATABASE, Server.BROKER

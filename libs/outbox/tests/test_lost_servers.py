@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from kit.outbox.world import World, running
 from outbox import Notifier
 from outbox.postgres import sessions
 from outbox.postgres.listen import Listener
-from outbox_world import World, running
 
 WITHIN = 20_000
 """Milliseconds; the kernel's own patience with what it has sent is a quarter of an hour."""

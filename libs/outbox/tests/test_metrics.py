@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from deliveries import events, has_effects, parks, publish, record
 from prometheus_client import REGISTRY
 
+from kit.outbox.deliveries import events, has_effects, parks, publish, record
+from kit.outbox.world import EXCHANGE, QUEUE, Happened, World, eventually, running
 from outbox import Envelope, Maintenance, UnitOfWork
 from outbox.jobs import Declined, Job, JobWorker, Result, enqueue
 from outbox.postgres.day_partitions import OUTBOX
 from outbox.relay.lanes import Lanes
-from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 
 
 def value(name: str, **labels: str) -> float:

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import MetaData, create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from operator_world import say
+from kit.outbox.operator import say
+from kit.outbox.world import SOURCE, Happened, World, eventually, running
 from outbox import (
     Envelope,
     Maintenance,
@@ -22,7 +23,6 @@ from outbox import (
     schema,
 )
 from outbox.postgres.day_partitions import OUTBOX
-from outbox_world import SOURCE, Happened, World, eventually, running
 
 APP = 'My-"App"'
 

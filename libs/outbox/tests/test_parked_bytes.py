@@ -6,13 +6,20 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from deliveries import effects, events, has_effects, publish, record, stream_of
 from psycopg.rows import tuple_row
 
+from kit.outbox.deliveries import (
+    effects,
+    events,
+    has_effects,
+    publish,
+    record,
+    stream_of,
+)
+from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import metrics
 from outbox.inbox import operations
 from outbox.operations.doctor_flow import check_flow
-from outbox_world import QUEUE, World, eventually, running
 
 BODY = b'"' + b"x" * 100_000 + b'"'
 

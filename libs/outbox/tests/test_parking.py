@@ -7,16 +7,24 @@ from dataclasses import replace
 import aio_pika
 import psycopg
 import pytest
-from deliveries import effects, events, has_effects, parks, publish, record, stream_of
 from uuid_utils.compat import uuid7
 
+from kit.outbox.deliveries import (
+    effects,
+    events,
+    has_effects,
+    parks,
+    publish,
+    record,
+    stream_of,
+)
+from kit.outbox.world import EXCHANGE, QUEUE, World, eventually, running
 from outbox import Envelope, RetryPolicy, UnitOfWork, Unreadable, UnsequencedMessages
 from outbox.errors import NothingMissing, NotParked
 from outbox.event import Stream
 from outbox.inbox import baseline, operations, parked_events, unsequenced
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.settings import InboxSettings
-from outbox_world import EXCHANGE, QUEUE, World, eventually, running
 
 A = stream_of("a")
 NEVER = RetryPolicy(attempts=1)

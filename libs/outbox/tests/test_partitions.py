@@ -8,15 +8,23 @@ from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest
-from log_days import exists, gone, names, old_partition, said, set_aside, today
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from kit.outbox.day_partitions import (
+    exists,
+    gone,
+    names,
+    old_partition,
+    said,
+    set_aside,
+    today,
+)
+from kit.outbox.world import Happened, World, eventually, running
 from outbox import DayPartitions, Maintenance
 from outbox.postgres import day_partitions
 from outbox.postgres.day_partitions import OUTBOX
-from outbox_world import Happened, World, eventually, running
 
 
 async def test_days_are_made_ahead_and_counted(world: World) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from log_days import exists, names, old_partition, said, today
 
+from kit.outbox.day_partitions import exists, names, old_partition, said, today
+from kit.outbox.world import Happened, World, eventually, running
 from outbox import Maintenance
 from outbox.postgres.day_partitions import OUTBOX, SET_ASIDE
-from outbox_world import Happened, World, eventually, running
 
 
 async def test_a_default_partition_is_named_once_and_days_go_on_being_made(

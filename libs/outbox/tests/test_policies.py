@@ -5,10 +5,10 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 import pytest
-from entries import entry
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.outbox.outbox_rows import entry
 from outbox import RetryPolicy
 from outbox.adaptive_interval import AdaptiveInterval
 from outbox.inbox.position import Position, Verdict

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from entries import entry
 
+from kit.outbox.outbox_rows import entry
 from outbox.log.row import OutboxRow
 from outbox.publisher import open
 from outbox.publisher.aiormq_channel import UnexpectedInternals

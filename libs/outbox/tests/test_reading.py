@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
+from kit.outbox.world import Happened, World, eventually, running
 from outbox.log.row import OutboxRow
 from outbox.relay.log_reader import MAX_WINDOW_BYTES, LogReader
-from outbox_world import Happened, World, eventually, running
 
 MEBIBYTE = 1024 * 1024
 LONG = b'"%s"' % (b"x" * (MEBIBYTE - 2))

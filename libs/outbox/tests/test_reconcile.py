@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from operator_world import Pair, open_pair, record
-from outbox_world import Happened, eventually, running
+from kit.outbox.operator import Pair, open_pair, record
+from kit.outbox.world import Happened, eventually, running
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ async def test_a_topology_adds_what_a_known_consumer_has_not_met_yet(pair: Pair)
     await pair.producer.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
     assert await holes(pair, status=0) == []
     assert "assumed" in (await pair.say("reconcile")).err
-    app = ("--app", "kitchen_topology:WITH_MENU")
+    app = ("--app", "kit.outbox.topology:WITH_MENU")
     assert await holes(pair, *app) == [("shop/menu/m", 1, 1, "lost", True)]
 
 
@@ -139,7 +139,13 @@ async def test_a_consumer_is_compared_with_its_subscriptions_not_with_what_was_m
     await pair.consumer.execute("UPDATE inbox SET last_sequence = 2 WHERE aggregate_id = 'b'")
     assert len(await holes(pair)) == 51, "assumed from the one that was misrouted"
     said = await pair.say(
-        "reconcile", "--json", "--grace", "0", "--app", "kitchen_topology:TOPOLOGY", status=1
+        "reconcile",
+        "--json",
+        "--grace",
+        "0",
+        "--app",
+        "kit.outbox.topology:TOPOLOGY",
+        status=1,
     )
     assert (said.json["assumed"], said.json["untaken"]) == (False, ["shop/menu"])
     [result] = said.json["results"]
@@ -151,7 +157,7 @@ async def test_a_subscribed_queue_that_nobody_ever_consumed_is_not_taken_for_who
 ) -> None:
     await pair.producer.emit(Happened("m", type="menu.changed", aggregate_type="menu"))
     await pair.producer.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
-    app = ("--app", "kitchen_topology:WITH_MENU")
+    app = ("--app", "kit.outbox.topology:WITH_MENU")
     said = await pair.say("reconcile", "--json", "--grace", "0", *app, status=1)
     assert said.json["uncompared"] == ["elsewhere"]
     named = await holes(pair, *app, "--consumer", "elsewhere")

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from deliveries import record
 
+from kit.outbox.deliveries import record
+from kit.outbox.world import World
 from outbox.errors import BrokerRefused
 from outbox.losses import BROKER_LOST
 from outbox.rabbitmq.connection import connect
-from outbox_world import World
 
 
 async def test_a_user_or_virtual_host_that_is_refused_needs_a_person(broker_url: str) -> None:

@@ -16,8 +16,17 @@ import pytest
 from aio_pika import Channel, Message
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from aio_pika.exceptions import ChannelPreconditionFailed
-from deliveries import effects, events, has_effects, publish, record
 
+from kit.outbox.deliveries import effects, events, has_effects, publish, record
+from kit.outbox.world import (
+    EXCHANGE,
+    QUEUE,
+    TAKES,
+    Happened,
+    World,
+    eventually,
+    running,
+)
 from outbox import Consumer, Topology, metrics
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader
@@ -26,15 +35,6 @@ from outbox.rabbitmq.topology import (
     DEAD_LETTERS,
     dead_letter_arguments,
     dead_letters_of,
-)
-from outbox_world import (
-    EXCHANGE,
-    QUEUE,
-    TAKES,
-    Happened,
-    World,
-    eventually,
-    running,
 )
 
 WRONG = "kitchen.menus"

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from kit.outbox.world import EXCHANGE, QUEUE, Happened, World, eventually, running
 from outbox import Relay
 from outbox.errors import EventTooLarge, LanesMismatch
 from outbox.relay.lanes import Lanes
-from outbox_world import EXCHANGE, QUEUE, Happened, World, eventually, running
 
 
 def numbers(messages: list[aio_pika.abc.AbstractIncomingMessage]) -> list[object]:

@@ -12,11 +12,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
-from relay_process import relay_process
 
+from kit.outbox.processes.relay import relay_process
+from kit.outbox.world import Happened, World, eventually
 from outbox.failpoints import RELAY_STEPS
 from outbox.supervise import pause
-from outbox_world import Happened, World, eventually
 
 AGGREGATES = 12
 ONCE = ("relay.lane_taken", "relay.handing_over")

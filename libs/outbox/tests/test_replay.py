@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from operator_world import Pair, effects, open_pair, record
-from outbox_world import QUEUE, Happened, eventually, running
+from kit.outbox.operator import Pair, effects, open_pair, record
+from kit.outbox.world import QUEUE, Happened, eventually, running
 
 
 @pytest.fixture

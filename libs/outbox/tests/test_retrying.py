@@ -7,17 +7,17 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from deliveries import effects, events, has_effects, record, stream_of
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from kit.outbox.deliveries import effects, events, has_effects, record, stream_of
+from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import Envelope, RetryPolicy, UnitOfWork
 from outbox.inbox import operations
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.settings import InboxSettings
 from outbox.operations.status import status
 from outbox.supervise import Up, keep_running
-from outbox_world import QUEUE, World, eventually, running
 
 NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason = 'failed'"
 ENTOMB = "UPDATE inbox_parked SET reason = 'discarded' WHERE sequence = 2"

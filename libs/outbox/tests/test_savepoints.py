@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from deliveries import effects, events, has_effects, publish, record
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from kit.outbox.deliveries import effects, events, has_effects, publish, record
+from kit.outbox.world import Happened, World, eventually, running
 from outbox import Envelope, UnitOfWork
-from outbox_world import Happened, World, eventually, running
 
 SEND = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, 0)"
 TAKEN = text("INSERT INTO taken VALUES (1)")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+from kit.outbox.world import Happened, World, eventually, running
 from outbox.relay.schedule import MOVE
-from outbox_world import Happened, World, eventually, running
 
 
 def in_seconds(seconds: float) -> datetime:

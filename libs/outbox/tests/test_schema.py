@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Column, Connection, MetaData, Text, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from kit.outbox.world import World
 from outbox import Envelope, Part, UnitOfWork, schema
 from outbox.inbox.tables import declare_inbox
 from outbox.jobs import Job, JobWorker, Result
 from outbox.schema import SchemaBehind
 from outbox.table_groups import GROUPS, Group
-from outbox_world import World
 
 
 @pytest.fixture

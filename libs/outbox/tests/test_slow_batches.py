@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from deliveries import effects, events, has_effects, publish, queue_is_empty, record
-
+from kit.outbox.deliveries import (
+    effects,
+    events,
+    has_effects,
+    publish,
+    queue_is_empty,
+    record,
+)
+from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import Envelope, InboxSettings, UnitOfWork
 from outbox.inbox.inbox import Inbox
-from outbox_world import QUEUE, World, eventually, running
 
 
 class Slow:

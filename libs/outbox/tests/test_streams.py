@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import aio_pika
 
+from kit.outbox.world import EXCHANGE, TAKES, Happened, World, eventually, running
 from outbox import Topology
 from outbox.publisher.fast import FastPublisher
 from outbox.publisher.open import open_publisher
 from outbox.rabbitmq import stream_reader
-from outbox_world import EXCHANGE, TAKES, Happened, World, eventually, running
 
 
 async def test_a_stream_takes_what_no_queue_does_and_keeps_what_is_read(world: World) -> None:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from operator_world import effects, record
+from kit.outbox.operator import effects, record
+from kit.outbox.world import Happened, World
 from outbox import Envelope, Handlers, UnitOfWork
 from outbox.testing import (
     RecordingPublisher,
@@ -18,7 +19,6 @@ from outbox.testing import (
     relay_once,
     reordered,
 )
-from outbox_world import Happened, World
 
 HANDLERS: Handlers = {"order.happened": record}
 

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from deliveries import events, publish, record
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from kit.outbox.deliveries import events, publish, record
+from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import Envelope, InboxSettings, RetryPolicy, UnitOfWork, jobs
 from outbox.inbox import operations
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.watchdog import Watchdog
 from outbox.jobs import Job, JobSettings, JobWorker, Result
 from outbox.tracebacks import MAX_TRACEBACK, said, traceback_of
-from outbox_world import QUEUE, World, eventually, running
 
 NOW = "UPDATE inbox_parked SET next_attempt_at = clock_timestamp() WHERE reason = 'failed'"
 SECRET = "s3cret"

@@ -7,20 +7,20 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
-from deliveries import effects, record
-from orm_models import Taken, effect
 from psycopg.sql import SQL
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kit.outbox.deliveries import effects, record
+from kit.outbox.orm_models import Taken, effect
+from kit.outbox.world import QUEUE, SOURCE, Happened, World
 from outbox import Envelope, UnitOfWork, Work, handle_many, jobs
 from outbox.errors import TransactionEnded
 from outbox.inbox.failures import RetryPolicy
 from outbox.inbox.operations import Parked
 from outbox.log.deferred import raw_connection
 from outbox.testing import Source, deliver
-from outbox_world import QUEUE, SOURCE, Happened, World
 
 Handler = Callable[[UnitOfWork, Envelope], Awaitable[None]]
 TAKEN = text("INSERT INTO taken VALUES (1)")

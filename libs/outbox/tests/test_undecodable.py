@@ -14,18 +14,18 @@ import aio_pika
 import pamqp.frame
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
-from deliveries import effects, events, has_effects, parks, publish, record
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
+from kit.outbox.deliveries import effects, events, has_effects, parks, publish, record
+from kit.outbox.world import EXCHANGE, QUEUE, TAKES, World, eventually, running
 from outbox import Envelope, Topology, UnitOfWork, UnsequencedMessages
 from outbox.publisher.aiormq_channel import RawChannel
 from outbox.rabbitmq import stream_reader
 from outbox.rabbitmq.cloudevents import to_message
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.topology import dead_letters_of
-from outbox_world import EXCHANGE, QUEUE, TAKES, World, eventually, running
 
 BODY = b"what\xff?"
 MICROSECONDS = 1_763_700_000_000_000

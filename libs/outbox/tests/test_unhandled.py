@@ -6,14 +6,14 @@ import logging
 from dataclasses import replace
 
 import pytest
-from deliveries import effects, events, has_effects, parks, publish, record
 
+from kit.outbox.deliveries import effects, events, has_effects, parks, publish, record
+from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import Envelope, Handlers, InboxSettings, handle_many, ignore
 from outbox.inbox import operations
 from outbox.inbox.inbox import Inbox
 from outbox.metrics import CONSUMED
 from outbox.testing import deliver
-from outbox_world import QUEUE, World, eventually, running
 
 ORDERS: Handlers = {"order.happened": record}
 BOTH: Handlers = {**ORDERS, "order.payed": record}

@@ -8,18 +8,26 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from deliveries import effects, record
-from orm_models import Taken, effect
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
+from kit.outbox.deliveries import effects, record
+from kit.outbox.orm_models import Taken, effect
+from kit.outbox.world import (
+    QUEUE,
+    SOURCE,
+    Happened,
+    World,
+    eventually,
+    install,
+    running,
+)
 from outbox import Envelope, Notifier, Outbox, RetryPolicy, UnitOfWork, Work, jobs
 from outbox.errors import AutocommitRefused, UnitEnded
 from outbox.inbox.watchdog import Watchdog
 from outbox.testing import Source, deliver
-from outbox_world import QUEUE, SOURCE, Happened, World, eventually, install, running
 
 AUTOCOMMIT = "AUTOCOMMIT"
 

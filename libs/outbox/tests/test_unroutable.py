@@ -6,16 +6,16 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
-from entries import entry
 
-from operator_world import Pair, effects, open_pair, record
+from kit.outbox.operator import Pair, effects, open_pair, record
+from kit.outbox.outbox_rows import entry
+from kit.outbox.world import EXCHANGE, SOURCE, Happened, World, eventually, running
 from outbox import Outbox
 from outbox.operations.database import open_database
 from outbox.operations.doctor import examine
 from outbox.publisher.publisher import Outcome
 from outbox.relay.settlement import TOMBSTONE_TRIES, judge
 from outbox.relay.unroutable import Unroutable
-from outbox_world import EXCHANGE, SOURCE, Happened, World, eventually, running
 
 # Words that may begin a type of an order's stream, and to which no queue is bound.
 SHOP = Outbox(SOURCE, parts={"order": ["placed", "payment"]})

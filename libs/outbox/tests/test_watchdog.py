@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from deliveries import events, has_effects, publish, record
-
+from kit.outbox.deliveries import events, has_effects, publish, record
+from kit.outbox.world import World, eventually, running
 from outbox import Envelope, UnitOfWork
 from outbox.inbox.watchdog import Watchdog
-from outbox_world import World, eventually, running
 
 
 async def test_a_handler_that_blocks_the_loop_is_noticed(world: World) -> None:

@@ -10,9 +10,9 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
+from kit.outbox.world import SOURCE, Happened, World
 from outbox import Outbox
 from outbox.errors import InvalidSetting
-from outbox_world import SOURCE, Happened, World
 
 OUTBOX = Outbox(SOURCE)
 ONE = (Happened("a"),)

@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner
 
+from kit.outbox.world import EXCHANGE, QUEUE, TAKES, install
 from outbox import (
     Consumer,
     ConsumerSettings,
@@ -36,7 +37,6 @@ from outbox import (
 from outbox.cli.commands import app
 from outbox.errors import OutboxError
 from outbox.jobs import JobSettings, JobWorker
-from outbox_world import EXCHANGE, QUEUE, TAKES, install
 from servicekit.process import run
 
 TOPOLOGY = Topology([EXCHANGE], [TAKES])

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
-import ledger as ledger_world
 import psycopg
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, Field
 
+from kit.http import ledger_service as ledger_world
 from servicekit import logs
 from servicekit.app import ServiceApp, create_app
 from servicekit.database import create_engine

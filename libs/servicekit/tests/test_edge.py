@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from hostile import assert_problem
 
+from kit.http.hostile import assert_problem
 from servicekit.app import create_app
 from servicekit.edge import LOOPBACK_HOSTS, Edge
 from servicekit.headers import SECURITY_HEADERS

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from hostile import (
+
+from kit.http.hostile import (
     CONTENT_TYPES,
     NOT_AN_OBJECT,
     NOT_JSON,

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import httpx
-import ledger as world
 import psycopg
 import pytest
-from ledger import ENTRY, Ledger
 from sqlalchemy import text
 
+from kit.http import ledger_service as world
+from kit.http.ledger_service import ENTRY, Ledger
 from servicekit.urls import PostgresUrl
 
 KEY = {"Idempotency-Key": "one"}

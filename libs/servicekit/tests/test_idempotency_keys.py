@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
-import ledger as world
 import pytest
-from ledger import ENTRY, Ledger
 from sqlalchemy import text
 
+from kit.http import ledger_service as world
+from kit.http.ledger_service import ENTRY, Ledger
 from servicekit.idempotency_upkeep import KeyUpkeep, delete_expired
 
 KEY = {"Idempotency-Key": "one"}

@@ -7,9 +7,9 @@ from typing import Annotated
 import httpx
 import pytest
 from fastapi import Depends, Query
-from hostile import assert_problem
 from pydantic import AliasChoices, BaseModel, Field
 
+from kit.http.hostile import assert_problem
 from servicekit.app import create_app
 from servicekit.metrics import HttpMetrics
 from servicekit.requests import Router

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis_server import RedisServer, redis_server
 
+from kit.servers.redis_server import RedisServer, redis_server
 from servicekit.read_through import TRUSTED, Entry, ReadThrough, Seen, Versioned
 from servicekit.redis_store import DEADLINE, RedisStore
 

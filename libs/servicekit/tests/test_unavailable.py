@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import httpx
-import ledger as ledger_world
 import psycopg
 import pytest
-from ledger import ENTRY, Ledger
 from psycopg import sql
 from sqlalchemy import text
 
+from kit.http import ledger_service as ledger_world
+from kit.http.ledger_service import ENTRY, Ledger
 from servicekit.app import create_app
 from servicekit.database import create_engine
 from servicekit.metrics import HttpMetrics

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fake_docker import FakeDocker
 
 from devstack.layout import CHECKOUT, Layout
+from kit.servers.fake_docker import FakeDocker
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_docker import FakeDocker
 
 from devstack import choice, clean
 from devstack.docker import Docker
 from devstack.layout import Layout
 from devstack.locking import exclusive
+from kit.servers.fake_docker import FakeDocker
 
 AGREED = {**os.environ, "YES": "1"}
 

@@ -7,12 +7,12 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from fake_docker import FakeDocker, free_http_ports
 
 from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.layout import Layout
 from devstack.services import ORDERS, PROCESSOR
+from kit.servers.fake_docker import FakeDocker, free_http_ports
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
-from fake_docker import FakeDocker, free_http_ports
 from pytest_mock import MockerFixture
 
 from devstack import choice, cli, processes
 from devstack.command import Command
 from devstack.errors import Trouble
 from devstack.layout import CHECKOUT, Layout
+from kit.servers.fake_docker import FakeDocker, free_http_ports
 
 
 def _command(layout: Layout, stack: str) -> Command:

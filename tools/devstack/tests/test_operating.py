@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from fake_docker import FakeDocker
 
 from devstack import operating
 from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.layout import Layout
 from devstack.services import ORDERS, PROCESSOR
+from kit.servers.fake_docker import FakeDocker
 
 OWN, OTHER = "postgresql://o:secret@postgres/orders", "postgresql://p:secret@postgres/processor"
 BROKER = "amqp://o:secret@rabbitmq/"

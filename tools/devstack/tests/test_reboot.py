@@ -6,7 +6,6 @@ import argparse
 import os
 
 import pytest
-from fake_docker import FakeDocker
 from pytest_mock import MockerFixture
 
 from devstack import choice, cli
@@ -14,6 +13,7 @@ from devstack.command import Command
 from devstack.errors import Trouble
 from devstack.layout import Layout
 from devstack.state import State
+from kit.servers.fake_docker import FakeDocker
 
 
 def _command(layout: Layout, stack: str) -> Command:

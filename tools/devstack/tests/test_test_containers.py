@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from fake_docker import FakeDocker
 from pytest_mock import MockerFixture
 
 from devstack import containers, processes, testing
@@ -15,6 +14,7 @@ from devstack.docker import Docker
 from devstack.errors import Trouble
 from devstack.layout import Layout
 from devstack.waiting import until
+from kit.servers.fake_docker import FakeDocker
 
 WAITING = [sys.executable, "-c", "input()", "devstack"]
 

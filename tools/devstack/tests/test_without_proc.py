@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_docker import FakeDocker
 from pytest_mock import MockerFixture
 
 from devstack import choice, clean, doctor, processes
@@ -18,6 +17,7 @@ from devstack.layout import Layout
 from devstack.native import Native
 from devstack.ports import Ports
 from devstack.system import System
+from kit.servers.fake_docker import FakeDocker
 
 
 @pytest.fixture(autouse=True)

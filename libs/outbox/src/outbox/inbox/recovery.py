@@ -2,6 +2,8 @@
 
 Before anything is handled here that may have killed a process, an attempt is counted in a
 transaction of its own; what has killed too many is parked as `crashed` instead of handled.
+
+One file, because every step is a part of the same decision.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 
-from live_services import HOST, Live
+from kit.http.live_services import HOST, Live
 
 TIMEOUT = 10.0
 

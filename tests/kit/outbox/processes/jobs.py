@@ -1,4 +1,4 @@
-"""A worker of jobs in a process of its own: python jobs_process.py DB. Calls a ledger by SQL.
+"""A worker of jobs in a process of its own: python jobs.py DB. Calls a ledger by SQL.
 
 The ledger stands in for a provider: it notes each call under its idempotency key, outside of any
 transaction of the job's.
@@ -14,9 +14,9 @@ import time
 import psycopg
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from kit.outbox.world import SOURCE, Happened
 from outbox import Notifier, Outbox, UnitOfWork, Work
 from outbox.jobs import Job, JobSettings, JobWorker, Result
-from outbox_world import SOURCE, Happened
 
 
 async def call(database_url: str, job: Job) -> None:

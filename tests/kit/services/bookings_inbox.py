@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from floor import NOON
-from served import Service
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from contracts import BookingCancelled, BookingCreated, Contract
+from kit.services.restaurant import NOON
+from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
 from service_processor.domains.bookings.handlers import HANDLERS
 

@@ -13,8 +13,6 @@ from zlib import crc32
 
 import requests
 import schemathesis
-from floor import at
-from live_services import Live
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import (
     allow_header_conformance,
@@ -22,6 +20,9 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from kit.http.live_services import Live
+from kit.services.restaurant import at
 
 # What is refused although the document allows it: values that depend on others, and what holds for
 # every string and number at any depth. (1.0 is the last of them: a whole number to JSON Schema.)

@@ -1,6 +1,6 @@
 """A relay of the small world as a process of its own, so that it can be killed.
 
-python relay_process.py DATABASE_URL BROKER_URL [setting=value …]
+python kit/outbox/processes/relay.py DATABASE_URL BROKER_URL [setting=value …]
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from kit.outbox.world import EXCHANGE, TAKES
 from outbox import Relay, RelaySettings, Topology
-from outbox_world import EXCHANGE, TAKES
 
 
 async def relay(database_url: str, broker_url: str, **settings: int) -> None:
@@ -41,7 +41,7 @@ async def relay_process(
         broker_url,
         *(f"{name}={value}" for name, value in settings.items()),
         env={**os.environ, "APP_ENV": "test", "OUTBOX_FAULT_POINT": die_at}
-        | {"PYTHONPATH": str(Path(__file__).parent)},
+        | {"PYTHONPATH": str(Path(__file__).parents[3])},
     )
     try:
         yield process

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from kit.outbox.world import Happened, World
 from outbox.postgres.day_partitions import OUTBOX, SET_ASIDE
-from outbox_world import Happened, World
 
 LONG_AGO = timedelta(days=30)
 

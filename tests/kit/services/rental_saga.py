@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from databases import filled_database
-from external_world import ExternalWorld
-
 import service_orders.bootstrap
 import service_orders.metadata
 import service_processor.bootstrap
 import service_processor.metadata
+from kit.servers.databases import filled_database
+from kit.services.external_systems import ExternalWorld
 from outbox import Envelope, Outbox, RetryPolicy, Work, open_work
 from outbox.jobs import JobSettings, JobWorker
 from outbox.testing import RecordingPublisher, deliver, relay_once

@@ -1,4 +1,4 @@
-"""A consumer in a process of its own, which tests make die: python kitchen_process.py DB BROKER.
+"""A consumer in a process of its own, which tests make die: python consumer.py DB BROKER.
 
 The first event of the aggregate `poison` ends the process, so does the second of `poison late`;
 the first of `hangs` blocks it for longer than HANGS_AFTER seconds.
@@ -12,11 +12,11 @@ import signal
 import sys
 import time
 
-from deliveries import record
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from kit.outbox.deliveries import record
+from kit.outbox.world import SOURCE, World
 from outbox import Envelope, Notifier, Outbox, UnitOfWork, Work
-from outbox_world import SOURCE, World
 
 
 async def cook(unit: UnitOfWork, event: Envelope) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from served import Service
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from contracts import TicketCloseDue
+from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
 from service_orders.domains.tickets.handlers import HANDLERS
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+from kit.outbox.world import World, open_world
 from outbox import Envelope, UnitOfWork
 from outbox.cli.commands import app
-from outbox_world import World, open_world
 
 
 def management_url() -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import aio_pika
 import psycopg
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from databases import filled_database
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from kit.servers.databases import filled_database
 from outbox import (
     Consumer,
     Handler,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kit.outbox.world import EXCHANGE, QUEUE, TAKES
 from outbox import Application, Topology, ignore
-from outbox_world import EXCHANGE, QUEUE, TAKES
 
 TOPOLOGY = Topology([EXCHANGE], [TAKES])
 WITH_MENU = Topology(

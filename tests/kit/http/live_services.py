@@ -19,13 +19,13 @@ from typing import Any
 import psycopg
 import structlog
 import uvloop
-from external_world import ExternalWorld
 from prometheus_client import CollectorRegistry
 
 import service_orders.bootstrap
 import service_orders.metadata
 import service_processor.bootstrap
 import service_processor.metadata
+from kit.services.external_systems import ExternalWorld
 from outbox import Outbox, Work, open_work
 from service_orders.waiting import SETTLED
 from service_processor.settings import Settings as ProcessorSettings

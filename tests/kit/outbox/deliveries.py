@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
+from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, World
 from outbox import Envelope, UnitOfWork
 from outbox.event import Stream
 from outbox.rabbitmq.cloudevents import to_message
-from outbox_world import EXCHANGE, QUEUE, SOURCE, World
 
 INSERT = text("INSERT INTO effects (aggregate_id, sequence) VALUES (:id, :sequence)")
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 import psycopg
-from floor import at
 
 from devstack.system import System
+from kit.services.restaurant import at
 
 SETTLED = {"CONFIRMED", "REJECTED", "CANCELLED"}
 
