@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from kit.leaks import Leaks, passwords
 from kit.servers.databases import fresh_database
 from kit.servers.vhosts import fresh_vhost
-from servicekit import database
+from servicekit.database import engine
 
 # How long an example takes says something about the machine, nothing about the code.
 settings.register_profile(
@@ -86,5 +86,5 @@ def broker_url() -> Iterator[str]:
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """For many at once: waits for a connection or a lock outlast a machine that stands still."""
-    monkeypatch.setattr(database, "POOL_TIMEOUT", 120.0)
-    monkeypatch.setitem(database.SESSION, "lock_timeout", "120s")
+    monkeypatch.setattr(engine, "POOL_TIMEOUT", 120.0)
+    monkeypatch.setitem(engine.SESSION, "lock_timeout", "120s")

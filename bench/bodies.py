@@ -11,10 +11,10 @@ import time
 import tracemalloc
 from collections.abc import Mapping
 
-from servicekit import json_body
+from servicekit.http import strict_json
 
 MIB = 1024 * 1024
-VALUES = json_body.MAX_VALUES
+VALUES = strict_json.MAX_VALUES
 EACH = MIB // VALUES
 ROUNDS = 5
 
@@ -95,8 +95,8 @@ def _once(body: bytes) -> float:
 def read(body: bytes) -> str:
     """What becomes of it, in a word or a sentence."""
     try:
-        json_body.parse(body)
-    except (json_body.MalformedJson, json_body.RefusedValue) as refused:
+        strict_json.parse(body)
+    except (strict_json.MalformedJson, strict_json.RefusedValue) as refused:
         return str(refused)
     return "taken"
 

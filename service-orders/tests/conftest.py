@@ -18,11 +18,11 @@ from outbox import open_work
 from service_orders import bootstrap
 from service_orders.metadata import outbox
 from service_orders.waiting import SETTLED
-from servicekit.database import create_engine
-from servicekit.metrics import HttpMetrics
-from servicekit.migrations import upgrade
-from servicekit.urls import PostgresUrl
-from servicekit.waiting import Waiters
+from servicekit.database.engine import create_engine
+from servicekit.database.migrations import upgrade
+from servicekit.http.long_polling import Waiters
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.urls import PostgresUrl
 
 PATIENT = 5.0
 """Seconds for an external system, on a machine that does much else."""

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from kit.services.service import Service
 from service_orders.domains.orders import repository
 from service_orders.domains.orders.states import OrderStatus
-from servicekit.pagination import PageRequest
+from servicekit.http.pagination import PageRequest
 
 
 async def place(service: Service, user_id: str) -> str:

@@ -14,7 +14,7 @@ from outbox.alembic import include_name
 from service_orders import bootstrap
 from service_orders.domains.rentals.upkeep import no_day_of_rentals
 from service_orders.metadata import metadata
-from servicekit.urls import PostgresUrl
+from servicekit.process.urls import PostgresUrl
 
 assert service_orders.domains.DOMAINS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service_orders.settings import DEVELOPMENT_KEY, Settings
-from servicekit.settings import load
-from servicekit.startup import BadSettings
+from servicekit.process.settings import load
+from servicekit.process.startup_errors import BadSettings
 
 ONE, OTHER = "one key that is long enough to sign", "another key that is long enough to sign"
 PASSWORDS = {

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from servicekit.urls import PostgresUrl
+from servicekit.process.urls import PostgresUrl
 
 ORDER = {"user_id": "u", "products": [{"product_id": "p", "quantity": 1}], "amount": "1.00"}
 WITHIN = 60.0

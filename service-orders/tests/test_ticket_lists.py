@@ -10,7 +10,7 @@ from kit.services.service import Service
 from kit.services.tickets import Desk
 from service_orders.domains.tickets import repository
 from service_orders.domains.tickets.states import TicketStatus
-from servicekit.pagination import PageRequest
+from servicekit.http.pagination import PageRequest
 
 MANY = """
 INSERT INTO tickets (id, subject, text, email, status, version, status_version, created_at,

@@ -15,10 +15,10 @@ from outbox import Work, open_work
 from service_processor import bootstrap
 from service_processor.metadata import outbox
 from service_processor.settings import Settings
-from servicekit.database import create_engine
-from servicekit.metrics import HttpMetrics
-from servicekit.migrations import upgrade
-from servicekit.urls import PostgresUrl
+from servicekit.database.engine import create_engine
+from servicekit.database.migrations import upgrade
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.urls import PostgresUrl
 
 NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"
 

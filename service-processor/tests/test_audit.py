@@ -29,9 +29,9 @@ from outbox.rabbitmq import stream_reader
 from service_processor.audit.journal import Journal, line_of
 from service_processor.audit.replay import Offset, offset_of, replay
 from service_processor.bootstrap import TOPOLOGY
-from servicekit import logs
-from servicekit.settings import LogFormat, LogLevel
-from servicekit.startup import StartupProblem
+from servicekit.observe import logs
+from servicekit.process.settings import LogFormat, LogLevel
+from servicekit.process.startup_errors import StartupProblem
 
 
 def reader(service: Service, broker_url: str) -> stream_reader.StreamReader:

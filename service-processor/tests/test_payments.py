@@ -17,7 +17,7 @@ from service_processor.domains.payments.policy import (
     next_step,
 )
 from service_processor.domains.payments.provider import PATIENT, Provider
-from servicekit.external import Unavailable
+from servicekit.http.client import Unavailable
 
 RENTAL = UUID(int=7)
 DONE, DECLINED = Outcome.DONE, Outcome.DECLINED

@@ -13,7 +13,7 @@ import service_processor.domains
 from outbox.alembic import include_name
 from service_processor import bootstrap
 from service_processor.metadata import metadata
-from servicekit.urls import PostgresUrl
+from servicekit.process.urls import PostgresUrl
 
 assert service_processor.domains.domains
 

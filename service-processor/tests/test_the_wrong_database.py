@@ -8,9 +8,9 @@ import pytest
 
 from service_orders import bootstrap as orders
 from service_processor import bootstrap as processor
-from servicekit.migrations import ensure_current, upgrade
-from servicekit.startup import StartupProblem
-from servicekit.urls import PostgresUrl
+from servicekit.database.migrations import ensure_current, upgrade
+from servicekit.process.startup_errors import StartupProblem
+from servicekit.process.urls import PostgresUrl
 
 
 async def test_service_orders_refuses_the_database_of_service_processor(

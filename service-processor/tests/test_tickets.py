@@ -26,7 +26,7 @@ from service_processor import bootstrap
 from service_processor.domains.tickets.handlers import handlers
 from service_processor.domains.tickets.service import Desk
 from service_processor.settings import Settings
-from servicekit.metrics import HttpMetrics
+from servicekit.observe.metrics import HttpMetrics
 
 TICKET, COMMENT = UUID(int=7), UUID(int=8)
 LONG = timedelta(hours=72)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from service_stubs.bootstrap import build_app
 from service_stubs.ledger import Ledger
-from servicekit.metrics import HttpMetrics
+from servicekit.observe.metrics import HttpMetrics
 
 HELD = {"user_id": "user-1", "order_id": "r1", "amount": 300}
 

@@ -10,7 +10,7 @@ import yaml
 
 import service_orders.settings
 import service_processor.settings
-from servicekit.settings import ProcessSettings
+from servicekit.process.settings import ProcessSettings
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()

@@ -13,7 +13,7 @@ from pathlib import Path
 import service_orders.settings
 import service_processor.settings
 import service_stubs.settings
-from servicekit.settings import ProcessSettings
+from servicekit.process.settings import ProcessSettings
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

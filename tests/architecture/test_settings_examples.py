@@ -10,9 +10,9 @@ import pytest
 import service_orders.settings
 import service_processor.settings
 import service_stubs.settings
-from servicekit import settings as kit
-from servicekit.startup import BadSettings
-from servicekit.urls import AmqpUrl, ConnectionUrl, PostgresUrl, RedisUrl
+from servicekit.process import settings as kit
+from servicekit.process.startup_errors import BadSettings
+from servicekit.process.urls import AmqpUrl, ConnectionUrl, PostgresUrl, RedisUrl
 
 SERVICES: tuple[type[kit.ProcessSettings], ...] = (
     service_orders.settings.Settings,

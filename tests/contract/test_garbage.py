@@ -43,7 +43,7 @@ from outbox.operations.reconcile import reconcile
 from outbox.rabbitmq.cloudevents import to_message
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.topology import dead_letters_of
-from servicekit.database import create_engine
+from servicekit.database.engine import create_engine
 
 TOPOLOGY = service_orders.bootstrap.TOPOLOGY
 QUEUES = tuple(queue for queue in TOPOLOGY.queues if queue.startswith("orders."))

@@ -14,9 +14,9 @@ from devstack.redis import users
 from devstack.services import ORDERS
 from kit.outbox.world import eventually
 from kit.servers.redis_server import RedisServer, redis_server
-from servicekit.read_through import Entry, Versioned
-from servicekit.redis_store import RedisStore
-from servicekit.urls import RedisUrl
+from servicekit.cache.read_through import Entry, Versioned
+from servicekit.cache.redis_store import RedisStore
+from servicekit.process.urls import RedisUrl
 
 LOOKING = "user looking on nopass +acl|log"
 KEY = f"ticket-1:{UUID(int=1)}"

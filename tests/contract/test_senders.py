@@ -6,7 +6,7 @@ import pytest
 
 import service_orders.settings
 import service_processor.settings
-from servicekit.settings import ServiceSettings
+from servicekit.process.settings import ServiceSettings
 
 DATABASE = "postgresql://user:password@127.0.0.1:5432/database"
 

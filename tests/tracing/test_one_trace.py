@@ -30,12 +30,12 @@ from service_orders.domains.orders import ORDERS as ORDERS_DOMAIN
 from service_orders.waiting import SETTLED
 from service_processor.domains import domains
 from service_processor.settings import Settings
-from servicekit import trace
-from servicekit.database import create_engine
-from servicekit.metrics import HttpMetrics
-from servicekit.migrations import upgrade
-from servicekit.urls import PostgresUrl
-from servicekit.waiting import Waiters
+from servicekit.database.engine import create_engine
+from servicekit.database.migrations import upgrade
+from servicekit.http.long_polling import Waiters
+from servicekit.observe import trace
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.urls import PostgresUrl
 
 ORDER = {"user_id": "u", "products": [{"product_id": "p", "quantity": 1}], "amount": "1.00"}
 

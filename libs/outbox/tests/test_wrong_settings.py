@@ -37,7 +37,7 @@ from outbox import (
 from outbox.cli.commands import app
 from outbox.errors import OutboxError
 from outbox.jobs import JobSettings, JobWorker
-from servicekit.process import run
+from servicekit.process.entrypoint import run
 
 TOPOLOGY = Topology([EXCHANGE], [TAKES])
 PAGE = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()

@@ -20,18 +20,26 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, Field
 
 from kit.http import ledger_service as ledger_world
-from servicekit import logs
-from servicekit.app import ServiceApp, create_app
-from servicekit.database import create_engine
-from servicekit.health import Health
-from servicekit.metrics import HttpMetrics
-from servicekit.openapi import problem_responses
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
-from servicekit.settings import LogFormat, LogLevel
+from servicekit.database.engine import create_engine
+from servicekit.http.app import ServiceApp, create_app
+from servicekit.http.fields import (
+    IntId,
+    Money,
+    Text,
+    Timestamp,
+    UuidId,
+    WaitSeconds,
+    Whole,
+)
+from servicekit.http.openapi import problem_responses
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
+from servicekit.observe import logs
+from servicekit.observe.health import Health
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.settings import LogFormat, LogLevel
+from servicekit.process.urls import AmqpUrl, PostgresUrl
 from servicekit.testing import Outage
-from servicekit.types import IntId, Money, Text, Timestamp, UuidId, WaitSeconds, Whole
-from servicekit.urls import AmqpUrl, PostgresUrl
 
 LogLines = Callable[..., list[dict[str, Any]]]
 

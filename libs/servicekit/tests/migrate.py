@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from servicekit.migrations import upgrade
-from servicekit.urls import PostgresUrl
+from servicekit.database.migrations import upgrade
+from servicekit.process.urls import PostgresUrl
 
 upgrade(PostgresUrl(sys.argv[1]), Path(sys.argv[2]), variable="DATABASE_URL_TOYS")

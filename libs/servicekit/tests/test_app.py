@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from servicekit import trace
+from servicekit.observe import trace
 
 GOOD = {"owner": "o", "amount": "140", "lines": [{"name": "n", "quantity": 1}]}
 TOY = "/api/v1/toys/01890000-0000-7000-8000-000000000001"

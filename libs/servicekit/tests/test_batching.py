@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from servicekit.batching import Batched
+from servicekit.database.dataloader import Batched
 
 
 class Source:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture, MockType
 
-from servicekit import broker
-from servicekit.broker import BrokerIsAway, BrokerProbe, refuse_bad_credentials
-from servicekit.startup import StartupProblem
+from servicekit.process import broker
+from servicekit.process.broker import BrokerIsAway, BrokerProbe, refuse_bad_credentials
+from servicekit.process.startup_errors import StartupProblem
+from servicekit.process.urls import AmqpUrl
 from servicekit.testing import Outage
-from servicekit.urls import AmqpUrl
 
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 

@@ -14,13 +14,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from servicekit.app import create_app
-from servicekit.database import connect, create_engine, ensure_reachable, unreachable
-from servicekit.metrics import HttpMetrics
-from servicekit.requests import Router
-from servicekit.startup import StartupProblem
+from servicekit.database.engine import (
+    connect,
+    create_engine,
+    ensure_reachable,
+    unreachable,
+)
+from servicekit.http.app import create_app
+from servicekit.http.routing import Router
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.startup_errors import StartupProblem
+from servicekit.process.urls import PostgresUrl
 from servicekit.testing import Outage
-from servicekit.urls import PostgresUrl
 
 LogLines = Callable[..., list[dict[str, Any]]]
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]

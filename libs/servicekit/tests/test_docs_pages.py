@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from servicekit.app import create_app
-from servicekit.edge import Edge
-from servicekit.metrics import HttpMetrics
+from servicekit.http.app import create_app
+from servicekit.http.edge import Edge
+from servicekit.observe.metrics import HttpMetrics
 
 PAGES = ("/docs", "/redoc", "/")
 OTHERS = (

@@ -6,12 +6,12 @@ import httpx
 import pytest
 
 from kit.http.hostile import assert_problem
-from servicekit.app import create_app
-from servicekit.edge import LOOPBACK_HOSTS, Edge
-from servicekit.headers import SECURITY_HEADERS
-from servicekit.health import Health
-from servicekit.metrics import HttpMetrics
-from servicekit.requests import Router
+from servicekit.http.app import create_app
+from servicekit.http.edge import LOOPBACK_HOSTS, Edge
+from servicekit.http.headers import SECURITY_HEADERS
+from servicekit.http.routing import Router
+from servicekit.observe.health import Health
+from servicekit.observe.metrics import HttpMetrics
 
 OURS, FRIEND = "http://localhost:8000", "https://app.example"
 CHANGES = ["POST", "PUT", "PATCH", "DELETE"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from servicekit.etags import etag, if_match, if_none_match
+from servicekit.http.etags import etag, if_match, if_none_match
 
 
 @pytest.mark.parametrize("header", ['"7"', ' "6" , "7"', "*", None])

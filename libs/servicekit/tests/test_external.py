@@ -13,10 +13,10 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from servicekit import external
-from servicekit.aged import AgedCache
-from servicekit.external import ExternalSystem, NotThere, Unavailable
-from servicekit.types import Whole
+from servicekit.cache.aged import AgedCache
+from servicekit.http import client
+from servicekit.http.client import ExternalSystem, NotThere, Unavailable
+from servicekit.http.fields import Whole
 
 
 class Priced(BaseModel):
@@ -160,7 +160,7 @@ async def test_a_caller_that_goes_away_is_no_failure_of_theirs() -> None:
 
 async def test_connections_survive_those_who_wait_for_them_and_go() -> None:
     """Over real sockets, with more callers at once than may ask."""
-    async with _moody() as port, external.open_client(f"http://127.0.0.1:{port}") as http:
+    async with _moody() as port, client.open_client(f"http://127.0.0.1:{port}") as http:
         theirs = ExternalSystem("theirs", http, timeout=0.1, open_after=10_000)
         chance = random.Random(7)
 
@@ -172,7 +172,7 @@ async def test_connections_survive_those_who_wait_for_them_and_go() -> None:
                     calling.cancel()
                 await asyncio.gather(calling, return_exceptions=True)
 
-        await asyncio.gather(*(call() for _ in range(3 * external.AT_ONCE)))
+        await asyncio.gather(*(call() for _ in range(3 * client.AT_ONCE)))
         patient = ExternalSystem("theirs", http, timeout=30, open_after=10_000)
         answers = await asyncio.gather(*(patient.get("/", Priced) for _ in range(20)))
         assert [answer.price for answer in answers] == [7] * 20
@@ -203,14 +203,14 @@ async def _moody() -> AsyncIterator[int]:
 
 
 async def test_an_answer_without_end_is_none() -> None:
-    huge = httpx.Response(200, text=" " * (external.LONGEST_ANSWER + 1))
+    huge = httpx.Response(200, text=" " * (client.LONGEST_ANSWER + 1))
     with pytest.raises(Unavailable, match="without end"):
         await system(Provider(huge)).get("/", Priced)
 
 
 async def test_calls_are_counted_by_system_and_outcome() -> None:
     def count(outcome: str) -> float:
-        return external.CALLS.labels("theirs", outcome)._value.get()
+        return client.CALLS.labels("theirs", outcome)._value.get()
 
     before = count("ok"), count("failed")
     await system(Provider(GOOD)).get("/", Priced)

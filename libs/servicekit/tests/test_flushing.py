@@ -11,8 +11,8 @@ import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from servicekit.protocol import Protocol
-from servicekit.server import bind, serve
+from servicekit.http.protocol import Protocol
+from servicekit.process.server import bind, serve
 
 PATIENCE, DEADLINE = 2.0, 40.0
 PART, PARTS = b"x" * 1024 * 1024, 16

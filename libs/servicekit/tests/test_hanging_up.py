@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from servicekit.app import ServiceApp, create_app
-from servicekit.idempotency import Once
-from servicekit.large_bodies import LARGE, LargeBodies
-from servicekit.metrics import HttpMetrics
-from servicekit.requests import Router
-from servicekit.server import bind, serve
+from servicekit.http.app import ServiceApp, create_app
+from servicekit.http.idempotency import Once
+from servicekit.http.large_bodies import LARGE, LargeBodies
+from servicekit.http.routing import Router
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.server import bind, serve
 
 LogLines = Callable[..., list[dict[str, Any]]]
 

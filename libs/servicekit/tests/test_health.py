@@ -7,10 +7,10 @@ import asyncio
 import httpx
 import pytest
 
-from servicekit import health
-from servicekit.app import create_app
-from servicekit.health import Health, State, Status
-from servicekit.metrics import HttpMetrics
+from servicekit.http.app import create_app
+from servicekit.observe import health
+from servicekit.observe.health import Health, State, Status
+from servicekit.observe.metrics import HttpMetrics
 
 
 async def up() -> None:

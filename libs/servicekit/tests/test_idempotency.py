@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from kit.http import ledger_service as world
 from kit.http.ledger_service import ENTRY, Ledger
-from servicekit.urls import PostgresUrl
+from servicekit.process.urls import PostgresUrl
 
 KEY = {"Idempotency-Key": "one"}
 SOME = UUID(int=1)

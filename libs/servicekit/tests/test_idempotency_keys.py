@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from kit.http import ledger_service as world
 from kit.http.ledger_service import ENTRY, Ledger
-from servicekit.idempotency_upkeep import KeyUpkeep, delete_expired
+from servicekit.http.idempotency_expiry import KeyUpkeep, delete_expired
 
 KEY = {"Idempotency-Key": "one"}
 

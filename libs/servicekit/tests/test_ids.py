@@ -6,9 +6,9 @@ import asyncio
 
 from sqlalchemy import text
 
-from servicekit.database import create_engine
-from servicekit.ids import IdBlocks
-from servicekit.urls import PostgresUrl
+from servicekit.database.engine import create_engine
+from servicekit.database.id_allocation import IdBlocks
+from servicekit.process.urls import PostgresUrl
 
 
 async def test_nobody_gets_an_id_that_another_has(database_url: str) -> None:

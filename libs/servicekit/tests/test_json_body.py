@@ -17,7 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.bodies import BODIES, MIB, PLAIN, REFUSED, TAKEN, VALUES, peak, read, seconds
-from servicekit.json_body import MAX_INT64, MIN_INT64, MalformedJson, RefusedValue, parse
+from servicekit.http.strict_json import (
+    MAX_INT64,
+    MIN_INT64,
+    MalformedJson,
+    RefusedValue,
+    parse,
+)
 
 NUMBERS = st.integers(MIN_INT64, MAX_INT64) | st.floats(-1e300, 1e300, allow_subnormal=False)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))

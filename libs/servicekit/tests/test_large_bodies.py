@@ -11,10 +11,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from bench.bodies import MANY_VALUES_IN_FEW_BYTES
-from servicekit.json_body import MalformedJson
-from servicekit.large_bodies import LARGE, MANY, WAITING, LargeBodies
-from servicekit.problems import Overloaded
-from servicekit.requests import BodyLimit
+from servicekit.http.large_bodies import LARGE, MANY, WAITING, LargeBodies
+from servicekit.http.problems import Overloaded
+from servicekit.http.routing import BodyLimit
+from servicekit.http.strict_json import MalformedJson
 
 LARGE_BODY, SMALL_BODY = b'"' + b"x" * LARGE + b'"', b'"x"'
 MANY_VALUES = b"[" + b"0," * MANY + b"0]"

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from servicekit.local_time import LocalTime, TimeRefused, ZoneName, moment, period, shown
+from servicekit.http.local_time import (
+    LocalTime,
+    TimeRefused,
+    ZoneName,
+    moment,
+    period,
+    shown,
+)
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import structlog
 
-from servicekit import logs, trace
-from servicekit.app import ServiceApp
-from servicekit.settings import LogFormat, LogLevel
+from servicekit.http.app import ServiceApp
+from servicekit.observe import logs, trace
+from servicekit.process.settings import LogFormat, LogLevel
 
 LogLines = Callable[..., list[dict[str, Any]]]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from servicekit.malformed import Malformed
+from servicekit.http.malformed import Malformed
 
 
 def test_each_code_has_its_own_count_and_line(log_lines: Any) -> None:

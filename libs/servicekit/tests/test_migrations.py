@@ -13,18 +13,23 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import Script
 
-from servicekit import migrations
-from servicekit.migrations import Schema, current_and_head, ensure_current, upgrade
-from servicekit.probes import DatabaseProbe, SchemaIsBehind, SchemaIsForeign
-from servicekit.startup import StartupProblem
+from servicekit.database import migrations
+from servicekit.database.migrations import (
+    Schema,
+    current_and_head,
+    ensure_current,
+    upgrade,
+)
+from servicekit.database.probe import DatabaseProbe, SchemaIsBehind, SchemaIsForeign
+from servicekit.process.startup_errors import StartupProblem
+from servicekit.process.urls import PostgresUrl
 from servicekit.testing import Outage
-from servicekit.urls import PostgresUrl
 
 VARIABLE = "DATABASE_URL_TOYS"
 
 ENV = f"""
 from sqlalchemy import MetaData
-from servicekit.migrations import run_env
+from servicekit.database.migrations import run_env
 run_env(MetaData(), "{VARIABLE}")
 """
 

@@ -17,12 +17,12 @@ from sqlalchemy import BigInteger, Column, DateTime, Identity, MetaData, Table, 
 from sqlalchemy import select as select_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from servicekit.app import create_app
-from servicekit.database import create_engine
-from servicekit.pagination import Keyset, Page, PageQuery
-from servicekit.requests import Router
-from servicekit.types import Timestamp
-from servicekit.urls import PostgresUrl
+from servicekit.database.engine import create_engine
+from servicekit.http.app import create_app
+from servicekit.http.fields import Timestamp
+from servicekit.http.pagination import Keyset, Page, PageQuery
+from servicekit.http.routing import Router
+from servicekit.process.urls import PostgresUrl
 
 METADATA = MetaData()
 notes = Table(

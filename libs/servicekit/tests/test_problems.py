@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy.exc
 from fastapi import APIRouter
 
-from servicekit.app import create_app
-from servicekit.metrics import HttpMetrics
-from servicekit.problems import Problem
-from servicekit.requests import Router
+from servicekit.http.app import create_app
+from servicekit.http.problems import Problem
+from servicekit.http.routing import Router
+from servicekit.observe.metrics import HttpMetrics
 
 LogLines = Callable[..., list[dict[str, Any]]]
 TOY = "/api/v1/toys/01890000-0000-7000-8000-000000000001"

@@ -11,8 +11,10 @@ import pytest
 
 def program(body: str) -> list[str]:
     lines = "\n".join(f"    {line}" for line in body.splitlines())
-    head = "import asyncio, os, signal\nfrom servicekit.process import run, stop_on_signals"
-    error = "from servicekit.startup import BadSettings, StartupProblem"
+    head = (
+        "import asyncio, os, signal\nfrom servicekit.process.entrypoint import run, stop_on_signals"
+    )
+    error = "from servicekit.process.startup_errors import BadSettings, StartupProblem"
     source = (
         f"{head}\n{error}\nasync def main():\n{lines}\nrun('toys', main, refusals=(LookupError,))"
     )

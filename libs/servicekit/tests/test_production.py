@@ -7,9 +7,9 @@ from typing import ClassVar
 import pytest
 from pydantic import Field, SecretStr
 
-from servicekit.settings import ServiceSettings, load
-from servicekit.startup import BadSettings
-from servicekit.urls import AmqpUrl, PostgresUrl, RedisUrl, is_loopback
+from servicekit.process.settings import ServiceSettings, load
+from servicekit.process.startup_errors import BadSettings
+from servicekit.process.urls import AmqpUrl, PostgresUrl, RedisUrl, is_loopback
 
 
 class ToySettings(ServiceSettings):

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client import REGISTRY
 from starlette.types import Receive, Scope, Send
 
-from servicekit.protocol import LINGER
-from servicekit.server import bind, serve
+from servicekit.http.protocol import LINGER
+from servicekit.process.server import bind, serve
 
 PATIENCE = 2.0
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -10,9 +10,9 @@ from fastapi import Depends, Query
 from pydantic import AliasChoices, BaseModel, Field
 
 from kit.http.hostile import assert_problem
-from servicekit.app import create_app
-from servicekit.metrics import HttpMetrics
-from servicekit.requests import Router
+from servicekit.http.app import create_app
+from servicekit.http.routing import Router
+from servicekit.observe.metrics import HttpMetrics
 
 
 class Page(BaseModel):

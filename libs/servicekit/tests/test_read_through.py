@@ -12,8 +12,8 @@ import pytest
 from redis import Redis
 
 from kit.servers.redis_server import RedisServer, redis_server
-from servicekit.read_through import TRUSTED, Entry, ReadThrough, Seen, Versioned
-from servicekit.redis_store import DEADLINE, RedisStore
+from servicekit.cache.read_through import TRUSTED, Entry, ReadThrough, Seen, Versioned
+from servicekit.cache.redis_store import DEADLINE, RedisStore
 
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 PATIENCE = 1.0

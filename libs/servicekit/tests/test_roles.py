@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 
-from servicekit.edge import Edge
-from servicekit.roles import Foundation
-from servicekit.server import bind
+from servicekit.http.edge import Edge
+from servicekit.process.runtime import Foundation
+from servicekit.process.server import bind
 
 
 async def test_what_was_built_before_the_first_request_is_never_collected_again() -> None:

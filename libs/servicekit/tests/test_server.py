@@ -11,15 +11,15 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from servicekit.app import ServiceApp, create_app
-from servicekit.handlers import CrashBoundary
-from servicekit.metrics import HttpMetrics
-from servicekit.requests import Router
-from servicekit.server import bind, serve
-from servicekit.startup import StartupProblem
-from servicekit.types import WaitSeconds
-from servicekit.urls import PostgresUrl
-from servicekit.waiting import Waiters
+from servicekit.http.app import ServiceApp, create_app
+from servicekit.http.exception_handlers import CrashBoundary
+from servicekit.http.fields import WaitSeconds
+from servicekit.http.long_polling import Waiters
+from servicekit.http.routing import Router
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.server import bind, serve
+from servicekit.process.startup_errors import StartupProblem
+from servicekit.process.urls import PostgresUrl
 
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 

@@ -8,11 +8,18 @@ from typing import ClassVar
 import pytest
 from pydantic import Field, SecretStr, model_validator
 
-from servicekit.edge import Edge
-from servicekit.former_names import not_read
-from servicekit.settings import LogFormat, Port, Probability, Seconds, ServiceSettings, load
-from servicekit.startup import BadSettings
-from servicekit.urls import AmqpUrl, PostgresUrl, RedisUrl
+from servicekit.http.edge import Edge
+from servicekit.process.former_names import not_read
+from servicekit.process.settings import (
+    LogFormat,
+    Port,
+    Probability,
+    Seconds,
+    ServiceSettings,
+    load,
+)
+from servicekit.process.startup_errors import BadSettings
+from servicekit.process.urls import AmqpUrl, PostgresUrl, RedisUrl
 
 DATABASE = "postgresql://orders:orders-dev-only@127.0.0.1:5432/orders"
 BROKER = "amqp://orders:orders-dev-only@127.0.0.1:5672/"

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from servicekit import json_body
-from servicekit.types import Money, Timestamp
+from servicekit.http import strict_json
+from servicekit.http.fields import Money, Timestamp
 
 
 class Priced(BaseModel):
@@ -25,7 +25,7 @@ class Dated(BaseModel):
 
 def price(text: str) -> str:
     """What a request's `amount` of this JSON text is answered with."""
-    priced = Priced.model_validate(json_body.parse(b'{"amount":' + text.encode() + b"}"))
+    priced = Priced.model_validate(strict_json.parse(b'{"amount":' + text.encode() + b"}"))
     shown: str = priced.model_dump(mode="json")["amount"]
     return shown
 
@@ -126,13 +126,13 @@ def test_a_moment_is_given_in_utc_and_read_as_utc_without_an_offset(
     ],
 )
 def test_json_at_the_edge_of_what_can_be_stored_is_read(text: bytes, value: Any) -> None:
-    assert json_body.parse(text) == value
+    assert strict_json.parse(text) == value
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     try:
-        json_body.parse(body)
-    except (json_body.MalformedJson, json_body.RefusedValue):
+        strict_json.parse(body)
+    except (strict_json.MalformedJson, strict_json.RefusedValue):
         return
     body.decode("utf-8")

@@ -12,12 +12,12 @@ from sqlalchemy import text
 
 from kit.http import ledger_service as ledger_world
 from kit.http.ledger_service import ENTRY, Ledger
-from servicekit.app import create_app
-from servicekit.database import create_engine
-from servicekit.metrics import HttpMetrics
-from servicekit.requests import Router
+from servicekit.database.engine import create_engine
+from servicekit.http.app import create_app
+from servicekit.http.routing import Router
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.urls import PostgresUrl
 from servicekit.testing import Outage
-from servicekit.urls import PostgresUrl
 
 KEY = {"Idempotency-Key": "key-1"}
 

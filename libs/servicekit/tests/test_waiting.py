@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import psycopg
 import pytest
 
-from servicekit import waiting
-from servicekit.database import connect
+from servicekit.database.engine import connect
+from servicekit.http import long_polling
+from servicekit.http.long_polling import Waiters, keys_of
+from servicekit.process.urls import PostgresUrl
 from servicekit.testing import Outage
-from servicekit.urls import PostgresUrl
-from servicekit.waiting import Waiters, keys_of
 
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 CHANNEL = "settled"
@@ -158,7 +158,7 @@ async def test_a_settlement_during_an_outage_is_seen_after_it(
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(waiting, "SLOWEST_RETRY", 0.05)
+    monkeypatch.setattr(long_polling, "SLOWEST_RETRY", 0.05)
     thing = Thing()
     async with Waiters(unsteady_database, CHANNEL, stop=stop) as waiters:
         await waiters.listening.wait()
@@ -200,10 +200,10 @@ async def test_listening_resumes_after_any_number_of_failures(
             raise psycopg.OperationalError("connection refused")
         return await connect(url, application_name=application_name)
 
-    monkeypatch.setattr(waiting, "connect", refused)
-    monkeypatch.setattr(waiting, "SLOWEST_RETRY", 0.0)
+    monkeypatch.setattr(long_polling, "connect", refused)
+    monkeypatch.setattr(long_polling, "SLOWEST_RETRY", 0.0)
     async with Waiters(database, CHANNEL, stop=stop) as waiters:
-        with pytest.raises(waiting.NobodyListens):
+        with pytest.raises(long_polling.NobodyListens):
             await waiters.check()
         async with asyncio.timeout(60):
             await waiters.listening.wait()

@@ -6,7 +6,7 @@ import typer
 
 from outbox import OutboxError
 from service_orders import NAME, bootstrap
-from servicekit.process import run
+from servicekit.process.entrypoint import run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="One process of service-orders.")
 

@@ -31,21 +31,28 @@ from service_orders.domains.restaurants.service import KnownZones
 from service_orders.metadata import outbox
 from service_orders.settings import DATABASE_VARIABLE, DEVELOPMENT_KEY, OWNER_VARIABLE, Settings
 from service_orders.waiting import SETTLED
-from servicekit import roles, trace
-from servicekit.app import KEY_LIFETIME, ServiceApp, create_app
-from servicekit.broker import BrokerProbe
-from servicekit.database import create_engine, ensure_reachable
-from servicekit.edge import Edge
-from servicekit.external import open_client
-from servicekit.health import Health
-from servicekit.idempotency_upkeep import KeyUpkeep
-from servicekit.metrics import HttpMetrics
-from servicekit.redis_store import RedisStore
-from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
-from servicekit.settings import load
-from servicekit.startup import StartupProblem
-from servicekit.urls import PostgresUrl
-from servicekit.waiting import Waiters
+from servicekit.cache.redis_store import RedisStore
+from servicekit.database.engine import create_engine, ensure_reachable
+from servicekit.http.app import KEY_LIFETIME, ServiceApp, create_app
+from servicekit.http.client import open_client
+from servicekit.http.edge import Edge
+from servicekit.http.idempotency_expiry import KeyUpkeep
+from servicekit.http.long_polling import Waiters
+from servicekit.observe import trace
+from servicekit.observe.health import Health
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process import runtime
+from servicekit.process.broker import BrokerProbe
+from servicekit.process.runtime import (
+    Foundation,
+    Service,
+    api_health,
+    foundation,
+    run_parts,
+)
+from servicekit.process.settings import load
+from servicekit.process.startup_errors import StartupProblem
+from servicekit.process.urls import PostgresUrl
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +63,7 @@ TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {A
 async def migrate() -> None:
     """Bring the schema to head, and the log's partitions to the days that are to come."""
     settings = load(Settings)
-    await roles.migrate(SERVICE, settings, *_owner(settings))
+    await runtime.migrate(SERVICE, settings, *_owner(settings))
     async with _work(settings, "migrate"):
         pass
 

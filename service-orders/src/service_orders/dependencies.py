@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, Request
 
 import outbox
-from servicekit import read_through, waiting
+from servicekit.cache import read_through
+from servicekit.http import long_polling
 
 
 class RestaurantZones(Protocol):
@@ -26,8 +27,8 @@ async def _work(request: Request) -> outbox.Work:
     return work
 
 
-async def _waiters(request: Request) -> waiting.Waiters:
-    waiters: waiting.Waiters = request.app.state.waiters
+async def _waiters(request: Request) -> long_polling.Waiters:
+    waiters: long_polling.Waiters = request.app.state.waiters
     return waiters
 
 
@@ -48,6 +49,6 @@ async def _cache(request: Request) -> read_through.Store | None:
 
 Cache = Annotated[read_through.Store | None, Depends(_cache)]
 Work = Annotated[outbox.Work, Depends(_work)]
-Waiters = Annotated[waiting.Waiters, Depends(_waiters)]
+Waiters = Annotated[long_polling.Waiters, Depends(_waiters)]
 Zones = Annotated[RestaurantZones, Depends(_zones)]
 BookingLimit = Annotated[timedelta, Depends(_booking_limit)]

@@ -8,9 +8,15 @@ from typing import ClassVar
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from contracts.subscriptions import PROCESSOR
-from servicekit.settings import AppEnv, BaseUrl, BrokerUser, Port, ServiceSettings
-from servicekit.startup import BadSettings
-from servicekit.urls import PostgresUrl, RedisUrl
+from servicekit.process.settings import (
+    AppEnv,
+    BaseUrl,
+    BrokerUser,
+    Port,
+    ServiceSettings,
+)
+from servicekit.process.startup_errors import BadSettings
+from servicekit.process.urls import PostgresUrl, RedisUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_ORDERS"
 OWNER_VARIABLE = "DATABASE_OWNER_URL_ORDERS"

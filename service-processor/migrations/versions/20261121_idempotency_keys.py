@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from alembic import op
 
-from servicekit.idempotency_keys import create_idempotency_keys, drop_idempotency_keys
+from servicekit.http.idempotency_keys import (
+    create_idempotency_keys,
+    drop_idempotency_keys,
+)
 
 revision = "processor_0004"
 down_revision = "processor_0002"

@@ -9,7 +9,7 @@ import typer
 from outbox import OutboxError
 from service_processor import NAME, bootstrap
 from service_processor.audit.replay import offset_of
-from servicekit.process import run
+from servicekit.process.entrypoint import run
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="One process of service-processor."

@@ -27,19 +27,26 @@ from service_processor.domains import domains
 from service_processor.domains.payments.provider import PATIENT, Provider, payment_jobs
 from service_processor.metadata import outbox
 from service_processor.settings import DATABASE_VARIABLE, OWNER_VARIABLE, Settings
-from servicekit import logs, roles, trace
-from servicekit.app import ServiceApp, create_app
-from servicekit.broker import BrokerProbe
-from servicekit.database import create_engine, ensure_reachable
-from servicekit.edge import Edge
-from servicekit.external import open_client
-from servicekit.health import Health
-from servicekit.idempotency_upkeep import KeyUpkeep
-from servicekit.metrics import HttpMetrics
-from servicekit.roles import Foundation, Service, api_health, foundation, run_parts
-from servicekit.settings import AppEnv, load
-from servicekit.startup import StartupProblem
-from servicekit.urls import PostgresUrl
+from servicekit.database.engine import create_engine, ensure_reachable
+from servicekit.http.app import ServiceApp, create_app
+from servicekit.http.client import open_client
+from servicekit.http.edge import Edge
+from servicekit.http.idempotency_expiry import KeyUpkeep
+from servicekit.observe import logs, trace
+from servicekit.observe.health import Health
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process import runtime
+from servicekit.process.broker import BrokerProbe
+from servicekit.process.runtime import (
+    Foundation,
+    Service,
+    api_health,
+    foundation,
+    run_parts,
+)
+from servicekit.process.settings import AppEnv, load
+from servicekit.process.startup_errors import StartupProblem
+from servicekit.process.urls import PostgresUrl
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
 TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
@@ -48,7 +55,7 @@ TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {A
 async def migrate() -> None:
     """Bring the schema to head, and the log's partitions to the days that are to come."""
     settings = load(Settings)
-    await roles.migrate(SERVICE, settings, *_owner(settings))
+    await runtime.migrate(SERVICE, settings, *_owner(settings))
     async with _work(settings, "migrate"):
         pass
 
@@ -164,7 +171,7 @@ def _audit(settings: Settings, units: Work) -> Leader:
 async def _command(settings: Settings, name: str) -> AsyncIterator[Work]:
     """Units of work for a command that ends by itself, on a schema that is at head."""
     logs.configure(SERVICE.name, settings.log_level, settings.log_format)
-    await roles.ensure_database(SERVICE, settings.database_url)
+    await runtime.ensure_database(SERVICE, settings.database_url)
     async with _work(settings, name) as units:
         yield units
 

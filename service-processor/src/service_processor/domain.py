@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from outbox import Handlers
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
 
 
 @dataclass(frozen=True)

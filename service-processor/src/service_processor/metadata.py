@@ -7,7 +7,7 @@ from sqlalchemy import MetaData
 from outbox import Outbox, declare_inbox
 from outbox.jobs import declare_jobs
 from service_processor import NAME
-from servicekit.idempotency_keys import declare_idempotency_keys
+from servicekit.http.idempotency_keys import declare_idempotency_keys
 
 metadata = MetaData(
     naming_convention={

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from contracts.subscriptions import ORDERS
-from servicekit.local_time import ZoneName
-from servicekit.settings import (
+from servicekit.http.local_time import ZoneName
+from servicekit.process.settings import (
     BaseUrl,
     BrokerUser,
     Port,
@@ -17,7 +17,7 @@ from servicekit.settings import (
     Seconds,
     ServiceSettings,
 )
-from servicekit.urls import PostgresUrl
+from servicekit.process.urls import PostgresUrl
 
 DATABASE_VARIABLE = "DATABASE_URL_PROCESSOR"
 OWNER_VARIABLE = "DATABASE_OWNER_URL_PROCESSOR"

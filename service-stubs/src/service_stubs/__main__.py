@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from service_stubs import NAME, bootstrap
-from servicekit.process import run
+from servicekit.process.entrypoint import run
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Stand-ins for the external systems."

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from service_stubs import world
 from service_stubs.ledger import KeyReused, Ledger
 from service_stubs.trouble import Mode, System, Troubles
-from servicekit.problems import Problem
-from servicekit.requests import Router
-from servicekit.types import Text, Whole
+from servicekit.http.fields import Text, Whole
+from servicekit.http.problems import Problem
+from servicekit.http.routing import Router
 
 router = Router(tags=["external systems"])
 

@@ -8,15 +8,15 @@ from service_stubs import NAME, VERSION, api, control
 from service_stubs.ledger import Ledger
 from service_stubs.settings import Settings
 from service_stubs.trouble import Troubles
-from servicekit import logs
-from servicekit.app import ServiceApp, create_app
-from servicekit.edge import Edge
-from servicekit.health import Health
-from servicekit.metrics import HttpMetrics
-from servicekit.process import stop_on_signals
-from servicekit.server import bind, serve
-from servicekit.settings import AppEnv, load
-from servicekit.startup import StartupProblem
+from servicekit.http.app import ServiceApp, create_app
+from servicekit.http.edge import Edge
+from servicekit.observe import logs
+from servicekit.observe.health import Health
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.entrypoint import stop_on_signals
+from servicekit.process.server import bind, serve
+from servicekit.process.settings import AppEnv, load
+from servicekit.process.startup_errors import StartupProblem
 
 
 async def run() -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service_stubs.api import Books, InTrouble
 from service_stubs.trouble import System, Trouble
-from servicekit.requests import Router
+from servicekit.http.routing import Router
 
 router = Router(prefix="/control", tags=["control"])
 

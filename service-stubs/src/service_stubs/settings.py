@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from servicekit.settings import Port, ProcessSettings
+from servicekit.process.settings import Port, ProcessSettings
 
 
 class Settings(ProcessSettings):

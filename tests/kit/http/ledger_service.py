@@ -19,13 +19,13 @@ from sqlalchemy import Column, MetaData, Numeric, Table, Text, Uuid, func, inser
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from servicekit import types
-from servicekit.app import KEY_LIFETIME, ServiceApp, create_app
-from servicekit.idempotency import Answer, Once
-from servicekit.idempotency_keys import create_idempotency_keys
-from servicekit.metrics import HttpMetrics
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
+from servicekit.http import fields
+from servicekit.http.app import KEY_LIFETIME, ServiceApp, create_app
+from servicekit.http.idempotency import Answer, Once
+from servicekit.http.idempotency_keys import create_idempotency_keys
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
+from servicekit.observe.metrics import HttpMetrics
 
 METADATA = MetaData()
 entries = Table(
@@ -38,15 +38,15 @@ entries = Table(
 
 
 class AddEntry(BaseModel):
-    owner: Annotated[str, types.Text(1, 20)]
-    amount: types.Money
+    owner: Annotated[str, fields.Text(1, 20)]
+    amount: fields.Money
     notes: dict[str, object] = {}
 
 
 class EntryView(BaseModel):
     id: UUID
     owner: str
-    amount: types.Money
+    amount: fields.Money
 
 
 class Refused(Exception):

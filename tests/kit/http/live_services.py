@@ -29,16 +29,16 @@ from kit.services.external_systems import ExternalWorld
 from outbox import Outbox, Work, open_work
 from service_orders.waiting import SETTLED
 from service_processor.settings import Settings as ProcessorSettings
-from servicekit.app import ServiceApp
-from servicekit.database import create_engine
-from servicekit.health import Health
-from servicekit.metrics import HttpMetrics
-from servicekit.migrations import upgrade
-from servicekit.probes import DatabaseProbe
-from servicekit.roles import Service
-from servicekit.server import bind, serve
-from servicekit.urls import PostgresUrl
-from servicekit.waiting import Waiters
+from servicekit.database.engine import create_engine
+from servicekit.database.migrations import upgrade
+from servicekit.database.probe import DatabaseProbe
+from servicekit.http.app import ServiceApp
+from servicekit.http.long_polling import Waiters
+from servicekit.observe.health import Health
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.process.runtime import Service
+from servicekit.process.server import bind, serve
+from servicekit.process.urls import PostgresUrl
 
 HOST, DEADLINE = "127.0.0.1", 10.0
 NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from servicekit.urls import RedisUrl
+from servicekit.process.urls import RedisUrl
 
 PASSWORD = "for-tests"
 

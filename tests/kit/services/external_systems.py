@@ -21,9 +21,9 @@ from service_orders.domains.rentals.offers import Signer
 from service_stubs.bootstrap import build_app
 from service_stubs.ledger import Ledger
 from service_stubs.trouble import System, Trouble, Troubles
-from servicekit.app import ServiceApp
-from servicekit.external import TIMEOUT
-from servicekit.metrics import HttpMetrics
+from servicekit.http.app import ServiceApp
+from servicekit.http.client import TIMEOUT
+from servicekit.observe.metrics import HttpMetrics
 
 KEY = "a-key-that-is-known-to-the-tests-only"
 

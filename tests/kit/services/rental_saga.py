@@ -26,10 +26,10 @@ from service_orders.domains.rentals import repository, service
 from service_orders.domains.rentals.models import HistoryEntry, Rental
 from service_processor.domains.payments import handlers as payments
 from service_processor.domains.payments.provider import Provider, payment_jobs
-from servicekit.database import create_engine
-from servicekit.migrations import upgrade
-from servicekit.roles import Service
-from servicekit.urls import PostgresUrl
+from servicekit.database.engine import create_engine
+from servicekit.database.migrations import upgrade
+from servicekit.process.runtime import Service
+from servicekit.process.urls import PostgresUrl
 
 EAGER = JobSettings(retry=RetryPolicy(attempts=None, base=0.001, ceiling=0.001))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from outbox import Work
-from servicekit.urls import PostgresUrl
+from servicekit.process.urls import PostgresUrl
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from contracts import AUDIT
 from outbox import Topology
 from outbox.rabbitmq import stream_reader
 from service_processor.audit.journal import line_of
-from servicekit.startup import StartupProblem
+from servicekit.process.startup_errors import StartupProblem
 
 Offset = int | datetime | str
 

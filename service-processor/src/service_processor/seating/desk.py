@@ -6,7 +6,7 @@ import asyncio
 
 from outbox import Work
 from service_processor.seating.places import Places
-from servicekit.ids import IdBlocks
+from servicekit.database.id_allocation import IdBlocks
 
 QUEUE = 6
 

@@ -17,16 +17,16 @@ from service_orders.domains.bookings.errors import BookingNotFound, RestaurantNo
 from service_orders.domains.bookings.models import Booking
 from service_orders.domains.bookings.schemas import Book, BookingHistory, BookingView
 from service_orders.domains.bookings.states import BookingStatus, IllegalTransition, is_settled
-from servicekit.app import API_BASE
-from servicekit.batching import Batched
-from servicekit.idempotency import Answer, Once
-from servicekit.ids import IdBlocks
-from servicekit.local_time import REFUSED_TIME, TimeRefused
-from servicekit.openapi import problem_responses
-from servicekit.pagination import Page, PageQuery
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
-from servicekit.types import IntId, WaitSeconds
+from servicekit.database.dataloader import Batched
+from servicekit.database.id_allocation import IdBlocks
+from servicekit.http.app import API_BASE
+from servicekit.http.fields import IntId, WaitSeconds
+from servicekit.http.idempotency import Answer, Once
+from servicekit.http.local_time import REFUSED_TIME, TimeRefused
+from servicekit.http.openapi import problem_responses
+from servicekit.http.pagination import Page, PageQuery
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
 
 NOT_FOUND = ProblemSpec(404, "booking_not_found")
 NO_RESTAURANT = ProblemSpec(404, "restaurant_not_found")

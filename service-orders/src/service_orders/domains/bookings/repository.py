@@ -18,7 +18,7 @@ from service_orders.domains.bookings.models import (
     bookings,
 )
 from service_orders.domains.bookings.states import BookingStatus
-from servicekit.pagination import Keyset, PageRequest
+from servicekit.http.pagination import Keyset, PageRequest
 
 NEWEST_FIRST = Keyset(bookings.c.created_at, bookings.c.id)
 

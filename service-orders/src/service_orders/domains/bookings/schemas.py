@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service_orders.domains.bookings.models import Booking, HistoryEntry
 from service_orders.domains.bookings.states import BookingStatus
-from servicekit.local_time import LocalTime, ShownTime, shown
-from servicekit.types import Timestamp, Whole
+from servicekit.http.fields import Timestamp, Whole
+from servicekit.http.local_time import LocalTime, ShownTime, shown
 
 MAX_GUESTS = 1000
 SHORTEST, LONGEST, USUAL = 15, 24 * 60, 120  # minutes

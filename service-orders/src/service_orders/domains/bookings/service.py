@@ -15,7 +15,7 @@ from service_orders.domains.bookings.models import Booking, HistoryEntry
 from service_orders.domains.bookings.schemas import Book
 from service_orders.domains.bookings.states import BookingStatus
 from service_orders.waiting import SETTLED
-from servicekit.local_time import TimeRefused, period
+from servicekit.http.local_time import TimeRefused, period
 
 TIME = "booking_datetime"
 

@@ -22,14 +22,14 @@ from service_orders.domains.orders.schemas import (
     PlaceOrder,
 )
 from service_orders.domains.orders.states import IllegalTransition, OrderStatus, is_terminal
-from servicekit.app import API_BASE
-from servicekit.batching import Batched
-from servicekit.idempotency import Answer, Once
-from servicekit.openapi import problem_responses
-from servicekit.pagination import Page, PageQuery
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
-from servicekit.types import UuidId, WaitSeconds
+from servicekit.database.dataloader import Batched
+from servicekit.http.app import API_BASE
+from servicekit.http.fields import UuidId, WaitSeconds
+from servicekit.http.idempotency import Answer, Once
+from servicekit.http.openapi import problem_responses
+from servicekit.http.pagination import Page, PageQuery
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
 
 NOT_FOUND = ProblemSpec(404, "order_not_found")
 ILLEGAL_TRANSITION = ProblemSpec(409, "illegal_transition", members=("allowed",))

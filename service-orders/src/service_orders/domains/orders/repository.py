@@ -21,7 +21,7 @@ from service_orders.domains.orders.models import (
     orders,
 )
 from service_orders.domains.orders.states import OrderStatus
-from servicekit.pagination import Keyset, PageRequest
+from servicekit.http.pagination import Keyset, PageRequest
 
 NEWEST_FIRST = Keyset(orders.c.id)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service_orders.domains.orders.models import HistoryEntry, Order, OrderLine
 from service_orders.domains.orders.states import OrderStatus
-from servicekit.types import Line, Money, Timestamp, Whole
+from servicekit.http.fields import Line, Money, Timestamp, Whole
 
 MAX_QUANTITY = 1_000_000
 

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from servicekit.types import Text, Whole
+from servicekit.http.fields import Text, Whole
 
 HIGHEST_PRICE = 1_000_000
 """Above this a number is a mistake, not a price."""

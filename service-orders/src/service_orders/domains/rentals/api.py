@@ -39,14 +39,14 @@ from service_orders.domains.rentals.schemas import (
     StartRental,
 )
 from service_orders.domains.rentals.states import RentalStatus, is_settled
-from servicekit.app import API_BASE
-from servicekit.batching import Batched
-from servicekit.idempotency import Answer, Once
-from servicekit.openapi import problem_responses
-from servicekit.pagination import Page, PageQuery
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
-from servicekit.types import WaitSeconds
+from servicekit.database.dataloader import Batched
+from servicekit.http.app import API_BASE
+from servicekit.http.fields import WaitSeconds
+from servicekit.http.idempotency import Answer, Once
+from servicekit.http.openapi import problem_responses
+from servicekit.http.pagination import Page, PageQuery
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
 
 NOT_FOUND = ProblemSpec(404, "rental_not_found")
 NO_SCOOTER = ProblemSpec(404, "scooter_not_found")

@@ -22,7 +22,7 @@ from service_orders.domains.rentals.errors import (
 from service_orders.domains.rentals.external import Externals
 from service_orders.domains.rentals.offers import Offer, Signer
 from service_orders.domains.rentals.pricing import Rider, Tariff
-from servicekit.external import NotThere, Unavailable
+from servicekit.http.client import NotThere, Unavailable
 
 PATIENCE = 1.3
 """Seconds; each system is given one, and two of them may be slow."""

@@ -22,8 +22,8 @@ from service_orders.domains.rentals.answers import (
     UserProfile,
 )
 from service_orders.domains.rentals.pricing import Rider, Rules, Tariff
-from servicekit.aged import AgedCache
-from servicekit.external import TIMEOUT, ExternalSystem, NotThere, Unavailable
+from servicekit.cache.aged import AgedCache
+from servicekit.http.client import TIMEOUT, ExternalSystem, NotThere, Unavailable
 
 log = logging.getLogger(__name__)
 

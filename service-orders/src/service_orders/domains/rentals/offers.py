@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 from service_orders.domains.rentals.answers import HIGHEST_PRICE
 from service_orders.domains.rentals.errors import OfferExpired, OfferInvalid
 from service_orders.domains.rentals.pricing import Price
-from servicekit.types import Text, Whole
+from servicekit.http.fields import Text, Whole
 
 ALGORITHM = "HS256"
 AUDIENCE = "rental-offer"

@@ -27,7 +27,7 @@ from service_orders.domains.rentals.models import (
 )
 from service_orders.domains.rentals.offers import Offer
 from service_orders.domains.rentals.states import PaymentStatus, RentalStatus
-from servicekit.pagination import Keyset, PageRequest
+from servicekit.http.pagination import Keyset, PageRequest
 
 NEWEST_FIRST = Keyset(rentals.c.started_at, rentals.c.id)
 CLOCKS_APART = timedelta(days=1)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service_orders.domains.rentals.models import HistoryEntry, Rental
 from service_orders.domains.rentals.offers import LONGEST_TOKEN, Offer
 from service_orders.domains.rentals.states import PaymentStatus, RentalStatus
-from servicekit.types import Line, Text, Timestamp
+from servicekit.http.fields import Line, Text, Timestamp
 
 
 class AskForOffer(BaseModel):

@@ -8,11 +8,11 @@ from service_orders.dependencies import Work
 from service_orders.domains.restaurants import repository
 from service_orders.domains.restaurants.errors import UnknownRestaurant
 from service_orders.domains.restaurants.schemas import RestaurantSummary, RestaurantView
-from servicekit.openapi import problem_responses
-from servicekit.pagination import Page, PageQuery
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
-from servicekit.types import IntId
+from servicekit.http.fields import IntId
+from servicekit.http.openapi import problem_responses
+from servicekit.http.pagination import Page, PageQuery
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
 
 NOT_FOUND = ProblemSpec(404, "restaurant_not_found")
 

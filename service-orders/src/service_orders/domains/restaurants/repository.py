@@ -15,7 +15,7 @@ from service_orders.domains.restaurants.models import (
     restaurant_tables,
     restaurants,
 )
-from servicekit.pagination import Keyset, PageRequest
+from servicekit.http.pagination import Keyset, PageRequest
 
 NEWEST_FIRST = Keyset(restaurants.c.created_at, restaurants.c.id)
 

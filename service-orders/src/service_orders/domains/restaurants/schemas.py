@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from service_orders.domains.restaurants.models import DiningTable, Restaurant
-from servicekit.types import Timestamp
+from servicekit.http.fields import Timestamp
 
 
 class RestaurantSummary(BaseModel):

@@ -31,15 +31,15 @@ from service_orders.domains.tickets.schemas import (
     TicketView,
 )
 from service_orders.domains.tickets.states import IllegalTransition, TicketStatus
-from servicekit import etags
-from servicekit.app import API_BASE
-from servicekit.idempotency import Answer, Once
-from servicekit.openapi import problem_responses
-from servicekit.pagination import Page, PageQuery
-from servicekit.problems import ProblemSpec
-from servicekit.read_through import ReadThrough, Versioned
-from servicekit.requests import Router
-from servicekit.types import UuidId
+from servicekit.cache.read_through import ReadThrough, Versioned
+from servicekit.http import etags
+from servicekit.http.app import API_BASE
+from servicekit.http.fields import UuidId
+from servicekit.http.idempotency import Answer, Once
+from servicekit.http.openapi import problem_responses
+from servicekit.http.pagination import Page, PageQuery
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
 
 NOT_FOUND = ProblemSpec(404, "ticket_not_found")
 COMMENT_NOT_FOUND = ProblemSpec(404, "comment_not_found")

@@ -8,7 +8,7 @@ from uuid import UUID
 from outbox import Work
 from service_orders.domains.tickets import repository
 from service_orders.domains.tickets.schemas import TicketView
-from servicekit.read_through import Versioned
+from servicekit.cache.read_through import Versioned
 
 
 class StoredTickets:

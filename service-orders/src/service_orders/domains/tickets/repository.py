@@ -21,7 +21,7 @@ from service_orders.domains.tickets.models import (
     tickets,
 )
 from service_orders.domains.tickets.states import TicketStatus
-from servicekit.pagination import Keyset, PageRequest
+from servicekit.http.pagination import Keyset, PageRequest
 
 NEWEST_FIRST = Keyset(tickets.c.id)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service_orders.domains.tickets.models import Comment, HistoryEntry, Ticket
 from service_orders.domains.tickets.states import TicketStatus
-from servicekit.types import Line, Text, Timestamp
+from servicekit.http.fields import Line, Text, Timestamp
 
 # One @ with something on both sides; whether somebody reads there only a mail can tell.
 Email = Annotated[str, Line(3, 254, r"^[^@\s]+@[^@\s]+$"), Field(examples=["ann@example.com"])]

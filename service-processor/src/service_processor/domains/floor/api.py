@@ -24,14 +24,14 @@ from service_processor.domains.floor.schemas import (
     RestaurantView,
     TableView,
 )
-from servicekit.app import API_BASE
-from servicekit.idempotency import Answer, Once
-from servicekit.local_time import REFUSED_TIME, TimeRefused
-from servicekit.openapi import problem_responses
-from servicekit.pagination import Page, PageQuery
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
-from servicekit.types import IntId
+from servicekit.http.app import API_BASE
+from servicekit.http.fields import IntId
+from servicekit.http.idempotency import Answer, Once
+from servicekit.http.local_time import REFUSED_TIME, TimeRefused
+from servicekit.http.openapi import problem_responses
+from servicekit.http.pagination import Page, PageQuery
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
 
 NO_RESTAURANT = ProblemSpec(404, "restaurant_not_found")
 NO_TABLE = ProblemSpec(404, "table_not_found")

@@ -22,7 +22,7 @@ from outbox import Event, SingleWrite, UnitOfWork
 from service_processor.domains.floor.errors import Obstructed, ReservationNotFound, TableNotFound
 from service_processor.domains.floor.models import DiningTable, Reservation, Restaurant
 from service_processor.seating.models import allocations, restaurants, tables
-from servicekit.pagination import Keyset, PageRequest
+from servicekit.http.pagination import Keyset, PageRequest
 
 Unit = UnitOfWork | SingleWrite
 

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service_processor.domains.floor.models import DiningTable, Reservation, Restaurant
-from servicekit.local_time import LocalTime, ShownTime, ZoneName, shown
-from servicekit.types import Line, Text, Timestamp, Whole
+from servicekit.http.fields import Line, Text, Timestamp, Whole
+from servicekit.http.local_time import LocalTime, ShownTime, ZoneName, shown
 
 MAX_SEATS = 1000
 DAY = 24 * 60

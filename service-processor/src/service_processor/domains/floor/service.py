@@ -25,7 +25,7 @@ from service_processor.domains.floor.errors import (
 from service_processor.domains.floor.models import DiningTable, Reservation, Restaurant
 from service_processor.domains.floor.schemas import AddRestaurant, AddTable, Reserve
 from service_processor.seating.places import Place
-from servicekit.local_time import period, shown
+from servicekit.http.local_time import period, shown
 
 Unit = UnitOfWork | SingleWrite
 T = TypeVar("T")

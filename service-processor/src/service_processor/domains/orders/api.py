@@ -8,9 +8,9 @@ from service_processor.dependencies import Work
 from service_processor.domains.orders import repository
 from service_processor.domains.orders.errors import ProductNotFound
 from service_processor.domains.orders.schemas import ProductId, ProductView, SetStock
-from servicekit.openapi import problem_responses
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
+from servicekit.http.openapi import problem_responses
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
 
 NOT_FOUND = ProblemSpec(404, "product_not_found")
 

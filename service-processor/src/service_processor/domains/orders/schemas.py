@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from servicekit.types import Line, Whole
+from servicekit.http.fields import Line, Whole
 
 MAX_STOCK = 10**12
 

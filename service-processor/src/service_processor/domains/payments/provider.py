@@ -17,8 +17,8 @@ from outbox import RetryPolicy, UnitOfWork
 from outbox.jobs import Job, JobHandler, JobSettings, Result
 from service_processor.domains.payments import service
 from service_processor.domains.payments.policy import Outcome, Step
-from servicekit.external import ExternalSystem, Unavailable
-from servicekit.types import Text, Whole
+from servicekit.http.client import ExternalSystem, Unavailable
+from servicekit.http.fields import Text, Whole
 
 PATIENT = JobSettings(
     concurrency=8,

@@ -13,10 +13,10 @@ from service_processor.domains.tickets.schemas import (
     Timeline,
     TimelineItem,
 )
-from servicekit.openapi import problem_responses
-from servicekit.problems import ProblemSpec
-from servicekit.requests import Router
-from servicekit.types import UuidId
+from servicekit.http.fields import UuidId
+from servicekit.http.openapi import problem_responses
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
 
 NOT_FOUND = ProblemSpec(404, "ticket_not_found")
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from servicekit.types import Timestamp
+from servicekit.http.fields import Timestamp
 
 
 class TimelineItem(BaseModel):

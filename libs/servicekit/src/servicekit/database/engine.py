@@ -1,0 +1,171 @@
+"""SQLAlchemy's async engine on psycopg 3, made to survive a database that goes away and comes back.
+
+A pooled connection whose server has died is noticed when it is taken from the pool, by asking the
+socket (a system call of a microsecond) instead of the server (`pool_pre_ping`: a round trip for
+every request): an idle connection has nothing to read, so a readable one is closed or out of step.
+While the database is away a request gets 503; the first one after its return succeeds.
+
+No wait for a lock is without end, and no transaction that was left open: one of them would take a
+connection of every request that comes to its row, and in the end all of them.
+
+What an error says of values, its parameters and its DETAIL, is left out: errors are logged.
+"""
+
+import select
+from typing import Any
+
+import psycopg
+import sqlalchemy.exc
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from servicekit.process.startup_errors import StartupProblem
+from servicekit.process.urls import PostgresUrl
+
+__all__ = ["connect", "create_engine", "ensure_reachable", "unreachable"]
+
+CONNECT_TIMEOUT = 5
+POOL_TIMEOUT = 5.0
+
+# What the server does for a client that is stopped, or whose host has vanished: nothing it holds is
+# held for ever. Whoever needs a longer wait sets it for the transaction. A transaction stays open
+# and idle while a handler works, which the consumer's watchdog ends after 60 seconds.
+SESSION = {
+    "lock_timeout": "4s",
+    "idle_in_transaction_session_timeout": "90s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
+}
+_SERVER_SAYS = (
+    "does not exist",
+    "permission denied",
+    "not permitted",
+    "unsupported startup parameter",  # a pooler's; see docs/decisions/0810
+)
+_READ_ONLY_REPORTS = (b"default_transaction_read_only", b"in_hot_standby")
+
+# A host that vanished without closing its connections is noticed within 15 seconds.
+KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+
+def create_engine(
+    url: PostgresUrl,
+    *,
+    application_name: str,
+    pool_size: int = 10,
+    max_overflow: int = 0,
+    prepare_threshold: int | None = 3,
+) -> AsyncEngine:
+    """Return an engine that connects when first used; `pool_size` connections stay open.
+
+    A statement is prepared once it ran `prepare_threshold` times on a connection; None switches
+    that off (for a transaction-pooling proxy). Who finds no free connection for five seconds gets
+    SQLAlchemy's TimeoutError.
+    """
+    engine = create_async_engine(
+        url.sqlalchemy,
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_timeout=POOL_TIMEOUT,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT,
+            "application_name": application_name,
+            "prepare_threshold": prepare_threshold,
+            "options": session_options(url),
+            **KEEPALIVE,
+        },
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_dead_socket)
+    event.listen(engine.sync_engine, "checkin", _forget_read_only)
+    event.listen(engine.sync_engine, "handle_error", _forget_values)
+    return engine
+
+
+def _forget_read_only(_connection: Any, record: ConnectionPoolEntry) -> None:
+    """One made while the server took no writes takes none when it does again, or is elsewhere.
+
+    Asked without a round trip: the server reports both (PostgreSQL 14, "Asynchronous Operations").
+    """
+    driver = record.driver_connection
+    if driver is not None and not driver.closed:
+        reported = map(driver.pgconn.parameter_status, _READ_ONLY_REPORTS)
+        if b"on" in reported:
+            record.invalidate()
+
+
+def _forget_values(context: ExceptionContext) -> None:
+    """An error is logged as text, and its DETAIL quotes whole rows: other people's data."""
+    original, wrapped = context.original_exception, context.sqlalchemy_exception
+    if isinstance(original, psycopg.Error) and wrapped is not None:
+        said = str(original)
+        kept = said.partition("\nDETAIL:")[0]
+        original.args = (kept,)
+        wrapped.args = tuple(str(part).replace(said, kept) for part in wrapped.args)
+
+
+def _refuse_dead_socket(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    driver = record.driver_connection
+    if driver is None or driver.closed or _readable(driver.pgconn.socket):
+        raise sqlalchemy.exc.DisconnectionError("the server has closed this connection")
+
+
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+async def connect(url: PostgresUrl, *, application_name: str) -> psycopg.AsyncConnection:
+    """Open one connection of its own, in autocommit: for LISTEN, probes and session locks."""
+    return await psycopg.AsyncConnection.connect(
+        url,
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT,
+        application_name=application_name,
+        options=session_options(url),
+        **KEEPALIVE,
+    )
+
+
+def session_options(url: PostgresUrl) -> str:
+    """The `options` of a connection: `SESSION`, then those of the address, which go first."""
+    given = conninfo_to_dict(url).get("options") or ""
+    ours = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+    return f"{ours} {given}".rstrip()
+
+
+async def ensure_reachable(url: PostgresUrl, *, variable: str) -> None:
+    """Connect once; raise StartupProblem with one line naming `variable` if that fails."""
+    try:
+        connection = await connect(url, application_name="start")
+    except psycopg.Error as error:
+        raise unreachable(url, variable, error) from None
+    await connection.close()
+
+
+def unreachable(url: PostgresUrl, variable: str, error: Exception) -> StartupProblem:
+    """What a failed connect means for whoever starts the process."""
+    text = str(error)
+    if "password authentication failed" in text:
+        return StartupProblem(
+            f"PostgreSQL at {url.place} refuses the user or password of {variable}"
+        )
+    for server_said in _SERVER_SAYS:
+        if server_said in text:
+            reason = text.rpartition("FATAL:")[2].split("\n")[0].strip()
+            return StartupProblem(f"PostgreSQL at {url.place} says: {reason} (see {variable})")
+    return StartupProblem(
+        f"PostgreSQL at {url.place} cannot be reached: is it up? (see {variable})"
+    )

@@ -1,0 +1,138 @@
+"""Put a FastAPI application together so that every rule for every endpoint holds.
+
+The order of the layers, from outside in: trace, metrics, access line, security headers, edge
+(hosts, origins), crash boundary, guard (slash, NUL bytes, UTF-8), body limit, HEAD, then the
+framework's own exception handling and the routes.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, Response
+
+from servicekit.http import openapi
+from servicekit.http.docs_pages import docs_router
+from servicekit.http.edge import Edge
+from servicekit.http.exception_handlers import CrashBoundary, install_problem_handlers
+from servicekit.http.head_requests import HeadRequests
+from servicekit.http.headers import SecurityHeaders
+from servicekit.http.large_bodies import LargeBodies
+from servicekit.http.problems import Problem, ProblemSpec, title_of
+from servicekit.http.routing import BodyLimit, JsonRoute, RequestGuard, Router
+from servicekit.observe.health import Health
+from servicekit.observe.logs import AccessLog
+from servicekit.observe.metrics import (
+    HttpMetrics,
+    MetricsMiddleware,
+    http_metrics,
+    metrics_router,
+)
+from servicekit.observe.trace import TraceMiddleware
+
+__all__ = ["API_BASE", "KEY_LIFETIME", "ServiceApp", "create_app"]
+
+API_BASE = "/api/v1"
+KEY_LIFETIME = timedelta(hours=24)
+
+Table = Mapping[type[Exception], ProblemSpec]
+
+
+class ServiceApp(FastAPI):
+    """FastAPI whose OpenAPI document tells the truth about errors."""
+
+    _framework_document: dict[str, Any] | None = None
+    _document: dict[str, Any]
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        if document is not self._framework_document:
+            self._framework_document = document
+            self._document = openapi.with_problems(document, base=API_BASE)
+        return self._document
+
+
+def create_app(
+    *,
+    title: str,
+    version: str,
+    description: str,
+    routers: Sequence[APIRouter] = (),
+    problems: Table | None = None,
+    health: Health | None = None,
+    metrics: HttpMetrics | None = None,
+    tags: list[dict[str, Any]] | None = None,
+    key_lifetime: timedelta = KEY_LIFETIME,
+    edge: Edge | None = None,
+) -> ServiceApp:
+    """Return the application: `routers` under /api/v1, docs, health, metrics, problems.
+
+    `key_lifetime` is how long the answer to an `Idempotency-Key` is kept, `edge` what is let in:
+    everything by default. Construct what the endpoints need first: nothing listens yet.
+    """
+    metrics, edge = metrics or http_metrics(), edge or Edge()
+    app = ServiceApp(
+        title=title,
+        version=version,
+        description=description,
+        openapi_tags=tags,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        middleware=_layers(metrics, edge),
+    )
+    app.state.key_lifetime, app.state.large_bodies = key_lifetime, LargeBodies()
+    install_problem_handlers(app, problems or {})
+    for router in routers:
+        app.include_router(router, prefix=API_BASE)
+    app.include_router(metrics_router(metrics.registry))
+    if health is not None:
+        app.include_router(health.router())
+    app.include_router(docs_router(app, shown=edge.docs))
+    app.include_router(_problem_types(problems or {}))
+    _check_routes(app)
+    return app
+
+
+def _layers(metrics: HttpMetrics, edge: Edge) -> list[Middleware]:
+    return [
+        Middleware(TraceMiddleware),
+        Middleware(MetricsMiddleware, metrics=metrics),
+        Middleware(AccessLog),
+        Middleware(SecurityHeaders),
+        *edge.layers(),
+        Middleware(CrashBoundary),
+        Middleware(RequestGuard),
+        Middleware(BodyLimit),
+        Middleware(HeadRequests),
+    ]
+
+
+def _problem_types(table: Table) -> Router:
+    """What a problem's `type` leads to."""
+    router = Router(include_in_schema=False)
+    own = {spec.code: (spec.status, spec.title or title_of(spec.code)) for spec in table.values()}
+    known = {**openapi.COMMON_PROBLEMS, **own}
+
+    @router.get("/problems/{code}")
+    async def problem(code: str) -> Response:
+        if code not in known:
+            raise Problem(404, "not_found", "There is no problem of this name.")
+        status, title = known[code]
+        return JSONResponse({"code": code, "status": status, "title": title})
+
+    return router
+
+
+def _check_routes(app: FastAPI) -> None:
+    """Refuse routes that would escape the rules; a mistake of the programmer, found at start."""
+    for context in iter_route_contexts(app.routes):
+        path = context.path or ""
+        if len(path) > 1 and path.endswith("/"):
+            raise ValueError(f"declare {path} without its trailing slash: both will work")
+        route = context.original_route
+        if isinstance(route, APIRoute) and not isinstance(route, JsonRoute):
+            raise TypeError(f"{path} is on a plain APIRouter; take servicekit.http.routing.Router")

@@ -1,0 +1,79 @@
+"""Large bodies are read one after the other and together take a fifth of the loop's time at most.
+
+Reading is work in one piece, some milliseconds for a megabyte or for thousands of values: a few
+callers who send nothing else would have everybody else wait for all of them at each step of a
+request. Few wait for a turn and not for long; all others are told to come again.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+
+from servicekit.http import strict_json
+from servicekit.http.problems import Overloaded
+
+__all__ = ["LARGE", "LargeBodies"]
+
+LARGE = 16 * 1024
+"""Bytes up to which a body is small, if it does not have many values."""
+MANY = 500
+WAITING = 16
+PATIENCE = 5.0
+REST = 4.0
+
+
+class LargeBodies:
+    """The turns of one application: a body that is large waits for its own, any other does not.
+
+    A body of many values is large too. `patience`: seconds that one waits at most.
+    """
+
+    def __init__(
+        self, parse: Callable[[bytes], Any] = strict_json.parse, patience: float = PATIENCE
+    ) -> None:
+        self._parse = parse
+        self._patience = patience
+        self._turn = asyncio.Lock()
+        self.waiting = 0
+        """How many wait for a turn now."""
+
+    async def parse(self, body: bytes, is_gone: Callable[[], Awaitable[bool]]) -> Any:
+        """Return the body's value; raise what `json_body.parse` raises.
+
+        Raises Overloaded when too many wait already, or its turn does not come in time, and
+        ClientDisconnect when the caller has gone by then.
+        """
+        if len(body) <= LARGE and strict_json.signs(body) <= MANY:
+            return self._parse(body)
+        async with self._in_turn():
+            if await is_gone():
+                raise ClientDisconnect
+            began = time.perf_counter()
+            try:
+                return self._parse(body)
+            finally:
+                await asyncio.sleep(REST * (time.perf_counter() - began))
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        await self._wait()
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def _wait(self) -> None:
+        if self.waiting >= WAITING:
+            raise Overloaded
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise Overloaded from None
+        finally:
+            self.waiting -= 1

@@ -1,0 +1,194 @@
+"""`?wait=`: a request sleeps until its thing is settled, woken by NOTIFY, never polling.
+
+Invariants. One LISTEN connection per process, whatever the number of waiters. No wake-up is lost:
+subscribe, then read, then wait, and read again after every signal, after every (re)connect of the
+LISTEN connection (which signals everybody) and at the deadline. When the process stops, waiters
+return what they read last.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Self, TypeVar
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from servicekit.database.engine import connect
+from servicekit.process.urls import PostgresUrl
+
+__all__ = ["NobodyListens", "Signal", "Waiters"]
+
+SLOWEST_RETRY = 5.0
+REREADS_PER_SECOND = 1000
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class NobodyListens(Exception):
+    """Waiting requests are answered when their time is over, not when something has settled."""
+
+
+class Signal:
+    """Says that it is worth reading again; cleared before each read."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def clear(self) -> None:
+        self._event.clear()
+
+    async def wait(self, seconds: float) -> bool:
+        """Return True when signalled, False when `seconds` are over."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Waiters:
+    """The waiting requests of one process. `async with Waiters(…)` listens in the background.
+
+    `channel` carries JSON lists of the keys (strings) that have settled. The database may come and
+    go: listening resumes by itself.
+    """
+
+    def __init__(self, url: PostgresUrl, channel: str, *, stop: asyncio.Event) -> None:
+        self._url = url
+        self._channel = channel
+        self._stop = stop
+        self._signals: dict[str, set[Signal]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.listening = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [
+            asyncio.create_task(self._keep_listening()),
+            asyncio.create_task(self._release_at_stop()),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def check(self) -> None:
+        """For `Health`: return while notifications are heard, raise NobodyListens if not."""
+        if not self.listening.is_set():
+            raise NobodyListens
+
+    async def until_settled(
+        self,
+        key: str,
+        read: Callable[[], Awaitable[T]],
+        settled: Callable[[T], bool],
+        seconds: float,
+    ) -> T:
+        """Return what `read` gives as soon as it is `settled`, or after `seconds` as it then is.
+
+        Whatever `read` raises is raised; no transaction or connection is held while waiting.
+        """
+        if seconds <= 0:
+            return await read()
+        deadline = asyncio.get_running_loop().time() + seconds
+        with self.subscribed(key) as signal:
+            while True:
+                signal.clear()
+                value = await read()
+                remaining = deadline - asyncio.get_running_loop().time()
+                if settled(value) or remaining <= 0 or self._stop.is_set():
+                    return value
+                await signal.wait(remaining)
+                if self._stop.is_set():
+                    return value
+
+    @contextlib.contextmanager
+    def subscribed(self, key: str) -> Iterator[Signal]:
+        """Hear of `key` from here on; read only after this, so that nothing falls in between."""
+        signal = Signal()
+        signals = self._signals.setdefault(key, set())
+        signals.add(signal)
+        try:
+            yield signal
+        finally:
+            signals.discard(signal)
+            if not signals and self._signals.get(key) is signals:
+                del self._signals[key]
+
+    async def _release_at_stop(self) -> None:
+        await self._stop.wait()
+        # Who subscribes from here on sees `stop` itself.
+        for signal in self._all():
+            signal.set()
+
+    async def _keep_listening(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with await connect(self._url, application_name="waiters") as connection:
+                    await connection.execute(
+                        sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
+                    )
+                    if failures:
+                        log.info("listening_again", channel=self._channel)
+                    failures = 0
+                    self.listening.set()
+                    self._reread_all()
+                    await self._listen(connection)
+            except Exception as error:  # the one task nobody watches has to outlive anything
+                if not failures:
+                    log.warning(
+                        "listening_lost", channel=self._channel, reason=type(error).__name__
+                    )
+            finally:
+                self.listening.clear()
+            failures += 1
+            await asyncio.sleep(_delay(failures) * random.uniform(0.5, 1))  # noqa: S311
+
+    async def _listen(self, connection: psycopg.AsyncConnection) -> None:
+        async for notification in connection.notifies():
+            for key in keys_of(notification.payload):
+                for signal in self._signals.get(key, ()):
+                    signal.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait now."""
+        return sum(map(len, self._signals.values()))
+
+    def _reread_all(self) -> None:
+        """Signal everybody, spread over time: thousands at once would empty the pool."""
+        loop = asyncio.get_running_loop()
+        for number, signal in enumerate(self._all()):
+            loop.call_later(number / REREADS_PER_SECOND, signal.set)
+
+    def _all(self) -> list[Signal]:
+        return [signal for signals in self._signals.values() for signal in signals]
+
+
+def _delay(failures: int) -> float:
+    """Seconds, however long the outage: a power without a limit ends in an OverflowError."""
+    return min(SLOWEST_RETRY, 0.1 * 2.0 ** min(failures, 30))
+
+
+def keys_of(payload: str) -> list[str]:
+    """The keys in a notification; none in one that is not a JSON list of strings."""
+    try:
+        keys = json.loads(payload)
+    except ValueError:
+        keys = None
+    if not isinstance(keys, list):
+        log.warning("notification_unreadable", payload=payload[:100])
+        return []
+    return [key for key in keys if isinstance(key, str)]

@@ -1,0 +1,146 @@
+"""Logs: one JSON object a line on stdout, structlog and the standard library alike.
+
+Every line has time, level, service, event, and the trace it belongs to. Requests get a line at
+DEBUG, because one at INFO costs several percent of a request; a 5xx always gets one at WARNING.
+Metrics count the rest.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.types import EventDict, Processor, WrappedLogger
+
+from servicekit.observe import trace
+from servicekit.process.settings import LogFormat, LogLevel
+
+__all__ = ["AccessLog", "configure"]
+
+QUIET_LIBRARIES = ("alembic", "asyncio", "httpx", "sqlalchemy", "psycopg", "uvicorn")
+SILENT_LIBRARIES = ("aio_pika", "aiormq")
+
+
+def configure(service: str, level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
+    """Send every log line of the process to stdout in one form; call once, before anything logs."""
+    stream = stream or sys.stdout
+    structlog.configure(
+        processors=[*_processors(service), _renderer(form)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_processors(service),
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _renderer(form),
+            ],
+        )
+    )
+    logging.root.handlers = [handler]
+    logging.root.setLevel(level)
+    # What libraries say of their connections, with every attempt, is said here once.
+    for names, quiet in ((QUIET_LIBRARIES, logging.WARNING), (SILENT_LIBRARIES, logging.CRITICAL)):
+        for name in names:
+            logging.getLogger(name).setLevel(logging.DEBUG if level is LogLevel.DEBUG else quiet)
+
+
+def _processors(service: str) -> Sequence[Processor]:
+    def stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        current = trace.current()
+        if current is not None:
+            event.setdefault("trace_id", current.trace_id)
+        return event
+
+    return (
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        stamp,
+        structlog.processors.StackInfoRenderer(),
+    )
+
+
+MAX_LINE, MAX_VALUE = 32_768, 4_096
+"""Characters: a longer line has its longer values cut, so that no single event flushes the log."""
+
+
+def _renderer(form: LogFormat) -> Processor:
+    return _Console() if form is LogFormat.CONSOLE else _Json()
+
+
+class _Json:
+    """One line of JSON; an exception becomes the string member `exception`."""
+
+    def __init__(self) -> None:
+        self._render = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str | bytes:
+        event = structlog.processors.format_exc_info(logger, method, event)
+        line = self._render(logger, method, dict(event))
+        if len(line) <= MAX_LINE:
+            return line
+        return self._render(logger, method, {name: _cut(value) for name, value in event.items()})
+
+
+class _Console:
+    """Lines for people, as long as those in JSON."""
+
+    def __init__(self) -> None:
+        # The default traceback shows local variables, and with them whatever secret they hold.
+        self._render = structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        )
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        return _middle_left_out(self._render(logger, method, event), MAX_LINE)
+
+
+def _cut(value: object) -> object:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return value if len(text) <= MAX_VALUE else _middle_left_out(text, MAX_VALUE)
+
+
+def _middle_left_out(text: str, most: int) -> str:
+    """What begins and what ends a text tells more than its middle: a traceback's last line."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters left out … {text[-half:]}"
+
+
+class AccessLog:
+    """One line per request: DEBUG, or WARNING when the answer was a 5xx."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.log = structlog.get_logger("access")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        path = scope["path"]
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                # Asked before anything is built: structlog's own filter costs ten times as much.
+                if status >= 500 or logging.root.isEnabledFor(logging.DEBUG):
+                    self._answered(scope["method"], path, status, time.perf_counter() - began)
+            await send(message)
+
+        await self.app(scope, receive, watched)
+
+    def _answered(self, method: str, path: str, status: int, seconds: float) -> None:
+        line = self.log.warning if status >= 500 else self.log.debug
+        line("answered", method=method, path=path, status=status, ms=round(seconds * 1000, 1))

@@ -1,0 +1,1 @@
+"""A process from its settings to its end: reading them, listening, running, stopping."""

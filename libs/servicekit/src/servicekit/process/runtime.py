@@ -1,0 +1,166 @@
+"""The two kinds of process: one that answers requests, one that works in the background.
+
+Both begin alike: take the port, reach the database, find the schema at head, be let in by the
+broker if it is there. Only then is anything built, and only after that does the port answer.
+"""
+
+import asyncio
+import gc
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from fastapi import FastAPI
+
+from servicekit.database.engine import ensure_reachable
+from servicekit.database.migrations import ensure_current, upgrade
+from servicekit.database.probe import DatabaseProbe
+from servicekit.http.app import create_app
+from servicekit.http.edge import Edge
+from servicekit.observe import logs
+from servicekit.observe.health import Check, Health
+from servicekit.process.broker import BrokerProbe, refuse_bad_credentials
+from servicekit.process.entrypoint import stop_on_signals
+from servicekit.process.former_names import not_read
+from servicekit.process.server import bind, serve
+from servicekit.process.settings import ServiceSettings
+from servicekit.process.urls import PostgresUrl
+
+__all__ = [
+    "Foundation",
+    "Part",
+    "Service",
+    "api_health",
+    "ensure_database",
+    "foundation",
+    "migrate",
+    "run_parts",
+]
+
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is the same in every process of a service."""
+
+    name: str
+    version: str
+    ini: Path
+    database_variable: str
+
+
+class Part(Protocol):
+    """Something that works until it is told to stop."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it has all its connections."""
+        ...
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+class PartIsDown(Exception):
+    """A part of the worker has lost a connection and tries to get it back."""
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What a process stands on once everything it needs was found in order."""
+
+    service: Service
+    listener: socket.socket
+    port_variable: str
+    probe: DatabaseProbe
+    stop: asyncio.Event
+    edge: Edge
+
+    async def serve(self, app: FastAPI, *, grace: float = 5) -> None:
+        """Answer requests until told to stop."""
+        gc.collect()
+        gc.freeze()  # what is built by now stays, and no collection goes through it again
+        await serve(app, self.listener, stop=self.stop, variable=self.port_variable, grace=grace)
+
+
+async def migrate(
+    service: Service, settings: ServiceSettings, url: PostgresUrl, variable: str
+) -> None:
+    """Bring the schema to head, as the role that owns the tables; `variable` said where."""
+    logs.configure(service.name, settings.log_level, settings.log_format)
+    await asyncio.to_thread(upgrade, url, service.ini, variable=variable)
+
+
+@asynccontextmanager
+async def foundation(
+    service: Service, settings: ServiceSettings, url: PostgresUrl, port: int, port_variable: str
+) -> AsyncIterator[Foundation]:
+    """Check everything a process needs; raise StartupProblem with one line about what is wrong."""
+    logs.configure(service.name, settings.log_level, settings.log_format)
+    for sentence in not_read():
+        log.warning("setting_not_read", reason=sentence)
+    stop = stop_on_signals()
+    listener = bind(settings.http_host, port, variable=port_variable)
+    probe = DatabaseProbe(url, service.ini)
+    try:
+        await ensure_database(service, url)
+        await refuse_bad_credentials(settings.rabbitmq_url, variable="RABBITMQ_URL")
+        yield Foundation(service, listener, port_variable, probe, stop, settings.edge)
+    finally:
+        await probe.aclose()
+        listener.close()
+
+
+async def ensure_database(service: Service, url: PostgresUrl) -> None:
+    """Raise StartupProblem with one line unless the database is there and its schema at head."""
+    await ensure_reachable(url, variable=service.database_variable)
+    command = f"make migrate-{service.name.removeprefix('service-')}"
+    await ensure_current(url, service.ini, variable=service.database_variable, command=command)
+
+
+def api_health(base: Foundation, broker: BrokerProbe, **tolerated: Check) -> Health:
+    """An API can take requests while the broker is away, not without its database.
+
+    `tolerated` are further checks that it can live without.
+    """
+    return Health(
+        {
+            "database": base.probe.database,
+            "broker": broker.check,
+            "migrations": base.probe.migrations,
+            **tolerated,
+        },
+        tolerated=("broker", *tolerated),
+    )
+
+
+async def run_parts(base: Foundation, parts: Mapping[str, Part]) -> None:
+    """Run all parts and answer for their health, until told to stop or one of them ends."""
+    checks = {name: _check(part) for name, part in parts.items()}
+    health = Health(
+        {"database": base.probe.database, "migrations": base.probe.migrations, **checks}
+    )
+    app = create_app(
+        title=f"{base.service.name} worker",
+        version=base.service.version,
+        description="Health and metrics of the process that relays and consumes.",
+        health=health,
+        edge=base.edge,
+    )
+    async with asyncio.TaskGroup() as group:
+        for part in parts.values():
+            group.create_task(part.run(base.stop))
+        group.create_task(base.serve(app, grace=1))
+
+
+def _check(part: Part) -> Check:
+    async def check() -> None:
+        if not part.running:
+            raise PartIsDown
+
+    return check
