@@ -20,8 +20,8 @@ from bench.ceiling import best_ceiling
 from bench.figures import Bench, Figure
 from bench.rows import BY_DEFAULT, ROWS, soak
 from bench.stack import own_stack
-from devstack.console import plain, say
-from devstack.errors import Trouble
+from devstack.host.console import plain, say
+from devstack.host.errors import Trouble
 
 ROW_WITHIN = 1_800
 """Seconds for one round of a row."""

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bench.place import Place
-from devstack.system import CHECKOUT
+from devstack.native.system import CHECKOUT
 
 ANSWER_WITHIN, READY_WITHIN, STOP_WITHIN = 60.0, 60.0, 20.0
 

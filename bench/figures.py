@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from bench.ceiling import Ceiling
 from bench.stack import Stack
-from devstack.console import say
+from devstack.host.console import say
 
 TURNS = 3
 """How often a row takes its figures in each round, each time beside what they compare with."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.figures import Bench, Better, Figure, Judged
 from bench.stack import FOLDER
-from devstack.console import table
+from devstack.host.console import table
 
 HEAD = ["figure", "measured", "compared with", "ratio", "CPU µs", "least", "aim", "reached"]
 

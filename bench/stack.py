@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psycopg
 
-from devstack import machine, processes, testing
-from devstack.infrastructure import Wanted
-from devstack.layout import of as layout_of
-from devstack.system import CHECKOUT, Layout, System
+from devstack.commands import tests
+from devstack.host import prerequisites, processes
+from devstack.host.layout import of as layout_of
+from devstack.native.infrastructure import Wanted
+from devstack.native.system import CHECKOUT, Layout, System
 
 FOLDER = CHECKOUT / ".local" / "bench"
 _WANTED = Wanted(postgres=True, rabbitmq=True, redis=False)
@@ -54,13 +55,13 @@ def own_stack() -> Iterator[Stack]:
     _sweep()
     layout = layout_of()
     layout.prepare()
-    machine.install(layout, _WANTED)
+    prerequisites.install(layout, _WANTED)
     home = FOLDER / str(os.getpid())
     home.parent.mkdir(mode=0o700, exist_ok=True)
     system = System(Layout(CHECKOUT, home), with_services=False, wanted=_WANTED)
     try:
         system.start()
-        urls = testing.exports(system)
+        urls = tests.exports(system)
         postgres = urls["TEST_POSTGRES_URL"]
         yield Stack(
             home=home,

@@ -10,8 +10,8 @@ import pytest
 from chaos.fleet import Fleet
 from chaos.sides import Place
 from chaos.stack import fresh_place
-from devstack.infrastructure import Wanted
-from devstack.system import CHECKOUT, Layout, System
+from devstack.native.infrastructure import Wanted
+from devstack.native.system import CHECKOUT, Layout, System
 from kit.leaks import refuse_leaks
 
 

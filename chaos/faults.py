@@ -14,7 +14,7 @@ from chaos import hand, stack
 from chaos.fleet import Fleet
 from chaos.sides import EXITS, KITCHEN, RAISES, SHOP, Place
 from chaos.writers import Writers
-from devstack.system import System
+from devstack.native.system import System
 from outbox.failpoints import CONSUMER_STEPS, RELAY_STEPS
 from outbox.inbox import operations
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 import aio_pika
 
 from chaos.sides import SIDES, TOPOLOGY, Place, install
-from devstack.system import System
+from devstack.native.system import System
 from kit.servers.databases import fresh_database
 
 

@@ -12,7 +12,7 @@ from chaos.calm import eventually, settled
 from chaos.fleet import Fleet
 from chaos.sides import KITCHEN, SHOP, Place
 from chaos.writers import Writers
-from devstack.system import System
+from devstack.native.system import System
 
 
 @pytest.mark.timeout(180)

@@ -21,7 +21,7 @@ from chaos.faults import STEPS, Faults
 from chaos.fleet import Fleet
 from chaos.sides import KITCHEN, SHOP, Place, Side
 from chaos.writers import Writers
-from devstack.system import System
+from devstack.native.system import System
 
 FAULTS = int(os.environ.get("CHAOS_FAULTS") or 25)
 SECONDS = int(os.environ.get("CHAOS_SECONDS") or 1200)

@@ -16,7 +16,7 @@ import httpx
 
 from bench.figures import Bench, Better, Figure, Judged, compare, setting
 from bench.paced import percentile
-from devstack.system import CHECKOUT, Layout, System
+from devstack.native.system import CHECKOUT, Layout, System
 
 RATE, SECONDS, TABLES = 50, 10, 50
 PERCENTS = (50, 99)

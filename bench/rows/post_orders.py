@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench.figures import Bench, Figure, compare
 from bench.load import post, requests_per_second
-from devstack.postgres import binaries
-from devstack.system import CHECKOUT, Layout, System
+from devstack.native.postgres import binaries
+from devstack.native.system import CHECKOUT, Layout, System
 
 SECONDS, CLIENTS = 5, 16
 ORDER = {

@@ -20,7 +20,7 @@ import httpx
 
 from bench.figures import Bench, Better, Figure, Judged, compare
 from bench.reads import Latencies, Readings, read_and_write
-from devstack.system import CHECKOUT, Layout, System
+from devstack.native.system import CHECKOUT, Layout, System
 
 SECONDS, READERS, COMMENTS = 5.0, 16, 20
 TICKET = {"subject": "No sound", "text": "The left speaker is silent. " * 10, "email": "ann@b.org"}

@@ -11,7 +11,7 @@ from aio_pika import Message
 from aiormq.exceptions import ChannelAccessRefused
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
-from devstack import rabbitmq
+from devstack.native import rabbitmq
 from outbox import Topology
 from outbox.rabbitmq.connection import connect
 

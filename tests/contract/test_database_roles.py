@@ -16,10 +16,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from devstack import services
-from devstack.layout import CHECKOUT
-from devstack.postgres import SCRIPT, Database, binaries
-from devstack.services import SERVICES, Service
+from devstack.host.layout import CHECKOUT
+from devstack.native import services
+from devstack.native.postgres import SCRIPT, Database, binaries
+from devstack.native.services import SERVICES, Service
 
 PASSWORD, OWNER_PASSWORD = "it's secret", "owner's secret"
 NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"

@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from devstack.redis import users
-from devstack.services import ORDERS
+from devstack.native.redis import users
+from devstack.native.services import ORDERS
 from kit.outbox.world import eventually
 from kit.servers.redis_server import RedisServer, redis_server
 from servicekit.cache.read_through import Entry, Versioned

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.system import CHECKOUT, Layout, System
+from devstack.native.system import CHECKOUT, Layout, System
 from kit.leaks import refuse_leaks
 from kit.services.booking_client import Diner
 from kit.services.order_client import Shop

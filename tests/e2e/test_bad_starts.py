@@ -13,7 +13,7 @@ import httpx
 import psycopg
 import pytest
 
-from devstack.system import System
+from devstack.native.system import System
 from kit.services.order_client import Shop
 
 pytestmark = pytest.mark.e2e

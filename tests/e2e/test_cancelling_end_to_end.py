@@ -18,7 +18,7 @@ import httpx
 import psycopg
 import pytest
 
-from devstack.system import CHECKOUT, Layout, System
+from devstack.native.system import CHECKOUT, Layout, System
 from kit.services.order_client import TERMINAL, Shop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from devstack import operating
-from devstack.native import Native
-from devstack.services import ORDERS, PROCESSOR, Service
-from devstack.system import System
+from devstack.commands import outbox_command
+from devstack.native.services import ORDERS, PROCESSOR, Service
+from devstack.native.stack import Native
+from devstack.native.system import System
 from kit.services.order_client import Shop
 
 pytestmark = pytest.mark.e2e
@@ -27,7 +27,7 @@ def native(system: System) -> Native:
 def test_the_doctor_finds_databases_broker_and_topology(
     native: Native, service: Service, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert operating.run(native, service, "doctor --json") == 0
+    assert outbox_command.run(native, service, "doctor --json") == 0
     findings = json.loads(capfd.readouterr().out)["findings"]
     checks = {finding["check"].split()[0] for finding in findings}
     assert {"relay", "broker", "queue", "bindings"} <= checks
@@ -39,11 +39,11 @@ def test_both_sides_are_compared(
 ) -> None:
     shop.place()
     shop.settle()
-    assert operating.run(native, ORDERS, "reconcile --json") == 0
+    assert outbox_command.run(native, ORDERS, "reconcile --json") == 0
     compared = json.loads(capfd.readouterr().out)["results"]
     assert "processor.orders" in {result["consumer"] for result in compared}
 
 
 def test_the_exit_status_is_that_of_the_command(native: Native) -> None:
-    assert operating.run(native, ORDERS, f"explain {UNKNOWN}") == 1
-    assert operating.run(native, ORDERS, "no-such-command") == 2
+    assert outbox_command.run(native, ORDERS, f"explain {UNKNOWN}") == 1
+    assert outbox_command.run(native, ORDERS, "no-such-command") == 2

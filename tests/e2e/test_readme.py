@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from devstack import operating
-from devstack.native import Native
-from devstack.services import SERVICES
-from devstack.system import CHECKOUT, System
+from devstack.commands import outbox_command
+from devstack.native.services import SERVICES
+from devstack.native.stack import Native
+from devstack.native.system import CHECKOUT, System
 from kit.services.booking_client import Diner
 
 pytestmark = pytest.mark.e2e
@@ -130,7 +130,7 @@ class Reader:
         else:
             assert target == "outbox"
             [service] = [one for one in SERVICES if one.name == told["SERVICE"]]
-            operating.run(native, service, told["ARGS"])
+            outbox_command.run(native, service, told["ARGS"])
         return self.capfd.readouterr().out.splitlines()
 
     def remember(self, shown: list[str], found: list[str]) -> None:

@@ -18,7 +18,7 @@ import httpx
 import psycopg
 import pytest
 
-from devstack.system import System
+from devstack.native.system import System
 from kit.services.order_client import Shop
 from kit.services.rental_client import Rider
 from kit.services.ticket_client import until

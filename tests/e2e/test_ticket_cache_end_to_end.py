@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from bench.reads import read_and_write
-from devstack.system import System
+from devstack.native.system import System
 from kit.services.order_client import Shop
 from kit.services.ticket_client import TicketDesk
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.system import CHECKOUT, Layout, System
+from devstack.native.system import CHECKOUT, Layout, System
 from kit.services.ticket_client import TicketDesk, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from devstack.system import System
+from devstack.native.system import System
 from kit.services.order_client import Shop
 from kit.services.ticket_client import ALLOWED, Agent, TicketDesk
 

@@ -19,7 +19,7 @@ import httpx
 import psycopg
 import pytest
 
-from devstack.system import CHECKOUT, Layout, System
+from devstack.native.system import CHECKOUT, Layout, System
 from kit.services.order_client import ORDER, TERMINAL
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

@@ -18,8 +18,8 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 from typer.testing import CliRunner, Result
 
-from devstack.rabbitmq import ADMIN, ADMIN_PASSWORD
-from devstack.services import SERVICES
+from devstack.native.rabbitmq import ADMIN, ADMIN_PASSWORD
+from devstack.native.services import SERVICES
 
 URLS = ("TEST_POSTGRES_URL", "TEST_RABBITMQ_URL", "TEST_RABBITMQ_MANAGEMENT_URL")
 ON_PURPOSE = f"login {ADMIN} / {ADMIN_PASSWORD}"

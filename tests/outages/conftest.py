@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from devstack.infrastructure import Wanted
-from devstack.rabbitmq import ADMIN, ADMIN_PASSWORD, RabbitMQ
-from devstack.system import CHECKOUT, Layout, System
+from devstack.native.infrastructure import Wanted
+from devstack.native.rabbitmq import ADMIN, ADMIN_PASSWORD, RabbitMQ
+from devstack.native.system import CHECKOUT, Layout, System
 from kit.leaks import refuse_leaks
 from kit.outbox.world import World, open_world
 from kit.servers.vhosts import fresh_vhost

@@ -10,8 +10,8 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from devstack.rabbitmq import RabbitMQ
-from devstack.system import System
+from devstack.native.rabbitmq import RabbitMQ
+from devstack.native.system import System
 from kit.outbox.outbox_rows import entry
 from kit.servers.alarms import frozen, memory_alarm, messages_up_to
 from outbox.publisher.open import open_publisher

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import REGISTRY
 
-from devstack.rabbitmq import RabbitMQ
-from devstack.system import System
+from devstack.native.rabbitmq import RabbitMQ
+from devstack.native.system import System
 from kit.outbox.world import EXCHANGE, Happened, World, eventually, running
 from kit.servers.alarms import frozen, memory_alarm, messages_up_to
 from outbox.relay import doorbell

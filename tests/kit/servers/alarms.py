@@ -7,8 +7,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from devstack.rabbitmq import RabbitMQ
-from devstack.system import System
+from devstack.native.rabbitmq import RabbitMQ
+from devstack.native.system import System
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from devstack.system import System
+from devstack.native.system import System
 from kit.services.restaurant import at
 
 SETTLED = {"CONFIRMED", "REJECTED", "CANCELLED"}

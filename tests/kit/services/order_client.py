@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import httpx
 import psycopg
 
-from devstack.system import System
+from devstack.native.system import System
 
 ORDER = {
     "user_id": "user_1",

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from devstack.system import System
+from devstack.native.system import System
 
 SETTLED = {"FINISHED", "PAYMENT_FAILED", "CANCELLED"}
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 
-from devstack.system import System
+from devstack.native.system import System
 
 TICKET = {"subject": "No sound", "text": "The left speaker is silent.", "email": "ann@example.com"}
 STATUSES = ("open", "answered", "awaiting_reply", "closed")

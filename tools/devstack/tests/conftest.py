@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.layout import CHECKOUT, Layout
+from devstack.host.layout import CHECKOUT, Layout
 from kit.servers.fake_docker import FakeDocker
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.layout import CHECKOUT
+from devstack.host.layout import CHECKOUT
 
 SCRIPT = CHECKOUT / ".ci/audit-dependencies"
 

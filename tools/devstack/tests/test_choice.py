@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack import choice, cli
-from devstack.command import Command
-from devstack.docker import Docker
-from devstack.errors import Trouble
-from devstack.layout import Layout
-from devstack.native import Native
+from devstack.commands import parser
+from devstack.commands.command import Command
+from devstack.docker.stack import Docker
+from devstack.host import stack_choice
+from devstack.host.errors import Trouble
+from devstack.host.layout import Layout
+from devstack.native.stack import Native
 
 
 @pytest.fixture
@@ -26,30 +27,30 @@ def _docker(layout: Layout, mocker: MockerFixture, lack: str) -> Docker:
 
 def test_the_variable_decides(layout: Layout, mocker: MockerFixture) -> None:
     docker = _docker(layout, mocker, "")
-    assert choice.for_start(layout, {"STACK": "native"}, docker).stack == "native"
+    assert stack_choice.for_start(layout, {"STACK": "native"}, docker).stack == "native"
 
 
 def test_a_stack_that_does_not_exist_is_refused() -> None:
     with pytest.raises(Trouble, match="STACK=podman is neither native nor docker"):
-        choice.asked({"STACK": "podman"})
+        stack_choice.asked({"STACK": "podman"})
 
 
 def test_without_docker_it_is_native_and_says_why(layout: Layout, mocker: MockerFixture) -> None:
     docker = _docker(layout, mocker, "docker info does not answer")
-    chosen = choice.for_start(layout, {}, docker)
+    chosen = stack_choice.for_start(layout, {}, docker)
     assert (chosen.stack, chosen.why) == ("native", "docker info does not answer")
 
 
 def test_docker_is_taken_when_nothing_lacks(layout: Layout, mocker: MockerFixture) -> None:
-    assert choice.for_start(layout, {}, _docker(layout, mocker, "")).stack == "docker"
+    assert stack_choice.for_start(layout, {}, _docker(layout, mocker, "")).stack == "docker"
 
 
 def test_the_kept_choice_holds_although_docker_came_up(
     layout: Layout, mocker: MockerFixture
 ) -> None:
-    choice.keep(layout, "native")
-    assert choice.for_start(layout, {}, _docker(layout, mocker, "")).stack == "native"
-    assert choice.for_running(layout, {}) == "native"
+    stack_choice.keep(layout, "native")
+    assert stack_choice.for_start(layout, {}, _docker(layout, mocker, "")).stack == "native"
+    assert stack_choice.for_running(layout, {}) == "native"
 
 
 def test_a_docker_that_hangs_is_no_docker(layout: Layout, mocker: MockerFixture) -> None:
@@ -60,13 +61,13 @@ def test_a_docker_that_hangs_is_no_docker(layout: Layout, mocker: MockerFixture)
 def test_a_docker_that_is_gone_is_told_of_in_one_line(checkout: Layout, tmp_path: Path) -> None:
     gone = {"STACK": "docker", "PATH": str(tmp_path)}
     with pytest.raises(Trouble, match="cannot run docker"):
-        cli.status(Command(argparse.Namespace(), checkout, gone))
+        parser.status(Command(argparse.Namespace(), checkout, gone))
 
 
 def test_a_docker_that_is_gone_does_not_keep_from_going_native(
     checkout: Layout, tmp_path: Path
 ) -> None:
-    choice.keep(checkout, choice.DOCKER)
+    stack_choice.keep(checkout, stack_choice.DOCKER)
     native = {"STACK": "native", "PATH": str(tmp_path)}
     found = Command(argparse.Namespace(), checkout, native).stack_to_start()
     assert isinstance(found, Native)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from devstack import choice, clean
-from devstack.docker import Docker
-from devstack.layout import Layout
-from devstack.locking import exclusive
+from devstack.commands import clean
+from devstack.docker.stack import Docker
+from devstack.host import stack_choice
+from devstack.host.layout import Layout
+from devstack.host.locking import exclusive
 from kit.servers.fake_docker import FakeDocker
 
 AGREED = {**os.environ, "YES": "1"}
@@ -20,7 +21,7 @@ def gone(checkout: Layout) -> Layout:
     """Docker was used, a test run was killed, and then it was native."""
     for name in ("docker", "docker-test-123"):
         (checkout.home / name).mkdir(parents=True)
-    choice.keep(checkout, choice.NATIVE)
+    stack_choice.keep(checkout, stack_choice.NATIVE)
     return checkout
 
 

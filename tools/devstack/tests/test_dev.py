@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from devstack import dev
-from devstack.services import ORDERS, PROCESSOR
+from devstack.commands import dev
+from devstack.native.services import ORDERS, PROCESSOR
 
 
 def test_new_changed_and_removed_files_are_changes() -> None:

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from devstack import images
-from devstack.docker import Docker
-from devstack.layout import Layout
+from devstack.docker import images
+from devstack.docker.stack import Docker
+from devstack.host.layout import Layout
 
 COMPOSE = """
 services:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from devstack.docker import Docker
-from devstack.errors import Trouble
-from devstack.layout import Layout
-from devstack.services import ORDERS, PROCESSOR
+from devstack.docker.stack import Docker
+from devstack.host.errors import Trouble
+from devstack.host.layout import Layout
+from devstack.native.services import ORDERS, PROCESSOR
 from kit.servers.fake_docker import FakeDocker, free_http_ports
 
 

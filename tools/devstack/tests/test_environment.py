@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack import environment
-from devstack.errors import Trouble
+from devstack.host import environment
+from devstack.host.errors import Trouble
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_shell_wins_over_dotenv(tmp_path: Path) -> None:
 
 
 def test_what_make_puts_into_the_environment_reaches_no_process() -> None:
-    own = str(Path(environment.__file__).parents[1])
+    own = str(Path(environment.__file__).parents[2])
     made = {"MAKEFLAGS": "w", "MAKELEVEL": "1", "PYTHONPATH": f"{own}:/mine", "A": "1"}
     assert environment.without_make(made) == {"PYTHONPATH": "/mine", "A": "1"}
     assert environment.without_make({"PYTHONPATH": own}) == {}

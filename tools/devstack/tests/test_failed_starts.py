@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack import choice, cli, processes
-from devstack.command import Command
-from devstack.errors import Trouble
-from devstack.layout import CHECKOUT, Layout
+from devstack.commands import parser
+from devstack.commands.command import Command
+from devstack.host import processes, stack_choice
+from devstack.host.errors import Trouble
+from devstack.host.layout import CHECKOUT, Layout
 from kit.servers.fake_docker import FakeDocker, free_http_ports
 
 
@@ -26,18 +27,18 @@ def test_containers_end_when_ctrl_c_meets_their_start(
 ) -> None:
     fake_docker.interrupt("up")
     with pytest.raises(KeyboardInterrupt):
-        cli.start(_command(checkout, "docker"))
+        parser.start(_command(checkout, "docker"))
     assert fake_docker.running == []
-    assert choice.kept(checkout) is None
+    assert stack_choice.kept(checkout) is None
 
 
 def test_containers_end_when_what_follows_their_start_fails(
     checkout: Layout, fake_docker: FakeDocker
 ) -> None:
     with pytest.raises(Trouble, match="does not answer"):  # no restaurants: nobody listens
-        cli.start(_command(checkout, "docker"))
+        parser.start(_command(checkout, "docker"))
     assert fake_docker.running == []
-    assert choice.kept(checkout) is None
+    assert stack_choice.kept(checkout) is None
 
 
 def test_containers_that_do_not_end_are_told_of_and_make_stop_finds_them(
@@ -46,8 +47,8 @@ def test_containers_that_do_not_end_are_told_of_and_make_stop_finds_them(
     fake_docker.interrupt("up")
     fake_docker.fail("down")
     with pytest.raises(Trouble, match="make stop"):
-        cli.start(_command(checkout, "docker"))
-    assert choice.kept(checkout) == choice.DOCKER
+        parser.start(_command(checkout, "docker"))
+    assert stack_choice.kept(checkout) == stack_choice.DOCKER
 
 
 def test_containers_that_ran_before_survive_a_second_start_that_fails(
@@ -55,12 +56,12 @@ def test_containers_that_ran_before_survive_a_second_start_that_fails(
 ) -> None:
     command = _command(checkout, "docker")
     (fake_docker.folder / f"runs-{command.docker.project}").touch()
-    choice.keep(checkout, choice.DOCKER)
+    stack_choice.keep(checkout, stack_choice.DOCKER)
     fake_docker.fail("up")
     with pytest.raises(Trouble, match="did not get ready"):
-        cli.start(command)
+        parser.start(command)
     assert fake_docker.running == [command.docker.project]
-    assert choice.kept(checkout) == choice.DOCKER
+    assert stack_choice.kept(checkout) == stack_choice.DOCKER
 
 
 @pytest.mark.e2e
@@ -68,11 +69,11 @@ def test_processes_end_when_the_demo_restaurants_do_not_come(
     tmp_path: Path, mocker: MockerFixture
 ) -> None:
     layout = Layout(CHECKOUT, tmp_path / "home")
-    mocker.patch("devstack.seeding.wait_until_known", side_effect=Trouble("no restaurants"))
+    mocker.patch("devstack.native.seeding.wait_until_known", side_effect=Trouble("no restaurants"))
     try:
         with pytest.raises(Trouble, match="no restaurants"):
-            cli.start(_command(layout, "native"))
+            parser.start(_command(layout, "native"))
         assert processes.belonging_to(layout.home) == set()
     finally:
         processes.sweep(layout.home)
-    assert choice.kept(layout) is None
+    assert stack_choice.kept(layout) is None

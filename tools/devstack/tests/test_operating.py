@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from devstack import operating
-from devstack.docker import Docker
-from devstack.errors import Trouble
-from devstack.layout import Layout
-from devstack.services import ORDERS, PROCESSOR
+from devstack.commands import outbox_command
+from devstack.docker.stack import Docker
+from devstack.host.errors import Trouble
+from devstack.host.layout import Layout
+from devstack.native.services import ORDERS, PROCESSOR
 from kit.servers.fake_docker import FakeDocker
 
 OWN, OTHER = "postgresql://o:secret@postgres/orders", "postgresql://p:secret@postgres/processor"
@@ -38,7 +38,7 @@ def docker(checkout: Layout, fake_docker: FakeDocker) -> Docker:
 def test_the_container_is_told_where_both_databases_are(
     docker: Docker, fake_docker: FakeDocker
 ) -> None:
-    assert operating.run(docker, PROCESSOR, "parked list --consumer 'a b'") == 0
+    assert outbox_command.run(docker, PROCESSOR, "parked list --consumer 'a b'") == 0
     call = fake_docker.last("exec")
     assert call.words[-5:] == ["outbox", "parked", "list", "--consumer", "a b"]
     assert (call.env["DATABASE_URL"], call.env["CONSUMER_DATABASE_URL"]) == (OTHER, OWN)
@@ -48,22 +48,22 @@ def test_the_container_is_told_where_both_databases_are(
 
 
 def test_no_password_is_in_a_command_line(docker: Docker, fake_docker: FakeDocker) -> None:
-    operating.run(docker, ORDERS, "status")
+    outbox_command.run(docker, ORDERS, "status")
     assert not any("secret" in word for call in fake_docker.calls for word in call.words)
     assert "CONSUMER_DATABASE_URL" in fake_docker.last("exec").words
 
 
 def test_its_exit_status_is_that_of_the_command(docker: Docker, fake_docker: FakeDocker) -> None:
     fake_docker.fail("discard")
-    assert operating.run(docker, ORDERS, "discard") == 1
+    assert outbox_command.run(docker, ORDERS, "discard") == 1
 
 
 def test_containers_that_do_not_run_are_told_of(checkout: Layout, fake_docker: FakeDocker) -> None:
     with pytest.raises(Trouble, match="orders-api does not run"):
-        operating.run(Docker(checkout, dict(os.environ)), ORDERS, "status")
+        outbox_command.run(Docker(checkout, dict(os.environ)), ORDERS, "status")
 
 
 def test_arguments_that_do_not_end_are_refused(docker: Docker) -> None:
     with pytest.raises(Trouble, match="No closing quotation") as caught:
-        operating.run(docker, ORDERS, "parked show 'a")
+        outbox_command.run(docker, ORDERS, "parked show 'a")
     assert caught.value.status == 2

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from devstack import passwords, rabbitmq
-from devstack.errors import Trouble
-from devstack.layout import CHECKOUT
+from devstack.docker import passwords
+from devstack.host.errors import Trouble
+from devstack.host.layout import CHECKOUT
+from devstack.native import rabbitmq
 
 
 def _without_hashes(name: str, text: str) -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack import ports
-from devstack.errors import Trouble
-from devstack.ports import Ports
+from devstack.host import ports
+from devstack.host.errors import Trouble
+from devstack.host.ports import Ports
 
 
 @pytest.fixture

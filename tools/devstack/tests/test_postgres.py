@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from devstack.errors import Trouble
-from devstack.layout import CHECKOUT, Layout
-from devstack.postgres import Postgres
+from devstack.host.errors import Trouble
+from devstack.host.layout import CHECKOUT, Layout
+from devstack.native.postgres import Postgres
 
 
 def test_data_of_another_major_version_are_left_alone_and_told_of(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from devstack import processes
-from devstack.processes import MARK, Process
-from devstack.waiting import until
+from devstack.host import processes
+from devstack.host.processes import MARK, Process
+from devstack.host.waiting import until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 DEAF = (
@@ -63,10 +63,10 @@ def test_what_carries_the_folder_belongs_to_it_and_nothing_else(home: Path) -> N
 
 def test_a_recorded_process_belongs_even_without_the_mark(home: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from devstack import processes;"
+        "import os, sys; from pathlib import Path; from devstack.host import processes;"
         "processes.record(Path(sys.argv[1]), 'redis'); os.execve(sys.argv[2], ['sleep', '600'], {})"
     )
-    source = str(Path(processes.__file__).parents[1])
+    source = str(Path(processes.__file__).parents[2])
     child = subprocess.Popen(
         [sys.executable, "-c", script, str(home), "/bin/sleep"], env={"PYTHONPATH": source}
     )

@@ -3,9 +3,9 @@ import json
 import stat
 from pathlib import Path
 
-from devstack import programs
-from devstack.layout import Layout
-from devstack.programs import Program
+from devstack.host.layout import Layout
+from devstack.native import supervisor_config
+from devstack.native.supervisor_config import Program
 
 
 def _layout(tmp_path: Path) -> Layout:
@@ -17,7 +17,7 @@ def _layout(tmp_path: Path) -> Layout:
 def _config(layout: Layout) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser()
     listed = [Program(name, ["x"], {"SECRET": "s"}, layout.home) for name in ("one", "two")]
-    parser.read_string(programs.supervisor_config(listed, layout))
+    parser.read_string(supervisor_config.supervisor_config(listed, layout))
     return parser
 
 
@@ -41,7 +41,7 @@ def test_a_percent_sign_in_the_path_survives(tmp_path: Path) -> None:
 
 def test_environments_are_in_a_file_for_this_user_only(tmp_path: Path) -> None:
     layout = _layout(tmp_path)
-    programs.write([Program("one", ["x"], {"SECRET": "s"}, layout.home)], layout)
+    supervisor_config.write([Program("one", ["x"], {"SECRET": "s"}, layout.home)], layout)
     file = layout.run / "programs.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert json.loads(file.read_text())["one"]["env"] == {"SECRET": "s"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from devstack import rabbitmq
-from devstack.layout import Layout
-from devstack.rabbitmq import RabbitMQ
+from devstack.host.layout import Layout
+from devstack.native import rabbitmq
+from devstack.native.rabbitmq import RabbitMQ
 
 PORTS = {name: number for number, name in enumerate(rabbitmq.PREFERRED, start=20000)}
 

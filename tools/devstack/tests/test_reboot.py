@@ -8,11 +8,12 @@ import os
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack import choice, cli
-from devstack.command import Command
-from devstack.errors import Trouble
-from devstack.layout import Layout
-from devstack.state import State
+from devstack.commands import parser
+from devstack.commands.command import Command
+from devstack.host import stack_choice
+from devstack.host.errors import Trouble
+from devstack.host.layout import Layout
+from devstack.native.state import State
 from kit.servers.fake_docker import FakeDocker
 
 
@@ -24,14 +25,14 @@ def _command(layout: Layout, stack: str) -> Command:
 @pytest.fixture
 def rebooted(checkout: Layout) -> Layout:
     checkout.prepare()
-    choice.keep(checkout, choice.NATIVE)
+    stack_choice.keep(checkout, stack_choice.NATIVE)
     State({"orders": "http://127.0.0.1:1", "processor": "http://127.0.0.1:1"}).write(checkout)
     return checkout
 
 
-@pytest.mark.parametrize("command", [cli.audit, cli.show])
+@pytest.mark.parametrize("command", [parser.audit, parser.show])
 def test_what_needs_a_running_system_says_that_none_runs(
-    rebooted: Layout, command: cli.Action
+    rebooted: Layout, command: parser.Action
 ) -> None:
     with pytest.raises(Trouble, match="the system does not run: make start"):
         command(_command(rebooted, "native"))
@@ -41,7 +42,7 @@ def test_an_audit_of_containers_that_do_not_run_says_so(
     checkout: Layout, fake_docker: FakeDocker
 ) -> None:
     with pytest.raises(Trouble, match="the system does not run: make start"):
-        cli.audit(_command(checkout, "docker"))
+        parser.audit(_command(checkout, "docker"))
     assert fake_docker.running == []
 
 
@@ -52,7 +53,7 @@ def test_the_other_stack_may_be_started(rebooted: Layout, fake_docker: FakeDocke
 def test_a_seed_brings_postgresql_up_under_the_lock(
     rebooted: Layout, mocker: MockerFixture
 ) -> None:
-    lock = mocker.patch("devstack.native.exclusive", side_effect=Trouble("locked"))
+    lock = mocker.patch("devstack.native.stack.exclusive", side_effect=Trouble("locked"))
     with pytest.raises(Trouble, match="locked"):
-        cli.seed(_command(rebooted, "native"))
+        parser.seed(_command(rebooted, "native"))
     lock.assert_called_once()

@@ -8,10 +8,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from devstack import processes, rabbitmq
-from devstack.postgres import Database
-from devstack.system import CHECKOUT, Layout, System
-from devstack.waiting import until
+from devstack.host import processes
+from devstack.host.waiting import until
+from devstack.native import rabbitmq
+from devstack.native.postgres import Database
+from devstack.native.system import CHECKOUT, Layout, System
 
 DEADLINE = 60.0
 

@@ -9,11 +9,13 @@ import sys
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack import containers, processes, testing
-from devstack.docker import Docker
-from devstack.errors import Trouble
-from devstack.layout import Layout
-from devstack.waiting import until
+from devstack.commands import tests
+from devstack.docker import containers
+from devstack.docker.stack import Docker
+from devstack.host import processes
+from devstack.host.errors import Trouble
+from devstack.host.layout import Layout
+from devstack.host.waiting import until
 from kit.servers.fake_docker import FakeDocker
 
 WAITING = [sys.executable, "-c", "input()", "devstack"]
@@ -21,7 +23,7 @@ WAITING = [sys.executable, "-c", "input()", "devstack"]
 
 def _docker_env() -> dict[str, str]:
     """Without the servers that these very tests may use."""
-    kept = {name: value for name, value in os.environ.items() if name not in testing.VARIABLES}
+    kept = {name: value for name, value in os.environ.items() if name not in tests.VARIABLES}
     return {**kept, "STACK": "docker"}
 
 
@@ -63,8 +65,8 @@ def test_the_containers_of_a_killed_run_are_swept_and_those_of_a_living_one_stay
 def test_rabbitmq_is_installed_for_tests_that_start_whole_systems_also_beside_docker(
     checkout: Layout, fake_docker: FakeDocker, mocker: MockerFixture
 ) -> None:
-    install = mocker.patch("devstack.machine.install")
-    with testing.infrastructure(checkout, _docker_env()) as urls:
+    install = mocker.patch("devstack.host.prerequisites.install")
+    with tests.infrastructure(checkout, _docker_env()) as urls:
         assert urls["TEST_POSTGRES_URL"].startswith("postgresql://")
     install.assert_called_once()
 
@@ -75,7 +77,9 @@ def test_where_nothing_may_be_installed_the_other_tests_run_all_the_same(
     mocker: MockerFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    mocker.patch("devstack.machine.install", side_effect=Trouble("rabbitmq-server missing"))
-    with testing.infrastructure(checkout, _docker_env()):
+    mocker.patch(
+        "devstack.host.prerequisites.install", side_effect=Trouble("rabbitmq-server missing")
+    )
+    with tests.infrastructure(checkout, _docker_env()):
         pass
     assert "a system of their own will fail: rabbitmq-server missing" in capsys.readouterr().out

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from devstack import venv
-from devstack.console import silent
-from devstack.layout import Layout
-from devstack.venv import Venv
+from devstack.host import venv
+from devstack.host.console import silent
+from devstack.host.layout import Layout
+from devstack.host.venv import Venv
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,22 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack import choice, clean, doctor, processes
-from devstack.docker import Docker
-from devstack.errors import Trouble
-from devstack.layout import Layout
-from devstack.native import Native
-from devstack.ports import Ports
-from devstack.system import System
+from devstack.commands import clean, doctor
+from devstack.docker.stack import Docker
+from devstack.host import processes, stack_choice
+from devstack.host.errors import Trouble
+from devstack.host.layout import Layout
+from devstack.host.ports import Ports
+from devstack.native.stack import Native
+from devstack.native.system import System
 from kit.servers.fake_docker import FakeDocker
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """No /proc, no abstract sockets, no O_PATH."""
-    mocker.patch("devstack.processes.PROC", tmp_path / "proc")
-    mocker.patch("devstack.ports.PROC", tmp_path / "proc")
+    mocker.patch("devstack.host.processes.PROC", tmp_path / "proc")
+    mocker.patch("devstack.host.ports.PROC", tmp_path / "proc")
     monkeypatch.delattr(os, "O_PATH")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
@@ -40,7 +41,7 @@ def test_two_starts_at_once_never_choose_the_same_port(tmp_path: Path) -> None:
 
 def test_docker_is_stopped_cleaned_and_looked_at(checkout: Layout, fake_docker: FakeDocker) -> None:
     env = {**os.environ, "YES": "1"}
-    choice.keep(checkout, choice.DOCKER)
+    stack_choice.keep(checkout, stack_choice.DOCKER)
     Docker(checkout, env).published.choose(with_services=False)
     for _ in doctor.Doctor(checkout, env).findings():
         pass

@@ -5,6 +5,6 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("devstack: this Python is too old; install Python 3.11 or newer")
 
-from devstack.cli import main
+from devstack.commands.parser import main
 
 sys.exit(main(sys.argv[1:]))

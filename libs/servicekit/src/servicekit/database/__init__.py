@@ -1,1 +1,1 @@
-"""PostgreSQL as the services use it: the engine, migrations, errors, ids, reads that are gathered."""
+"""PostgreSQL as the services use it: engine, migrations, errors, ids, gathered reads."""

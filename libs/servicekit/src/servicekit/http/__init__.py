@@ -1,1 +1,1 @@
-"""What holds for every endpoint: routing, strict JSON, problems, pages, idempotency, long polling."""
+"""What holds for every endpoint: routing, strict JSON, problems, pages, idempotency, waiting."""

@@ -1,0 +1,1 @@
+"""The commands behind the Makefile, and how a command line is read."""
