@@ -11,7 +11,8 @@ from kit.outbox.operator import Said, say
 from kit.outbox.world import World
 from outbox.inbox.tables import declare_inbox
 from outbox.postgres.table_details import comment
-from outbox.table_groups import GROUPS, Group
+from outbox.postgres.table_groups import TableGroup
+from outbox.schema import GROUPS
 
 
 async def ask(url: str, *words: str, status: int = 0) -> Said:
@@ -70,7 +71,7 @@ async def test_an_older_version_is_upgraded_by_what_is_printed_and_the_doctor_sa
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = (("ALTER TABLE {schema}inbox ADD COLUMN IF NOT EXISTS note text",),)
-    monkeypatch.setitem(GROUPS, "inbox", Group("inbox", "inbox", declare_later, steps))
+    monkeypatch.setitem(GROUPS, "inbox", TableGroup("inbox", "inbox", declare_later, steps))
     said = await ask(world.database_url, "doctor", "--json", status=1)
     tables = [found for found in said.json["findings"] if found["check"] == "tables"]
     assert "the inbox tables have version 1, this code wants 2" in tables[0]["says"]

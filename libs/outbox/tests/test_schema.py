@@ -14,8 +14,8 @@ from kit.outbox.world import World
 from outbox import Envelope, Part, UnitOfWork, schema
 from outbox.inbox.tables import declare_inbox
 from outbox.jobs import Job, JobWorker, Result
-from outbox.schema import SchemaBehind
-from outbox.table_groups import GROUPS, Group
+from outbox.postgres.table_groups import TableGroup
+from outbox.schema import GROUPS, SchemaBehind
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def declare_invented(metadata: MetaData) -> None:
     metadata.tables["inbox"].comment = "outbox-rabbitmq 3"
 
 
-INVENTED = Group(
+INVENTED = TableGroup(
     "inbox",
     "inbox",
     declare_invented,

@@ -17,7 +17,7 @@ from kit.outbox.orm_models import Taken, effect
 from kit.outbox.world import QUEUE, SOURCE, Happened, World
 from outbox import Envelope, UnitOfWork, Work, handle_many, jobs
 from outbox.errors import TransactionEnded
-from outbox.inbox.failures import RetryPolicy
+from outbox.failures import RetryPolicy
 from outbox.inbox.operations import Parked
 from outbox.log.deferred import raw_connection
 from outbox.testing import Source, deliver

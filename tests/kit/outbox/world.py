@@ -26,7 +26,7 @@ from outbox import (
     Work,
     schema,
 )
-from outbox.inbox.failures import RetryPolicy
+from outbox.failures import RetryPolicy
 from outbox.inbox.handlers import HandleMany
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.watchdog import Watchdog

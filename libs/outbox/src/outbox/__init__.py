@@ -15,8 +15,8 @@ from outbox import errors, jobs, schema
 from outbox.application import Application
 from outbox.errors import InvalidEvent, OutboxError, Unreadable
 from outbox.event import Envelope, Event, Stream
+from outbox.failures import RetryPolicy
 from outbox.inbox.consumer import Consumer
-from outbox.inbox.failures import RetryPolicy
 from outbox.inbox.handlers import Handler, Handlers, handle_many, ignore
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.settings import ConsumerSettings, InboxSettings

@@ -20,9 +20,12 @@ from typing import Any, Protocol
 from sqlalchemy import Executable, text
 
 from outbox.errors import SchemaBehind
+from outbox.inbox.tables import INBOX_TABLES
+from outbox.jobs.tables import JOB_TABLES
+from outbox.log.tables import OUTBOX_TABLES
+from outbox.postgres import table_groups
 from outbox.postgres.table_details import DEFAULT_LANES, prefix
-from outbox.postgres.table_versions import check
-from outbox.table_groups import create_statements, drop_statements, upgrade_statements
+from outbox.postgres.table_groups import Connection
 
 __all__ = [
     "DEFAULT_LANES",
@@ -38,6 +41,9 @@ __all__ = [
 ]
 
 
+GROUPS = {group.name: group for group in (OUTBOX_TABLES, INBOX_TABLES, JOB_TABLES)}
+
+
 class Executes(Protocol):
     """`alembic.op` or a `sqlalchemy.Connection`."""
 
@@ -46,47 +52,55 @@ class Executes(Protocol):
 
 
 def create_outbox(to: Executes, *, lanes: int = DEFAULT_LANES, schema: str | None = None) -> None:
-    """Create the log with its first partitions, the stream counters and the settings row.
+    """Create the outbox table with its first partitions, the stream counters and the settings row.
 
     `lanes` is how many relays can share the work; it is kept in the database.
     """
     settings = f"{prefix(schema)}outbox_settings"
-    _run(to, create_statements("outbox", schema))
+    _run(to, GROUPS["outbox"].create_statements(schema))
     _run(to, [text(f"UPDATE {settings} SET lanes = {lanes:d}")])  # noqa: S608
 
 
 def create_inbox(to: Executes, *, schema: str | None = None) -> None:
-    """Create all that a consumer needs."""
-    _run(to, create_statements("inbox", schema))
+    """Create the tables that a consumer needs."""
+    _run(to, GROUPS["inbox"].create_statements(schema))
 
 
 def create_jobs(to: Executes, *, schema: str | None = None) -> None:
     """Create the table of jobs, for calls to the outside."""
-    _run(to, create_statements("jobs", schema))
+    _run(to, GROUPS["jobs"].create_statements(schema))
 
 
 def drop_outbox(to: Executes, *, schema: str | None = None) -> None:
     """Undo `create_outbox`, with all events."""
-    _run(to, drop_statements("outbox", schema))
+    _run(to, GROUPS["outbox"].drop_statements(schema))
 
 
 def drop_inbox(to: Executes, *, schema: str | None = None) -> None:
     """Undo `create_inbox`."""
-    _run(to, drop_statements("inbox", schema))
+    _run(to, GROUPS["inbox"].drop_statements(schema))
 
 
 def drop_jobs(to: Executes, *, schema: str | None = None) -> None:
     """Undo `create_jobs`, with all jobs."""
-    _run(to, drop_statements("jobs", schema))
+    _run(to, GROUPS["jobs"].drop_statements(schema))
 
 
 def upgrade(to: Executes, group: str, *, version: int, schema: str | None = None) -> None:
     """Bring a group of tables (outbox, inbox, jobs) from any earlier version to this one.
 
-    Does nothing where a later release has created them as they are to be, so that a history of
-    migrations can be run on an empty database at any time.
+    Does nothing where a later release has created the tables in their newest form, so that old
+    migrations can run on an empty database at any time.
     """
-    _run(to, upgrade_statements(group, 1, version, schema))
+    _run(to, GROUPS[group].upgrade_statements(1, version, schema))
+
+
+async def check(connection: Connection, groups: Iterable[str]) -> None:
+    """Raise `SchemaBehind` unless this code can work with these groups: outbox, inbox, jobs.
+
+    One round trip for each group. Tables that are ahead of this code are accepted.
+    """
+    await table_groups.check(connection, [GROUPS[group] for group in groups])
 
 
 def _run(to: Executes | None, statements: Iterable[Executable]) -> None:

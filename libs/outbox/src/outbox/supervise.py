@@ -11,9 +11,10 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import psycopg
+from aiormq.exceptions import ChannelAccessRefused
 
 from outbox.client_logs import quiet
-from outbox.errors import OutboxError
+from outbox.errors import OutboxError, TopologyMismatch
 from outbox.losses import Server, lost, one_line, refusal
 from outbox.outages import OUTAGES, Part
 
@@ -26,6 +27,8 @@ Up = Callable[[str], None]
 STEADY_AFTER = 10.0
 Connection = TypeVar("Connection", bound="psycopg.AsyncConnection[Any]")
 CEILING = 2.0
+AGAIN = 1.0
+"""Seconds until a session that the topology has forbidden is tried again."""
 
 # A lost server is noticed after some 15 s (libpq, "Parameter Key Words") instead of the kernel's
 # quarter of an hour, or two hours by a connection that only listens.
@@ -78,6 +81,26 @@ async def keep_running(
                 await pause(stop, _delay(failures) * random.uniform(0.5, 1.0))  # noqa: S311
     finally:
         OUTAGES.ended(part)
+
+
+class Enduring:
+    """Runs sessions; pauses while the topology forbids them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._said: str | None = None
+
+    async def run(self, session: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+        """One session. What forbids it is said once, and waited for; anything else is raised."""
+        before, self._said = self._said, None
+        try:
+            await session()
+        except (TopologyMismatch, ChannelAccessRefused) as problem:
+            self._said = one_line(problem)
+        if self._said is not None:
+            if self._said != before:
+                logger.error("%s is down until this is mended: %s", self._name, self._said)
+            await pause(stop, AGAIN)
 
 
 async def together(*parts: Coroutine[Any, Any, object]) -> None:

@@ -9,16 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.util.types import Attributes
 
 from outbox.event import Envelope
-from outbox.log.row import OutboxRow
 
 _tracer = trace.get_tracer("outbox")
 _VERSION, _PARTS = "00", 4
+
+
+class Traced(Protocol):
+    """Something that may carry the header of a trace, as bytes."""
+
+    @property
+    def traceparent(self) -> bytes | None: ...
 
 
 def is_on() -> bool:
@@ -61,7 +68,7 @@ def creating(types: Sequence[str], otherwise: str | None) -> str | None:
 
 
 @contextmanager
-def publishing(entries: Sequence[OutboxRow]) -> Iterator[None]:
+def publishing(entries: Sequence[Traced]) -> Iterator[None]:
     """Around the confirming of a window: one span, linked to the events that are sampled."""
     if not is_on():
         yield

@@ -13,8 +13,8 @@ from outbox.cli.console import emit, say, table
 from outbox.cli.options import DatabaseUrl, Json
 from outbox.cli.running import FOUND, fail, run
 from outbox.operations.database import open_database
-from outbox.postgres.table_versions import Found, look
-from outbox.table_groups import GROUPS
+from outbox.postgres.table_groups import FoundTables
+from outbox.schema import GROUPS
 
 Groups = Annotated[
     list[str] | None,
@@ -35,9 +35,9 @@ def schema(
     if unknown := set(group or ()) - set(GROUPS):
         fail(f"there is no group {', '.join(unknown)}: {', '.join(GROUPS)}")
 
-    async def ask() -> list[Found]:
+    async def ask() -> list[FoundTables]:
         async with open_database(database_url) as connection:
-            return await look(connection, group or GROUPS)
+            return [await GROUPS[name].find(connection) for name in group or GROUPS]
 
     found = run(ask())
     if not group and not all(one.absent for one in found):
@@ -47,7 +47,8 @@ def schema(
         emit({"groups": [_plain(one) for one in found], "statements": missing})
     else:
         rows = (
-            (one.group, one.version, one.wanted, one.problem or "as it should be") for one in found
+            (one.group.name, one.version, one.group.version, one.problem or "as it should be")
+            for one in found
         )
         table("schema", ("group", "found", "wanted", "says"), rows)
         say(*(f"{statement};\n" for statement in missing))
@@ -62,11 +63,11 @@ def print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _plain(found: Found) -> dict[str, Any]:
+def _plain(found: FoundTables) -> dict[str, Any]:
     return {
-        "group": found.group,
+        "group": found.group.name,
         "found": found.version,
-        "wanted": found.wanted,
+        "wanted": found.group.version,
         "problem": found.problem,
     }
 

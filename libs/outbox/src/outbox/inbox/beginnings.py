@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import psycopg
+
 from outbox.event import Stream
 from outbox.inbox.baseline import producer_streams
-from outbox.operations.database import Connection
+
+Connection = psycopg.AsyncConnection[Any]
 
 _KNOWN = """
 SELECT i.source, i.aggregate_type, i.aggregate_id, i.last_sequence, min(p.sequence)

@@ -28,15 +28,16 @@ from outbox.inbox.handlers import Handlers, check_reached
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.retrier import Retrier
 from outbox.inbox.settings import ConsumerSettings
+from outbox.inbox.tables import INBOX_TABLES
 from outbox.inbox.watchdog import Watchdog
 from outbox.log.work import Work
-from outbox.postgres.table_versions import check
+from outbox.postgres.table_groups import check
 from outbox.rabbitmq.cloudevents import UNKNOWN_TIME
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.consumer_tags import tag_of
-from outbox.rabbitmq.declarer import Declarer, Enduring
+from outbox.rabbitmq.declarer import Declarer
 from outbox.rabbitmq.topology import Topology
-from outbox.supervise import Up, end, keep_running, pause, together
+from outbox.supervise import Enduring, Up, end, keep_running, pause, together
 from outbox.throttled_warnings import Throttled
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class Consumer:
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         async with self._work.read() as connection:
-            await check(connection, ["inbox"])
+            await check(connection, [INBOX_TABLES])
             tag = await tag_of(connection)
         if not await self._has_room(stop):
             return

@@ -16,7 +16,7 @@ from prometheus_client import Histogram
 from outbox import metrics
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
-from outbox.inbox.signatures import check_handler
+from outbox.handler_signatures import check_handler
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.rabbitmq.subscription import Subscribed, takes
 

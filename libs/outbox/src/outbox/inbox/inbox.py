@@ -13,6 +13,7 @@ from types import NoneType
 from outbox import metrics
 from outbox.argument_checks import instance
 from outbox.event import Envelope
+from outbox.failures import HandlerFailed, contending, is_contention, is_loss
 from outbox.inbox import (
     crash_counts,
     operations,
@@ -20,7 +21,6 @@ from outbox.inbox import (
     parked_figures,
     unsequenced,
 )
-from outbox.inbox.failures import HandlerFailed, contending, is_contention, is_loss
 from outbox.inbox.handlers import Handlers, bind
 from outbox.inbox.parked_events import REASONS
 from outbox.inbox.recovery import Recovery

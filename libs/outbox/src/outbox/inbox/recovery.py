@@ -19,14 +19,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from outbox import metrics
 from outbox.errors import TransactionEnded
 from outbox.event import Envelope, Stream
+from outbox.failures import HandlerFailed, contending, is_contention, is_loss, reason_of
 from outbox.inbox import crash_counts, discarding, parked_events
-from outbox.inbox.failures import (
-    HandlerFailed,
-    contending,
-    is_contention,
-    is_loss,
-    reason_of,
-)
 from outbox.inbox.parked_events import Connection, ParkedEvent
 from outbox.inbox.position import Verdict
 from outbox.inbox.settings import InboxSettings

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 
 from outbox.argument_checks import counts, instance, ordered, seconds, server_seconds
-from outbox.inbox.failures import RetryPolicy, is_unreadable
+from outbox.failures import RetryPolicy, is_unreadable
 from outbox.inbox.handlers import Unhandled
 from outbox.inbox.positions import LOCK_TIMEOUT, TRANSACTION_TIMEOUT
 from outbox.inbox.unsequenced import UnsequencedMessages

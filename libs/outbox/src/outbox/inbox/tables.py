@@ -20,11 +20,10 @@ from sqlalchemy import (
 )
 
 from outbox.postgres.table_details import comment, completed_by, room_for_updates
+from outbox.postgres.table_groups import TableGroup
 
 STEPS: tuple[tuple[str, ...], ...] = ()
-"""What brought these tables from version 1 to 2, from 2 to 3 and so on.
-
-See `outbox.table_groups`."""
+"""From version 1 to 2, from 2 to 3 and so on. See `outbox.postgres.table_groups`."""
 VERSION = 1 + len(STEPS)
 _NOW = text("clock_timestamp()")
 
@@ -135,3 +134,5 @@ def _declare_discarded(metadata: MetaData) -> None:
 
 
 completed_by("inbox", room_for_updates)
+
+INBOX_TABLES = TableGroup("inbox", "inbox", declare_inbox, STEPS)

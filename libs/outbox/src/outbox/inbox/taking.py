@@ -17,8 +17,8 @@ from outbox import tracing
 from outbox.cancellation import whole
 from outbox.errors import UnitEnded
 from outbox.event import Envelope, Stream
+from outbox.failures import HandlerFailed, is_loss
 from outbox.inbox import crash_counts, parked_events, positions, unsequenced
-from outbox.inbox.failures import HandlerFailed, is_loss
 from outbox.inbox.handlers import Bindings, Bound
 from outbox.inbox.position import Position, Verdict
 from outbox.inbox.watchdog import Watchdog

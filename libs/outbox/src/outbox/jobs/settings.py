@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from outbox.argument_checks import counts, instance, ordered, seconds
-from outbox.inbox.failures import RetryPolicy
+from outbox.failures import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON
 
 from outbox.postgres.table_details import comment, completed_by, room_for_updates
+from outbox.postgres.table_groups import TableGroup
 
 STEPS: tuple[tuple[str, ...], ...] = ()
-"""What brought this table from version 1 to 2, from 2 to 3 and so on; see `outbox.table_groups`."""
+"""From version 1 to 2, from 2 to 3 and so on. See `outbox.postgres.table_groups`."""
 VERSION = 1 + len(STEPS)
 _NOW = text("clock_timestamp()")
 
@@ -77,3 +78,5 @@ def _index(jobs: Table) -> None:
 
 
 completed_by("outbox_jobs", room_for_updates)
+
+JOB_TABLES = TableGroup("jobs", "outbox_jobs", declare_jobs, STEPS)

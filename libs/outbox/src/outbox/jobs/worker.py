@@ -19,16 +19,17 @@ from outbox.argument_checks import instance
 from outbox.cancellation import whole
 from outbox.errors import HandlerCancelled
 from outbox.failpoints import reach
-from outbox.inbox.failures import contending, is_loss
-from outbox.inbox.signatures import check_handler
+from outbox.failures import contending, is_loss
+from outbox.handler_signatures import check_handler
 from outbox.jobs import store
 from outbox.jobs.job import Declined, Job, JobHandler, Result
 from outbox.jobs.operations import UNDONE, count_jobs
 from outbox.jobs.settings import JobSettings
+from outbox.jobs.tables import JOB_TABLES
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
 from outbox.postgres.listen import Listener
-from outbox.postgres.table_versions import check
+from outbox.postgres.table_groups import check
 from outbox.supervise import Up, keep_running, one_line, pause, together
 from outbox.tracebacks import said, traceback_of
 
@@ -96,7 +97,7 @@ class JobWorker:
 
     async def _session(self, up: Up, stop: asyncio.Event) -> None:
         async with self._work.read() as connection:
-            await check(connection, ["jobs"])
+            await check(connection, [JOB_TABLES])
         try:
             while not stop.is_set():
                 await self._keep_house(stop)

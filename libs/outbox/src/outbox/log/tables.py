@@ -31,11 +31,10 @@ from outbox.postgres.table_details import (
     completed_by,
     room_for_updates,
 )
+from outbox.postgres.table_groups import TableGroup
 
 STEPS: tuple[tuple[str, ...], ...] = ()
-"""What brought these tables from version 1 to 2, from 2 to 3 and so on.
-
-See `outbox.table_groups`."""
+"""From version 1 to 2, from 2 to 3 and so on. See `outbox.postgres.table_groups`."""
 VERSION = 1 + len(STEPS)
 _NOW = text("clock_timestamp()")
 
@@ -129,3 +128,5 @@ completed_by(
     "outbox_settings",
     lambda name: f"INSERT INTO {name} (lanes) VALUES ({DEFAULT_LANES})",  # noqa: S608
 )
+
+OUTBOX_TABLES = TableGroup("outbox", "outbox", declare_outbox, STEPS)

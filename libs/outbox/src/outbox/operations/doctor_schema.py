@@ -7,8 +7,7 @@ from sqlalchemy import MetaData
 from outbox.operations.database import Connection, has_table
 from outbox.operations.days import day_partitions, days_covered, today
 from outbox.operations.findings import Finding, error, ok, warning
-from outbox.postgres.table_versions import look
-from outbox.table_groups import GROUPS
+from outbox.schema import GROUPS
 
 DAYS_WANTED = 3
 MIGRATE = "run the application's migrations; see outbox.schema for what they have to call"
@@ -32,13 +31,14 @@ SELECT nullif(partdefid, 0)::regclass::text FROM pg_partitioned_table
 
 async def check_schema(connection: Connection) -> list[Finding]:
     """Tables with their versions, columns, indexes and partitions."""
-    found = [group for group in await look(connection) if not group.absent]
+    groups = [await group.find(connection) for group in GROUPS.values()]
+    found = [tables for tables in groups if not tables.absent]
     if not found:
         return [error("tables", "none of the library is in the search path", MIGRATE)]
     metadata = MetaData()
-    for group in found:
-        GROUPS[group.group].declare(metadata)
-    findings = [error("tables", group.problem, SCHEMA) for group in found if group.problem]
+    for tables in found:
+        tables.group.declare(metadata)
+    findings = [error("tables", tables.problem, SCHEMA) for tables in found if tables.problem]
     findings += [*await _columns(connection, metadata), *await _indexes(connection, metadata)]
     if "outbox" in metadata.tables:
         findings += [await _settings(connection), *await _days(connection)]

@@ -14,8 +14,7 @@ import psycopg
 
 from outbox.addresses import Database, DatabaseAddress
 from outbox.postgres.sessions import open_lock_session
-from outbox.rabbitmq.declarer import Enduring
-from outbox.supervise import Up, keep_running, pause, run_until_first
+from outbox.supervise import Enduring, Up, keep_running, pause, run_until_first
 
 # Asked again and again: a statement that waits for a lock keeps dead rows from being cleared.
 EVERY = 1.0

@@ -6,9 +6,8 @@ refused is said once, tried again with every look, and said again when it is rig
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
@@ -16,12 +15,9 @@ from aiormq.exceptions import ChannelAccessRefused
 from outbox import metrics
 from outbox.errors import TopologyMismatch
 from outbox.rabbitmq.topology import DEAD_LETTERS, Declare, dead_letters_of
-from outbox.supervise import one_line, pause
+from outbox.supervise import one_line
 
 log = logging.getLogger(__name__)
-
-AGAIN = 1.0
-"""Seconds until a session that a topology has forbidden is tried again."""
 
 
 class Declarer:
@@ -114,23 +110,3 @@ class Declarer:
             log.error("%s is not as declared (everything else goes on): %s", part, now)
         elif now is None and was is not None:
             log.info("%s is as declared again", part)
-
-
-class Enduring:
-    """Runs sessions; pauses while the topology forbids them."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._said: str | None = None
-
-    async def run(self, session: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
-        """One session. What forbids it is said once, and waited for; anything else is raised."""
-        before, self._said = self._said, None
-        try:
-            await session()
-        except (TopologyMismatch, ChannelAccessRefused) as problem:
-            self._said = one_line(problem)
-        if self._said is not None:
-            if self._said != before:
-                log.error("%s is down until this is mended: %s", self._name, self._said)
-            await pause(stop, AGAIN)

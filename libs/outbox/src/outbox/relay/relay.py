@@ -16,11 +16,12 @@ from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
 from outbox.argument_checks import instance, named
 from outbox.errors import InvalidSetting
+from outbox.log.tables import OUTBOX_TABLES
 from outbox.postgres.sessions import open_lock_session
-from outbox.postgres.table_versions import check
+from outbox.postgres.table_groups import check
 from outbox.publisher.open import look_after, open_publisher
 from outbox.rabbitmq.connection import close, connect
-from outbox.rabbitmq.declarer import Declarer, Enduring
+from outbox.rabbitmq.declarer import Declarer
 from outbox.rabbitmq.topology import Topology
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.housekeeping import Housekeeping
@@ -31,7 +32,7 @@ from outbox.relay.schedule import Schedule
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settlement import ChannelClosed
 from outbox.relay.unroutable import Unroutable
-from outbox.supervise import Up, end, keep_running
+from outbox.supervise import Enduring, Up, end, keep_running
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class Relay:
         keeper = await stack.enter_async_context(
             await open_lock_session(self._database, "outbox relay")
         )
-        await check(keeper, ["outbox"])
+        await check(keeper, [OUTBOX_TABLES])
         looker = await stack.enter_async_context(
             await open_lock_session(
                 self._database, "outbox relay reading", client_encoding="SQL_ASCII"
