@@ -20,10 +20,13 @@ README = ROOT / "README.md"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PAGES = sorted(
     [
-        README,
+        *ROOT.glob("*.md"),
         *ROOT.glob("docs/**/*.md"),
-        *ROOT.glob("libs/*/*.md"),
-        *ROOT.glob("examples/*/*.md"),
+        *(
+            page
+            for top in ("libs", "service-*", "tools", "tests", "bench", "chaos", "examples")
+            for page in [*ROOT.glob(f"{top}/*.md"), *ROOT.glob(f"{top}/*/*.md")]
+        ),
     ]
 )
 PYTHON = sorted(
@@ -106,6 +109,12 @@ def test_every_file_named_is_there() -> None:
     named = [(page, word) for page, word in words() if word.startswith(TOPS)]
     named = [(page, word) for page, word in named if "/0199" not in word]  # a stream
     assert [f"{page}: {word}" for page, word in named if not is_there(word)] == []
+
+
+def test_every_path_named_in_short_ends_the_path_of_a_file() -> None:
+    """`relay/loop.py`, `…/orders/service.py`."""
+    ends = {"/".join(path.parts[-n:]) for path in PYTHON for n in (2, 3, 4)}
+    assert unknown(r"(?:…/)?((?!libs/|service-|tools/|tests/)\w+(?:/\w+){1,3}\.py)", ends) == []
 
 
 def test_every_module_named_is_there() -> None:
