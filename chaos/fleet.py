@@ -38,7 +38,7 @@ class Slot:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "chaos.process", self.role, self.side),
                 cwd=ROOT,
-                env={**os.environ, **self.environment, "OUTBOX_FAULT_POINT": fault},
+                env={**os.environ, **self.environment, "OUTBOX_FAILPOINT": fault},
                 stderr=log,
             )
         return self.process

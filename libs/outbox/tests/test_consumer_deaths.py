@@ -75,7 +75,7 @@ async def test_a_consumer_killed_at_a_step_loses_nothing_and_repeats_nothing(
         pass
     batch = [event for name in "abc" for event in events(4, name)]
     await publish(world, *batch)
-    killed = await start(world, APP_ENV="test", OUTBOX_FAULT_POINT=f"consumer.{step}")
+    killed = await start(world, APP_ENV="test", OUTBOX_FAILPOINT=f"consumer.{step}")
     assert await ended(killed) == -signal.SIGKILL
     async with supervised(world) as statuses:
         await eventually(lambda: has_effects(world, 12))
@@ -87,9 +87,9 @@ async def test_a_consumer_killed_at_a_step_loses_nothing_and_repeats_nothing(
     assert statuses == []
 
 
-async def test_a_fault_point_is_ignored_outside_of_tests(world: World) -> None:
+async def test_a_failpoint_is_ignored_outside_of_tests(world: World) -> None:
     await publish(world, *events(1))
-    process = await start(world, APP_ENV="prod", OUTBOX_FAULT_POINT="consumer.handled")
+    process = await start(world, APP_ENV="prod", OUTBOX_FAILPOINT="consumer.handled")
     await eventually(lambda: has_effects(world, 1))
     process.send_signal(signal.SIGTERM)
     assert await ended(process) == 0

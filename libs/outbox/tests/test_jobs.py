@@ -293,7 +293,7 @@ async def test_a_killed_worker_is_followed_by_another_with_the_same_key(
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "APP_ENV": "test"}
     command = [sys.executable, str(TESTS / "kit/outbox/processes/jobs.py"), world.database_url]
     killed = await asyncio.create_subprocess_exec(
-        *command, env={**environment, "OUTBOX_FAULT_POINT": f"job.{step}"}
+        *command, env={**environment, "OUTBOX_FAILPOINT": f"job.{step}"}
     )
     async with asyncio.timeout(60):
         assert await killed.wait() == -signal.SIGKILL

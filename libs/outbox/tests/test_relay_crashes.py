@@ -19,7 +19,7 @@ from outbox.failpoints import RELAY_STEPS
 from outbox.supervise import pause
 
 AGGREGATES = 12
-ONCE = ("relay.lane_taken", "relay.handing_over")
+ONCE = ("relay.lane_acquired", "relay.handing_over")
 Place = tuple[str, int]
 
 

@@ -85,7 +85,7 @@ async def test_events_wait_behind_one_that_is_not_taken(world: World) -> None:
 async def test_a_program_is_expected_to_die_at_its_step() -> None:
     dies = (
         "import os, signal\n"
-        "if os.environ['OUTBOX_FAULT_POINT'] == 'here' and os.environ['APP_ENV'] == 'test':\n"
+        "if os.environ['OUTBOX_FAILPOINT'] == 'here' and os.environ['APP_ENV'] == 'test':\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"
     )
     await killed_at("here", sys.executable, "-c", dies)

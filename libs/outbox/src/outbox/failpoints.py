@@ -1,7 +1,7 @@
-"""Dying at a named step, for tests that ask what a kill -9 there does.
+"""Failpoints: named steps at which the process kills itself, for tests of a kill -9 there.
 
-Honoured only with `APP_ENV=test`. `OUTBOX_FAULT_POINT=relay.read` dies when the step is reached
-for the first time, `OUTBOX_FAULT_POINT=relay.read:3` the third time.
+Failpoints work only with `APP_ENV=test`. `OUTBOX_FAILPOINT=relay.read` kills the process when it
+comes to that step for the first time, `OUTBOX_FAILPOINT=relay.read:3` the third time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import signal
 from collections import Counter
 
 RELAY_STEPS = (
-    "relay.lane_taken",
+    "relay.lane_acquired",
     "relay.read",
     "relay.written",
     "relay.confirmed",
@@ -28,15 +28,15 @@ CONSUMER_STEPS = (
 )
 JOB_STEPS = ("job.claimed", "job.called", "job.committed")
 
-_reached: Counter[str] = Counter()
-_armed = os.environ.get("OUTBOX_FAULT_POINT", "") if os.environ.get("APP_ENV") == "test" else ""
+_hits: Counter[str] = Counter()
+_armed = os.environ.get("OUTBOX_FAILPOINT", "") if os.environ.get("APP_ENV") == "test" else ""
 _step, _, _nth = _armed.partition(":")
 
 
-def reach(step: str) -> None:
-    """Die here, by SIGKILL, if this is the step and the time that was asked for."""
+def hit(step: str) -> None:
+    """Kill the process here, by SIGKILL, if this is the step and the time that were asked for."""
     if not _step or step != _step:
         return
-    _reached[step] += 1
-    if _reached[step] >= int(_nth or 1):
+    _hits[step] += 1
+    if _hits[step] >= int(_nth or 1):
         os.kill(os.getpid(), signal.SIGKILL)

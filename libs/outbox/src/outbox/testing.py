@@ -37,7 +37,7 @@ SELECT id, event_id, source, aggregate_type, aggregate_id, sequence, type, versi
 """
 _MARK = "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY(%s)"
 
-FAULT_POINT = "OUTBOX_FAULT_POINT"
+FAILPOINT = "OUTBOX_FAILPOINT"
 
 
 class Source:
@@ -161,7 +161,7 @@ async def killed_at(
     The steps are in `outbox.failpoints`. Raises AssertionError if it ends in any other way, or
     lives on for `within` seconds (then it is killed).
     """
-    surroundings = {**os.environ, **(environment or {}), "APP_ENV": "test", FAULT_POINT: step}
+    surroundings = {**os.environ, **(environment or {}), "APP_ENV": "test", FAILPOINT: step}
     process = await asyncio.create_subprocess_exec(*command, env=surroundings)
     try:
         async with asyncio.timeout(within):

@@ -40,7 +40,7 @@ async def relay_process(
         database_url,
         broker_url,
         *(f"{name}={value}" for name, value in settings.items()),
-        env={**os.environ, "APP_ENV": "test", "OUTBOX_FAULT_POINT": die_at}
+        env={**os.environ, "APP_ENV": "test", "OUTBOX_FAILPOINT": die_at}
         | {"PYTHONPATH": str(Path(__file__).parents[3])},
     )
     try:

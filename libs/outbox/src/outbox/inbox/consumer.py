@@ -21,7 +21,7 @@ from outbox.addresses import Broker, BrokerAddress
 from outbox.argument_checks import instance, named
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
-from outbox.failpoints import reach
+from outbox.failpoints import hit
 from outbox.inbox.acceptance import Acceptance, Refused
 from outbox.inbox.delivery_buffer import DeliveryBuffer
 from outbox.inbox.handlers import Handlers, check_reached
@@ -156,13 +156,13 @@ class Consumer:
                 raise
             if self.inbox.parked_bytes >= self._settings.parked_bytes:
                 return  # what has come goes back to the queue with the connection
-            reach("consumer.delivered")
+            hit("consumer.delivered")
             with self._batch_seconds.time():
                 # Perhaps the process died of one of those that come again: they go singly.
                 for again, deliveries in groupby(batch, key=_redelivered):
                     if not stop.is_set():
                         await self._take(intake, list(deliveries), stop, again=again)
-            reach("consumer.acked")
+            hit("consumer.acked")
 
     async def _take(
         self,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from outbox import metrics
 from outbox.event import Envelope, Stream
-from outbox.failpoints import reach
+from outbox.failpoints import hit
 from outbox.inbox import positions
 from outbox.inbox.handlers import Bindings
 from outbox.inbox.settings import InboxSettings
@@ -51,14 +51,14 @@ class Transactions:
                 lock_timeout=self.settings.lock_timeout,
                 transaction_timeout=self.settings.transaction_timeout,
             )
-            reach("consumer.locked")
+            hit("consumer.locked")
             taking = self._taking(transaction, locked)
             yield taking
             # What handlers left to be sent can hang as they can.
             with self.watchdog.over(f"what was left to send for {self.consumer}"):
                 await taking.finish(counted)
-            reach("consumer.handled")
-        reach("consumer.committed")
+            hit("consumer.handled")
+        hit("consumer.committed")
         self.work.committed(taking.outgoing)
         for verdict, count in taking.verdicts.items():
             metrics.CONSUMED.labels(self.consumer, verdict).inc(count)

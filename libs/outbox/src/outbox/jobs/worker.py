@@ -18,7 +18,7 @@ from outbox.adaptive_interval import AdaptiveInterval
 from outbox.argument_checks import instance
 from outbox.cancellation import whole
 from outbox.errors import HandlerCancelled
-from outbox.failpoints import reach
+from outbox.failpoints import hit
 from outbox.failures import contending, is_loss
 from outbox.handler_signatures import check_handler
 from outbox.jobs import store
@@ -137,12 +137,12 @@ class JobWorker:
         return longest if seconds is None else min(max(seconds, 0.01), longest)
 
     async def _work_on(self, job: Job) -> None:
-        reach("job.claimed")
+        hit("job.claimed")
         beating = asyncio.create_task(self._keep_lease(job))
         began = time.perf_counter()
         try:
             result = await self._call(job, beating)
-            reach("job.called")
+            hit("job.called")
             await contending(lambda: self._commit(job, result))
         except AlreadyEnded:
             log.warning("job %s %s had ended before; this result is void", job.kind, job.key)
@@ -197,7 +197,7 @@ class JobWorker:
             if not await store.end(unit.connection, job):
                 raise AlreadyEnded
             await whole(result(unit))
-        reach("job.committed")
+        hit("job.committed")
 
     async def _failed(self, job: Job, problem: Exception) -> None:
         error, traceback = said(problem), traceback_of(problem)

@@ -95,7 +95,7 @@ class RelayLoop:
         except TimeoutError:
             log.warning("%d windows have no answer yet and will go again", len(self.in_flight))
         else:
-            failpoints.reach("relay.handing_over")
+            failpoints.hit("relay.handing_over")
 
     async def _relay_window(self, stop: asyncio.Event) -> int:
         """Read and publish the next window; returns how many events it had."""
@@ -104,11 +104,11 @@ class RelayLoop:
             return 0
         entries = await self._look(self._wanted)
         if entries:
-            failpoints.reach("relay.read")
+            failpoints.hit("relay.read")
             # Before anything is awaited: what fails from now on breaks this window as well.
             number = self.in_flight.next_number()
             await self.in_flight.add(number, entries, await self.publisher.send(entries))
-            failpoints.reach("relay.written")
+            failpoints.hit("relay.written")
         return len(entries)
 
     async def _look(self, limit: int) -> list[OutboxRow]:
@@ -144,10 +144,10 @@ class RelayLoop:
             if await self.lanes.surplus():
                 if not await self.in_flight.room(1, stop):
                     return
-                failpoints.reach("relay.handing_over")
+                failpoints.hit("relay.handing_over")
                 await self.lanes.release_surplus()
             if await self.lanes.take_share():
-                failpoints.reach("relay.lane_taken")
+                failpoints.hit("relay.lane_acquired")
                 self.floor = LowWatermark()
                 # What the last owner parked has followers, which must not overtake it.
                 self._full_look.hurry()

@@ -104,7 +104,7 @@ class Settlement:
             window = await self._in_flight.oldest()
             with metrics.WINDOW_SECONDS.time(), tracing.publishing(window.entries):
                 outcomes = await window.flight.outcomes()
-            failpoints.reach("relay.confirmed")
+            failpoints.hit("relay.confirmed")
             await self._settle(window, outcomes)
             await self._in_flight.settled()
 
@@ -114,7 +114,7 @@ class Settlement:
         verdict = judge(window.entries, outcomes, self._in_flight.broken)
         if verdict.sent:
             await self._marking.published(verdict.sent)
-            failpoints.reach("relay.marked")
+            failpoints.hit("relay.marked")
             self._unroutable.sent(verdict.sent)
         if verdict.unwanted:
             ids = [entry.event_id.decode() for entry in verdict.unwanted]
