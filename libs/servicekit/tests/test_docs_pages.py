@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from servicekit.http.access_rules import AccessRules
 from servicekit.http.app import create_app
-from servicekit.http.edge import Edge
 from servicekit.observe.metrics import HttpMetrics
 
 PAGES = ("/docs", "/redoc", "/")
@@ -24,7 +24,9 @@ OTHERS = (
 
 @pytest.fixture
 async def hidden(metrics: HttpMetrics) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(title="t", version="1", description="", metrics=metrics, edge=Edge(docs=False))
+    app = create_app(
+        title="t", version="1", description="", metrics=metrics, access=AccessRules(docs=False)
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
         yield client
 

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from servicekit.http.app import ServiceApp, create_app
 from servicekit.http.idempotency import Once
-from servicekit.http.large_bodies import LARGE, LargeBodies
+from servicekit.http.large_body_queue import LARGE, LargeBodyQueue
 from servicekit.http.routing import Router
 from servicekit.observe.metrics import HttpMetrics
 from servicekit.process.server import bind, serve
@@ -101,7 +101,7 @@ async def test_a_large_body_is_not_read_for_a_caller_who_hung_up_in_the_queue(
     watched: Watched, metrics: HttpMetrics
 ) -> None:
     read, over = list[bytes](), asyncio.Event()
-    queue = watched.app.state.large_bodies = LargeBodies(read.append)
+    queue = watched.app.state.large_body_queue = LargeBodyQueue(read.append)
 
     async def until_over() -> bool:
         await over.wait()

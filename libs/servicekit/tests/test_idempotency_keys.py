@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from kit.http import ledger_service as world
 from kit.http.ledger_service import ENTRY, Ledger
-from servicekit.http.idempotency_expiry import KeyUpkeep, delete_expired
+from servicekit.http.idempotency_expiry import KeyExpiry, delete_expired
 
 KEY = {"Idempotency-Key": "one"}
 
@@ -107,7 +107,7 @@ async def test_several_processes_delete_what_has_expired_and_only_that(ledger: L
 
 async def test_upkeep_works_until_told_to_stop(ledger: Ledger) -> None:
     await _add_keys(ledger, 100)
-    upkeep, stop = KeyUpkeep(ledger.engine), asyncio.Event()
+    upkeep, stop = KeyExpiry(ledger.engine), asyncio.Event()
     async with asyncio.TaskGroup() as group, asyncio.timeout(10):
         group.create_task(upkeep.run(stop))
         while not upkeep.running:  # noqa: ASYNC110 it tells nobody

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from kit.servers.redis_server import RedisServer, redis_server
-from servicekit.cache.read_through import TRUSTED, Entry, ReadThrough, Seen, Versioned
+from servicekit.cache.read_through import TRUSTED, CachedValue, Entry, ReadThrough, Versioned
 from servicekit.cache.redis_store import DEADLINE, RedisStore
 
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
@@ -70,8 +70,8 @@ async def there(store: RedisStore) -> bool:
     return store.available
 
 
-async def kept(store: RedisStore, key: str) -> Seen:
-    return (await store.look([key])).get(key, Seen())
+async def kept(store: RedisStore, key: str) -> CachedValue:
+    return (await store.look([key])).get(key, CachedValue())
 
 
 @pytest.fixture

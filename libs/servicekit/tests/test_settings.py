@@ -8,8 +8,8 @@ from typing import ClassVar
 import pytest
 from pydantic import Field, SecretStr, model_validator
 
-from servicekit.http.edge import Edge
-from servicekit.process.former_names import not_read
+from servicekit.http.access_rules import AccessRules
+from servicekit.process.former_names import unread_variables
 from servicekit.process.settings import (
     LogFormat,
     Port,
@@ -293,22 +293,22 @@ def test_what_is_let_in_is_written_exactly(
 
 def test_what_is_let_in_goes_by_what_is_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
     loopback = {"localhost", "127.0.0.1", "[::1]"}
-    assert load(ToySettings).edge == Edge(frozenset(loopback), frozenset(), docs=True)
+    assert load(ToySettings).access == AccessRules(frozenset(loopback), frozenset(), docs=True)
     monkeypatch.setenv("HTTP_HOST", "2001:db8::1")
-    assert load(ToySettings).edge.allowed_hosts == loopback | {"[2001:db8::1]"}
+    assert load(ToySettings).access.allowed_hosts == loopback | {"[2001:db8::1]"}
     monkeypatch.setenv("ALLOWED_HOSTS", "Api.Example.com, [::1]")
     monkeypatch.setenv("CORS_ORIGINS", "https://App.example.com,http://localhost:3000")
-    edge = load(ToySettings).edge
-    assert edge.allowed_hosts == {"api.example.com", "[::1]"}
-    assert edge.cors_origins == {"https://app.example.com", "http://localhost:3000"}
+    access = load(ToySettings).access
+    assert access.allowed_hosts == {"api.example.com", "[::1]"}
+    assert access.cors_origins == {"https://app.example.com", "http://localhost:3000"}
     monkeypatch.setenv("ALLOWED_HOSTS", "*")
-    assert load(ToySettings).edge.allowed_hosts == {"*"}
+    assert load(ToySettings).access.allowed_hosts == {"*"}
 
 
 @pytest.mark.parametrize(("switch", "shown"), [(None, False), ("on", True), ("off", False)])
 def test_production_shows_the_document_if_it_is_asked_to(switch: str | None, shown: bool) -> None:
     settings = ToySettings.model_validate({"app_env": "production", "api_docs": switch})
-    assert settings.edge.docs is shown
+    assert settings.access.docs is shown
 
 
 def test_a_refusal_names_what_another_system_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,6 +322,6 @@ def test_a_refusal_names_what_another_system_called_it(monkeypatch: pytest.Monke
 def test_a_name_of_another_system_alone_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_HOST", "db")
     assert load(ToySettings)
-    assert not_read() == [
+    assert unread_variables() == [
         "DB_HOST is not read here: use DATABASE_URL_ORDERS and DATABASE_URL_PROCESSOR"
     ]

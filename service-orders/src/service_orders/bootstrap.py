@@ -33,10 +33,10 @@ from service_orders.settings import DATABASE_VARIABLE, DEVELOPMENT_KEY, OWNER_VA
 from service_orders.waiting import SETTLED
 from servicekit.cache.redis_store import RedisStore
 from servicekit.database.engine import create_engine, ensure_reachable
+from servicekit.http.access_rules import AccessRules
 from servicekit.http.app import KEY_LIFETIME, ServiceApp, create_app
 from servicekit.http.client import open_client
-from servicekit.http.edge import Edge
-from servicekit.http.idempotency_expiry import KeyUpkeep
+from servicekit.http.idempotency_expiry import KeyExpiry
 from servicekit.http.long_polling import Waiters
 from servicekit.observe import trace
 from servicekit.observe.health import Health
@@ -88,7 +88,7 @@ async def api() -> None:
             api_health(base, broker, waiting=waiters.check),
             key_lifetime=settings.key_lifetime,
             booking_limit=settings.booking_limit,
-            edge=base.edge,
+            access=base.access,
             offer_desk=await stack.enter_async_context(_offer_desk(settings)),
         )
         if settings.redis_url is not None:
@@ -104,7 +104,7 @@ def build_app(
     *,
     key_lifetime: timedelta = KEY_LIFETIME,
     booking_limit: timedelta = timedelta(days=730),
-    edge: Edge | None = None,
+    access: AccessRules | None = None,
     offer_desk: OfferDesk | None = None,
 ) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
@@ -117,7 +117,7 @@ def build_app(
         health=health,
         metrics=metrics,
         key_lifetime=key_lifetime,
-        edge=edge,
+        access=access,
     )
     app.state.work, app.state.waiters, app.state.cache = work, waiters, None
     app.state.zones, app.state.booking_limit = KnownZones(work), booking_limit
@@ -148,7 +148,7 @@ async def work(*names: str) -> None:
             settings=ConsumerSettings(senders=settings.senders),
         )
         parts |= maintenance
-        parts["maintenance keys"] = KeyUpkeep(units.engine)
+        parts["maintenance keys"] = KeyExpiry(units.engine)
         parts["maintenance offers"] = OfferUpkeep(units.engine)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}
         await run_parts(base, chosen)

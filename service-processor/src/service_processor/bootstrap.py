@@ -28,10 +28,10 @@ from service_processor.domains.payments.provider import PATIENT, Provider, payme
 from service_processor.metadata import outbox
 from service_processor.settings import DATABASE_VARIABLE, OWNER_VARIABLE, Settings
 from servicekit.database.engine import create_engine, ensure_reachable
+from servicekit.http.access_rules import AccessRules
 from servicekit.http.app import ServiceApp, create_app
 from servicekit.http.client import open_client
-from servicekit.http.edge import Edge
-from servicekit.http.idempotency_expiry import KeyUpkeep
+from servicekit.http.idempotency_expiry import KeyExpiry
 from servicekit.observe import logs, trace
 from servicekit.observe.health import Health
 from servicekit.observe.metrics import HttpMetrics
@@ -95,7 +95,7 @@ async def api() -> None:
         broker = await stack.enter_async_context(
             BrokerProbe(settings.rabbitmq_url, name=f"{NAME} api health")
         )
-        await base.serve(build_app(settings, work, api_health(base, broker), edge=base.edge))
+        await base.serve(build_app(settings, work, api_health(base, broker), access=base.access))
 
 
 def build_app(
@@ -103,7 +103,7 @@ def build_app(
     work: Work,
     health: Health | None = None,
     metrics: HttpMetrics | None = None,
-    edge: Edge | None = None,
+    access: AccessRules | None = None,
 ) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
     app = create_app(
@@ -117,7 +117,7 @@ def build_app(
         health=health,
         metrics=metrics,
         key_lifetime=settings.key_lifetime,
-        edge=edge,
+        access=access,
     )
     app.state.work, app.state.default_timezone = work, settings.default_timezone
     return app
@@ -148,7 +148,7 @@ async def work(*names: str) -> None:
             settings=ConsumerSettings(senders=settings.senders),
         )
         parts["maintenance"] = maintenance
-        parts["maintenance keys"] = KeyUpkeep(units.engine)
+        parts["maintenance keys"] = KeyExpiry(units.engine)
         parts["jobs"] = JobWorker(units, payment_jobs(Provider(http)), PATIENT)
         parts["audit"] = _audit(settings, units)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}

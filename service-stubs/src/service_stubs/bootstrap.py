@@ -8,8 +8,8 @@ from service_stubs import NAME, VERSION, api, control
 from service_stubs.ledger import Ledger
 from service_stubs.settings import Settings
 from service_stubs.trouble import Troubles
+from servicekit.http.access_rules import AccessRules
 from servicekit.http.app import ServiceApp, create_app
-from servicekit.http.edge import Edge
 from servicekit.observe import logs
 from servicekit.observe.health import Health
 from servicekit.observe.metrics import HttpMetrics
@@ -33,7 +33,7 @@ async def run() -> None:
     ledger = Ledger(Path(settings.stubs_ledger))
     try:
         await serve(
-            build_app(ledger, edge=settings.edge), listener, stop=stop, variable="STUBS_PORT"
+            build_app(ledger, access=settings.access), listener, stop=stop, variable="STUBS_PORT"
         )
     finally:
         ledger.close()
@@ -41,7 +41,9 @@ async def run() -> None:
 
 
 def build_app(
-    ledger: Ledger | None = None, metrics: HttpMetrics | None = None, edge: Edge | None = None
+    ledger: Ledger | None = None,
+    metrics: HttpMetrics | None = None,
+    access: AccessRules | None = None,
 ) -> ServiceApp:
     """The HTTP application; without a ledger it keeps one in memory."""
     app = create_app(
@@ -50,7 +52,7 @@ def build_app(
         description="Stands in for scooters, tariffs, users, configs and the payment provider.",
         health=Health({}),
         metrics=metrics,
-        edge=edge,
+        access=access,
     )
     app.include_router(api.router)
     app.include_router(control.router)

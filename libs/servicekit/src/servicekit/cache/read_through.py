@@ -15,9 +15,9 @@ from typing import Generic, Protocol, TypeVar
 
 from prometheus_client import Counter
 
-from servicekit.database.dataloader import Batched
+from servicekit.database.dataloader import DataLoader
 
-__all__ = ["NOTHING", "Entry", "ReadThrough", "Seen", "Source", "Store", "Versioned"]
+__all__ = ["NOTHING", "CachedValue", "Entry", "ReadThrough", "Source", "Store", "Versioned"]
 
 TRUSTED = 900
 """Milliseconds; the rest of the second is for the answer's way back."""
@@ -36,7 +36,7 @@ class Versioned:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CachedValue:
     """What a look into the cache found.
 
     `moment` is the cache's time of the look, in milliseconds; None if it could not be asked.
@@ -47,7 +47,7 @@ class Seen:
     moment: int | None = None
 
 
-NOTHING = Seen()
+NOTHING = CachedValue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Entry:
 class Store(Protocol):
     """A cache. It answers in bounded time, raises nothing, and knows nothing while it is away."""
 
-    async def look(self, keys: Sequence[str]) -> Mapping[str, Seen]: ...
+    async def look(self, keys: Sequence[str]) -> Mapping[str, CachedValue]: ...
     async def keep(self, entry: Entry) -> None: ...
 
 
@@ -84,9 +84,9 @@ class ReadThrough(Generic[K]):
         self._name = name
         self._source = source
         self._store = store
-        self._looks = Batched[K, Seen](self._look)
-        self._reads = Batched[K, Versioned](self._read)
-        self._unconfirmed: dict[K, Seen] = {}
+        self._looks = DataLoader[K, CachedValue](self._look)
+        self._reads = DataLoader[K, Versioned](self._read)
+        self._unconfirmed: dict[K, CachedValue] = {}
         self._keeping: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> Versioned | None:
@@ -104,7 +104,7 @@ class ReadThrough(Generic[K]):
         if self._store is not None:
             await self._store.keep(Entry(self._stored(key), version, body))
 
-    async def _look(self, keys: Sequence[K]) -> Mapping[K, Seen]:
+    async def _look(self, keys: Sequence[K]) -> Mapping[K, CachedValue]:
         assert self._store is not None
         found = await self._store.look([self._stored(key) for key in keys])
         return {key: found.get(self._stored(key), NOTHING) for key in keys}
@@ -123,7 +123,7 @@ class ReadThrough(Generic[K]):
             self._keep(key, seen[key], value, known=key in confirmed)
         return {**confirmed, **loaded}
 
-    def _keep(self, key: K, seen: Seen, value: Versioned, *, known: bool) -> None:
+    def _keep(self, key: K, seen: CachedValue, value: Versioned, *, known: bool) -> None:
         """Beside the answer, not before it."""
         if self._store is None or seen.moment is None:
             return

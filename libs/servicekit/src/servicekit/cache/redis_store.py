@@ -19,8 +19,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from servicekit.cache.read_through import TRUSTED, Entry, Seen, Versioned
-from servicekit.database.dataloader import Batched
+from servicekit.cache.read_through import TRUSTED, CachedValue, Entry, Versioned
+from servicekit.database.dataloader import DataLoader
 from servicekit.process.urls import RedisUrl
 
 __all__ = ["DEADLINE", "RedisStore"]
@@ -87,7 +87,7 @@ class RedisStore:
         self._redis: Redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0))
         self._look_script = self._redis.register_script(_LOOK)
         self._keep_script = self._redis.register_script(_KEEP)
-        self._keeps = Batched[Entry, bool](self._keep)
+        self._keeps = DataLoader[Entry, bool](self._keep)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -107,7 +107,7 @@ class RedisStore:
             async with asyncio.timeout(CONNECT_DEADLINE):
                 await self._redis.aclose()
 
-    async def look(self, keys: Sequence[str]) -> Mapping[str, Seen]:
+    async def look(self, keys: Sequence[str]) -> Mapping[str, CachedValue]:
         """What is kept under these keys; nothing while Redis is away."""
         return await self._ask(lambda: self._look(keys)) or {}
 
@@ -116,12 +116,12 @@ class RedisStore:
         if self.available:
             await self._keeps.get(entry)
 
-    async def _look(self, keys: Sequence[str]) -> Mapping[str, Seen]:
+    async def _look(self, keys: Sequence[str]) -> Mapping[str, CachedValue]:
         now, *entries = cast("list[Any]", await self._look_script(keys=keys))
         seen = {key: _seen(key, entry, now) for key, entry in zip(keys, entries, strict=True)}
         if garbage := [key for key, one in seen.items() if one is None]:
             self._background(self._forget(garbage))
-        return {key: one or Seen(moment=now) for key, one in seen.items()}
+        return {key: one or CachedValue(moment=now) for key, one in seen.items()}
 
     async def _keep(self, entries: Sequence[Entry]) -> Mapping[Entry, bool]:
         arguments: list[Any] = []
@@ -192,10 +192,10 @@ def _seal(key: str, version: int, body: bytes) -> str:
     return blake2b(body, digest_size=8, key=f"{key} {version}".encode()[-64:]).hexdigest()
 
 
-def _seen(key: str, fields: Any, now: int) -> Seen | None:
+def _seen(key: str, fields: Any, now: int) -> CachedValue | None:
     """None for what nobody can have kept."""
     if fields == [None] * 4:
-        return Seen(moment=now)
+        return CachedValue(moment=now)
     try:
         version, seal, body, trusted_until = fields
         number, until = int(version), int(trusted_until)
@@ -205,4 +205,4 @@ def _seen(key: str, fields: Any, now: int) -> Seen | None:
         return None
     value = Versioned(number, body) if body else None
     trusted = value is not None and now < until <= now + TRUSTED
-    return Seen(value, trusted, now)
+    return CachedValue(value, trusted, now)

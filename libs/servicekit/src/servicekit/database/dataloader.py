@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["Batched"]
+__all__ = ["DataLoader"]
 
 LIMIT = 500
 
@@ -17,7 +17,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Batched(Generic[K, V]):
+class DataLoader(Generic[K, V]):
     """Reads values by key. `read` gives what it finds of the keys it gets."""
 
     def __init__(

@@ -15,14 +15,14 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 
 from servicekit.http import openapi
+from servicekit.http.access_rules import AccessRules
 from servicekit.http.docs_pages import docs_router
-from servicekit.http.edge import Edge
 from servicekit.http.exception_handlers import CrashBoundary, install_problem_handlers
 from servicekit.http.head_requests import HeadRequests
-from servicekit.http.headers import SecurityHeaders
-from servicekit.http.large_bodies import LargeBodies
+from servicekit.http.large_body_queue import LargeBodyQueue
 from servicekit.http.problems import Problem, ProblemSpec, title_of
 from servicekit.http.routing import BodyLimit, JsonRoute, RequestGuard, Router
+from servicekit.http.security_headers import SecurityHeaders
 from servicekit.observe.health import Health
 from servicekit.observe.logs import AccessLog
 from servicekit.observe.metrics import (
@@ -66,14 +66,14 @@ def create_app(
     metrics: HttpMetrics | None = None,
     tags: list[dict[str, Any]] | None = None,
     key_lifetime: timedelta = KEY_LIFETIME,
-    edge: Edge | None = None,
+    access: AccessRules | None = None,
 ) -> ServiceApp:
     """Return the application: `routers` under /api/v1, docs, health, metrics, problems.
 
-    `key_lifetime` is how long the answer to an `Idempotency-Key` is kept, `edge` what is let in:
+    `key_lifetime` is how long the answer to an `Idempotency-Key` is kept, `access` what is let in:
     everything by default. Construct what the endpoints need first: nothing listens yet.
     """
-    metrics, edge = metrics or http_metrics(), edge or Edge()
+    metrics, access = metrics or http_metrics(), access or AccessRules()
     app = ServiceApp(
         title=title,
         version=version,
@@ -82,28 +82,28 @@ def create_app(
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
-        middleware=_layers(metrics, edge),
+        middleware=_layers(metrics, access),
     )
-    app.state.key_lifetime, app.state.large_bodies = key_lifetime, LargeBodies()
+    app.state.key_lifetime, app.state.large_body_queue = key_lifetime, LargeBodyQueue()
     install_problem_handlers(app, problems or {})
     for router in routers:
         app.include_router(router, prefix=API_BASE)
     app.include_router(metrics_router(metrics.registry))
     if health is not None:
         app.include_router(health.router())
-    app.include_router(docs_router(app, shown=edge.docs))
+    app.include_router(docs_router(app, shown=access.docs))
     app.include_router(_problem_types(problems or {}))
     _check_routes(app)
     return app
 
 
-def _layers(metrics: HttpMetrics, edge: Edge) -> list[Middleware]:
+def _layers(metrics: HttpMetrics, access: AccessRules) -> list[Middleware]:
     return [
         Middleware(TraceMiddleware),
         Middleware(MetricsMiddleware, metrics=metrics),
         Middleware(AccessLog),
         Middleware(SecurityHeaders),
-        *edge.layers(),
+        *access.layers(),
         Middleware(CrashBoundary),
         Middleware(RequestGuard),
         Middleware(BodyLimit),

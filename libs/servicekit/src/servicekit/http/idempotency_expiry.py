@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["KeyUpkeep", "delete_expired"]
+__all__ = ["KeyExpiry", "delete_expired"]
 
 BATCH = 1000
 INTERVAL = 300.0
@@ -36,7 +36,7 @@ async def delete_expired(engine: AsyncEngine, *, batch: int = BATCH) -> int:
             return deleted
 
 
-class KeyUpkeep:
+class KeyExpiry:
     """Deletes expired keys every few minutes; one part of a worker."""
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -20,7 +20,7 @@ from psycopg import sql
 from servicekit.database.engine import connect
 from servicekit.process.urls import PostgresUrl
 
-__all__ = ["NobodyListens", "Signal", "Waiters"]
+__all__ = ["NotListening", "Signal", "Waiters"]
 
 SLOWEST_RETRY = 5.0
 REREADS_PER_SECOND = 1000
@@ -30,7 +30,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class NobodyListens(Exception):
+class NotListening(Exception):
     """Waiting requests are answered when their time is over, not when something has settled."""
 
 
@@ -86,7 +86,7 @@ class Waiters:
     async def check(self) -> None:
         """For `Health`: return while notifications are heard, raise NobodyListens if not."""
         if not self.listening.is_set():
-            raise NobodyListens
+            raise NotListening
 
     async def until_settled(
         self,

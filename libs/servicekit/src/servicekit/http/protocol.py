@@ -15,12 +15,12 @@ from urllib.parse import quote
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from servicekit.http import problems
-from servicekit.http.headers import SECURITY_HEADERS
-from servicekit.http.malformed import MALFORMED
+from servicekit.http.malformed_requests import MALFORMED_REQUESTS
 from servicekit.http.problems import Problem
-from servicekit.http.slow_clients import Flushing
+from servicekit.http.security_headers import SECURITY_HEADERS
+from servicekit.http.slow_clients import WriteWatch
 
-__all__ = ["PATIENCE", "Protocol"]
+__all__ = ["PATIENCE", "LimitedProtocol"]
 
 MAX_URL = 16 * 1024
 MAX_HEAD = 64 * 1024
@@ -80,12 +80,12 @@ class TooSlow(Problem):
         super().__init__(408, "request_timeout", detail)
 
 
-class Protocol(HttpToolsProtocol):
+class LimitedProtocol(HttpToolsProtocol):
     """One connection. `patience`: seconds from a request's first byte to its last, and without
     anything of an answer being taken.
     """
 
-    _flushing: Flushing
+    _flushing: WriteWatch
 
     def __init__(self, *arguments: Any, patience: float = PATIENCE, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -99,7 +99,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._flushing = Flushing(transport, self.loop, self._patience)
+        self._flushing = WriteWatch(transport, self.loop, self._patience)
         self._expect_more()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -213,7 +213,7 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
-        MALFORMED.note(problem.code, self.client)
+        MALFORMED_REQUESTS.note(problem.code, self.client)
         self._expect_nothing()
         if self._answers_another():
             self.cycle.keep_alive = False

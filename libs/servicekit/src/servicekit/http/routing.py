@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit.http import problems, strict_json
 from servicekit.http.exception_handlers import field_of, validation_failed
-from servicekit.http.large_bodies import LARGE, LargeBodies
+from servicekit.http.large_body_queue import LARGE, LargeBodyQueue
 from servicekit.http.problems import BodyTooLarge, Overloaded, Problem
 from servicekit.http.query_parameters import known_names, refuse_others
 
@@ -36,7 +36,7 @@ class JsonRequest(Request):
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
             try:
-                large: LargeBodies = self.app.state.large_bodies
+                large: LargeBodyQueue = self.app.state.large_body_queue
                 self._json = await large.parse(await self.body(), self.is_disconnected)
             except strict_json.MalformedJson as error:
                 raise Problem(400, "malformed_json", str(error)) from None

@@ -10,13 +10,13 @@ import socket
 import struct
 import termios
 
-__all__ = ["Flushing"]
+__all__ = ["WriteWatch"]
 
 # Several, so that a process that stood still has not had its callers wait for it.
 LOOKS = 4
 
 
-class Flushing:
+class WriteWatch:
     """Watches one connection while something is to be sent. `patience`: seconds of no progress."""
 
     def __init__(

@@ -6,7 +6,7 @@ They are common names, and an environment may hold them for others: they stop no
 import os
 from collections.abc import Mapping
 
-__all__ = ["not_read"]
+__all__ = ["unread_variables"]
 
 _DATABASES = "DATABASE_URL_ORDERS and DATABASE_URL_PROCESSOR"
 _PORTS = "ORDERS_PORT and PROCESSOR_PORT"
@@ -24,7 +24,7 @@ _INSTEAD = {
 }
 
 
-def not_read(environment: Mapping[str, str] = os.environ) -> list[str]:
+def unread_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """A sentence for each that is set."""
     return [
         f"{name} is not read here: " + (f"use {instead}" if instead else "nothing has to be set")

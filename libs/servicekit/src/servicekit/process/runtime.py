@@ -19,13 +19,13 @@ from fastapi import FastAPI
 from servicekit.database.engine import ensure_reachable
 from servicekit.database.migrations import ensure_current, upgrade
 from servicekit.database.probe import DatabaseProbe
+from servicekit.http.access_rules import AccessRules
 from servicekit.http.app import create_app
-from servicekit.http.edge import Edge
 from servicekit.observe import logs
 from servicekit.observe.health import Check, Health
 from servicekit.process.broker import BrokerProbe, refuse_bad_credentials
 from servicekit.process.entrypoint import stop_on_signals
-from servicekit.process.former_names import not_read
+from servicekit.process.former_names import unread_variables
 from servicekit.process.server import bind, serve
 from servicekit.process.settings import ServiceSettings
 from servicekit.process.urls import PostgresUrl
@@ -79,7 +79,7 @@ class Foundation:
     port_variable: str
     probe: DatabaseProbe
     stop: asyncio.Event
-    edge: Edge
+    access: AccessRules
 
     async def serve(self, app: FastAPI, *, grace: float = 5) -> None:
         """Answer requests until told to stop."""
@@ -102,7 +102,7 @@ async def foundation(
 ) -> AsyncIterator[Foundation]:
     """Check everything a process needs; raise StartupProblem with one line about what is wrong."""
     logs.configure(service.name, settings.log_level, settings.log_format)
-    for sentence in not_read():
+    for sentence in unread_variables():
         log.warning("setting_not_read", reason=sentence)
     stop = stop_on_signals()
     listener = bind(settings.http_host, port, variable=port_variable)
@@ -110,7 +110,7 @@ async def foundation(
     try:
         await ensure_database(service, url)
         await refuse_bad_credentials(settings.rabbitmq_url, variable="RABBITMQ_URL")
-        yield Foundation(service, listener, port_variable, probe, stop, settings.edge)
+        yield Foundation(service, listener, port_variable, probe, stop, settings.access)
     finally:
         await probe.aclose()
         listener.close()
@@ -150,7 +150,7 @@ async def run_parts(base: Foundation, parts: Mapping[str, Part]) -> None:
         version=base.service.version,
         description="Health and metrics of the process that relays and consumes.",
         health=health,
-        edge=base.edge,
+        access=base.access,
     )
     async with asyncio.TaskGroup() as group:
         for part in parts.values():

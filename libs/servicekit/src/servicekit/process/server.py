@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from servicekit.http.protocol import PATIENCE, Protocol
+from servicekit.http.protocol import PATIENCE, LimitedProtocol
 from servicekit.process.startup_errors import StartupProblem
 
 __all__ = ["bind", "serve"]
@@ -88,7 +88,7 @@ async def serve(
 def _config(app: ASGIApp, grace: float, patience: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=cast("type[asyncio.Protocol]", partial(Protocol, patience=patience)),
+        http=cast("type[asyncio.Protocol]", partial(LimitedProtocol, patience=patience)),
         lifespan="off",
         ws="none",
         log_config=None,

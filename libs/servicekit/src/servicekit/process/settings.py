@@ -20,8 +20,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from servicekit.http.edge import LOOPBACK_HOSTS, Edge, Hosts, Origins
-from servicekit.process.former_names import not_read
+from servicekit.http.access_rules import LOOPBACK_HOSTS, AccessRules, Hosts, Origins
+from servicekit.process.former_names import unread_variables
 from servicekit.process.production import refuse_open_doors, refuse_weak_secrets
 from servicekit.process.startup_errors import BadSettings
 from servicekit.process.urls import AmqpUrl, ConnectionUrl
@@ -126,11 +126,11 @@ class ProcessSettings(BaseSettings):
         return init_settings, env_settings
 
     @property
-    def edge(self) -> Edge:
+    def access(self) -> AccessRules:
         """What is let in: by loopback's names and that of HTTP_HOST, unless others are given."""
         host = f"[{self.http_host}]" if ":" in self.http_host else self.http_host
         docs = self.api_docs is None and self.app_env is not AppEnv.PRODUCTION
-        return Edge(
+        return AccessRules(
             self.allowed_hosts or LOOPBACK_HOSTS | {host.lower()},
             self.cors_origins,
             docs or self.api_docs is Switch.ON,
@@ -167,7 +167,7 @@ def load(settings: type[S]) -> S:
         loaded = settings.model_validate(_read(files, names))
     except ValidationError as error:
         lines = [_sentence(settings, names, one) for one in error.errors(include_url=False)]
-        raise BadSettings("; ".join(dict.fromkeys([*lines, *not_read()]))) from None
+        raise BadSettings("; ".join(dict.fromkeys([*lines, *unread_variables()]))) from None
     if loaded.app_env is AppEnv.PRODUCTION:
         refuse_open_doors(loaded.http_host, authentication_in_front=loaded.auth is not None)
         values = {variable: getattr(loaded, name) for name, variable in names.items()}

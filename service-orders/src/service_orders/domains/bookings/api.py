@@ -17,7 +17,7 @@ from service_orders.domains.bookings.errors import BookingNotFound, RestaurantNo
 from service_orders.domains.bookings.models import Booking
 from service_orders.domains.bookings.schemas import Book, BookingHistory, BookingView
 from service_orders.domains.bookings.states import BookingStatus, IllegalTransition, is_settled
-from servicekit.database.dataloader import Batched
+from servicekit.database.dataloader import DataLoader
 from servicekit.database.id_allocation import IdBlocks
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import IntId, WaitSeconds
@@ -42,12 +42,12 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 router = Router(prefix="/bookings", tags=["bookings"])
 
 
-async def _bookings(request: Request, work: Work) -> Batched[int, Booking]:
+async def _bookings(request: Request, work: Work) -> DataLoader[int, Booking]:
     """One reader per process, so that a crowd of readers is served by few statements."""
     state = request.app.state
     if not hasattr(state, "bookings"):
-        state.bookings = Batched[int, Booking](partial(repository.find_all, work))
-    bookings: Batched[int, Booking] = state.bookings
+        state.bookings = DataLoader[int, Booking](partial(repository.find_all, work))
+    bookings: DataLoader[int, Booking] = state.bookings
     return bookings
 
 
@@ -67,7 +67,7 @@ async def _desk(request: Request, work: Work, zones: Zones, furthest: BookingLim
     return _Desk(state.booking_ids, zones, furthest)
 
 
-Bookings = Annotated[Batched[int, Booking], Depends(_bookings)]
+Bookings = Annotated[DataLoader[int, Booking], Depends(_bookings)]
 Desk = Annotated[_Desk, Depends(_desk)]
 
 

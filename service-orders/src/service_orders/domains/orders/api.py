@@ -22,7 +22,7 @@ from service_orders.domains.orders.schemas import (
     PlaceOrder,
 )
 from service_orders.domains.orders.states import IllegalTransition, OrderStatus, is_terminal
-from servicekit.database.dataloader import Batched
+from servicekit.database.dataloader import DataLoader
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import UuidId, WaitSeconds
 from servicekit.http.idempotency import Answer, Once
@@ -44,16 +44,16 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 router = Router(prefix="/orders", tags=["orders"])
 
 
-async def _orders(request: Request, work: Work) -> Batched[UUID, Order]:
+async def _orders(request: Request, work: Work) -> DataLoader[UUID, Order]:
     """One reader per process, so that a crowd of readers is served by few statements."""
     state = request.app.state
     if not hasattr(state, "orders"):
-        state.orders = Batched[UUID, Order](partial(repository.find_all, work))
-    orders: Batched[UUID, Order] = state.orders
+        state.orders = DataLoader[UUID, Order](partial(repository.find_all, work))
+    orders: DataLoader[UUID, Order] = state.orders
     return orders
 
 
-Orders = Annotated[Batched[UUID, Order], Depends(_orders)]
+Orders = Annotated[DataLoader[UUID, Order], Depends(_orders)]
 
 
 @router.post(

@@ -39,7 +39,7 @@ from service_orders.domains.rentals.schemas import (
     StartRental,
 )
 from service_orders.domains.rentals.states import RentalStatus, is_settled
-from servicekit.database.dataloader import Batched
+from servicekit.database.dataloader import DataLoader
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import WaitSeconds
 from servicekit.http.idempotency import Answer, Once
@@ -84,7 +84,7 @@ async def _desk(request: Request) -> OfferDesk:
 class _Reader:
     """Reads rentals, now or once they are settled."""
 
-    rentals: Batched[UUID, Rental]
+    rentals: DataLoader[UUID, Rental]
     waiters: Waiters
 
     async def get(self, rental_id: UUID) -> Rental:
@@ -108,7 +108,7 @@ async def _reader(request: Request, work: Work, waiters: Waiters) -> _Reader:
     """One per process, so that a crowd of readers is served by few statements."""
     state = request.app.state
     if not hasattr(state, "rentals"):
-        rentals = Batched[UUID, Rental](partial(repository.find_all, work))
+        rentals = DataLoader[UUID, Rental](partial(repository.find_all, work))
         state.rentals = _Reader(rentals, waiters)
     reader: _Reader = state.rentals
     return reader

@@ -22,7 +22,7 @@ from service_orders.domains.rentals.answers import (
     UserProfile,
 )
 from service_orders.domains.rentals.pricing import Rider, Rules, Tariff
-from servicekit.cache.aged import AgedCache
+from servicekit.cache.stale_if_error import StaleIfErrorCache
 from servicekit.http.client import TIMEOUT, ExternalSystem, NotThere, Unavailable
 
 log = logging.getLogger(__name__)
@@ -40,10 +40,10 @@ class Externals:
         self._tariffs = ExternalSystem("tariffs", http, timeout=timeout)
         self._profiles = ExternalSystem("profiles", http, timeout=timeout)
         self._configs = ExternalSystem("configs", http, timeout=timeout)
-        self._known_tariffs = AgedCache(
+        self._known_tariffs = StaleIfErrorCache(
             "tariffs", self._ask_tariff, fresh=TARIFF_FRESH, kept=TARIFF_KEPT
         )
-        self._known_riders = AgedCache(
+        self._known_riders = StaleIfErrorCache(
             "profiles", self._ask_rider, fresh=PROFILE_FRESH, kept=PROFILE_KEPT
         )
         self.rules = Rules()

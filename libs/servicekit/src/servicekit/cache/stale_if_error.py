@@ -9,7 +9,7 @@ from prometheus_client import Counter
 
 from servicekit.http.client import NotThere, Unavailable
 
-__all__ = ["AgedCache"]
+__all__ = ["StaleIfErrorCache"]
 
 LIMIT = 10_000
 
@@ -23,7 +23,7 @@ CACHE = Counter(
 V = TypeVar("V")
 
 
-class AgedCache(Generic[V]):
+class StaleIfErrorCache(Generic[V]):
     """Values by key. For `fresh` seconds nobody is asked; up to `kept` seconds old, a value is
     given when the system is away. `limit` values are kept, those used last.
     """

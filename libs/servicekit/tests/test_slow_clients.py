@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from servicekit.http.protocol import Protocol
+from servicekit.http.protocol import LimitedProtocol
 from servicekit.process.server import bind, serve
 
 PATIENCE, DEADLINE = 2.0, 40.0
@@ -39,13 +39,13 @@ LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.fixture
 def hung_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set when the server has let a connection go."""
-    gone, letting_go = asyncio.Event(), Protocol.connection_lost
+    gone, letting_go = asyncio.Event(), LimitedProtocol.connection_lost
 
-    def lost(self: Protocol, exc: Exception | None) -> None:
+    def lost(self: LimitedProtocol, exc: Exception | None) -> None:
         letting_go(self, exc)
         gone.set()
 
-    monkeypatch.setattr(Protocol, "connection_lost", lost)
+    monkeypatch.setattr(LimitedProtocol, "connection_lost", lost)
     return gone
 
 

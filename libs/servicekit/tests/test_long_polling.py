@@ -203,7 +203,7 @@ async def test_listening_resumes_after_any_number_of_failures(
     monkeypatch.setattr(long_polling, "connect", refused)
     monkeypatch.setattr(long_polling, "SLOWEST_RETRY", 0.0)
     async with Waiters(database, CHANNEL, stop=stop) as waiters:
-        with pytest.raises(long_polling.NobodyListens):
+        with pytest.raises(long_polling.NotListening):
             await waiters.check()
         async with asyncio.timeout(60):
             await waiters.listening.wait()

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 
-from servicekit.http.edge import Edge
+from servicekit.http.access_rules import AccessRules
 from servicekit.process.runtime import Foundation
 from servicekit.process.server import bind
 
@@ -19,7 +19,7 @@ async def test_what_was_built_before_the_first_request_is_never_collected_again(
     listener = bind("127.0.0.1", 0, variable="PORT")
     app = FastAPI()
     try:
-        await Foundation(nobody, listener, "PORT", nobody, stop, Edge()).serve(app)
+        await Foundation(nobody, listener, "PORT", nobody, stop, AccessRules()).serve(app)
         assert gc.get_freeze_count() > 10_000
         assert not any(one is app for one in gc.get_objects())
     finally:

@@ -9,14 +9,14 @@ from collections.abc import Callable
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
-__all__ = ["MALFORMED", "Malformed"]
+__all__ = ["MALFORMED_REQUESTS", "MalformedRequests"]
 
 LINE_EVERY = 1.0
 
 log = structlog.get_logger(__name__)
 
 
-class Malformed:
+class MalformedRequests:
     """What one process has refused before there was a request, by the code of the problem."""
 
     def __init__(
@@ -47,4 +47,4 @@ class Malformed:
             self._next_line[code], self._unsaid[code] = now + LINE_EVERY, 0
 
 
-MALFORMED = Malformed()
+MALFORMED_REQUESTS = MalformedRequests()

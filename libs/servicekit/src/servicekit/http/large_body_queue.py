@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from servicekit.http import strict_json
 from servicekit.http.problems import Overloaded
 
-__all__ = ["LARGE", "LargeBodies"]
+__all__ = ["LARGE", "LargeBodyQueue"]
 
 LARGE = 16 * 1024
 """Bytes up to which a body is small, if it does not have many values."""
@@ -26,7 +26,7 @@ PATIENCE = 5.0
 REST = 4.0
 
 
-class LargeBodies:
+class LargeBodyQueue:
     """The turns of one application: a body that is large waits for its own, any other does not.
 
     A body of many values is large too. `patience`: seconds that one waits at most.

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from bench.bodies import MANY_VALUES_IN_FEW_BYTES
-from servicekit.http.large_bodies import LARGE, MANY, WAITING, LargeBodies
+from servicekit.http.large_body_queue import LARGE, MANY, WAITING, LargeBodyQueue
 from servicekit.http.problems import Overloaded
 from servicekit.http.routing import BodyLimit
 from servicekit.http.strict_json import MalformedJson
@@ -32,7 +32,7 @@ async def gone() -> bool:
 @pytest.mark.parametrize("large", [LARGE_BODY, MANY_VALUES], ids=["bytes", "values"])
 async def test_a_small_body_is_read_between_two_large_ones(large: bytes) -> None:
     read: list[int] = []
-    bodies = LargeBodies(lambda body: read.append(len(body)))
+    bodies = LargeBodyQueue(lambda body: read.append(len(body)))
     async with asyncio.TaskGroup() as group:
         for body in (large, large, SMALL_BODY, SMALL_BODY):
             group.create_task(bodies.parse(body, here))
@@ -45,7 +45,7 @@ def test_the_dearest_body_that_is_short_is_not_small() -> None:
 
 
 async def test_a_refused_body_gives_its_turn_to_the_next() -> None:
-    bodies = LargeBodies()
+    bodies = LargeBodyQueue()
     refused = bodies.parse(b"[" * 2 + b" " * LARGE, here)
     with pytest.raises(MalformedJson):
         await refused
@@ -53,7 +53,7 @@ async def test_a_refused_body_gives_its_turn_to_the_next() -> None:
 
 
 async def test_whoever_hangs_up_while_waiting_leaves_the_turns_in_order() -> None:
-    bodies = LargeBodies()
+    bodies = LargeBodyQueue()
     first, second, third = (asyncio.create_task(bodies.parse(LARGE_BODY, here)) for _ in range(3))
     await asyncio.sleep(0)
     second.cancel()
@@ -62,7 +62,7 @@ async def test_whoever_hangs_up_while_waiting_leaves_the_turns_in_order() -> Non
 
 
 async def outcomes(
-    bodies: LargeBodies, count: int, is_gone: Callable[[], Awaitable[bool]] = here
+    bodies: LargeBodyQueue, count: int, is_gone: Callable[[], Awaitable[bool]] = here
 ) -> list[object]:
     asked = (bodies.parse(LARGE_BODY, is_gone) for _ in range(count))
     return [
@@ -72,7 +72,7 @@ async def outcomes(
 
 
 async def test_a_queue_that_is_full_takes_nobody_and_a_later_one_is_read() -> None:
-    bodies = LargeBodies(lambda _: "read")
+    bodies = LargeBodyQueue(lambda _: "read")
     # The first has its turn at once, and waits no longer.
     assert await outcomes(bodies, WAITING + 3) == ["read"] * (WAITING + 1) + [Overloaded] * 2
     assert await outcomes(bodies, 1) == ["read"]
@@ -80,7 +80,7 @@ async def test_a_queue_that_is_full_takes_nobody_and_a_later_one_is_read() -> No
 
 async def test_the_body_of_a_caller_who_is_gone_is_not_read() -> None:
     read: list[bytes] = []
-    bodies = LargeBodies(read.append)
+    bodies = LargeBodyQueue(read.append)
     assert await outcomes(bodies, 3, gone) == [ClientDisconnect] * 3
     assert read == []
     await bodies.parse(LARGE_BODY, here)
@@ -88,7 +88,7 @@ async def test_the_body_of_a_caller_who_is_gone_is_not_read() -> None:
 
 
 async def test_whoever_waited_long_enough_is_told_to_come_again() -> None:
-    bodies, over = LargeBodies(lambda _: "read", patience=0.01), asyncio.Event()
+    bodies, over = LargeBodyQueue(lambda _: "read", patience=0.01), asyncio.Event()
 
     async def until_over() -> bool:
         await over.wait()

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from kit.http.hostile import assert_problem
+from servicekit.http.access_rules import LOOPBACK_HOSTS, AccessRules
 from servicekit.http.app import create_app
-from servicekit.http.edge import LOOPBACK_HOSTS, Edge
-from servicekit.http.headers import SECURITY_HEADERS
 from servicekit.http.routing import Router
+from servicekit.http.security_headers import SECURITY_HEADERS
 from servicekit.observe.health import Health
 from servicekit.observe.metrics import HttpMetrics
 
@@ -31,7 +31,7 @@ def things() -> Router:
     return router
 
 
-def caller(metrics: HttpMetrics, edge: Edge) -> httpx.AsyncClient:
+def caller(metrics: HttpMetrics, access: AccessRules) -> httpx.AsyncClient:
     app = create_app(
         title="t",
         version="1",
@@ -39,14 +39,14 @@ def caller(metrics: HttpMetrics, edge: Edge) -> httpx.AsyncClient:
         routers=[things()],
         health=Health({}),
         metrics=metrics,
-        edge=edge,
+        access=access,
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=OURS)
 
 
 @pytest.fixture
 def http(metrics: HttpMetrics) -> httpx.AsyncClient:
-    return caller(metrics, Edge(LOOPBACK_HOSTS, frozenset({FRIEND})))
+    return caller(metrics, AccessRules(LOOPBACK_HOSTS, frozenset({FRIEND})))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ async def test_probes_and_scrapers_come_by_any_name(http: httpx.AsyncClient, pat
 
 
 async def test_any_name_may_be_allowed(metrics: HttpMetrics) -> None:
-    async with caller(metrics, Edge()) as http:
+    async with caller(metrics, AccessRules()) as http:
         headers = {"host": "whatever"}
         assert (await http.get("/api/v1/thing", headers=headers)).status_code == 200
 
@@ -88,7 +88,7 @@ async def test_any_name_may_be_allowed(metrics: HttpMetrics) -> None:
 async def test_a_page_without_an_origin_is_foreign_to_a_request_without_a_host(
     metrics: HttpMetrics, origin: str
 ) -> None:
-    async with caller(metrics, Edge()) as http:
+    async with caller(metrics, AccessRules()) as http:
         headers = {"host": "", "origin": origin}
         answer = await http.post("/api/v1/thing", headers=headers)
         assert_problem(answer, 403, "cross_site_request")
@@ -186,7 +186,7 @@ async def test_any_other_page_is_not(http: httpx.AsyncClient, metrics: HttpMetri
 
 
 async def test_without_origins_nobody_is_asked_for_any(metrics: HttpMetrics) -> None:
-    async with caller(metrics, Edge(LOOPBACK_HOSTS)) as http:
+    async with caller(metrics, AccessRules(LOOPBACK_HOSTS)) as http:
         told = await http.options("/api/v1/thing", headers=asking(FRIEND))
         assert_problem(told, 403, "cross_site_request")
         plain = await http.options("/api/v1/thing")

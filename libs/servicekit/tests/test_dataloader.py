@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from servicekit.database.dataloader import Batched
+from servicekit.database.dataloader import DataLoader
 
 
 class Source:
@@ -27,7 +27,7 @@ class Source:
 
 async def test_whoever_asks_during_a_statement_is_read_by_the_next() -> None:
     source = Source()
-    batched = Batched(source.read)
+    batched = DataLoader(source.read)
     first = asyncio.create_task(batched.get(1))
     await asyncio.sleep(0.01)
     source.values[1] = "newer"
@@ -49,7 +49,7 @@ async def test_a_failed_statement_fails_those_it_was_for_and_nobody_else() -> No
             raise ConnectionError
         return dict.fromkeys(keys, "x")
 
-    batched = Batched(read)
+    batched = DataLoader(read)
     with pytest.raises(ConnectionError):
         await batched.get(1)
     assert await batched.get(1) == "x"
@@ -57,7 +57,7 @@ async def test_a_failed_statement_fails_those_it_was_for_and_nobody_else() -> No
 
 async def test_one_who_gives_up_harms_nobody() -> None:
     source = Source()
-    batched = Batched(source.read)
+    batched = DataLoader(source.read)
     gone, stays = (asyncio.create_task(batched.get(key)) for key in (1, 2))
     await asyncio.sleep(0.01)
     gone.cancel()
@@ -67,7 +67,7 @@ async def test_one_who_gives_up_harms_nobody() -> None:
 
 async def test_no_statement_is_longer_than_the_limit() -> None:
     source = Source()
-    batched = Batched(source.read, limit=2)
+    batched = DataLoader(source.read, limit=2)
     for _ in range(3):
         source.go_on.release()
     await asyncio.gather(*(batched.get(key) for key in range(5)))

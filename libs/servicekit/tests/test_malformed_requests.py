@@ -6,12 +6,12 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from servicekit.http.malformed import Malformed
+from servicekit.http.malformed_requests import MalformedRequests
 
 
 def test_each_code_has_its_own_count_and_line(log_lines: Any) -> None:
     now = [100.0]
-    malformed = Malformed(CollectorRegistry(), lambda: now[0])
+    malformed = MalformedRequests(CollectorRegistry(), lambda: now[0])
     log_lines()
     codes = ["malformed_request"] * 300 + ["request_timeout"] * 50
     for code in codes:
@@ -29,7 +29,7 @@ def test_each_code_has_its_own_count_and_line(log_lines: Any) -> None:
 
 def test_thousands_are_counted_and_a_second_has_one_line(log_lines: Any) -> None:
     registry, now = CollectorRegistry(), [100.0]
-    malformed = Malformed(registry, lambda: now[0])
+    malformed = MalformedRequests(registry, lambda: now[0])
     log_lines()
     for number in range(3000):
         now[0] = 100 + number / 1000

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from servicekit.http import problems
 from servicekit.http.problems import Problem
 
-__all__ = ["ANY_HOST", "LOOPBACK_HOSTS", "Edge", "EdgeGuard", "Hosts", "Origins"]
+__all__ = ["ANY_HOST", "LOOPBACK_HOSTS", "AccessGuard", "AccessRules", "Hosts", "Origins"]
 
 ANY_HOST = frozenset({"*"})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -57,7 +57,7 @@ Origins = Annotated[
 
 
 @dataclass(frozen=True)
-class Edge:
+class AccessRules:
     """What a service lets in: names of hosts without ports, and origins as browsers send them."""
 
     allowed_hosts: frozenset[str] = ANY_HOST
@@ -66,7 +66,7 @@ class Edge:
     """Whether the pages that show the OpenAPI document are there."""
 
     def layers(self) -> list[Middleware]:
-        guard = Middleware(EdgeGuard, edge=self)
+        guard = Middleware(AccessGuard, access=self)
         if not self.cors_origins:
             return [guard]
         cors = Middleware(
@@ -103,16 +103,16 @@ class Edge:
         return not name or name != host
 
 
-class EdgeGuard:
-    """Refuses what `edge` does not let in: 421 and 403, before anything is read."""
+class AccessGuard:
+    """Refuses what `access` does not let in: 421 and 403, before anything is read."""
 
-    def __init__(self, app: ASGIApp, edge: Edge) -> None:
+    def __init__(self, app: ASGIApp, access: AccessRules) -> None:
         self.app = app
-        self.edge = edge
+        self.access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            refused = self.edge.refusal(scope["method"], scope["path"], scope["headers"])
+            refused = self.access.refusal(scope["method"], scope["path"], scope["headers"])
             if refused is not None:
                 await problems.response(refused, scope)(scope, receive, send)
                 return
