@@ -2,7 +2,7 @@
 
 import service_orders.domains  # noqa: F401 declares the tables
 from outbox.alembic import include_name
-from service_orders.domains.rentals.upkeep import no_day_of_rentals
+from service_orders.domains.rentals.housekeeping import no_day_of_rentals
 from service_orders.metadata import metadata
 from service_orders.settings import DATABASE_VARIABLE, OWNER_VARIABLE
 from servicekit.database.migrations import run_env

@@ -58,7 +58,7 @@ async def service(migrated: PostgresUrl, external: ExternalWorld) -> AsyncIterat
             work,
             waiters,
             metrics=HttpMetrics(CollectorRegistry()),
-            offer_desk=external.offer_desk(),
+            offer_issuer=external.offer_issuer(),
         )
         transport = httpx.ASGITransport(app)
         http = await stack.enter_async_context(

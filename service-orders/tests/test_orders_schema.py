@@ -12,7 +12,7 @@ from sqlalchemy import create_engine
 import service_orders.domains
 from outbox.alembic import include_name
 from service_orders import bootstrap
-from service_orders.domains.rentals.upkeep import no_day_of_rentals
+from service_orders.domains.rentals.housekeeping import no_day_of_rentals
 from service_orders.metadata import metadata
 from servicekit.process.urls import PostgresUrl
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from service_orders.domains.rentals.answers import Configs
 from service_orders.domains.rentals.external import rules_of
+from service_orders.domains.rentals.external_answers import Configs
 from service_orders.domains.rentals.pricing import (
     Price,
     Rider,

@@ -26,7 +26,7 @@ from kit.services.external_systems import KEY, ExternalWorld
 from kit.services.service import Service
 from outbox.testing import Source, deliver
 from service_orders.domains.rentals.handlers import HANDLERS
-from service_orders.domains.rentals.upkeep import forget_expired_offers
+from service_orders.domains.rentals.housekeeping import forget_expired_offers
 
 OFFERS, RENTALS = "/api/v1/offers", "/api/v1/rentals"
 NOW = datetime.now(UTC)
@@ -230,7 +230,7 @@ async def test_a_token_is_missing(service: Service) -> None:
 
 
 async def test_an_expired_offer_is_refused(service: Service, external: ExternalWorld) -> None:
-    desk = external.offer_desk(ttl=timedelta(seconds=-1))
+    desk = external.offer_issuer(ttl=timedelta(seconds=-1))
     _, token = await desk.offer(service.work, "user-1", "scooter-1")
     assert await refused(service, RENTALS, {"token": token}) == (400, "offer_expired")
 
@@ -274,8 +274,8 @@ async def at_once(service: Service, tokens: list[str]) -> Counter[Any]:
 
 
 async def test_without_a_key_there_are_no_offers(service: Service, external: ExternalWorld) -> None:
-    desk = external.offer_desk(signs=False)
-    service.http._transport.app.state.offer_desk = desk  # type: ignore[attr-defined]
+    desk = external.offer_issuer(signs=False)
+    service.http._transport.app.state.offer_issuer = desk  # type: ignore[attr-defined]
     wanted = {"user_id": "user-1", "scooter_id": "scooter-1"}
     assert await refused(service, OFFERS, wanted) == (503, "offers_unavailable")
     assert await refused(service, RENTALS, {"token": "x"}) == (503, "offers_unavailable")

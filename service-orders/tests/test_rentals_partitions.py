@@ -17,8 +17,8 @@ from kit.services.service import Service
 from outbox import Maintenance
 from outbox.postgres import day_partitions
 from service_orders.domains.rentals import repository
+from service_orders.domains.rentals.housekeeping import days_of_rentals
 from service_orders.domains.rentals.models import started_at
-from service_orders.domains.rentals.upkeep import days_of_rentals
 
 RETENTION = 30
 DAYS = days_of_rentals(RETENTION)

@@ -24,7 +24,7 @@ from contracts import (
 from outbox import Envelope, Inbox, Stream, Work
 from service_processor import bootstrap
 from service_processor.domains.tickets.handlers import handlers
-from service_processor.domains.tickets.service import Desk
+from service_processor.domains.tickets.service import AutoClose
 from service_processor.settings import Settings
 from servicekit.observe.metrics import HttpMetrics
 
@@ -90,7 +90,7 @@ def delivered(*events: Contract) -> list[Envelope]:
 
 
 def inbox(work: Work, closes_after: timedelta = LONG) -> Inbox:
-    return Inbox("processor.tickets", handlers(Desk(closes_after)), work)
+    return Inbox("processor.tickets", handlers(AutoClose(closes_after)), work)
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ from outbox import (
 from outbox.postgres.day_partitions import OUTBOX
 from service_orders import NAME, VERSION
 from service_orders.domains import DOMAINS
-from service_orders.domains.rentals.desk import OfferDesk
 from service_orders.domains.rentals.external import Externals
+from service_orders.domains.rentals.housekeeping import OfferHousekeeping, days_of_rentals
+from service_orders.domains.rentals.offer_issuer import OfferIssuer
 from service_orders.domains.rentals.offers import Signer
-from service_orders.domains.rentals.upkeep import OfferUpkeep, days_of_rentals
 from service_orders.domains.restaurants.service import KnownZones
 from service_orders.metadata import outbox
 from service_orders.settings import DATABASE_VARIABLE, DEVELOPMENT_KEY, OWNER_VARIABLE, Settings
@@ -89,7 +89,7 @@ async def api() -> None:
             key_lifetime=settings.key_lifetime,
             booking_limit=settings.booking_limit,
             access=base.access,
-            offer_desk=await stack.enter_async_context(_offer_desk(settings)),
+            offer_issuer=await stack.enter_async_context(_offer_issuer(settings)),
         )
         if settings.redis_url is not None:
             app.state.cache = await stack.enter_async_context(RedisStore(settings.redis_url))
@@ -105,7 +105,7 @@ def build_app(
     key_lifetime: timedelta = KEY_LIFETIME,
     booking_limit: timedelta = timedelta(days=730),
     access: AccessRules | None = None,
-    offer_desk: OfferDesk | None = None,
+    offer_issuer: OfferIssuer | None = None,
 ) -> ServiceApp:
     """The HTTP application with the routes of all domains."""
     app = create_app(
@@ -121,7 +121,7 @@ def build_app(
     )
     app.state.work, app.state.waiters, app.state.cache = work, waiters, None
     app.state.zones, app.state.booking_limit = KnownZones(work), booking_limit
-    app.state.offer_desk = offer_desk
+    app.state.offer_issuer = offer_issuer
     return app
 
 
@@ -149,7 +149,7 @@ async def work(*names: str) -> None:
         )
         parts |= maintenance
         parts["maintenance keys"] = KeyExpiry(units.engine)
-        parts["maintenance offers"] = OfferUpkeep(units.engine)
+        parts["maintenance offers"] = OfferHousekeeping(units.engine)
         chosen = {name: part for name, part in parts.items() if name.split()[0] in names}
         await run_parts(base, chosen)
 
@@ -200,7 +200,7 @@ async def _work(settings: Settings, role: str) -> AsyncIterator[Work]:
 
 
 @asynccontextmanager
-async def _offer_desk(settings: Settings) -> AsyncIterator[OfferDesk]:
+async def _offer_issuer(settings: Settings) -> AsyncIterator[OfferIssuer]:
     """What makes offers, with its external systems."""
     keys = settings.signing_keys
     if DEVELOPMENT_KEY in keys:
@@ -208,4 +208,4 @@ async def _offer_desk(settings: Settings) -> AsyncIterator[OfferDesk]:
     async with open_client(settings.external_base_url) as http:
         externals = Externals(http)
         async with externals.refreshing():
-            yield OfferDesk(externals, Signer(keys) if keys else None, settings.offer_ttl)
+            yield OfferIssuer(externals, Signer(keys) if keys else None, settings.offer_ttl)

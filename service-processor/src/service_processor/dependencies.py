@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 import outbox
-from service_processor.seating.desk import Desk
+from service_processor.seating.resources import SeatingResources
 
 
 async def _work(request: Request) -> outbox.Work:
@@ -21,13 +21,13 @@ async def _work(request: Request) -> outbox.Work:
 Work = Annotated[outbox.Work, Depends(_work)]
 
 
-async def _seats(request: Request, work: Work) -> Desk:
+async def _seats(request: Request, work: Work) -> SeatingResources:
     """One per process: it remembers what never changes."""
     state = request.app.state
-    if not hasattr(state, "desk"):
-        state.desk = Desk(work)
-    desk: Desk = state.desk
-    return desk
+    if not hasattr(state, "seating"):
+        state.seating = SeatingResources(work)
+    seating: SeatingResources = state.seating
+    return seating
 
 
 async def _default_timezone(request: Request) -> str:
@@ -35,5 +35,5 @@ async def _default_timezone(request: Request) -> str:
     return zone
 
 
-Seats = Annotated[Desk, Depends(_seats)]
+Seats = Annotated[SeatingResources, Depends(_seats)]
 DefaultTimezone = Annotated[str, Depends(_default_timezone)]

@@ -1,7 +1,7 @@
-"""Saying again what restaurants and tables there are, for a copy that is built anew.
+"""Emits the events of all restaurants and tables again, for a consumer that rebuilds its copy.
 
-Each restaurant is said in one transaction, whose first event takes the stream's counter: whoever
-adds or deletes a table there at the same time comes before all of it or after all of it.
+Each restaurant is one transaction. Its first event locks the stream's counter, so a table that is
+added or deleted at the same time comes before all of these events or after all of them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from outbox import Work
-from service_processor.domains.floor import repository, service
-from service_processor.domains.floor.models import DiningTable
+from service_processor.domains.restaurants import repository, service
+from service_processor.domains.restaurants.models import DiningTable
 from service_processor.seating.models import restaurants, tables
 
 
 async def republish_restaurants(work: Work) -> int:
-    """Emit current state as events; returns of how many restaurants."""
+    """Emit the current state as events, and return the number of restaurants."""
     async with work.read() as connection:
         ids = (await connection.execute(select(restaurants.c.id).order_by(restaurants.c.id))).all()
     for (restaurant_id,) in ids:

@@ -1,4 +1,4 @@
-"""Demo restaurants: put in once, as if somebody had added them, and never again."""
+"""Adds the demo restaurants once, as if a person had added them, and never again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox import UnitOfWork, Work
-from service_processor.domains.floor import service
-from service_processor.domains.floor.schemas import AddRestaurant, AddTable
+from service_processor.domains.restaurants import service
+from service_processor.domains.restaurants.schemas import AddRestaurant, AddTable
 from service_processor.metadata import metadata
-from service_processor.seating.places import Place
+from service_processor.seating.known_restaurants import KnownRestaurant
 
 DEMO = "demo restaurants"
 
 seeds = Table(
     "seeds",
     metadata,
-    # The row is the lock as well: of several at once, one plants.
+    # The row is also the lock: of several concurrent seeders one adds the restaurants.
     Column("name", Text, primary_key=True),
     Column("planted_at", DateTime(True), nullable=False),
 )
@@ -49,7 +49,7 @@ _RESTAURANTS = (
 
 
 async def plant(work: Work) -> bool:
-    """Put in the demo restaurants and their tables; False if that was done before."""
+    """Add the demo restaurants and their tables; False if that was done before."""
     async with work.begin() as unit:
         if not await _is_first(unit.connection):
             return False
@@ -73,11 +73,11 @@ async def _add(unit: UnitOfWork, demo: _Demo) -> None:
     )
     id_ = await _next(unit.connection, "restaurants_id_seq")
     restaurant = await service.add_restaurant(unit, id_, body, demo.timezone)
-    place = Place(restaurant.id, ZoneInfo(demo.timezone))
+    known = KnownRestaurant(restaurant.id, ZoneInfo(demo.timezone))
     for number, seats in enumerate(demo.seats, 1):
         table = AddTable(name=f"Table {number}", seats=seats, location="")
         id_ = await _next(unit.connection, "tables_id_seq")
-        await service.add_table(unit, id_, table, place)
+        await service.add_table(unit, id_, table, known)
 
 
 async def _next(connection: AsyncConnection, sequence: str) -> int:

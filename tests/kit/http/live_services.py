@@ -91,7 +91,7 @@ async def _orders(building: _Building) -> ServiceApp:
     external = ExternalWorld(timeout=30)
     assert await external.externals.refresh_rules()
     return service_orders.bootstrap.build_app(
-        work, waiters, health, building.metrics, offer_desk=external.offer_desk()
+        work, waiters, health, building.metrics, offer_issuer=external.offer_issuer()
     )
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 from prometheus_client import CollectorRegistry
 
-from service_orders.domains.rentals.desk import PATIENCE, OfferDesk
 from service_orders.domains.rentals.external import Externals
+from service_orders.domains.rentals.offer_issuer import PATIENCE, OfferIssuer
 from service_orders.domains.rentals.offers import Signer
 from service_stubs.bootstrap import build_app
 from service_stubs.ledger import Ledger
@@ -55,12 +55,12 @@ class ExternalWorld:
         self.externals = Externals(self.http, timeout=timeout)
         self._patience = timeout * PATIENCE
 
-    def offer_desk(
+    def offer_issuer(
         self, *keys: str, ttl: timedelta = timedelta(minutes=5), signs: bool = True
-    ) -> OfferDesk:
+    ) -> OfferIssuer:
         """What makes offers from these systems; without `signs` it has no key."""
         signer = Signer(keys or (KEY,)) if signs else None
-        return OfferDesk(self.externals, signer, ttl, self._patience)
+        return OfferIssuer(self.externals, signer, ttl, self._patience)
 
     def trouble(self, system: str, *troubles: dict[str, Any], **trouble: Any) -> None:
         """Let a system go wrong, in one way or in several."""

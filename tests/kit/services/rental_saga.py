@@ -48,7 +48,7 @@ class Saga:
 
     async def start(self, user_id: str = "user-1", scooter_id: str = "scooter-1") -> UUID:
         """An offer taken."""
-        offer, _ = await self.external.offer_desk().offer(self.orders, user_id, scooter_id)
+        offer, _ = await self.external.offer_issuer().offer(self.orders, user_id, scooter_id)
         async with self.orders.begin() as unit:
             return (await service.start(unit, offer)).id
 

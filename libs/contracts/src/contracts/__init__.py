@@ -13,13 +13,6 @@ from contracts.bookings import (
     BookingRejected,
     Rejection,
 )
-from contracts.floor import (
-    ReservationCreated,
-    ReservationDeleted,
-    RestaurantCreated,
-    TableCreated,
-    TableDeleted,
-)
 from contracts.orders import (
     OrderCancelled,
     OrderCreated,
@@ -36,6 +29,13 @@ from contracts.rentals import (
     PaymentReleased,
     RentalFinished,
     RentalStarted,
+)
+from contracts.restaurants import (
+    ReservationCreated,
+    ReservationDeleted,
+    RestaurantCreated,
+    TableCreated,
+    TableDeleted,
 )
 from contracts.subscriptions import (
     AUDIT,

@@ -2,13 +2,13 @@
 
 from service_processor.domain import Domain
 from service_processor.domains.bookings import BOOKINGS
-from service_processor.domains.floor import FLOOR
 from service_processor.domains.orders import orders
 from service_processor.domains.payments import PAYMENTS
+from service_processor.domains.restaurants import RESTAURANTS
 from service_processor.domains.tickets import tickets
 from service_processor.settings import Settings
 
 
 def domains(settings: Settings) -> tuple[Domain, ...]:
     """All domains, under these settings."""
-    return (orders(settings), FLOOR, BOOKINGS, PAYMENTS, tickets(settings))
+    return (orders(settings), RESTAURANTS, BOOKINGS, PAYMENTS, tickets(settings))

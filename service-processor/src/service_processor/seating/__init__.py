@@ -1,6 +1,11 @@
-"""Which tables there are and who holds them when: what the domains floor and bookings stand on.
+"""Seating: which tables there are, and who holds which table when.
 
-Invariant: no two allocations of a table overlap. An exclusion constraint is the proof, whatever
-the code does. Whoever takes, gives back or deletes locks the restaurant's row first, and looks
-in a later statement: what they see then stays so until they commit.
+The domains `restaurants` (reservations by name) and `bookings` (tables chosen for a party) both
+stand on this package, so neither imports the other. `models.py` has the tables, `allocation.py`
+chooses and releases, `known_restaurants.py` remembers what never changes, `resources.py` is what
+an API process keeps for its requests.
+
+Invariant: no two allocations of a table overlap. An exclusion constraint proves it, whatever the
+code does. A transaction that allocates, releases or deletes locks the restaurant's row first and
+reads in a later statement, so what it reads stays true until it commits.
 """

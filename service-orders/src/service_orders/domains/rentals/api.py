@@ -14,7 +14,6 @@ from fastapi import Depends, Query, Request, Response
 from outbox import UnitOfWork
 from service_orders.dependencies import Waiters, Work
 from service_orders.domains.rentals import metrics, repository, service
-from service_orders.domains.rentals.desk import OfferDesk
 from service_orders.domains.rentals.errors import (
     OfferExpired,
     OfferInvalid,
@@ -30,6 +29,7 @@ from service_orders.domains.rentals.errors import (
 )
 from service_orders.domains.rentals.finishing import Finisher
 from service_orders.domains.rentals.models import Rental
+from service_orders.domains.rentals.offer_issuer import OfferIssuer
 from service_orders.domains.rentals.schemas import (
     AskForOffer,
     OfferView,
@@ -75,8 +75,8 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 router = Router(tags=["rentals"])
 
 
-async def _desk(request: Request) -> OfferDesk:
-    desk: OfferDesk = request.app.state.offer_desk
+async def _desk(request: Request) -> OfferIssuer:
+    desk: OfferIssuer = request.app.state.offer_issuer
     return desk
 
 
@@ -114,7 +114,7 @@ async def _reader(request: Request, work: Work, waiters: Waiters) -> _Reader:
     return reader
 
 
-Desk = Annotated[OfferDesk, Depends(_desk)]
+Desk = Annotated[OfferIssuer, Depends(_desk)]
 
 
 async def _finisher(request: Request, work: Work) -> Finisher:

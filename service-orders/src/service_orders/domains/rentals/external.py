@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from service_orders.domains.rentals.answers import (
+from service_orders.domains.rentals.external_answers import (
     Configs,
     Said,
     ScooterData,

@@ -16,8 +16,8 @@ import jwt
 from pydantic import BaseModel, ConfigDict, ValidationError
 from uuid_utils.compat import uuid7
 
-from service_orders.domains.rentals.answers import HIGHEST_PRICE
 from service_orders.domains.rentals.errors import OfferExpired, OfferInvalid
+from service_orders.domains.rentals.external_answers import HIGHEST_PRICE
 from service_orders.domains.rentals.pricing import Price
 from servicekit.http.fields import Text, Whole
 

@@ -12,6 +12,7 @@ from fastapi import Depends, Header, Query, Request, Response
 from outbox import SingleWrite, UnitOfWork
 from service_orders.dependencies import Cache, Work
 from service_orders.domains.tickets import repository, service
+from service_orders.domains.tickets.cache import StoredTickets, rendered
 from service_orders.domains.tickets.errors import (
     CommentNotFound,
     StaleTicket,
@@ -19,7 +20,6 @@ from service_orders.domains.tickets.errors import (
     TicketNotFound,
     TooManyComments,
 )
-from service_orders.domains.tickets.reading import StoredTickets, rendered
 from service_orders.domains.tickets.schemas import (
     AddComment,
     CommentView,

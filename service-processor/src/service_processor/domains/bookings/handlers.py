@@ -1,4 +1,4 @@
-"""What service-orders says about bookings, put to work."""
+"""Handles the events of bookings from service-orders."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from service_processor.domains.bookings import service
 
 
 async def on_created(unit: UnitOfWork, event: Envelope) -> None:
-    """Look for a table."""
+    """Look for a table and answer."""
     await service.decide(unit, BookingCreated.of(event))
 
 
 async def on_cancelled(unit: UnitOfWork, event: Envelope) -> None:
-    """Free the table."""
-    await service.free(unit, BookingCancelled.of(event))
+    """Release the table."""
+    await service.release(unit, BookingCancelled.of(event))
 
 
 HANDLERS: Mapping[str, Handler] = {

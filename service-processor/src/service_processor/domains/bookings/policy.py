@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contracts import Rejection
-from service_processor.seating.choice import Obstacle
+from service_processor.seating.allocation import Obstacle
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service_processor.domains.bookings.models import booking_decisions
 from service_processor.domains.bookings.policy import Decision
-from service_processor.seating.choice import Obstacle, Party
+from service_processor.seating.allocation import Obstacle, Party
 
 
 async def record(

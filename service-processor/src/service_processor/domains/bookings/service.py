@@ -1,4 +1,4 @@
-"""Deciding about bookings, and freeing their tables; the caller began the transaction."""
+"""Decides about bookings and releases their tables; the caller has begun the transaction."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from contracts import (
 from outbox import UnitOfWork
 from service_processor.domains.bookings import repository
 from service_processor.domains.bookings.policy import Decision
-from service_processor.seating import choice
-from service_processor.seating.choice import Party, half_open
+from service_processor.seating import allocation
+from service_processor.seating.allocation import Party, half_open
 
 
 async def decide(unit: UnitOfWork, booking: BookingCreated) -> None:
-    """Hold a table for the booking or find out why none can be, record that, and answer."""
+    """Allocate a table or find out why there is none, record the decision, and answer."""
     now = datetime.now(UTC)
     party = Party(
         booking.booking_id,
@@ -33,22 +33,22 @@ async def decide(unit: UnitOfWork, booking: BookingCreated) -> None:
     await unit.emit(checking, _answer(party.booking_id, decision, datetime.now(UTC)))
 
 
-async def free(unit: UnitOfWork, cancelled: BookingCancelled) -> None:
-    """Free what is held for a cancelled booking; nothing if nothing is."""
+async def release(unit: UnitOfWork, cancelled: BookingCancelled) -> None:
+    """Release the table of a cancelled booking, if it has one."""
     restaurant_id = await repository.record_cancellation(
         unit.connection, cancelled.booking_id, cancelled.cancelled_at
     )
     if restaurant_id is not None:
-        await choice.lock(unit.connection, restaurant_id)
-        await choice.release(unit.connection, cancelled.booking_id, datetime.now(UTC))
+        await allocation.lock(unit.connection, restaurant_id)
+        await allocation.release(unit.connection, cancelled.booking_id, datetime.now(UTC))
 
 
 async def _search(unit: UnitOfWork, party: Party, now: datetime) -> Decision:
-    await choice.lock(unit.connection, party.restaurant_id)
-    table_id = await choice.take(unit.connection, party, now)
+    await allocation.lock(unit.connection, party.restaurant_id)
+    table_id = await allocation.allocate(unit.connection, party, now)
     if table_id is not None:
         return Decision(table_id)
-    return Decision(None, await choice.obstacles(unit.connection, party))
+    return Decision(None, await allocation.obstacles(unit.connection, party))
 
 
 def _answer(

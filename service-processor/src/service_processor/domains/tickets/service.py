@@ -1,8 +1,4 @@
-"""Keeping a ticket's timeline, telling people, and closing what nobody moves.
-
-A deadline is a scheduled event: replaced by every transition, cancelled by the last. It counts
-from the transition itself, so that it does not matter when we heard of it, or were restarted.
-"""
+"""Keeps the timeline and the notifications of tickets, and schedules the close of idle ones."""
 
 from __future__ import annotations
 
@@ -22,75 +18,83 @@ from service_processor.domains.tickets import repository
 from service_processor.domains.tickets.models import Notification, TimelineEntry
 
 CLOSED_WHEN_IDLE = frozenset({"answered", "awaiting_reply"})
-"""The statuses in which a ticket is closed when nobody moves it."""
+"""A ticket in one of these statuses is closed when it does not move."""
+
+
+async def record_opened(unit: UnitOfWork, event: TicketCreated) -> None:
+    entry = TimelineEntry(
+        event.ticket_version,
+        event.type,
+        event.created_at,
+        _event_id(unit),
+        status=event.status,
+        email=event.email,
+    )
+    await repository.record(unit.connection, event.ticket_id, entry)
+
+
+async def record_moved(unit: UnitOfWork, event: TicketStatusChanged) -> None:
+    """Record the transition, and notify the person who opened the ticket."""
+    entry = TimelineEntry(
+        event.ticket_version,
+        event.type,
+        event.changed_at,
+        _event_id(unit),
+        status=event.status,
+        reason=event.reason,
+    )
+    notification = Notification(
+        event.ticket_version,
+        event.email,
+        event.previous,
+        event.status,
+        event.reason,
+        event.changed_at,
+    )
+    await repository.record(unit.connection, event.ticket_id, entry)
+    await repository.notify(unit.connection, event.ticket_id, notification)
+
+
+async def record_commented(unit: UnitOfWork, event: TicketCommented) -> None:
+    entry = TimelineEntry(
+        event.ticket_version,
+        event.type,
+        event.commented_at,
+        _event_id(unit),
+        comment_id=event.comment_id,
+        email=event.email,
+    )
+    await repository.record(unit.connection, event.ticket_id, entry)
+
+
+async def record_comment_deleted(unit: UnitOfWork, event: TicketCommentDeleted) -> None:
+    entry = TimelineEntry(
+        event.ticket_version,
+        event.type,
+        event.deleted_at,
+        _event_id(unit),
+        comment_id=event.comment_id,
+    )
+    await repository.record(unit.connection, event.ticket_id, entry)
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """How long a ticket may stay as it is."""
+class AutoClose:
+    """Closes a ticket that stays idle for `after`.
 
-    closes_after: timedelta
+    The deadline is a scheduled event: each transition replaces it, and the last one cancels it.
+    It counts from the transition itself, so a late delivery or a restart does not move it.
+    """
 
-    async def opened(self, unit: UnitOfWork, event: TicketCreated) -> None:
-        entry = TimelineEntry(
-            event.ticket_version,
-            event.type,
-            event.created_at,
-            _event_id(unit),
-            status=event.status,
-            email=event.email,
-        )
-        await repository.record(unit.connection, event.ticket_id, entry)
+    after: timedelta
 
-    async def moved(self, unit: UnitOfWork, event: TicketStatusChanged) -> None:
-        """Record it, tell who opened the ticket, and set the clock anew."""
-        entry = TimelineEntry(
-            event.ticket_version,
-            event.type,
-            event.changed_at,
-            _event_id(unit),
-            status=event.status,
-            reason=event.reason,
-        )
-        notification = Notification(
-            event.ticket_version,
-            event.email,
-            event.previous,
-            event.status,
-            event.reason,
-            event.changed_at,
-        )
-        await repository.record(unit.connection, event.ticket_id, entry)
-        await repository.notify(unit.connection, event.ticket_id, notification)
-        await self._set_clock(unit, event)
-
-    async def commented(self, unit: UnitOfWork, event: TicketCommented) -> None:
-        entry = TimelineEntry(
-            event.ticket_version,
-            event.type,
-            event.commented_at,
-            _event_id(unit),
-            comment_id=event.comment_id,
-            email=event.email,
-        )
-        await repository.record(unit.connection, event.ticket_id, entry)
-
-    async def comment_deleted(self, unit: UnitOfWork, event: TicketCommentDeleted) -> None:
-        entry = TimelineEntry(
-            event.ticket_version,
-            event.type,
-            event.deleted_at,
-            _event_id(unit),
-            comment_id=event.comment_id,
-        )
-        await repository.record(unit.connection, event.ticket_id, entry)
-
-    async def _set_clock(self, unit: UnitOfWork, event: TicketStatusChanged) -> None:
+    async def reschedule(self, unit: UnitOfWork, event: TicketStatusChanged) -> None:
+        """Replace the deadline of a ticket that has moved."""
         key = f"ticket/{event.ticket_id}/close"
         if event.status not in CLOSED_WHEN_IDLE:
             await unit.unschedule(key)
             return
-        at = event.changed_at + self.closes_after
+        at = event.changed_at + self.after
         due = TicketCloseDue(
             ticket_id=event.ticket_id,
             status_version=event.ticket_version,

@@ -1,8 +1,8 @@
-"""Choosing a table for a party, and giving it back.
+"""Allocates a table to a party, and releases it.
 
-In the caller's transaction: `lock` first, all else after it. A statement's snapshot is older than
-a lock taken inside it, so that choosing in the statement that locks rejects parties although
-tables are free (PostgreSQL, "Read Committed Isolation Level").
+Everything happens in the caller's transaction, and `lock` comes first. A statement's snapshot is
+older than a lock acquired inside it: a statement that locks and chooses at once would reject
+parties although tables are free (PostgreSQL, "Read Committed Isolation Level").
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Period = Range[datetime]
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """So many guests who want to sit in a restaurant for a period."""
+    """A number of guests who want to sit in a restaurant for a period."""
 
     booking_id: int
     restaurant_id: int
@@ -31,7 +31,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a table that is big enough cannot be had: somebody holds it in the period."""
+    """A table that is big enough, and the allocation that keeps it in the period."""
 
     table_id: int
     seats: int
@@ -41,12 +41,12 @@ class Obstacle:
 
 
 def half_open(begin: datetime, end: datetime) -> Period:
-    """From `begin` until before `end`: who comes at `end` fits."""
+    """The period includes `begin` and excludes `end`: the next party may come at `end`."""
     return Range(begin, end, bounds="[)")
 
 
 async def lock(connection: AsyncConnection, restaurant_id: int) -> None:
-    """Nobody else takes, gives back or deletes at this restaurant until the transaction ends."""
+    """Lock a restaurant against other allocations, releases and deletions until the commit."""
     await connection.execute(
         select(restaurants.c.id)
         .where(restaurants.c.id == restaurant_id)
@@ -54,8 +54,8 @@ async def lock(connection: AsyncConnection, restaurant_id: int) -> None:
     )
 
 
-async def take(connection: AsyncConnection, party: Party, at: datetime) -> int | None:
-    """Hold the smallest table that fits and is free for the party, and say which; or None."""
+async def allocate(connection: AsyncConnection, party: Party, at: datetime) -> int | None:
+    """Allocate the smallest free table that fits, and return its id; None if there is none."""
     chosen = (
         _fitting(party)
         .where(~exists().where(allocations.c.table_id == tables.c.id, _meets(party.period)))
@@ -65,16 +65,16 @@ async def take(connection: AsyncConnection, party: Party, at: datetime) -> int |
             tables.c.id, _range(party.period), literal(party.booking_id), literal(at)
         )
     )
-    taken = insert(allocations).from_select(
+    allocation = insert(allocations).from_select(
         ["table_id", "period", "booking_id", "created_at"], chosen
     )
-    found = await connection.execute(taken.returning(allocations.c.table_id))
+    found = await connection.execute(allocation.returning(allocations.c.table_id))
     table_id: int | None = found.scalar_one_or_none()
     return table_id
 
 
 async def obstacles(connection: AsyncConnection, party: Party) -> list[Obstacle]:
-    """For each table that fits, an allocation in the way; none if no table fits at all."""
+    """One conflicting allocation for each table that fits; empty if no table is big enough."""
     found = await connection.execute(
         _fitting(party)
         .join(allocations, allocations.c.table_id == tables.c.id)
@@ -90,7 +90,7 @@ async def obstacles(connection: AsyncConnection, party: Party) -> list[Obstacle]
 
 
 async def release(connection: AsyncConnection, booking_id: int, at: datetime) -> int | None:
-    """Give back what a booking holds, and say which table; None if it holds none any more."""
+    """Release the table of a booking and return its id; None if the booking holds none."""
     gone = (
         delete(allocations)
         .where(allocations.c.booking_id == booking_id)

@@ -1,4 +1,4 @@
-"""What can be done with restaurants, tables and reservations; the caller began the transaction."""
+"""Use cases of restaurants, tables and reservations."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from contracts import (
     TableDeleted,
 )
 from outbox import SingleWrite, UnitOfWork, Work
-from service_processor.domains.floor import repository
-from service_processor.domains.floor.errors import (
+from service_processor.domains.restaurants import repository
+from service_processor.domains.restaurants.errors import (
     Obstructed,
     RestaurantNotFound,
     TableAlreadyReserved,
     TableInUse,
     TableNotFound,
 )
-from service_processor.domains.floor.models import DiningTable, Reservation, Restaurant
-from service_processor.domains.floor.schemas import AddRestaurant, AddTable, Reserve
-from service_processor.seating.places import Place
+from service_processor.domains.restaurants.models import DiningTable, Reservation, Restaurant
+from service_processor.domains.restaurants.schemas import AddRestaurant, AddTable, Reserve
+from service_processor.seating.known_restaurants import KnownRestaurant
 from servicekit.http.local_time import period, shown
 
 Unit = UnitOfWork | SingleWrite
@@ -36,7 +36,7 @@ ATTEMPTS = 3
 async def add_restaurant(
     unit: Unit, id_: int, wanted: AddRestaurant, default_timezone: str
 ) -> Restaurant:
-    """Open a restaurant, and say so."""
+    """Add a restaurant and announce it."""
     restaurant = Restaurant(
         id_,
         wanted.name,
@@ -49,26 +49,28 @@ async def add_restaurant(
     return restaurant
 
 
-async def add_table(unit: Unit, id_: int, wanted: AddTable, place: Place | None) -> DiningTable:
-    """Put a table into a restaurant, and say so. Raises `RestaurantNotFound`."""
-    if place is None:
+async def add_table(
+    unit: Unit, id_: int, wanted: AddTable, restaurant: KnownRestaurant | None
+) -> DiningTable:
+    """Add a table to a restaurant and announce it. Raises `RestaurantNotFound`."""
+    if restaurant is None:
         raise RestaurantNotFound(wanted.restaurant_id)
     table = DiningTable(
-        id_, place.restaurant_id, wanted.name, wanted.seats, wanted.location, datetime.now(UTC)
+        id_, restaurant.id, wanted.name, wanted.seats, wanted.location, datetime.now(UTC)
     )
     await repository.add_table(unit, table, table_created(table))
     return table
 
 
-async def delete_table(work: Work, table_id: int, place: Place | None) -> None:
-    """Take a table away, and say so. Raises `TableNotFound` or `TableInUse`."""
-    if place is None:
+async def delete_table(work: Work, table_id: int, restaurant: KnownRestaurant | None) -> None:
+    """Delete a table and announce it. Raises `TableNotFound` or `TableInUse`."""
+    if restaurant is None:
         raise TableNotFound(table_id)
-    zone = place.zone
+    zone = restaurant.zone
 
     async def delete() -> None:
         now = datetime.now(UTC)
-        event = TableDeleted(restaurant_id=place.restaurant_id, table_id=table_id, deleted_at=now)
+        event = TableDeleted(restaurant_id=restaurant.id, table_id=table_id, deleted_at=now)
         async with work.single() as unit:
             await repository.delete_table(unit, table_id, now, event)
 
@@ -83,36 +85,38 @@ async def delete_table(work: Work, table_id: int, place: Place | None) -> None:
     await unobstructed(delete, why)
 
 
-async def reserve(unit: Unit, id_: int, wanted: Reserve, place: Place | None) -> Reservation:
-    """Hold a table for a period, and say so.
+async def reserve(
+    unit: Unit, id_: int, wanted: Reserve, restaurant: KnownRestaurant | None
+) -> Reservation:
+    """Reserve a table for a period and announce it.
 
-    Raises `TableNotFound`, `TimeRefused`, or `Obstructed` if somebody else holds it then.
+    Raises `TableNotFound`, `TimeRefused`, or `Obstructed` if somebody else holds the table then.
     """
-    if place is None:
+    if restaurant is None:
         raise TableNotFound(wanted.table_id)
     now = datetime.now(UTC)
     begin, end = period(
         wanted.reservation_time,
-        place.zone,
+        restaurant.zone,
         wanted.duration_minutes,
         now=now,
         field="reservation_time",
     )
     reservation = Reservation(
-        id_, wanted.table_id, wanted.customer_name, begin, end, place.zone, now
+        id_, wanted.table_id, wanted.customer_name, begin, end, restaurant.zone, now
     )
     await repository.reserve(unit, reservation, _reserved(reservation))
     return reservation
 
 
 async def reserve_or_say_why(
-    work: Work, run: Callable[[], Awaitable[T]], wanted: Reserve, place: Place | None
+    work: Work, run: Callable[[], Awaitable[T]], wanted: Reserve, restaurant: KnownRestaurant | None
 ) -> T:
-    """Run a reservation. Raises `TableAlreadyReserved` with the period that is in the way."""
+    """Run a reservation. Raises `TableAlreadyReserved` with the conflicting period."""
 
     async def why(last: bool) -> TableAlreadyReserved | None:
-        assert place is not None  # else it was refused before
-        zone, table_id = place.zone, wanted.table_id
+        assert restaurant is not None  # `reserve` refuses it otherwise
+        zone, table_id = restaurant.zone, wanted.table_id
         begin, end = period(
             wanted.reservation_time,
             zone,
@@ -123,27 +127,27 @@ async def reserve_or_say_why(
         async with work.read() as connection:
             found = await repository.obstacle(connection, table_id, begin, end)
         if found is None or found.lower is None or found.upper is None:
-            taken = TableAlreadyReserved(table_id, shown(begin, zone), shown(end, zone))
-            return taken if last else None
+            refusal = TableAlreadyReserved(table_id, shown(begin, zone), shown(end, zone))
+            return refusal if last else None
         return TableAlreadyReserved(table_id, shown(found.lower, zone), shown(found.upper, zone))
 
     return await unobstructed(run, why)
 
 
-async def give_back(unit: Unit, reservation_id: int) -> None:
-    """Take a reservation back, and say so. Raises `ReservationNotFound`."""
+async def delete_reservation(unit: Unit, reservation_id: int) -> None:
+    """Delete a reservation and announce it. Raises `ReservationNotFound`."""
     now = datetime.now(UTC)
     event = ReservationDeleted(reservation_id=reservation_id, deleted_at=now)
-    await repository.give_back(unit, reservation_id, now, event)
+    await repository.delete_reservation(unit, reservation_id, now, event)
 
 
 async def unobstructed(
     run: Callable[[], Awaitable[T]], why: Callable[[bool], Awaitable[Exception | None]]
 ) -> T:
-    """Run, and if an allocation is in the way raise what names it.
+    """Run; if an allocation is in the way, raise the exception from `why`, which names it.
 
-    It may have gone before it could be looked at; then run anew. `why` is told when it is the
-    last time, and has an answer then.
+    The allocation may be gone before `why` reads it: then `why` returns None and `run` is tried
+    again. `why` gets True after the last attempt, and has to return an exception then.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:

@@ -1,10 +1,10 @@
-"""What can be wrong with a request about restaurants, tables and reservations."""
+"""The refusals of requests about restaurants, tables and reservations."""
 
 from __future__ import annotations
 
 
 class RestaurantNotFound(LookupError):
-    """There is no restaurant with this id, or none at all."""
+    """There is no restaurant with this id, or no restaurant at all."""
 
     def __init__(self, restaurant_id: int | None) -> None:
         if restaurant_id is None:
@@ -28,7 +28,7 @@ class ReservationNotFound(LookupError):
 
 
 class TableInUse(ValueError):
-    """A table that is still needed cannot be deleted. `period` is the first it is needed for."""
+    """The table is still needed. `period` is the first period that needs it."""
 
     def __init__(self, table_id: int, begin: str, end: str) -> None:
         self.period = {"from": begin, "until": end}
@@ -36,7 +36,7 @@ class TableInUse(ValueError):
 
 
 class TableAlreadyReserved(ValueError):
-    """Somebody holds the table in the period asked for. `period` is theirs."""
+    """Somebody else holds the table in the requested period. `period` is the conflicting one."""
 
     def __init__(self, table_id: int, begin: str, end: str) -> None:
         self.period = {"from": begin, "until": end}
@@ -44,4 +44,4 @@ class TableAlreadyReserved(ValueError):
 
 
 class Obstructed(Exception):
-    """The database refused, because of an allocation that has to be looked up still."""
+    """The database refused because of an allocation; the caller looks up which one."""

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service_processor.domains.floor.models import DiningTable, Reservation, Restaurant
+from service_processor.domains.restaurants.models import DiningTable, Reservation, Restaurant
 from servicekit.http.fields import Line, Text, Timestamp, Whole
 from servicekit.http.local_time import LocalTime, ShownTime, ZoneName, shown
 

@@ -49,7 +49,7 @@ async def forget_expired_offers(engine: AsyncEngine) -> int:
             return forgotten
 
 
-class OfferUpkeep:
+class OfferHousekeeping:
     """Forgets expired offers every few minutes; one part of a worker, any number may run."""
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -1,7 +1,7 @@
 """The statements of restaurants, tables and reservations.
 
-Each write is one statement with its event. The functions they call are in the migration that made
-the tables: they lock the restaurant, look, and raise what `_refusal` reads.
+Each write is one statement with its event, hence one round trip. The migration of these tables
+defines the SQL functions: they lock the restaurant, check, and raise what `_refusal` reads.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Select
 
 from outbox import Event, SingleWrite, UnitOfWork
-from service_processor.domains.floor.errors import Obstructed, ReservationNotFound, TableNotFound
-from service_processor.domains.floor.models import DiningTable, Reservation, Restaurant
+from service_processor.domains.restaurants.errors import (
+    Obstructed,
+    ReservationNotFound,
+    TableNotFound,
+)
+from service_processor.domains.restaurants.models import DiningTable, Reservation, Restaurant
 from service_processor.seating.models import allocations, restaurants, tables
 from servicekit.http.pagination import Keyset, PageRequest
 
@@ -40,7 +44,7 @@ added AS (
   INSERT INTO tables (id, restaurant_id, name, seats, location, created_at)
   VALUES (%(id)s, %(restaurant_id)s, %(name)s, %(seats)s, %(location)s, %(created_at)s)
 )"""
-# The row is there (its restaurant is known), so the function is called, and refuses by raising.
+# The row exists (its restaurant is known), so PostgreSQL calls the function, which may raise.
 _DELETE_TABLE = """
 deleted AS (
   UPDATE tables SET deleted_at = %(at)s
@@ -52,7 +56,7 @@ reserved AS (
   VALUES (%(id)s, usable_table(%(table_id)s), tstzrange(%(begin)s, %(end)s), %(customer_name)s,
           %(created_at)s)
 )"""
-_GIVE_BACK = """
+_DELETE_RESERVATION = """
 given_back AS (
   INSERT INTO releases (allocation_id, table_id, period, booking_id, released_at)
   SELECT id, table_id, period, booking_id, %(at)s FROM given_back_reservation(%(id)s)
@@ -88,7 +92,7 @@ async def add_table(unit: Unit, table: DiningTable, event: Event) -> None:
 
 
 async def delete_table(unit: Unit, table_id: int, at: datetime, event: Event) -> None:
-    """Raises `TableNotFound`, or `Obstructed` if it is needed at or after `at`."""
+    """Raises `TableNotFound`, or `Obstructed` if somebody holds the table at or after `at`."""
     with _refusal(table_id):
         await unit.write(_DELETE_TABLE, {"id": table_id, "at": at}, event)
 
@@ -100,10 +104,10 @@ async def reserve(unit: Unit, reservation: Reservation, event: Event) -> None:
         await unit.write(_RESERVE, {field: getattr(reservation, field) for field in fields}, event)
 
 
-async def give_back(unit: Unit, reservation_id: int, at: datetime, event: Event) -> None:
+async def delete_reservation(unit: Unit, reservation_id: int, at: datetime, event: Event) -> None:
     """Raises `ReservationNotFound`."""
     with _refusal(reservation_id):
-        await unit.write(_GIVE_BACK, {"id": reservation_id, "at": at}, event)
+        await unit.write(_DELETE_RESERVATION, {"id": reservation_id, "at": at}, event)
 
 
 @contextmanager
@@ -125,7 +129,7 @@ def _refusal(id_: int) -> Iterator[None]:
 async def obstacle(
     connection: AsyncConnection, table_id: int, begin: datetime, end: datetime | None
 ) -> Range[datetime] | None:
-    """The first period in the way between two moments, or after one."""
+    """The first allocated period between two moments, or after `begin` if `end` is None."""
     wanted = func.tstzrange(begin, end, type_=TSTZRANGE())
     found = await connection.execute(
         select(allocations.c.period)
@@ -156,7 +160,7 @@ async def restaurants_of(connection: AsyncConnection, page: PageRequest) -> Sequ
 async def tables_of(
     connection: AsyncConnection, restaurant_id: int | None, page: PageRequest
 ) -> Sequence[DiningTable]:
-    """Of all restaurants or of one; deleted tables are not among them."""
+    """A page of tables, optionally of one restaurant, without deleted tables."""
     rows = await connection.execute(TABLES.select(table_list(restaurant_id), page))
     return [DiningTable(*row) for row in rows]
 
@@ -170,7 +174,7 @@ def table_list(restaurant_id: int | None) -> Select[Any]:
 async def reservations_of(
     connection: AsyncConnection, table_id: int | None, page: PageRequest
 ) -> Sequence[Reservation]:
-    """Of all tables, deleted ones too, or of one."""
+    """A page of reservations, optionally of one table; deleted tables keep theirs."""
     wanted = _RESERVATION
     if table_id is not None:
         wanted = wanted.where(allocations.c.table_id == table_id)

@@ -11,7 +11,6 @@ from datetime import timedelta
 
 from outbox import Work
 from service_orders.domains.rentals import metrics, pricing, repository
-from service_orders.domains.rentals.answers import ScooterData
 from service_orders.domains.rentals.errors import (
     OfferRefused,
     OffersUnavailable,
@@ -20,6 +19,7 @@ from service_orders.domains.rentals.errors import (
     UserNotFound,
 )
 from service_orders.domains.rentals.external import Externals
+from service_orders.domains.rentals.external_answers import ScooterData
 from service_orders.domains.rentals.offers import Offer, Signer
 from service_orders.domains.rentals.pricing import Rider, Tariff
 from servicekit.http.client import NotThere, Unavailable
@@ -29,7 +29,7 @@ PATIENCE = 1.3
 
 
 @dataclass(frozen=True)
-class OfferDesk:
+class OfferIssuer:
     """What it takes to make offers; without a signer there are none."""
 
     externals: Externals

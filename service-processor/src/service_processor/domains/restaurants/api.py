@@ -1,4 +1,4 @@
-"""Restaurants, tables and reservations over HTTP."""
+"""The HTTP API of restaurants, tables and reservations."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from fastapi import Response
 
 from outbox import SingleWrite, UnitOfWork
 from service_processor.dependencies import DefaultTimezone, Seats, Work
-from service_processor.domains.floor import repository, service
-from service_processor.domains.floor.errors import (
+from service_processor.domains.restaurants import repository, service
+from service_processor.domains.restaurants.errors import (
     ReservationNotFound,
     RestaurantNotFound,
     TableAlreadyReserved,
     TableInUse,
     TableNotFound,
 )
-from service_processor.domains.floor.schemas import (
+from service_processor.domains.restaurants.schemas import (
     AddRestaurant,
     AddTable,
     ReservationView,
@@ -50,12 +50,12 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 
 Unit = UnitOfWork | SingleWrite
 
-router = Router(tags=["floor"])
+router = Router(tags=["restaurants"])
 
 
-@router.get("/restaurants", summary="Restaurants, newest first")
+@router.get("/restaurants", summary="List restaurants, newest first")
 async def list_restaurants(work: Work, page: PageQuery) -> Page[RestaurantView]:
-    """Without their tables."""
+    """List all restaurants. `GET /tables?restaurant_id=` lists the tables of one."""
     async with work.read() as connection:
         found = await repository.restaurants_of(connection, page)
     return repository.RESTAURANTS.page(found, page, RestaurantView.of)
@@ -67,7 +67,7 @@ async def list_restaurants(work: Work, page: PageQuery) -> Page[RestaurantView]:
 async def add_restaurant(
     body: AddRestaurant, work: Work, seats: Seats, zone: DefaultTimezone, once: Once
 ) -> Response:
-    """Guests can book there as soon as it has tables."""
+    """Add a restaurant. Guests can book there as soon as it has tables."""
     id_ = await seats.restaurant_ids.next()
 
     async def act(unit: Unit) -> Answer:
@@ -80,11 +80,11 @@ async def add_restaurant(
 
 @router.get(
     "/restaurants/{restaurant_id}",
-    summary="A restaurant",
+    summary="Get a restaurant",
     responses=problem_responses(NO_RESTAURANT),
 )
 async def get_restaurant(restaurant_id: IntId, work: Work) -> RestaurantView:
-    """Its tables are found with `GET /tables?restaurant_id=`."""
+    """Get a restaurant without its tables: `GET /tables?restaurant_id=` lists those."""
     async with work.read() as connection:
         found = await repository.restaurant(connection, restaurant_id)
     if found is None:
@@ -92,11 +92,11 @@ async def get_restaurant(restaurant_id: IntId, work: Work) -> RestaurantView:
     return RestaurantView.of(found)
 
 
-@router.get("/tables", summary="Tables, newest first")
+@router.get("/tables", summary="List tables, newest first")
 async def list_tables(
     work: Work, page: PageQuery, restaurant_id: IntId | None = None
 ) -> Page[TableView]:
-    """Of all restaurants or of one, without those that were deleted."""
+    """List tables, optionally of one restaurant. Deleted tables are left out."""
     async with work.read() as connection:
         found = await repository.tables_of(connection, restaurant_id, page)
     return repository.TABLES.page(found, page, TableView.of)
@@ -110,13 +110,13 @@ async def list_tables(
     responses=problem_responses(NO_RESTAURANT),
 )
 async def add_table(body: AddTable, work: Work, seats: Seats, once: Once) -> Response:
-    """Without `restaurant_id`, to the restaurant that was there first."""
-    id_, places = await seats.table_ids.next(), seats.places
+    """Add a table to a restaurant. Without `restaurant_id` it goes to the oldest restaurant."""
+    id_, known = await seats.table_ids.next(), seats.known_restaurants
     given = body.restaurant_id
-    place = await (places.first() if given is None else places.of_restaurant(given))
+    restaurant = await (known.first() if given is None else known.find(given))
 
     async def act(unit: Unit) -> Answer:
-        table = await service.add_table(unit, id_, body, place)
+        table = await service.add_table(unit, id_, body, restaurant)
         return Answer(TableView.of(table))
 
     return await once.run(work.begin, act, without_key=work.single)
@@ -125,19 +125,20 @@ async def add_table(body: AddTable, work: Work, seats: Seats, once: Once) -> Res
 @router.delete(
     "/tables/{table_id}",
     status_code=204,
-    summary="Take a table away",
+    summary="Delete a table",
     responses=problem_responses(NO_TABLE, IN_USE),
 )
 async def delete_table(table_id: IntId, work: Work, seats: Seats) -> None:
-    """Refused while it has reservations or bookings that have not ended; past ones stay."""
-    await service.delete_table(work, table_id, await seats.places.of_table(table_id))
+    """Delete a table. This is refused while a reservation or booking of it has not ended."""
+    restaurant = await seats.known_restaurants.of_table(table_id)
+    await service.delete_table(work, table_id, restaurant)
 
 
-@router.get("/reservations", summary="Reservations, newest first")
+@router.get("/reservations", summary="List reservations, newest first")
 async def list_reservations(
     work: Work, page: PageQuery, table_id: IntId | None = None
 ) -> Page[ReservationView]:
-    """Of all tables or of one, past ones too."""
+    """List reservations, past ones included, optionally of one table."""
     async with work.read() as connection:
         found = await repository.reservations_of(connection, table_id, page)
     return repository.RESERVATIONS.page(found, page, ReservationView.of)
@@ -150,30 +151,30 @@ async def list_reservations(
     response_model=ReservationView,
     responses=problem_responses(NO_TABLE, RESERVED),
 )
-async def reserve(body: Reserve, work: Work, seats: Seats, once: Once) -> Response:
-    """For a period that nobody else holds the table in; a refusal names the one in the way."""
+async def reserve_table(body: Reserve, work: Work, seats: Seats, once: Once) -> Response:
+    """Reserve a table for a period in which it is free. A refusal names the conflicting period."""
     id_ = await seats.allocation_ids.next()
-    place = await seats.places.of_table(body.table_id)
+    restaurant = await seats.known_restaurants.of_table(body.table_id)
 
     async def act(unit: Unit) -> Answer:
-        reservation = await service.reserve(unit, id_, body, place)
+        reservation = await service.reserve(unit, id_, body, restaurant)
         location = {"Location": f"{API_BASE}/reservations/{reservation.id}"}
         return Answer(ReservationView.of(reservation), location)
 
     async def run() -> Response:
         return await once.run(work.begin, act, without_key=work.single)
 
-    async with seats.queue:
-        return await service.reserve_or_say_why(work, run, body, place)
+    async with seats.reservation_limit:
+        return await service.reserve_or_say_why(work, run, body, restaurant)
 
 
 @router.get(
     "/reservations/{reservation_id}",
-    summary="A reservation",
+    summary="Get a reservation",
     responses=problem_responses(NO_RESERVATION),
 )
 async def get_reservation(reservation_id: IntId, work: Work) -> ReservationView:
-    """Past ones too."""
+    """Get a reservation, also a past one."""
     async with work.read() as connection:
         found = await repository.reservation(connection, reservation_id)
     if found is None:
@@ -184,10 +185,10 @@ async def get_reservation(reservation_id: IntId, work: Work) -> ReservationView:
 @router.delete(
     "/reservations/{reservation_id}",
     status_code=204,
-    summary="Take a reservation back",
+    summary="Delete a reservation",
     responses=problem_responses(NO_RESERVATION),
 )
 async def delete_reservation(reservation_id: IntId, work: Work) -> None:
-    """The table is free again."""
+    """Delete a reservation. Its table is free again."""
     async with work.single() as unit:
-        await service.give_back(unit, reservation_id)
+        await service.delete_reservation(unit, reservation_id)
