@@ -1,6 +1,6 @@
 """Is the process of this container ready? `healthcheck.py PORT` exits with 0 or 1.
 
-No proxy is asked, whatever the environment says: it is the container itself that must answer.
+It asks the container itself, and no proxy, whatever the environment says.
 """
 
 import sys

@@ -1,11 +1,12 @@
--- The database of one service and its two roles, for psql as superuser; again: no harm.
+-- Creates the database of one service and its two roles. Run it with psql as superuser; running it
+-- again does no harm.
 --
--- <service>        reads and writes rows. It owns nothing: who takes over an API can drop nothing,
---                  and make no table, schema, extension or temporary table.
--- <service>_owner  owns the tables: it migrates, and makes and drops the days of the outbox.
+-- <service>        reads and writes rows. It owns nothing: an intruder in the API can drop nothing,
+--                  and create no table, schema, extension or temporary table.
+-- <service>_owner  owns the tables. It migrates, and creates and drops day partitions.
 --
--- Read from the environment: SERVICE, ROLE_PASSWORD, OWNER_PASSWORD, and EXTENSIONS (of the
--- trusted ones, separated by commas), which are made here, because the owner may not.
+-- The environment gives SERVICE, ROLE_PASSWORD, OWNER_PASSWORD and EXTENSIONS (trusted ones,
+-- separated by commas). Extensions are created here, because the owner may not create them.
 \set ON_ERROR_STOP on
 \getenv service SERVICE
 \getenv password ROLE_PASSWORD
@@ -17,13 +18,13 @@
 SELECT format('CREATE ROLE %I', wanted) FROM unnest(ARRAY[:'service', :'owner']) AS wanted
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) \gexec
 
--- Of 200 connections of the server, two services leave some to whoever has to look what is wrong.
+-- The server has 200 connections; two services leave some for a person who looks for a problem.
 ALTER ROLE :"service" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE CONNECTION LIMIT 75
   PASSWORD :'password';
 ALTER ROLE :"service" SET statement_timeout = '60s';
 ALTER ROLE :"service" SET idle_in_transaction_session_timeout = '90s';
 
--- An index may take long to build; a transaction that nobody goes on with may not stay open.
+-- No statement_timeout: an index may take long to build. An idle transaction is ended all the same.
 ALTER ROLE :"owner" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE CONNECTION LIMIT 15
   PASSWORD :'owner_password';
 ALTER ROLE :"owner" SET idle_in_transaction_session_timeout = '5min';
@@ -33,7 +34,7 @@ SELECT format('CREATE DATABASE %I', :'service')
 
 \connect :"service"
 
--- A database that was made when the service's role owned all of it.
+-- In older databases the service's role owned the tables.
 REASSIGN OWNED BY :"service" TO :"owner";
 SELECT format('ALTER DATABASE %I OWNER TO %I', :'service', current_user) \gexec
 REVOKE ALL ON DATABASE :"service" FROM PUBLIC, :"service", :"owner";
@@ -51,7 +52,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"owner"
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO :"service";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT USAGE, SELECT ON SEQUENCES TO :"service";
 
--- Made before Alembic would make it: which revision this is, the service may read and not change.
+-- Created before Alembic would create it: the service may read its revision, not change it.
 CREATE TABLE IF NOT EXISTS alembic_version
   (version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY);
 ALTER TABLE alembic_version OWNER TO :"owner";

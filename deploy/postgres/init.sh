@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Run once by the image, when the data folder is made: a database and two roles for each service,
-# with the passwords of the addresses that the services are given.
+# The image runs this once, when the data folder is created. It creates a database and two roles for
+# each service, with the passwords in the URLs that the services get.
 set -euo pipefail
 
-password_of() { # password_of SECRET: that of the address in it, percent-decoded
+password_of() { # password_of SECRET: the password in the secret's URL, percent-decoded
     local login
     login=$(<"/run/secrets/$1")
     login=${login#*://*:}

@@ -1,4 +1,4 @@
-"""What is published, and who takes it."""
+"""The event, and the queue that receives it."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class OrderPlaced:
         return json.dumps({"meal": self.meal}).encode()
 
 
-# The source is the name that `tables.outbox` was given.
+# The source "shop" is the name that `tables.outbox` has.
 TOPOLOGY = Topology([EXCHANGE], [Subscription(EXCHANGE, QUEUE, "shop", ("order",))])

@@ -1,6 +1,6 @@
-"""The relay, which publishes what was committed, and the kitchen, which takes it from the queue.
+"""The relay publishes committed events; the kitchen consumes them from the queue.
 
-Run as many of these as you like.
+Run as many workers as you like.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tables import DATABASE_URL, SQLALCHEMY_URL, Meal, outbox
 
 
 async def cook(unit: UnitOfWork, event: Envelope) -> None:
-    """Its effect and the place in the stream commit together: once, however often it runs."""
+    """The effect and the position are one commit, so each order is cooked once."""
     meal = json.loads(event.payload)["meal"]
     order_id = int(event.stream.aggregate_id)
     await unit.connection.execute(insert(Meal).values(order_id=order_id, meal=meal))
@@ -32,7 +32,7 @@ async def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_work(create_async_engine(SQLALCHEMY_URL), DATABASE_URL, outbox) as work:
-        parts = build_worker(
+        services = build_worker(
             database_url=DATABASE_URL,
             broker_url=os.environ["RABBITMQ_URL"],
             exchange=EXCHANGE,
@@ -41,8 +41,8 @@ async def main() -> None:
             queues={QUEUE: {"order.placed": cook}},
         )
         async with asyncio.TaskGroup() as group:
-            for part in parts.values():
-                group.create_task(part.run(stop))
+            for service in services.values():
+                group.create_task(service.run(stop))
 
 
 if __name__ == "__main__":

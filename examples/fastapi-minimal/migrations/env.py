@@ -1,4 +1,4 @@
-"""Run by Alembic. The log's day partitions come and go by themselves: it must not see them."""
+"""Alembic runs this. It must not see the day partitions, which the library creates and drops."""
 
 from __future__ import annotations
 
