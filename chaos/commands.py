@@ -29,7 +29,7 @@ async def holes(place: Place, consumer: Side) -> set[str]:
     producer = place.databases[consumer.takes_of]
     urls = ("--producer-url", producer, "--consumer-url", place.databases[consumer.name])
     found = await outbox(place, "reconcile", *urls, "--grace", "0", statuses=(0, 1))
-    return {id_ for one in found["results"] for hole in one["holes"] for id_ in hole["event_ids"]}
+    return {id_ for one in found["results"] for run in one["missing"] for id_ in run["event_ids"]}
 
 
 async def gaps(place: Place, consumer: Side) -> set[tuple[str, int]]:

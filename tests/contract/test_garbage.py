@@ -240,7 +240,7 @@ async def test_what_becomes_of_ten_thousand_foul_messages(
     assert query(orders, f"SELECT status FROM orders WHERE id = '{lost}'") == [("CREATED",)]
     async with open_database(processor.database) as one, open_database(orders.database) as other:
         found = await reconcile(one, other, subscriptions=SUBSCRIPTIONS, grace=0)
-    holes = [hole for result in found.results for hole in result.holes]
-    assert [(hole.stream, hole.why) for hole in holes if hole.why != "ahead"] == [
+    missing = [run for result in found.results for run in result.missing]
+    assert [(run.stream, run.why) for run in missing if run.why != "ahead"] == [
         (f"{SOURCE}/order/{lost}", "lost")
     ]

@@ -88,7 +88,7 @@ async def test_too_few_partitions_ahead_are_an_error(pair: Pair) -> None:
     )
     for (name,) in days[4:]:
         await pair.producer.execute(f"DROP TABLE {name}")
-    assert "3 more days" in (await errors(pair))["partitions"]
+    assert "only 3 more days" in (await errors(pair))["partitions"]
     for (name,) in days[:4]:
         await pair.producer.execute(f"DROP TABLE {name}")
     assert "none for today" in (await errors(pair))["partitions"]
@@ -127,7 +127,7 @@ async def test_stuck_events_are_named(pair: Pair) -> None:
     await pair.producer.execute(
         "UPDATE outbox SET attempts = 1, last_error = 'returned' WHERE aggregate_id = 'a'"
     )
-    assert "1 of order.happened held: returned" in (await errors(pair))["backlog"]
+    assert "1 of order.happened backed off: returned" in (await errors(pair))["backlog"]
 
 
 async def test_an_app_that_cannot_be_found_is_status_2(pair: Pair) -> None:
@@ -174,7 +174,7 @@ async def test_a_type_that_will_be_unhandled_is_named_before_its_turn_comes(pair
     found = await handlers_said(pair, "kit.outbox.topology:APPLICATION")
     assert "1 event that waits will be parked or skipped" in found["says"]
     found = await handlers_said(pair, "kit.outbox.topology:LATER")
-    assert found["says"] == "no type waits for a handler"
+    assert found["says"] == "no parked type lacks a handler"
 
 
 async def test_an_app_that_raises_is_one_line_and_status_2(pair: Pair) -> None:

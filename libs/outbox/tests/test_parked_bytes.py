@@ -19,7 +19,7 @@ from kit.outbox.deliveries import (
 from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import metrics
 from outbox.inbox import operations
-from outbox.operations.doctor_flow import check_flow
+from outbox.operations.doctor.flow import check_flow
 
 BODY = b'"' + b"x" * 100_000 + b'"'
 
@@ -77,8 +77,8 @@ async def lies_there(world: World, count: int) -> bool:
 async def test_the_doctor_warns_of_streams_and_consumers_with_much_parked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox.operations.doctor_flow.HEAVY_CONSUMER", 250_000)
-    monkeypatch.setattr("outbox.operations.doctor_flow.HEAVY_STREAM", 250_000)
+    monkeypatch.setattr("outbox.operations.doctor.flow.HEAVY_CONSUMER", 250_000)
+    monkeypatch.setattr("outbox.operations.doctor.flow.HEAVY_STREAM", 250_000)
     await publish(world, *(replace(e, payload=BODY) for e in events(3, "big", first=2)))
     async with running(world.consumer(record)):
         await eventually(lambda: is_full(world, 300_000))

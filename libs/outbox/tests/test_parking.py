@@ -121,7 +121,7 @@ async def test_skipping_what_never_arrived_lets_the_rest_flow(world: World) -> N
         await eventually(lambda: parks(world, [("gap", 4), ("gap", 6)]))
         async with await world.psycopg() as connection:
             [gap] = await operations.list_gaps(connection, QUEUE)
-            assert (gap.stream, gap.first, gap.last, gap.held) == (A, 2, 3, 2)
+            assert (gap.stream, gap.first, gap.last, gap.waiting) == (A, 2, 3, 2)
             with pytest.raises(NothingMissing):
                 await operations.skip(connection, QUEUE, A, through=4)
             assert await operations.skip(connection, QUEUE, A) == (2, 3)
@@ -135,14 +135,14 @@ async def test_what_may_be_yet_to_come_is_skipped_only_if_that_is_meant(world: W
     inbox = world.consumer(record).inbox
     await inbox.take(events(5, "a"))
     async with await world.psycopg() as connection:
-        assert await operations.place(connection, QUEUE, A) == (5, None)
+        assert await operations.progress(connection, QUEUE, A) == (5, None)
         with pytest.raises(NothingMissing, match="may be yet to come"):
             await operations.skip(connection, QUEUE, A, through=1000)
         await inbox.take(events(2, "a", first=6))
         assert await effects(world) == {"a": [1, 2, 3, 4, 5, 6, 7]}
         assert await operations.skip(connection, QUEUE, A, through=9, tail=True) == (8, 9)
         await inbox.take(events(1, "a", first=12))
-        assert await operations.place(connection, QUEUE, A) == (9, 12)
+        assert await operations.progress(connection, QUEUE, A) == (9, 12)
         with pytest.raises(NothingMissing, match="12 is held"):
             await operations.skip(connection, QUEUE, A, through=12, tail=True)
 

@@ -25,29 +25,29 @@ async def applied(pair: Pair, count: int) -> bool:
     return await pair.consumer.rows("SELECT count(*) FROM effects") == [(count,)]
 
 
-async def holes(pair: Pair, *words: str, status: int = 1) -> list[tuple[object, ...]]:
+async def missing(pair: Pair, *words: str, status: int = 1) -> list[tuple[object, ...]]:
     said = await pair.say("reconcile", "--json", "--grace", "0", *words, status=status)
     return [
-        (hole["stream"], hole["first"], hole["last"], hole["why"], hole["tail"])
+        (run["stream"], run["first"], run["last"], run["why"], run["tail"])
         for result in said.json["results"]
-        for hole in result["holes"]
+        for run in result["missing"]
     ]
 
 
-async def test_two_sides_that_agree_have_no_holes(pair: Pair) -> None:
-    assert await holes(pair, status=0) == []
+async def test_nothing_is_missing_where_both_sides_agree(pair: Pair) -> None:
+    assert await missing(pair, status=0) == []
 
 
 async def test_a_lost_tail_is_named(pair: Pair) -> None:
     await pair.consumer.execute("UPDATE inbox SET last_sequence = 1 WHERE aggregate_id = 'b'")
-    assert await holes(pair) == [("shop/order/b", 2, 3, "lost", True)]
+    assert await missing(pair) == [("shop/order/b", 2, 3, "lost", True)]
     said = await pair.say("reconcile", "--grace", "0", status=1)
     assert "shop/order/b" in said.out
 
 
 async def test_a_stream_that_never_arrived_is_named(pair: Pair) -> None:
     await pair.consumer.execute("DELETE FROM inbox WHERE aggregate_id = 'c'")
-    assert await holes(pair) == [("shop/order/c", 1, 3, "lost", True)]
+    assert await missing(pair) == [("shop/order/c", 1, 3, "lost", True)]
 
 
 async def test_a_gap_before_parked_events_is_no_tail(pair: Pair) -> None:
@@ -57,16 +57,16 @@ async def test_a_gap_before_parked_events_is_no_tail(pair: Pair) -> None:
     await pair.producer.delivered(1)
     async with running(pair.consumer.consumer(record)):
         await eventually(lambda: parked(pair, 1))
-    assert await holes(pair) == [("shop/order/a", 4, 4, "lost", False)]
+    assert await missing(pair) == [("shop/order/a", 4, 4, "lost", False)]
     said = await pair.say("reconcile", "--json", "--grace", "0", status=1)
-    assert said.json["results"][0]["waiting"] == 1
+    assert said.json["results"][0]["parked"] == 1
 
 
 async def parked(pair: Pair, count: int) -> bool:
     return await pair.consumer.rows("SELECT count(*) FROM inbox_parked") == [(count,)]
 
 
-async def test_what_is_unpublished_or_under_way_is_no_hole(pair: Pair) -> None:
+async def test_events_unpublished_or_under_way_are_not_missing(pair: Pair) -> None:
     await pair.producer.emit(Happened("a"))
     said = await pair.say("reconcile", "--json")
     assert said.json["results"][0]["unpublished"] == 1
@@ -75,10 +75,10 @@ async def test_what_is_unpublished_or_under_way_is_no_hole(pair: Pair) -> None:
     assert said.json["results"][0]["under_way"] == 1
 
 
-async def test_what_the_log_no_longer_has_is_said_to_be_forgotten(pair: Pair) -> None:
+async def test_events_no_longer_in_the_outbox_table_are_forgotten(pair: Pair) -> None:
     await pair.consumer.execute("UPDATE inbox SET last_sequence = 0 WHERE aggregate_id = 'a'")
     await pair.producer.execute("DELETE FROM outbox WHERE aggregate_id = 'a' AND sequence < 3")
-    assert await holes(pair) == [
+    assert await missing(pair) == [
         ("shop/order/a", 1, 2, "forgotten", True),
         ("shop/order/a", 3, 3, "lost", True),
     ]
@@ -86,14 +86,14 @@ async def test_what_the_log_no_longer_has_is_said_to_be_forgotten(pair: Pair) ->
 
 async def test_a_producer_that_was_restored_from_an_older_state_shows(pair: Pair) -> None:
     await pair.producer.execute("UPDATE outbox_streams SET last = 2 WHERE aggregate_id = 'a'")
-    assert await holes(pair) == [("shop/order/a", 3, 3, "ahead", True)]
+    assert await missing(pair) == [("shop/order/a", 3, 3, "ahead", True)]
 
 
-async def test_a_consumer_that_never_took_anything_has_to_be_named(pair: Pair) -> None:
+async def test_a_consumer_that_never_received_anything_has_to_be_named(pair: Pair) -> None:
     await pair.consumer.execute("DELETE FROM inbox")
     said = await pair.say("reconcile", "--json", status=1)
-    assert (said.json["whole"], said.json["untaken"]) == (False, ["shop/order"])
-    named = await holes(pair, "--consumer", "kitchen.orders", "--aggregate-type", "order")
+    assert (said.json["whole"], said.json["unsubscribed"]) == (False, ["shop/order"])
+    named = await missing(pair, "--consumer", "kitchen.orders", "--aggregate-type", "order")
     assert len(named) == 3
 
 
@@ -116,16 +116,16 @@ async def test_a_producer_without_streams_is_whole(pair: Pair) -> None:
     assert said.json["whole"] is True
 
 
-async def test_a_topology_adds_what_a_known_consumer_has_not_met_yet(pair: Pair) -> None:
+async def test_a_topology_adds_types_that_a_known_consumer_has_not_received_yet(pair: Pair) -> None:
     await pair.producer.emit(Happened("m", type="menu.changed", aggregate_type="menu"))
     await pair.producer.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
-    assert await holes(pair, status=0) == []
+    assert await missing(pair, status=0) == []
     assert "assumed" in (await pair.say("reconcile")).err
     app = ("--app", "kit.outbox.topology:WITH_MENU")
-    assert await holes(pair, *app) == [("shop/menu/m", 1, 1, "lost", True)]
+    assert await missing(pair, *app) == [("shop/menu/m", 1, 1, "lost", True)]
 
 
-async def test_a_consumer_is_compared_with_its_subscriptions_not_with_what_was_misrouted_to_it(
+async def test_a_consumer_is_compared_with_its_subscriptions_not_with_misrouted_events(
     pair: Pair,
 ) -> None:
     await pair.producer.emit(
@@ -137,7 +137,7 @@ async def test_a_consumer_is_compared_with_its_subscriptions_not_with_what_was_m
         " VALUES ('kitchen.orders', 'shop', 'menu', 'x', 0)"
     )
     await pair.consumer.execute("UPDATE inbox SET last_sequence = 2 WHERE aggregate_id = 'b'")
-    assert len(await holes(pair)) == 51, "assumed from the one that was misrouted"
+    assert len(await missing(pair)) == 51, "assumed from the one that was misrouted"
     said = await pair.say(
         "reconcile",
         "--json",
@@ -147,12 +147,12 @@ async def test_a_consumer_is_compared_with_its_subscriptions_not_with_what_was_m
         "kit.outbox.topology:TOPOLOGY",
         status=1,
     )
-    assert (said.json["assumed"], said.json["untaken"]) == (False, ["shop/menu"])
+    assert (said.json["assumed"], said.json["unsubscribed"]) == (False, ["shop/menu"])
     [result] = said.json["results"]
-    assert [hole["stream"] for hole in result["holes"]] == ["shop/order/b"]
+    assert [run["stream"] for run in result["missing"]] == ["shop/order/b"]
 
 
-async def test_a_subscribed_queue_that_nobody_ever_consumed_is_not_taken_for_whole(
+async def test_a_subscribed_queue_that_was_never_consumed_is_not_whole(
     pair: Pair,
 ) -> None:
     await pair.producer.emit(Happened("m", type="menu.changed", aggregate_type="menu"))
@@ -160,5 +160,5 @@ async def test_a_subscribed_queue_that_nobody_ever_consumed_is_not_taken_for_who
     app = ("--app", "kit.outbox.topology:WITH_MENU")
     said = await pair.say("reconcile", "--json", "--grace", "0", *app, status=1)
     assert said.json["uncompared"] == ["elsewhere"]
-    named = await holes(pair, *app, "--consumer", "elsewhere")
+    named = await missing(pair, *app, "--consumer", "elsewhere")
     assert named == [("shop/menu/m", 1, 1, "lost", True)]

@@ -102,7 +102,7 @@ async def test_what_is_behind_an_unroutable_event_flows_in_order_once_it_is_disc
         await eventually(lambda: world.has_unpublished(0))
         await eventually(lambda: has_come_to(pair, 4))
     assert await effects(pair.consumer) == {"a": [1, 3, 4]}
-    assert (await pair.say("retry", "--json")).json["events"] == []
+    assert (await pair.say("redrive", "--json")).json["events"] == []
 
 
 async def has_come_to(pair: Pair, sequence: int) -> bool:

@@ -1,4 +1,11 @@
-"""The command `outbox`. It only asks and prints; what it does is in `outbox.operate`."""
+"""The command `outbox`: it asks, calls `outbox.operations` and prints.
+
+There is one module for each command or group of commands, named like the command: `status.py`,
+`parked.py`; `discard` and `redrive` of the outbox table share `parked_in_outbox.py`. `commands`
+puts them together. `running` holds exit statuses and questions, `console` the two forms of output
+(tables for people, JSON for programs), `options` what several commands are given. A command never
+reads or changes a table itself. It needs the extra `cli`; the rest of the library does not.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,7 @@ NEEDS_EXTRA = "outbox: the command needs typer and rich: pip install 'outbox-rab
 
 
 def main() -> None:
-    """Run the command; the library itself does without what the command needs."""
+    """Run the command, or say which extra it needs."""
     try:
         from outbox.cli.commands import app
     except ModuleNotFoundError as missing:

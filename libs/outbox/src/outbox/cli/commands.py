@@ -1,4 +1,4 @@
-"""All commands by their names."""
+"""Every command under its name."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli import comparing, doctor, jobs, looking, mending, parked
-from outbox.cli.schema import print_version, schema
+from outbox.cli import (
+    baseline,
+    doctor,
+    jobs,
+    lanes,
+    parked,
+    parked_in_outbox,
+    partitions,
+    reconcile,
+    replay,
+    schema,
+    status,
+    timeline,
+)
 
-HELP = """Look after outbox and inbox. Databases by --database-url or DATABASE_URL, the broker by
---broker-url or RABBITMQ_URL.
+HELP = """Look after an outbox and an inbox. Give the database as --database-url or DATABASE_URL,
+the broker as --broker-url or RABBITMQ_URL.
 
-Exit status: 0 as it should be, 1 something needs a person, 2 wrong usage or unreachable, 3 the
-question was answered with no."""
+Exit status: 0 all is well, 1 something needs a person, 2 wrong usage or an unreachable server,
+3 the question was answered with no."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -25,24 +37,24 @@ def main(
         typer.Option(
             "--version",
             is_eager=True,
-            callback=print_version,
-            help="Print the library's version and end.",
+            callback=schema.print_version,
+            help="Print the library's version and exit.",
         ),
     ] = False,
 ) -> None:
     del version
 
 
-app.command("status")(looking.show_all)
-app.command("lanes")(looking.lanes)
-app.command("partitions")(looking.partitions)
-app.command("explain")(looking.explain)
-app.command("schema")(schema)
+app.command("status")(status.status)
+app.command("lanes")(lanes.lanes)
+app.command("partitions")(partitions.partitions)
+app.command("timeline")(timeline.timeline)
+app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
 app.add_typer(parked.app, name="parked")
 app.add_typer(jobs.app, name="jobs")
-app.command("replay")(mending.replay)
-app.command("discard")(mending.discard)
-app.command("retry")(mending.retry)
-app.command("reconcile")(comparing.reconcile)
-app.command("baseline")(comparing.baseline)
+app.command("replay")(replay.replay)
+app.command("discard")(parked_in_outbox.discard)
+app.command("redrive")(parked_in_outbox.redrive)
+app.command("reconcile")(reconcile.reconcile)
+app.command("baseline")(baseline.baseline)

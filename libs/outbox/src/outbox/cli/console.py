@@ -1,4 +1,4 @@
-"""Tables for people, JSON for machines."""
+"""The two forms of output: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-# Not the 80 columns that rich assumes: a pipe has room for whole ids.
 PIPE_WIDTH = 240
+"""A pipe has room for whole ids; rich assumes 80 columns."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where to print. Without markup: brackets in an error message are brackets."""
+    """Where to print. There is no markup: brackets in an error message are brackets."""
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
     if not made.is_terminal:
         made.width = PIPE_WIDTH
@@ -25,18 +25,18 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(*lines: str) -> None:
-    """Plain lines."""
+    """Print plain lines."""
     for line in lines:
         console().print(clean(line), soft_wrap=True)
 
 
 def warn(line: str) -> None:
-    """A line beside the output."""
+    """Print a line on stderr, beside the output."""
     console(stderr=True).print(clean(line), soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows under their headings; nothing where there are none."""
+    """Print rows under their headings; print nothing if there are none."""
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
         made.add_column(column, overflow="fold")
@@ -47,7 +47,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def cell(entry: object) -> str:
-    """What a person wants to read."""
+    """The text of one cell, as a person reads it."""
     match entry:
         case None:
             return "-"
@@ -62,19 +62,19 @@ def cell(entry: object) -> str:
 
 
 def clean(text: str) -> str:
-    """Without control characters, which a stored text could send to the terminal."""
+    """The text with control characters escaped: a stored text must not steer the terminal."""
     return "".join(
         c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
     )
 
 
 def emit(value: object) -> None:
-    """One JSON document."""
+    """Print one JSON document."""
     print(json.dumps(plain(value), indent=2, ensure_ascii=True))  # noqa: T201 it is the output
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it: times in RFC 3339, bytes as text where they are text."""
+    """The value as JSON knows it: times in RFC 3339, bytes as UTF-8 text, other bytes escaped."""
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
     match value:

@@ -1,4 +1,4 @@
-"""`outbox doctor`: everything that can be wrong, each with its fix."""
+"""`outbox doctor`: what is wrong with the database and the broker, each with its fix."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from outbox.cli.console import emit, say, table
 from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
 from outbox.cli.running import FOUND, application_of, fail, run
 from outbox.operations.database import open_database
-from outbox.operations.doctor import examine
-from outbox.operations.findings import Finding, Level
+from outbox.operations.doctor import Finding, Level, examine
 from outbox.plural import counted
 from outbox.rabbitmq.management_api import Management, ManagementFailed
 
@@ -33,7 +32,7 @@ def doctor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check tables, indexes, partitions, relays, parked events, handlers, clocks, queues."""
+    """Check tables, indexes, partitions, relays, parked events, handlers, clocks and queues."""
     application = application_of(app) if app else None
     management = _management(management_url, broker_url)
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, so that they are spelt and explained alike."""
+"""Options that several commands share, so that each has one spelling and one help text."""
 
 from __future__ import annotations
 
@@ -52,13 +52,21 @@ Application = Annotated[
         "--app",
         envvar="OUTBOX_APP",
         metavar="MODULE:NAME",
-        help="The application's outbox.Application or Topology, or a function that returns it.",
+        help="The application's outbox.Application or Topology, or a function that returns one.",
         show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Consumer = Annotated[
     str | None,
-    typer.Option("--consumer", metavar="QUEUE", help="One consumer; its name is its queue's."),
+    typer.Option("--consumer", metavar="QUEUE", help="Only this consumer, named like its queue."),
+]
+ConsumerName = Annotated[
+    str, typer.Argument(metavar="CONSUMER", help="The consumer, named like its queue.")
+]
+AggregateTypes = Annotated[
+    list[str] | None,
+    typer.Option("--aggregate-type", help="Only events of this aggregate type; repeatable."),
 ]

@@ -1,4 +1,4 @@
-"""`outbox parked`: what consumers keep for later, and what a person can do about it."""
+"""`outbox parked`: events that consumers have parked, and what a person can do about them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from outbox.cli.console import clean, emit, say, table
-from outbox.cli.options import Consumer, DatabaseUrl, Json, Yes
+from outbox.cli.options import Consumer, ConsumerName, DatabaseUrl, Json, Yes
 from outbox.cli.running import FOUND, confirm, fail, run
 from outbox.errors import NothingMissing
 from outbox.event import Stream
@@ -16,17 +16,26 @@ from outbox.inbox.operations import Gap, Parked
 from outbox.operations.database import open_database
 from outbox.plural import counted
 
-app = typer.Typer(no_args_is_help=True, help="Events that consumers keep for later.")
+app = typer.Typer(no_args_is_help=True, help="Events that consumers have parked.")
 
-Named = Annotated[str, typer.Argument(metavar="CONSUMER", help="Its name is its queue's.")]
 StreamArgument = Annotated[
     str, typer.Argument(metavar="STREAM", help="SOURCE/AGGREGATE_TYPE/AGGREGATE_ID")
+]
+OneStream = Annotated[
+    str | None, typer.Option("--stream", metavar="SOURCE/TYPE/ID", help="Only this stream.")
 ]
 Reason = Annotated[
     str | None,
     typer.Option(help="gap, behind, forked, failed, crashed, unreadable, unhandled or discarded."),
 ]
-Note = Annotated[str, typer.Option(help="Why; kept with it in inbox_discarded.")]
+AggregateId = Annotated[
+    str | None, typer.Option("--aggregate", metavar="ID", help="Only this aggregate.")
+]
+OneSequence = Annotated[int | None, typer.Option(help="Only the event with this sequence.")]
+EventId = Annotated[str | None, typer.Option(help="Which event, if two have the same sequence.")]
+Note = Annotated[str, typer.Option(help="Why; kept in inbox_discarded.")]
+Through = Annotated[int | None, typer.Option(help="The last sequence to skip.")]
+Tail = Annotated[bool, typer.Option("--tail", help="Skip although no event waits beyond.")]
 
 
 @app.command("list")
@@ -35,12 +44,12 @@ def list_(
     database_url: DatabaseUrl,
     consumer: Consumer = None,
     reason: Reason = None,
-    aggregate: Annotated[str | None, typer.Option(metavar="ID", help="Of one aggregate.")] = None,
+    aggregate: AggregateId = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
     offset: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Json = False,
 ) -> None:
-    """Parked events, the oldest first, without their bodies."""
+    """List parked events, the oldest first, without their bodies."""
 
     async def ask() -> list[Parked]:
         async with open_database(database_url) as connection:
@@ -59,13 +68,13 @@ def list_(
 @app.command()
 def show(
     *,
-    consumer: Named,
+    consumer: ConsumerName,
     stream: StreamArgument,
     database_url: DatabaseUrl,
-    sequence: Annotated[int | None, typer.Option(help="Only this place.")] = None,
+    sequence: OneSequence = None,
     as_json: Json = False,
 ) -> None:
-    """All that is parked of one stream, with the bodies and whole errors."""
+    """Show the parked events of one stream, with their bodies and whole errors."""
     found = run(_show(database_url, consumer, _stream(stream), sequence))
     _print(found, as_json)
     for event in found if not as_json else ():
@@ -80,12 +89,12 @@ def show(
 @app.command()
 def gaps(
     *,
-    consumer: Named,
+    consumer: ConsumerName,
     database_url: DatabaseUrl,
     limit: Annotated[int, typer.Option(min=1)] = 100,
     as_json: Json = False,
 ) -> None:
-    """What is missing before events that are held: first to last, and since when."""
+    """List the sequences that streams wait for, and since when."""
 
     async def ask() -> list[Gap]:
         async with open_database(database_url) as connection:
@@ -95,8 +104,8 @@ def gaps(
     if as_json:
         emit(found)
     else:
-        columns = ("stream", "first missing", "last missing", "held", "since")
-        table("gaps", columns, ((g.stream, g.first, g.last, g.held, g.since) for g in found))
+        columns = ("stream", "first missing", "last missing", "waiting", "since")
+        table("gaps", columns, ((g.stream, g.first, g.last, g.waiting, g.since) for g in found))
         say(counted(len(found), "gap"))
 
 
@@ -104,12 +113,12 @@ def gaps(
 def redrive(
     *,
     database_url: DatabaseUrl,
-    consumer: Named,
-    stream: Annotated[str | None, typer.Option(metavar="SOURCE/TYPE/ID", help="Only one.")] = None,
+    consumer: ConsumerName,
+    stream: OneStream = None,
     reason: Reason = None,
     as_json: Json = False,
 ) -> None:
-    """Try the first parked event of each stopped stream now; those behind it follow in order."""
+    """Try the first parked event of each blocked stream now; the others follow in order."""
 
     async def do() -> int:
         async with open_database(database_url) as connection:
@@ -120,36 +129,36 @@ def redrive(
     if as_json:
         emit({"streams": streams})
     else:
-        say(counted(streams, "stream is tried at once", "streams are tried at once"))
+        say(counted(streams, "stream is tried now", "streams are tried now"))
 
 
 @app.command()
 def discard(
     *,
-    consumer: Named,
+    consumer: ConsumerName,
     stream: StreamArgument,
     sequence: Annotated[int, typer.Argument(min=1)],
     database_url: DatabaseUrl,
-    event_id: Annotated[str | None, typer.Option(help="Which, where two have one place.")] = None,
+    event_id: EventId = None,
     note: Note = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Do without a parked event: it never takes effect, and those behind it flow."""
-    place = _stream(stream)
-    found = run(_show(database_url, consumer, place, sequence))
+    """Discard a parked event: it never takes effect, and its stream goes on behind it."""
+    chosen = _stream(stream)
+    found = run(_show(database_url, consumer, chosen, sequence))
     found = [event for event in found if event_id in (None, str(event.event_id))]
     if not found:
-        fail(f"nothing is parked at {sequence} of {place} by {consumer}")
+        fail(f"{consumer} has parked nothing at {sequence} of {chosen}")
     if not as_json:
         _print(found, as_json)
-    confirm(f"Do without {sequence} of {place} for ever?", yes=yes)
+    confirm(f"Discard {sequence} of {chosen} for ever?", yes=yes)
 
     async def do() -> Parked:
         async with open_database(database_url) as connection:
-            chosen = found[0].event_id if event_id else None
+            id_ = found[0].event_id if event_id else None
             return await operations.discard(
-                connection, consumer, place, sequence, event_id=chosen, note=note
+                connection, consumer, chosen, sequence, event_id=id_, note=note
             )
 
     gone = run(do())
@@ -162,40 +171,39 @@ def discard(
 @app.command()
 def skip(
     *,
-    consumer: Named,
+    consumer: ConsumerName,
     stream: StreamArgument,
     database_url: DatabaseUrl,
-    through: Annotated[int | None, typer.Option(help="The last sequence to do without.")] = None,
-    tail: Annotated[bool, typer.Option("--tail", help="Though nothing is held behind.")] = False,
+    through: Through = None,
+    tail: Tail = False,
     note: Note = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Do without events that never arrived, so that those beyond the gap flow.
+    """Skip events that never arrived, so that those beyond the gap are applied.
 
-    Where nothing is held, it is not known what is missing: give --through and --tail then.
+    If no event waits beyond, it is not known what is missing: give --through and --tail then.
     """
-    place = _stream(stream)
-    url = database_url
-    at, held = run(_place(url, consumer, place))
-    # Not decided anew after the question: what was missing may have come, and another gap with it.
-    last = through or (held - 1 if held else at)
-    if last <= at or not (held or tail):
-        fail(str(NothingMissing(place, at + 1, last, held)))
-    seen = f"at {at}, first held {held}" if held else f"at {at}, nothing held"
-    confirm(f"{place} is {seen}. Do without {at + 1} to {last}?", yes=yes)
+    chosen = _stream(stream)
+    at, waiting = run(_progress(database_url, consumer, chosen))
+    # Decided before the question: while it waits, events may arrive and leave another gap.
+    last = through or (waiting - 1 if waiting else at)
+    if last <= at or not (waiting or tail):
+        fail(str(NothingMissing(chosen, at + 1, last, waiting)))
+    beyond = f"the first waiting event is {waiting}" if waiting else "no event waits"
+    confirm(f"{chosen} is at {at}, {beyond}. Skip {at + 1} to {last}?", yes=yes)
 
     async def do() -> tuple[int, int]:
-        async with open_database(url) as connection:
+        async with open_database(database_url) as connection:
             return await operations.skip(
-                connection, consumer, place, through=last, tail=tail, note=note
+                connection, consumer, chosen, through=last, tail=tail, note=note
             )
 
     first, last = run(do())
     if as_json:
         emit({"first": first, "last": last})
     else:
-        say(f"{first} to {last} of {place} are skipped")
+        say(f"{first} to {last} of {chosen} are skipped")
 
 
 async def _show(url: str, consumer: str, stream: Stream, sequence: int | None) -> list[Parked]:
@@ -203,47 +211,49 @@ async def _show(url: str, consumer: str, stream: Stream, sequence: int | None) -
         return await operations.show(connection, consumer, stream, sequence)
 
 
-async def _place(url: str, consumer: str, stream: Stream) -> tuple[int, int | None]:
+async def _progress(url: str, consumer: str, stream: Stream) -> tuple[int, int | None]:
     async with open_database(url) as connection:
-        return await operations.place(connection, consumer, stream)
+        return await operations.progress(connection, consumer, stream)
 
 
 def _stream(given: str) -> Stream:
-    """Source and type have no slash in practice; an id may."""
+    """A source and an aggregate type have no slash in practice; an id may have one."""
     parts = given.split("/", 2)
     if len(parts) != 3 or not all(parts):
         fail(f"{given!r}: a stream is SOURCE/AGGREGATE_TYPE/AGGREGATE_ID, as in shop/order/42")
     return Stream(*parts)
 
 
+_COLUMNS = (
+    "consumer",
+    "stream",
+    "sequence",
+    "reason",
+    "type",
+    "attempts",
+    "next attempt",
+    "parked",
+    "last error",
+)
+
+
 def _print(found: list[Parked], as_json: bool) -> None:
     if as_json:
         emit(found)
         return
-    columns = (
-        "consumer",
-        "stream",
-        "sequence",
-        "reason",
-        "type",
-        "attempts",
-        "next attempt",
-        "parked",
-        "last error",
-    )
     rows = (
         (
-            e.consumer,
-            e.stream,
-            e.sequence,
-            e.reason,
-            e.type,
-            e.attempts,
-            e.next_attempt_at,
-            e.parked_at,
-            (e.last_error or "").partition("\n")[0],
+            event.consumer,
+            event.stream,
+            event.sequence,
+            event.reason,
+            event.type,
+            event.attempts,
+            event.next_attempt_at,
+            event.parked_at,
+            (event.last_error or "").partition("\n")[0],
         )
-        for e in found
+        for event in found
     )
-    table("parked", columns, rows)
+    table("parked", _COLUMNS, rows)
     say(counted(len(found), "event"))

@@ -1,7 +1,7 @@
-"""What surrounds every command: its exit status, its questions, the application's topology.
+"""What every command shares: exit statuses, the question before a change, the application.
 
-0: as it should be. 1: something was found that needs a person. 2: wrong usage, or a database or
-broker that cannot be used. 3: the question was answered with no.
+Exit status 0: all is well. 1: something needs a person. 2: wrong usage, or a database or broker
+that cannot be used. 3: the question was answered with no.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a command's work; what goes wrong outside of it is one line and exit status 2."""
+    """Run a command's work. A server that fails it is one line and exit status 2."""
     try:
         return asyncio.run(work)
     except Exception as problem:
@@ -39,7 +39,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def _sentence(problem: Exception) -> str | None:
-    """What is wrong, or None for a bug."""
+    """What is wrong, in one line; None for a bug, which keeps its traceback."""
     found = problem if isinstance(problem, OutboxError) else refusal(problem, first=True)
     if found is not None:
         return str(found)
@@ -51,13 +51,13 @@ def _sentence(problem: Exception) -> str | None:
 
 
 def fail(sentence: str) -> NoReturn:
-    """End with one line."""
+    """Exit with status 2 after one line on stderr."""
     warn(f"outbox: {sentence}")
     raise typer.Exit(UNUSABLE)
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something is changed, unless told not to; without an answer it is no."""
+    """Ask before something is changed, unless `yes` is set; no answer means no."""
     if yes:
         return
     try:
@@ -75,9 +75,9 @@ def topology_of(where: str) -> Topology:
 
 
 def application_of(where: str) -> Application:
-    """What `module:name` leads to; the working directory is searched too.
+    """The application that `module:name` leads to; the working directory is searched too.
 
-    A topology alone is an application of whose handlers nothing is known.
+    A topology alone becomes an application without known handlers.
     """
     module, _, path = where.partition(":")
     sys.path.insert(0, str(Path.cwd()))
@@ -93,5 +93,5 @@ def application_of(where: str) -> Application:
         return Application(found)
     if not isinstance(found, Application):
         kinds = "outbox.Application or outbox.Topology"
-        fail(f"--app {where}: that is no {kinds}, nor a function that returns one")
+        fail(f"--app {where}: this is neither {kinds} nor a function that returns one")
     return found

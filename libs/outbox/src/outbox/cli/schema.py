@@ -1,4 +1,4 @@
-"""`outbox schema`: which versions the tables have, and the statements that are missing."""
+"""`outbox schema`: the versions of the tables, and the statements that are missing."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Groups = Annotated[
     typer.Option(
         "--group",
         metavar="GROUP",
-        help="outbox, inbox or jobs; may be repeated. Without it those that are there, or all.",
+        help="outbox, inbox or jobs; repeatable. Without it those in the database, or else all.",
         show_default=False,
     ),
 ]
-Check = Annotated[bool, typer.Option("--check", help="Exit with 1 if something is missing.")]
+Check = Annotated[bool, typer.Option("--check", help="Exit with status 1 if something is missing.")]
 
 
 def schema(
     *, database_url: DatabaseUrl, group: Groups = None, check: Check = False, as_json: Json = False
 ) -> None:
-    """Print the tables' versions, found and wanted, and the SQL that is missing."""
+    """Print the versions of the tables, found and wanted, and the SQL that is missing."""
     if unknown := set(group or ()) - set(GROUPS):
         fail(f"there is no group {', '.join(unknown)}: {', '.join(GROUPS)}")
 
@@ -47,7 +47,7 @@ def schema(
         emit({"groups": [_plain(one) for one in found], "statements": missing})
     else:
         rows = (
-            (one.group.name, one.version, one.group.version, one.problem or "as it should be")
+            (one.group.name, one.version, one.group.version, one.problem or "as declared")
             for one in found
         )
         table("schema", ("group", "found", "wanted", "says"), rows)
@@ -57,7 +57,7 @@ def schema(
 
 
 def print_version(wanted: bool) -> None:
-    """For `outbox --version`."""
+    """Print the version for `outbox --version`."""
     if wanted:
         say(f"outbox-rabbitmq {__version__}")
         raise typer.Exit

@@ -89,7 +89,7 @@ class Gap:
     stream: Stream
     first: int
     last: int
-    held: int
+    waiting: int
     since: datetime
 
 
@@ -132,8 +132,8 @@ async def list_gaps(connection: Connection, consumer: str, *, limit: int = 100) 
     ]
 
 
-async def place(connection: Connection, consumer: str, stream: Stream) -> tuple[int, int | None]:
-    """How far a consumer has come in a stream, and the first sequence that it holds beyond."""
+async def progress(connection: Connection, consumer: str, stream: Stream) -> tuple[int, int | None]:
+    """How far a consumer has come in a stream, and the first sequence that waits beyond."""
     key = [consumer, stream.source, stream.aggregate_type, stream.aggregate_id]
     row = await (await connection.execute(_PLACE, key)).fetchone()
     return (0, None) if row is None else (row[0], row[1])

@@ -16,7 +16,7 @@ import psycopg
 from outbox.errors import NothingMissing, NotParked
 from outbox.event import Stream
 from outbox.inbox import discarding, parked_events, positions
-from outbox.inbox.listing import Gap, Parked, list_gaps, list_parked, place, show
+from outbox.inbox.listing import Gap, Parked, list_gaps, list_parked, progress, show
 
 __all__ = [
     "Gap",
@@ -24,7 +24,7 @@ __all__ = [
     "discard",
     "list_gaps",
     "list_parked",
-    "place",
+    "progress",
     "redrive",
     "show",
     "skip",

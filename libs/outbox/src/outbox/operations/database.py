@@ -1,4 +1,7 @@
-"""The operator's connection to a database that holds an outbox, an inbox or both."""
+"""An operator's connection to a database that holds an outbox, an inbox or both.
+
+Every operation uses this one type of connection: psycopg's, in autocommit.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ _RESCAN = "SELECT pg_notify('outbox_doorbell', 'rescan')"
 
 @asynccontextmanager
 async def open_database(database: Database) -> AsyncIterator[Connection]:
-    """A connection in autocommit. Raises `InvalidSetting` for what is no database's address."""
+    """A connection in autocommit. Raises `InvalidSetting` if this is not a database's address."""
     conninfo = make_conninfo(
         DatabaseAddress.of(database).conninfo,
         application_name="outbox cli",
         connect_timeout=CONNECT_TIMEOUT,
     )
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
-        # A person waits for the answer, whatever limit the role has for requests.
+        # A person waits for the answer; the limit that the role has for requests does not apply.
         await connection.execute("SET statement_timeout = 0")
         yield connection
 
@@ -55,10 +58,10 @@ async def value(
 
 
 async def has_table(connection: Connection, name: str) -> bool:
-    """Whether the search path leads to such a table."""
+    """Whether the search path leads to a table of this name."""
     return bool(await value(connection, "SELECT to_regclass(%(name)s)", {"name": name}))
 
 
 async def rescan(connection: Connection) -> None:
-    """Have the relays look from the beginning: something old is to be published again."""
+    """Tell the relays to rescan from the first row, because an old event has to be published."""
     await connection.execute(_RESCAN)

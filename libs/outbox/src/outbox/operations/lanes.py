@@ -1,4 +1,4 @@
-"""Who owns which lane, as PostgreSQL sees it; and how many lanes there are to be."""
+"""Which relay owns which lane, as PostgreSQL sees it, and how many lanes there are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import datetime
 from outbox.operations.database import Connection, fetch, value
 from outbox.relay.lanes import KEY
 
-# The relay's own terms (see `relay/lanes.py`): what is above `KEY` is the number of lanes, below it
-# 0 is its presence and lane n is n + 1.
+# Advisory keys as `relay/lanes.py` makes them: key / KEY is the number of lanes; key % KEY is 0 for
+# the relay's presence and n + 1 for lane n.
 _RELAYS = f"""
 SELECT l.pid, a.application_name AS name, a.client_addr::text AS address,
        a.backend_start AS since, max(l.objid::bigint / {KEY}) AS of,
@@ -30,10 +30,10 @@ _SET = "UPDATE outbox_settings SET lanes = %(lanes)s"
 
 @dataclass(frozen=True, slots=True)
 class RelaySession:
-    """A relay's database session with the lanes it owns; none is one that stands by.
+    """A relay's database session with the lanes it owns; a relay without lanes stands by.
 
-    `of` is the number of lanes it goes by: after a change, relays come to the new one within
-    seconds, and none takes lanes before all have given up the old ones.
+    `of` is the number of lanes that it knows. After a change all relays learn the new number within
+    seconds, and none acquires lanes before all have released the old ones.
     """
 
     pid: int
@@ -53,17 +53,17 @@ class LaneMap:
 
     @property
     def unowned(self) -> list[int]:
-        """Lanes whose events nobody publishes."""
+        """Lanes without an owner: their events are not published."""
         owned = {lane for relay in self.relays if relay.of == self.total for lane in relay.lanes}
         return [lane for lane in range(self.total) if lane not in owned]
 
 
 async def set_lanes(connection: Connection, lanes: int) -> bool:
-    """Have so many lanes from now on, 1 to 1024; running relays follow. False if none is set up."""
+    """Set the number of lanes, 1 to 1024; running relays follow. False if there is no row for it."""
     return (await connection.execute(_SET, {"lanes": lanes})).rowcount == 1
 
 
 async def lane_map(connection: Connection) -> LaneMap:
-    """The relays that are connected right now, and what is left."""
+    """The number of lanes, and the relays that are connected now."""
     total = await value(connection, "SELECT lanes FROM outbox_settings")
     return LaneMap(total or 0, await fetch(connection, RelaySession, _RELAYS))

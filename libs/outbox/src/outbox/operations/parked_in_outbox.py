@@ -1,8 +1,9 @@
-"""Giving up events that cannot be published: a tombstone goes out in their place.
+"""Events that cannot be published: redrive them, or discard them for a tombstone each.
 
-Consumers count on every sequence. The tombstone carries the event's id and place, under a type
-that they know (`envelope.tombstone_of`): they advance past it, and nothing else happens.
-Where no queue takes the tombstone either, the relay is done with it after a few tries.
+Invariant: no sequence is left out, because consumers count on every one. A tombstone keeps the
+event's id and sequence under a type that consumers know (`event.tombstone_of`): they advance past
+it, and nothing else happens. Where no queue is bound for the tombstone either, the relay marks it
+published after a few tries.
 """
 
 from __future__ import annotations
@@ -14,27 +15,25 @@ from uuid import UUID
 
 from outbox.operations.database import Connection, fetch, rescan
 
-_FIELDS = """
-event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
-parked_at, attempts, last_error, payload::text AS payload
-"""
 _PARKED = "published_at IS NULL AND parked_at IS NOT NULL"
-_STUCK = "published_at IS NULL AND (parked_at IS NOT NULL OR last_error = 'returned')"
+_DISCARDABLE = "published_at IS NULL AND (parked_at IS NOT NULL OR last_error = 'returned')"
 _LIST = """
-SELECT {fields} FROM outbox
+SELECT event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
+       parked_at, attempts, last_error, payload::text AS payload
+  FROM outbox
  WHERE {which} AND (%(ids)s::uuid[] IS NULL OR event_id = ANY(%(ids)s))
  ORDER BY id
 """
-# A binding of `order.#` takes the bare `order` too, where a longer type would be too long.
+# A binding of `order.#` matches the bare `order` too, where a longer type would be too long.
 _DISCARD = f"""
 UPDATE outbox
    SET type = CASE WHEN octet_length(aggregate_type) > 245 THEN aggregate_type
                    ELSE aggregate_type || '.discarded' END,
        version = 1, payload = '{{}}', parked_at = NULL, attempts = 0, last_error = NULL
- WHERE {_STUCK} AND event_id = ANY(%(ids)s)
+ WHERE {_DISCARDABLE} AND event_id = ANY(%(ids)s)
 RETURNING event_id
 """  # noqa: S608
-_RETRY = f"""
+_REDRIVE = f"""
 UPDATE outbox SET parked_at = NULL, attempts = 0, last_error = NULL
  WHERE {_PARKED} AND event_id = ANY(%(ids)s)
 RETURNING event_id
@@ -42,8 +41,8 @@ RETURNING event_id
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
-    """An event that the broker refused for itself, or that no queue takes.
+class UnpublishedEvent:
+    """An event that the broker refused, or that no queue is bound for.
 
     `parked_at` is None for the latter: the relay goes on trying.
     """
@@ -62,32 +61,39 @@ class Stuck:
     payload: str
 
 
-async def parked_in_log(connection: Connection, ids: Sequence[UUID] | None = None) -> list[Stuck]:
-    """Events that the broker refused for themselves, all or those with these ids, in order."""
+async def list_parked(
+    connection: Connection, ids: Sequence[UUID] | None = None
+) -> list[UnpublishedEvent]:
+    """Events that the broker refused, all of them or those with these ids, in order."""
     return await _list(connection, _PARKED, ids)
 
 
-async def stuck_in_log(connection: Connection, ids: Sequence[UUID] | None = None) -> list[Stuck]:
-    """The same, and events that came back because no queue takes them."""
-    return await _list(connection, _STUCK, ids)
+async def list_discardable(
+    connection: Connection, ids: Sequence[UUID] | None = None
+) -> list[UnpublishedEvent]:
+    """Parked events, and those that came back because no queue is bound for them."""
+    return await _list(connection, _DISCARDABLE, ids)
 
 
-async def discard_in_log(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
-    """Put a tombstone in the place of stuck events; returns whose. Their bodies are gone.
+async def discard(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Replace each of these events by a tombstone; returns their ids. The bodies are lost.
 
-    One that a relay is just publishing, because a queue takes it by now, goes out as it was.
+    An event that a relay is publishing at this moment, because it is routable again, goes out as
+    it was.
     """
     return await _change(connection, _DISCARD, ids)
 
 
-async def retry_in_log(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
-    """Have parked events published as they are, after the cause is mended; returns which."""
-    return await _change(connection, _RETRY, ids)
+async def redrive(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Have parked events published as they are, once the cause is mended; returns their ids."""
+    return await _change(connection, _REDRIVE, ids)
 
 
-async def _list(connection: Connection, which: str, ids: Sequence[UUID] | None) -> list[Stuck]:
-    query = _LIST.format(fields=_FIELDS, which=which)
-    return await fetch(connection, Stuck, query, {"ids": None if ids is None else list(ids)})
+async def _list(
+    connection: Connection, which: str, ids: Sequence[UUID] | None
+) -> list[UnpublishedEvent]:
+    parameters = {"ids": None if ids is None else list(ids)}
+    return await fetch(connection, UnpublishedEvent, _LIST.format(which=which), parameters)
 
 
 async def _change(connection: Connection, statement: str, ids: Sequence[UUID]) -> list[UUID]:

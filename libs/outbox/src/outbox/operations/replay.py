@@ -1,7 +1,8 @@
-"""Publishing events of the log again.
+"""Publish events of the outbox table again.
 
-Replay only forgets that events were published; the lanes' owners publish them, in order, like
-any others. What has had its effect is a duplicate to the inbox: too much does no harm.
+Invariant: a replay only clears `published_at`. The owners of the lanes publish these events in
+order, like any others. An event that has had its effect is a duplicate to the inbox, so replaying
+too much does no harm.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ SELECT type, count(*) AS events, count(DISTINCT (source, aggregate_id)) AS aggre
        min(created_at) AS oldest, max(created_at) AS newest
   FROM outbox WHERE {where} GROUP BY type ORDER BY type
 """
-# The second condition on the rows themselves: another replay may be at it.
+# `published_at` is checked again on the rows: another replay may run at the same time.
 _REPLAY = """
 WITH chosen AS (
   SELECT id, created_at FROM outbox WHERE {where} AND id > %(after)s ORDER BY id LIMIT %(limit)s
@@ -35,7 +36,7 @@ _HISTORY_FROM = "SELECT created_at FROM outbox ORDER BY id LIMIT 1"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which events; a condition that is None does not limit. `aggregate` is (type, id)."""
+    """Which events to replay. A condition of None does not limit. `aggregate` is (type, id)."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -44,11 +45,11 @@ class Selection:
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing was chosen, which is rarely meant."""
+        """Whether no condition was given, which is rarely meant."""
         return self.since is None and self.aggregate is None and self.type is None
 
     def where(self) -> tuple[str, dict[str, object]]:
-        """The condition on published events, and its parameters."""
+        """The SQL condition on published events, and its parameters."""
         conditions, parameters = ["published_at IS NOT NULL"], dict[str, object]()
         if self.since is not None:
             conditions.append("created_at >= %(since)s")
@@ -83,7 +84,7 @@ async def replayable(connection: Connection, selection: Selection) -> list[Repla
 
 
 async def history_from(connection: Connection) -> datetime | None:
-    """The time of the oldest event in the log: what is older cannot be replayed."""
+    """The time of the oldest event in the table; older ones cannot be replayed."""
     found: datetime | None = await value(connection, _HISTORY_FROM)
     return found
 
@@ -91,8 +92,8 @@ async def history_from(connection: Connection) -> datetime | None:
 async def replay(connection: Connection, selection: Selection, *, batch: int = BATCH) -> int:
     """Have the chosen events published again; returns how many.
 
-    A transaction for each batch, in order of id, up to now: what is published meanwhile is left
-    alone. Interrupted, it has done a part, and can be run again.
+    Each batch is one transaction, in order of id. Events published after the start are left alone.
+    A replay that was interrupted has done a part, and can be run again.
     """
     if selection.until is None:
         now: datetime = await value(connection, "SELECT clock_timestamp()")

@@ -1,4 +1,4 @@
-"""One look at a database: what waits to be published, what waits to be applied, and why."""
+"""The state of one database: what waits to be published, applied or called, and why."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from outbox.inbox.parked_events import (
 from outbox.inbox.parked_figures import WEIGHT
 from outbox.jobs.operations import JobCount, count_jobs
 from outbox.operations.database import Connection, fetch, has_table
-from outbox.operations.days import day_partitions, days_covered, today
 from outbox.operations.lanes import LaneMap, lane_map
+from outbox.operations.partitions import day_partitions, days_covered, today
 
 COUNTED_TO = 100_000
 NAMED = 3
-"""So many ids are shown of each kind of trouble."""
+"""How many ids are shown of each kind of trouble."""
 GIVEN_UP = (FAILED, CRASHED, UNREADABLE, UNHANDLED, FORKED)
-"""Why an event is parked that a person has to look at, once no attempt is left."""
+"""Reasons for which a parked event needs a person, once it has no attempt left."""
 
 _BACKLOG = """
 SELECT count(*) AS events,
        extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_seconds,
        count(*) FILTER (WHERE attempts > 0) AS failing,
-       count(DISTINCT (source, aggregate_type, aggregate_id)) FILTER (WHERE attempts > 0) AS held
+       count(DISTINCT (source, aggregate_type, aggregate_id)) FILTER (WHERE attempts > 0)
+         AS backed_off
   FROM (SELECT * FROM outbox WHERE published_at IS NULL AND parked_at IS NULL
          ORDER BY id LIMIT %(limit)s) waiting
 """
 _TROUBLES = """
-SELECT CASE WHEN parked_at IS NULL THEN 'held' ELSE 'parked' END AS state,
+SELECT CASE WHEN parked_at IS NULL THEN 'backed off' ELSE 'parked' END AS state,
        coalesce(last_error, 'unknown') AS error, type, count(*) AS events,
        min(created_at) AS oldest, (array_agg(event_id ORDER BY id))[1:%(named)s] AS first
   FROM outbox
@@ -66,19 +67,22 @@ SELECT DISTINCT ON (consumer) consumer, source || '/' || aggregate_type || '/' |
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Events not yet published, counted to `COUNTED_TO`. Held ones have failed before."""
+    """Events not yet published, counted to `COUNTED_TO`.
+
+    `failing` of them were tried before; they belong to `backed_off` aggregates.
+    """
 
     events: int
     oldest_seconds: float | None
     failing: int
-    held: int
+    backed_off: int
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Unpublished events of one type with the same last error; `first` are the ids of a few.
+    """Unpublished events of one type with the same last error; `first` has the ids of a few.
 
-    What waits behind them in their aggregates is not counted.
+    `state` is `backed off` or `parked`. Events that wait behind them are not counted.
     """
 
     state: str
@@ -91,7 +95,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """Events that are not yet in the log; overdue ones should have been moved."""
+    """Events that are not yet in the outbox table; overdue ones should have been moved there."""
 
     events: int
     next_due: datetime | None
@@ -100,7 +104,7 @@ class Scheduled:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerStreams:
-    """The streams that a consumer knows, and how many wait behind a failed event."""
+    """How many streams a consumer knows, and how many of them wait behind a failed event."""
 
     consumer: str
     streams: int
@@ -121,7 +125,7 @@ class ParkedCount:
 
 @dataclass(frozen=True, slots=True)
 class ParkedStream:
-    """The stream that has the most bytes parked, of one consumer."""
+    """The stream of one consumer with the most bytes parked."""
 
     consumer: str
     stream: str
@@ -152,7 +156,7 @@ class InboxStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A part is None where the database has no such tables."""
+    """All that a database has; a half without tables is None."""
 
     outbox: OutboxStatus | None
     inbox: InboxStatus | None
@@ -160,7 +164,7 @@ class Status:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether something has failed that nobody tries again by itself."""
+        """Whether something has failed that is not retried by itself."""
         refused = self.outbox is not None and any(
             trouble.state == "parked" for trouble in self.outbox.troubles
         )
@@ -172,7 +176,7 @@ class Status:
 
 
 async def status(connection: Connection) -> Status:
-    """Everything at a glance; costs what the backlog costs to count."""
+    """Read the whole state; costs about as much as counting the backlog."""
     return Status(
         await _outbox(connection) if await has_table(connection, "outbox") else None,
         await _inbox(connection) if await has_table(connection, "inbox") else None,

@@ -1,12 +1,15 @@
-"""The life of one event, as far as the databases know it.
+"""The life of one event as steps: scheduled, written, published, confirmed, delivered, applied.
 
-The producer's log says when it was written and confirmed. A consumer's inbox knows its place,
-not its time; what the event caused there, in the same transaction, has one.
+The producer's outbox table says when the event was written and confirmed. A consumer's inbox
+knows its position, not the time. What the event caused was committed together with its effect, so
+that has a time.
+
+One file, because what is asked of each database and how the answers read are one idea.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -14,17 +17,14 @@ from uuid import UUID
 from outbox.inbox.parked_events import NEXT_ATTEMPT
 from outbox.operations.database import Connection, fetch, has_table
 
-_EVENT = """
-SELECT id, event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
-       published_at, attempts, last_error, parked_at, correlation_id, causation_id, traceparent
+_WRITTEN = """
+SELECT event_id, source, aggregate_type, aggregate_id, sequence, type, created_at, published_at,
+       attempts, last_error, parked_at
   FROM outbox WHERE event_id = %(id)s AND created_at >= %(since)s AND created_at < %(until)s
 """
-_SCHEDULED = """
-SELECT key, due_at, source, aggregate_type, aggregate_id, type
-  FROM outbox_scheduled WHERE event_id = %(id)s
-"""
+_SCHEDULED = "SELECT key, due_at FROM outbox_scheduled WHERE event_id = %(id)s"
 _CAUSED = """
-SELECT event_id, type, created_at, published_at FROM outbox
+SELECT event_id, type, created_at FROM outbox
  WHERE causation_id = %(id)s::text AND created_at >= %(since)s ORDER BY id LIMIT 20
 """
 _POSITIONS = """
@@ -33,61 +33,62 @@ SELECT consumer, last_sequence, last_event_id, blocked FROM inbox
  ORDER BY consumer
 """
 _PARKED = f"""
-SELECT consumer, source, aggregate_type, aggregate_id, sequence, type, time, reason, attempts,
+SELECT consumer, source, aggregate_type, aggregate_id, reason, attempts,
        {NEXT_ATTEMPT} AS next_attempt_at, last_error, parked_at
   FROM inbox_parked WHERE event_id = %(id)s ORDER BY consumer
 """  # noqa: S608
-# Around the time that a UUIDv7 carries (RFC 9562, section 5.7): a day's partition, not all.
+# Around the time that a UUIDv7 carries (RFC 9562, section 5.7): one day's partition, not all.
 _NEAR_BEFORE, _NEAR_AFTER = timedelta(hours=1), timedelta(days=1)
 _EVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """The event in its source's log."""
+class Step:
+    """`at` is None where the time is not known; `done` says whether the step has happened."""
 
-    id: int
+    step: str
+    done: bool
+    at: datetime | None
+    database: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenEvent:
+    """The event in its source's outbox table."""
+
     event_id: UUID
     source: str
     aggregate_type: str
     aggregate_id: str
     sequence: int
     type: str
-    version: int
     created_at: datetime
     published_at: datetime | None
     attempts: int
     last_error: str | None
     parked_at: datetime | None
-    correlation_id: str
-    causation_id: str | None
-    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Awaited:
-    """The event, not yet due."""
+class ScheduledEvent:
+    """The event before it is due."""
 
     key: str
     due_at: datetime
-    source: str
-    aggregate_type: str
-    aggregate_id: str
-    type: str
 
 
 @dataclass(frozen=True, slots=True)
-class Caused:
-    """An event that a handler emitted: committed together with this one's effect."""
+class CausedEvent:
+    """An event that a handler emitted, committed together with this one's effect."""
 
     event_id: UUID
     type: str
     created_at: datetime
-    published_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ConsumerPosition:
     """How far a consumer has come in the event's stream."""
 
     consumer: str
@@ -97,16 +98,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class ParkedDelivery:
     """The event as a consumer has parked it."""
 
     consumer: str
     source: str
     aggregate_type: str
     aggregate_id: str
-    sequence: int
-    type: str
-    time: datetime
     reason: str
     attempts: int
     next_attempt_at: datetime | None
@@ -115,42 +113,47 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What one database knows."""
+class Traces:
+    """What one database knows of the event."""
 
-    written: Written | None
-    awaited: Awaited | None
-    caused: list[Caused]
-    places: list[Place]
-    parked: list[Waiting]
+    database: str
+    written: WrittenEvent | None
+    scheduled: ScheduledEvent | None
+    caused: list[CausedEvent]
+    positions: list[ConsumerPosition]
+    parked: list[ParkedDelivery]
 
 
-async def look_up(connections: Sequence[Connection], event_id: UUID) -> list[Seen]:
+async def timeline(databases: Mapping[str, Connection], event_id: UUID) -> list[Step]:
+    """The steps in the order of an event's life, from databases by name; empty if none knows it."""
+    return _steps(await _traces(databases, event_id))
+
+
+async def _traces(databases: Mapping[str, Connection], event_id: UUID) -> list[Traces]:
     """Ask each database, in the order given. The stream is known once any of them has told it."""
-    written = [await _written(connection, event_id) for connection in connections]
-    parked = [await _parked(connection, event_id) for connection in connections]
-    known: list[Written | Waiting] = [entry for entry in written if entry]
-    known += [entry for entries in parked for entry in entries]
+    written = {name: await _written(database, event_id) for name, database in databases.items()}
+    parked = {name: await _parked(database, event_id) for name, database in databases.items()}
+    known: list[WrittenEvent | ParkedDelivery] = [event for event in written.values() if event]
+    known += [event for events in parked.values() for event in events]
     return [
-        Seen(
-            written=written[n],
-            awaited=await _awaited(connection, event_id),
-            caused=await _caused(connection, event_id),
-            places=await _places(connection, known[0]) if known else [],
-            parked=parked[n],
+        Traces(
+            database=name,
+            written=written[name],
+            scheduled=await _scheduled(database, event_id),
+            caused=await _caused(database, event_id),
+            positions=await _positions(database, known[0]) if known else [],
+            parked=parked[name],
         )
-        for n, connection in enumerate(connections)
+        for name, database in databases.items()
     ]
 
 
-async def _written(connection: Connection, event_id: UUID) -> Written | None:
+async def _written(connection: Connection, event_id: UUID) -> WrittenEvent | None:
     if not await has_table(connection, "outbox"):
         return None
     for since, until in (_near(event_id), _EVER):
-        found = await fetch(
-            connection, Written, _EVENT, {"id": event_id, "since": since, "until": until}
-        )
-        if found:
+        parameters = {"id": event_id, "since": since, "until": until}
+        if found := await fetch(connection, WrittenEvent, _WRITTEN, parameters):
             return found[0]
     return None
 
@@ -167,21 +170,23 @@ def _drawn(event_id: UUID) -> datetime | None:
     return drawn if drawn.year < 9000 else None
 
 
-async def _awaited(connection: Connection, event_id: UUID) -> Awaited | None:
+async def _scheduled(connection: Connection, event_id: UUID) -> ScheduledEvent | None:
     if not await has_table(connection, "outbox_scheduled"):
         return None
-    found = await fetch(connection, Awaited, _SCHEDULED, {"id": event_id})
+    found = await fetch(connection, ScheduledEvent, _SCHEDULED, {"id": event_id})
     return found[0] if found else None
 
 
-async def _caused(connection: Connection, event_id: UUID) -> list[Caused]:
+async def _caused(connection: Connection, event_id: UUID) -> list[CausedEvent]:
     if not await has_table(connection, "outbox"):
         return []
     since, _ = _near(event_id)
-    return await fetch(connection, Caused, _CAUSED, {"id": event_id, "since": since})
+    return await fetch(connection, CausedEvent, _CAUSED, {"id": event_id, "since": since})
 
 
-async def _places(connection: Connection, event: Written | Waiting) -> list[Place]:
+async def _positions(
+    connection: Connection, event: WrittenEvent | ParkedDelivery
+) -> list[ConsumerPosition]:
     if not await has_table(connection, "inbox"):
         return []
     stream = {
@@ -189,10 +194,85 @@ async def _places(connection: Connection, event: Written | Waiting) -> list[Plac
         "kind": event.aggregate_type,
         "aggregate": event.aggregate_id,
     }
-    return await fetch(connection, Place, _POSITIONS, stream)
+    return await fetch(connection, ConsumerPosition, _POSITIONS, stream)
 
 
-async def _parked(connection: Connection, event_id: UUID) -> list[Waiting]:
+async def _parked(connection: Connection, event_id: UUID) -> list[ParkedDelivery]:
     if not await has_table(connection, "inbox_parked"):
         return []
-    return await fetch(connection, Waiting, _PARKED, {"id": event_id})
+    return await fetch(connection, ParkedDelivery, _PARKED, {"id": event_id})
+
+
+def _steps(traces: list[Traces]) -> list[Step]:
+    steps = [
+        Step("scheduled", False, due.due_at, one.database, f"as {due.key!r}, not yet due")
+        for one in traces
+        if (due := one.scheduled)
+    ]
+    written = next((one.written for one in traces if one.written), None)
+    for one in traces:
+        if one.written:
+            steps += _steps_at_producer(one.database, one.written)
+    for one in traces:
+        steps += _steps_at_consumer(one, written)
+    return steps
+
+
+def _steps_at_producer(database: str, event: WrittenEvent) -> Iterator[Step]:
+    stream = f"{event.source}/{event.aggregate_type}/{event.aggregate_id}"
+    detail = f"{event.type}, {stream} at {event.sequence}"
+    yield Step("written", True, event.created_at, database, detail)
+    if event.published_at:
+        tries = f" after {event.attempts} failed attempts" if event.attempts else ""
+        detail = f"published and confirmed by the broker{tries}"
+        yield Step("confirmed", True, event.published_at, database, detail)
+    elif event.parked_at:
+        detail = f"parked, the broker refuses it: {event.last_error or 'unknown'}"
+        yield Step("published", False, event.parked_at, database, detail)
+    else:
+        detail = f"{event.attempts} failed attempts, the last: {event.last_error or 'none yet'}"
+        yield Step("published", False, None, database, detail)
+
+
+def _steps_at_consumer(found: Traces, written: WrittenEvent | None) -> Iterator[Step]:
+    for parked in found.parked:
+        yield _delivered(found.database, parked)
+    parking = {parked.consumer for parked in found.parked}
+    for position in found.positions:
+        if written and position.consumer not in parking:
+            yield _applied(found.database, position, written, found.caused)
+    if not found.positions:
+        for event in found.caused:
+            detail = f"caused {event.type} {event.event_id}"
+            yield Step("applied", True, event.created_at, found.database, detail)
+
+
+def _delivered(database: str, event: ParkedDelivery) -> Step:
+    due = event.next_attempt_at
+    next_attempt = f", next attempt {due:%Y-%m-%d %H:%M:%S%z}" if due else ""
+    error = f": {event.last_error}" if event.last_error else ""
+    detail = (
+        f"parked by {event.consumer} as {event.reason} after {event.attempts} attempts"
+        f"{next_attempt}{error}"
+    )
+    return Step("delivered", True, event.parked_at, database, detail)
+
+
+def _applied(
+    database: str, position: ConsumerPosition, event: WrittenEvent, caused: list[CausedEvent]
+) -> Step:
+    progress = f"{position.consumer} is at {position.last_sequence}"
+    if position.last_sequence < event.sequence:
+        behind = ", blocked by an earlier event" if position.blocked else ""
+        return Step("applied", False, None, database, f"not yet: {progress}{behind}")
+    another = position.last_event_id not in (event.event_id, None)
+    if position.last_sequence == event.sequence and another:
+        detail = (
+            f"forked: {position.consumer} applied another event under this sequence:"
+            f" {position.last_event_id}"
+        )
+        return Step("applied", False, None, database, detail)
+    at = caused[0].created_at if caused else None
+    effects = ", ".join(f"{effect.type} {effect.event_id}" for effect in caused)
+    detail = f"{progress}; caused {effects}" if effects else progress
+    return Step("applied", True, at, database, detail)

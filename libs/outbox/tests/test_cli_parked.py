@@ -1,4 +1,4 @@
-"""`outbox parked`, `discard`, `retry` and `baseline`: what a person does about stuck events."""
+"""`outbox parked`: what a person does about events that a consumer has parked."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from kit.outbox.deliveries import events
 from kit.outbox.operator import Pair, effects, open_pair, record
 from kit.outbox.world import QUEUE, Happened, eventually, running
 from outbox import Envelope, UnitOfWork
-from outbox.inbox import baseline
-from outbox.inbox.beginnings import beginnings
-from outbox.operations.database import open_database
 
 
 @pytest.fixture
@@ -98,14 +95,14 @@ async def test_a_gap_can_be_seen_and_skipped(pair: Pair) -> None:
     async with running(pair.consumer.consumer(record)):
         await eventually(lambda: parked_are(pair, 1))
         said = await pair.at_consumer("parked", "gaps", QUEUE, "--json")
-        assert [(gap["first"], gap["last"], gap["held"]) for gap in said.json] == [(1, 1, 1)]
+        assert [(gap["first"], gap["last"], gap["waiting"]) for gap in said.json] == [(1, 1, 1)]
         said = await pair.at_consumer("parked", "skip", QUEUE, "shop/order/a", "--yes", "--json")
         assert said.json == {"first": 1, "last": 1}
         await eventually(lambda: effects_are(pair, 1))
     assert await effects(pair.consumer) == {"a": [2]}
 
 
-async def test_a_skip_says_what_it_does_without_and_never_takes_the_future(pair: Pair) -> None:
+async def test_a_skip_says_what_it_skips_and_never_skips_the_future(pair: Pair) -> None:
     inbox = pair.consumer.consumer(record).inbox
     skip = ("parked", "skip", QUEUE, "shop/order/a")
     await inbox.take(events(5, "a"))
@@ -113,70 +110,8 @@ async def test_a_skip_says_what_it_does_without_and_never_takes_the_future(pair:
     await pair.at_consumer(*skip, "--through", "1000", "--yes", status=2)
     await inbox.take(events(1, "a", first=8))
     said = await pair.at_consumer(*skip, answer="n\n", status=3)
-    assert "at 5, first held 8. Do without 6 to 7?" in said.err
+    assert "is at 5, the first waiting event is 8. Skip 6 to 7?" in said.err
     await inbox.take(events(2, "a", first=6))
     said = await pair.at_consumer(*skip, "--through", "9", "--tail", "--yes", "--json")
     assert said.json == {"first": 9, "last": 9}
     assert await effects(pair.consumer) == {"a": [1, 2, 3, 4, 5, 6, 7, 8]}
-
-
-async def test_a_discarded_event_of_the_log_leaves_a_tombstone_that_consumers_skip(
-    pair: Pair,
-) -> None:
-    await pair.producer.emit(Happened("a"), Happened("a"), Happened("a"))
-    await pair.producer.execute(
-        "UPDATE outbox SET parked_at = now(), last_error = 'too large' WHERE sequence = 2"
-    )
-    listed = (await pair.say("discard", "--json")).json
-    [event_id] = [event["event_id"] for event in listed["events"]]
-    await pair.say("discard", event_id, answer="n\n", status=3)
-    await pair.say("discard", event_id, "--yes")
-    async with running(pair.producer.relay(), pair.consumer.consumer(record)):
-        await eventually(lambda: effects_are(pair, 2))
-    assert await effects(pair.consumer) == {"a": [1, 3]}
-    assert await pair.consumer.rows("SELECT last_sequence FROM inbox") == [(3,)]
-    await pair.say("discard", event_id, "--yes", status=1)
-
-
-async def test_a_retried_event_of_the_log_goes_out_as_it_is(pair: Pair) -> None:
-    await pair.producer.emit(Happened("a"))
-    await pair.producer.execute("UPDATE outbox SET parked_at = now()")
-    [event] = (await pair.say("retry", "--json")).json["events"]
-    async with running(pair.producer.relay(), pair.consumer.consumer(record)):
-        await pair.say("retry", event["event_id"], "--yes")
-        await eventually(lambda: effects_are(pair, 1))
-
-
-async def test_a_new_consumer_with_a_baseline_begins_with_what_comes(pair: Pair) -> None:
-    await pair.producer.emit(Happened("a"), Happened("a"), Happened("b"))
-    await pair.producer.execute("UPDATE outbox SET published_at = now()")
-    async with running(pair.producer.relay(), pair.consumer.consumer(record)):
-        await pair.producer.emit(Happened("a"))
-        await eventually(lambda: parked_are(pair, 1))
-        said = await pair.say("baseline", QUEUE, "--dry-run", "--json")
-        assert said.json == {"streams": 2, "changed": 0}
-        await pair.say("baseline", QUEUE, "--yes")
-        await pair.producer.emit(Happened("b"), Happened("c"))
-        await eventually(lambda: effects_are(pair, 3))
-    assert await effects(pair.consumer) == {"a": [3], "b": [2], "c": [1]}
-    assert (await pair.say("baseline", QUEUE, "--json")).json == {"streams": 0, "changed": 0}
-
-
-async def test_a_baseline_leaves_alone_what_its_consumer_has_begun_meanwhile(pair: Pair) -> None:
-    await pair.producer.emit(*(Happened(name) for name in "abc"))
-    async with (
-        open_database(pair.producer.database_url) as producer,
-        open_database(pair.consumer.database_url) as consumer,
-    ):
-        found = await beginnings(producer, consumer, QUEUE)
-        assert sorted(found.values()) == [1, 1, 1]
-        inbox = pair.consumer.consumer(record).inbox
-        await inbox.take([*events(3, "a"), *events(1, "b", first=5)])
-        assert await baseline.baseline(consumer, QUEUE, found, only_new=True) == 2
-        places = await pair.consumer.rows(
-            "SELECT aggregate_id, last_sequence FROM inbox ORDER BY aggregate_id"
-        )
-        assert places == [("a", 3), ("b", 4), ("c", 1)]
-        await inbox.take([*events(1, "a", first=4), *events(1, "c", first=2)])
-        await inbox.retry_due()
-    assert await effects(pair.consumer) == {"a": [1, 2, 3, 4], "b": [5], "c": [2]}

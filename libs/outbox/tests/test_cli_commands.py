@@ -1,4 +1,4 @@
-"""How the command behaves, whatever it is asked."""
+"""All commands: each explains itself and speaks JSON; what is printed is harmless."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ALL = dict(commands(get_command(app)))
 def test_all_commands_of_the_contract_are_there() -> None:
     assert {" ".join(path) for path in ALL} >= {
         "status", "lanes", "parked list", "parked show", "parked redrive", "parked discard",
-        "replay", "reconcile", "explain", "partitions", "doctor", "discard", "baseline",
+        "replay", "reconcile", "timeline", "partitions", "doctor", "discard", "baseline",
     }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""Whether the broker is as the application's topology wants it. Nothing is made or changed.
+"""Whether the broker is as the application's topology declares it. Nothing is created or changed.
 
-AMQP tells whether a queue exists and, by refusing to declare it again otherwise, whether its
-arguments are as declared; who is bound to what only the management API tells.
+AMQP says whether a queue exists. A queue that exists is declared once more: if an
+argument differs, the broker refuses and names it. Only the management API shows bindings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from outbox.errors import BrokerRefused
 from outbox.losses import broker_lost, one_line
-from outbox.operations.findings import Finding, error, ok, skipped, warning
+from outbox.operations.doctor.findings import Finding, error, ok, skipped, warning
 from outbox.plural import counted
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.consumer_tags import database_in
@@ -29,13 +29,15 @@ from outbox.rabbitmq.topology import (
     queue_arguments,
 )
 
-START = "start a worker: it declares everything; if one runs, look at its log"
-ANEW = "stop the workers, let the queue run empty, delete it, start them: they declare it anew"
+START = "start a worker, which declares everything; if one runs, look at its log"
+REDECLARE = (
+    "stop the workers, let the queue run empty, delete it, start the workers: they declare it again"
+)
 _WHY = {
     "x-queue-type": "only a quorum queue keeps what it confirmed when a node is lost",
-    "x-single-active-consumer": "without it, consumers double each other's work",
-    "x-delivery-limit": "a low limit drops what was prefetched together with the guilty",
-    "x-dead-letter-exchange": "what cannot be read would be dropped",
+    "x-single-active-consumer": "without it consumers do each other's work twice",
+    "x-delivery-limit": "a low limit also drops what was prefetched beside a failing event",
+    "x-dead-letter-exchange": "messages that cannot be read would be dropped",
     "x-dead-letter-strategy": "dead letters would be lost with a node",
     "x-overflow": "at-least-once dead lettering needs reject-publish",
 }
@@ -55,7 +57,7 @@ async def check_broker(
         fix = "start RabbitMQ, or check the URL"
         return [error("broker", f"cannot be reached: {one_line(problem)}", fix)]
     async with connection:
-        found = [ok("broker", "takes connections")]
+        found = [ok("broker", "accepts connections")]
         for exchange in topology.exchanges:
             found.append(await _exchange(connection, exchange, ExchangeType.TOPIC))
         found.append(await _exchange(connection, DEAD_LETTERS, ExchangeType.DIRECT))
@@ -90,14 +92,14 @@ async def _queue(connection: AbstractConnection, name: str) -> list[Finding]:
         return [error(check, "does not exist: its events are returned", START)]
     found = [await _arguments(connection, name)]
     if not consumers:
-        says = f"nobody consumes it; {counted(ready, 'message waits', 'messages wait')}"
+        says = f"it has no consumer; {counted(ready, 'message waits', 'messages wait')}"
         found.append(error(check, says, "start a worker or a consumer of it"))
     if dead is None:
         found.append(error(check, f"{dead_letters_of(name)} does not exist", START))
     elif dead:
         belong = counted(dead, "message belongs", "messages belong")
-        says = f"{belong} to no stream, and wait in {dead_letters_of(name)}"
-        found.append(warning(check, says, "look at them in the management UI: who sends these?"))
+        says = f"{belong} to no stream and wait in {dead_letters_of(name)}"
+        found.append(warning(check, says, "look at them in the management UI to find their sender"))
     return found
 
 
@@ -109,7 +111,7 @@ async def _arguments(connection: AbstractConnection, name: str) -> Finding:
         except (ChannelPreconditionFailed, ChannelLockedResource) as problem:
             wrong = _inequivalent(problem)
             why = next((text for argument, text in _WHY.items() if argument in wrong), "")
-            return error(check, f"{wrong}{f': {why}' if why else ''}", ANEW)
+            return error(check, f"{wrong}{f': {why}' if why else ''}", REDECLARE)
         except ChannelAccessRefused:
             return skipped(check, "this user may not declare it", "use the services' own user")
     return ok(check, "quorum, single active consumer, delivery limit and dead letters as declared")
@@ -125,7 +127,7 @@ def _inequivalent(problem: Exception) -> str:
 
 def _bindings(topology: Topology, management: Management | None) -> list[Finding]:
     if management is None:
-        why = "AMQP does not tell who is bound to what"
+        why = "AMQP does not show bindings"
         return [skipped("bindings", why, "give --management-url")]
     try:
         bound = management.bindings()
@@ -140,7 +142,7 @@ def _bindings(topology: Topology, management: Management | None) -> list[Finding
         if (s.exchange, s.queue, key) not in bound
     ]
     missing += [
-        error("bindings", f"{queue}: nothing leads to {dead_letters_of(queue)}", START)
+        error("bindings", f"{queue}: {dead_letters_of(queue)} is not bound", START)
         for queue in topology.queues
         if (DEAD_LETTERS, dead_letters_of(queue), queue) not in bound
     ]
@@ -150,7 +152,7 @@ def _bindings(topology: Topology, management: Management | None) -> list[Finding
 
 
 def _databases(queue: str, tags: Sequence[tuple[str, str]]) -> list[Finding]:
-    """Two services that consume one queue, as against two processes of one."""
+    """Several services that consume one queue; several processes of one service are fine."""
     databases = {database_in(tag) for name, tag in tags if name == queue} - {None}
     if len(databases) < 2:
         return []

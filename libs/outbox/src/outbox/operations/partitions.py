@@ -1,4 +1,4 @@
-"""The log's day partitions, as an operator wants to see them."""
+"""The outbox table's day partitions, and for how many days inserts have one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds,
 
 @dataclass(frozen=True, slots=True)
 class DayPartition:
-    """One partition. `events` is the planner's estimate, `bytes` includes its indexes."""
+    """One partition. `events` is the planner's estimate, `bytes` includes the indexes."""
 
     name: str
     bounds: str
@@ -34,7 +34,7 @@ class DayPartition:
 
     @property
     def day(self) -> date | None:
-        """The day it is for (UTC), or None if it was not made by this library."""
+        """Its day in UTC, or None if this library did not create it."""
         try:
             return datetime.strptime(self.name, "outbox_p%Y%m%d").date()  # noqa: DTZ007 a day
         except ValueError:
@@ -47,13 +47,13 @@ async def day_partitions(connection: Connection) -> list[DayPartition]:
 
 
 async def today(connection: Connection) -> date:
-    """The database's day in UTC, which decides where an event goes."""
+    """The database's day in UTC; it decides into which partition an event goes."""
     found: date = await value(connection, "SELECT (now() AT TIME ZONE 'UTC')::date")
     return found
 
 
 def days_covered(partitions: list[DayPartition], today: date) -> int:
-    """For how many days inserts have a place: 0 without one for today, 1 with today's only."""
+    """For how many days inserts have a partition: 0 without today's, 1 with only today's."""
     days = {partition.day for partition in partitions}
     covered = 0
     while today + timedelta(days=covered) in days:

@@ -1,4 +1,4 @@
-"""Whether events move: relays, lanes, backlog, parked events, clocks, and the server's promises."""
+"""Whether events move: relays, backlog, parked events, jobs, clocks, the server's settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from outbox.jobs.operations import JobCount, list_jobs
 from outbox.operations.database import Connection, value
-from outbox.operations.findings import Finding, error, ok, warning
+from outbox.operations.doctor.findings import Finding, error, ok, warning
 from outbox.operations.status import NAMED, InboxStatus, OutboxStatus, status
 from outbox.plural import counted
 
@@ -17,7 +17,7 @@ OLDEST = 60.0
 SKEW = 1.0
 LONG_TRANSACTION = 300
 HEAVY_CONSUMER, HEAVY_STREAM = 256 * 1024 * 1024, 16 * 1024 * 1024
-"""Bytes parked: a consumer takes nothing any more at 1 GiB, unless it is set otherwise."""
+"""Bytes parked. At 1 GiB, unless it is set otherwise, a consumer stops receiving."""
 
 _SERVER = """
 SELECT current_setting('fsync'), current_setting('full_page_writes'),
@@ -36,14 +36,14 @@ SELECT count(*) FROM outbox
 
 
 async def check_flow(connection: Connection) -> list[Finding]:
-    """Everything that can be seen in one database while the system runs."""
+    """Everything that one database shows while the system runs."""
     now = await status(connection)
     found = [await _clock(connection), *await _server(connection), await _transactions(connection)]
     if now.outbox:
         found += [_relays(now.outbox), *_backlog(now.outbox), _scheduled(now.outbox)]
         if await value(connection, _FUTURE):
             fix = "set the database server's clock right (NTP)"
-            found.append(warning("clock", "the log has events from the future", fix))
+            found.append(warning("clock", "the outbox table has events from the future", fix))
     if now.inbox:
         found += [*_parked(now.inbox), *_heavy(now.inbox)]
     if now.jobs is not None:
@@ -60,8 +60,8 @@ async def _clock(connection: Connection) -> Finding:
         says = (
             f"the database is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine"
         )
-        return warning("clock", says, "set both clocks right (NTP): ages and delays are off by it")
-    return ok("clock", f"{abs(skew) * 1000:.0f} ms from this machine's")
+        return warning("clock", says, "set both clocks right (NTP): ages and delays are wrong")
+    return ok("clock", f"differs from this machine's by {abs(skew) * 1000:.0f} ms")
 
 
 async def _server(connection: Connection) -> list[Finding]:
@@ -70,11 +70,11 @@ async def _server(connection: Connection) -> list[Finding]:
     findings = []
     if "off" in (fsync, pages):
         says = "a power cut may destroy this database (fsync or full_page_writes is off)"
-        findings.append(error("durability", says, "turn both on, except where data may be lost"))
+        findings.append(error("durability", says, "turn both on, unless the data may be lost"))
     if commit in ("off", "local"):
-        says = f"synchronous_commit is {commit}: a commit that was answered may be lost"
+        says = f"synchronous_commit is {commit}: a confirmed commit may be lost"
         findings.append(warning("durability", says, "ALTER DATABASE … SET synchronous_commit = on"))
-    return findings or [ok("durability", "commits are on disk when they are answered")]
+    return findings or [ok("durability", "commits are on disk when they are confirmed")]
 
 
 async def _transactions(connection: Connection) -> Finding:
@@ -82,19 +82,19 @@ async def _transactions(connection: Connection) -> Finding:
     count, oldest = await cursor.fetchone() or (0, None)
     if count:
         says = f"{count} open for more than 5 minutes, the longest for {oldest:.0f} s"
-        fix = "end what is idle in a transaction: it keeps dead index entries alive for the relay"
+        fix = "end sessions that are idle in a transaction: the relay reads past dead rows for them"
         return warning("transactions", says, fix)
-    return ok("transactions", "none is open for long")
+    return ok("transactions", "none has been open for long")
 
 
 def _relays(outbox: OutboxStatus) -> Finding:
     lanes = outbox.lanes
     if not lanes.relays:
         says = "no relay is connected: nothing is published"
-        return error("relay", says, "start a worker or a relay; look at its log if one should run")
+        return error("relay", says, "start a worker or a relay; if one should run, look at its log")
     if lanes.unowned:
-        says = f"without an owner: {len(lanes.unowned)} of {counted(lanes.total, 'lane')}"
-        return warning("relay", says, "wait a few seconds and look again; then restart the relays")
+        says = f"{len(lanes.unowned)} of {counted(lanes.total, 'lane')} have no owner"
+        return warning("relay", says, "wait a few seconds and check again; then restart the relays")
     return ok("relay", f"{len(lanes.relays)} connected, {counted(lanes.total, 'lane')} owned")
 
 
@@ -105,22 +105,22 @@ def _backlog(outbox: OutboxStatus) -> list[Finding]:
             f"{trouble.events} of {trouble.type} {trouble.state}: {trouble.error};"
             f" the first: {_named(trouble.first)}"
         )
-        fix = "look at the broker; `outbox status` shows whether it goes on"
+        fix = "look at the broker; `outbox status` shows whether publishing goes on"
         if trouble.error == "returned":
             fix = (
-                f"no queue takes {trouble.type}: bind one (a Subscription in the Topology, or a"
-                " consumer that has not run yet), or `outbox discard ID`"
+                f"no queue is bound for {trouble.type}: bind one (a Subscription in the Topology, or"
+                " a consumer that has not run yet), or `outbox discard ID`"
             )
         if trouble.state == "parked":
             fix = (
-                "`outbox discard` publishes tombstones, `outbox retry` tries them again as they are"
+                "`outbox redrive` publishes them as they are, `outbox discard` publishes tombstones"
             )
         findings.append(error("backlog", says, fix))
     oldest = outbox.backlog.oldest_seconds or 0.0
     if oldest > OLDEST:
         events = counted(outbox.backlog.events, "event waits", "events wait")
         says = f"{events}, the oldest for {oldest:.0f} s"
-        findings.append(error("backlog", says, "is a relay connected, does the broker confirm?"))
+        findings.append(error("backlog", says, "check that a relay runs and the broker confirms"))
     return findings or [
         ok("backlog", f"{counted(outbox.backlog.events, 'event')}, {oldest:.1f} s old at most")
     ]
@@ -131,7 +131,7 @@ def _scheduled(outbox: OutboxStatus) -> Finding:
     late = due.next_due is not None and due.next_due < datetime.now(UTC) - timedelta(minutes=1)
     if due.overdue and late:
         says = f"overdue since {due.next_due:%Y-%m-%d %H:%M:%S%z}: {counted(due.overdue, 'event')}"
-        return error("schedule", says, "relays move them: is one connected and owns lanes?")
+        return error("schedule", says, "relays move them: check that one runs and owns lanes")
     return ok("schedule", f"{counted(due.events, 'event')} to come")
 
 
@@ -146,7 +146,7 @@ async def _jobs(connection: Connection, counts: list[JobCount]) -> list[Finding]
             found.append(error("jobs", says, fix))
         elif count.state == "waiting" and count.seconds > OLDEST:
             says = f"{count.jobs} {count.kind} wait, the first has been due since {since}"
-            fix = "does a JobWorker with a handler of this kind run, and is it fast enough?"
+            fix = "check whether a JobWorker with a handler of this kind runs and is fast enough"
             found.append(error("jobs", says, fix))
     waiting = sum(count.jobs for count in counts if count.state == "waiting")
     return found or [ok("jobs", f"none has failed, {waiting} wait")]
@@ -159,8 +159,8 @@ def _named(names: Iterable[object]) -> str:
 def _parked(inbox: InboxStatus) -> list[Finding]:
     fixes = {
         "failed": "mend the cause, then `outbox parked redrive`; or `outbox parked discard`",
-        "gap": "`outbox reconcile` names what is missing, `outbox replay` at its source brings it",
-        "unhandled": "handle or ignore their types (see `handlers`); then they are tried",
+        "gap": "`outbox reconcile` names what is missing, `outbox replay` at the source brings it",
+        "unhandled": "handle or ignore their types (see `handlers`); then they are retried",
         "forked": "the source was restored: compare both histories, then `outbox parked discard`",
     }
     found = []
@@ -173,21 +173,21 @@ def _parked(inbox: InboxStatus) -> list[Finding]:
         level = warning if young or parked.next_attempt else error
         fix = fixes.get(parked.reason, "`outbox parked list` and `outbox parked show`")
         found.append(level("parked", says, fix))
-    return found or [ok("parked", "nothing waits for a person")]
+    return found or [ok("parked", "no event needs a person")]
 
 
 def _heavy(inbox: InboxStatus) -> list[Finding]:
     totals = Counter[str]()
     for parked in inbox.parked:
         totals[parked.consumer] += parked.bytes
-    fix = "redrive or discard: at its bound a consumer takes nothing more"
+    fix = "redrive or discard: at its limit a consumer stops receiving"
     found = [
         error("parked", f"{consumer}: {total} bytes are parked", fix)
         for consumer, total in totals.items()
         if total >= HEAVY_CONSUMER
     ]
     return found + [
-        warning("parked", f"{one.consumer}: {one.bytes} bytes wait in {one.stream}", fix)
+        warning("parked", f"{one.consumer}: {one.bytes} bytes are parked in {one.stream}", fix)
         for one in inbox.heaviest
         if one.bytes >= HEAVY_STREAM
     ]

@@ -1,4 +1,4 @@
-"""What a check has to say."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check with its result and, unless it is fine, the fix."""
+    """One check with its result and, unless all is well, the fix."""
 
     check: str
     level: Level
@@ -31,15 +31,15 @@ def ok(check: str, says: str) -> Finding:
 
 
 def warning(check: str, says: str, fix: str) -> Finding:
-    """Worth a look."""
+    """Something is worth a look."""
     return Finding(check, Level.WARNING, says, fix)
 
 
 def error(check: str, says: str, fix: str) -> Finding:
-    """Has to be mended."""
+    """Something has to be mended."""
     return Finding(check, Level.ERROR, says, fix)
 
 
 def skipped(check: str, why: str, fix: str) -> Finding:
-    """Could not be looked at."""
+    """The check could not be made."""
     return Finding(check, Level.SKIPPED, why, fix)

@@ -1,15 +1,23 @@
-"""Everything that can be wrong, each with its fix."""
+"""What is wrong with a database and its broker, each with its fix. Nothing is created or changed.
+
+`schema` compares tables, indexes and partitions with what this release declares. `flow` checks
+whether events move: relays, backlog, parked events, jobs, clocks. `handlers` compares parked types
+with the application's handlers, `broker` the broker with its topology. A check that cannot be made
+says so as `skipped`; an `error` breaks a promise of the library, now or soon.
+"""
 
 from __future__ import annotations
 
 from outbox.application import Application
 from outbox.operations.database import Connection, has_table
-from outbox.operations.doctor_broker import check_broker
-from outbox.operations.doctor_flow import check_flow
-from outbox.operations.doctor_handlers import check_handlers
-from outbox.operations.doctor_schema import check_schema
-from outbox.operations.findings import Finding, Level, skipped
+from outbox.operations.doctor.broker import check_broker
+from outbox.operations.doctor.findings import Finding, Level, skipped
+from outbox.operations.doctor.flow import check_flow
+from outbox.operations.doctor.handlers import check_handlers
+from outbox.operations.doctor.schema import check_schema
 from outbox.rabbitmq.management_api import Management
+
+__all__ = ["Finding", "Level", "examine"]
 
 
 async def examine(
@@ -19,7 +27,7 @@ async def examine(
     application: Application | None = None,
     management: Management | None = None,
 ) -> list[Finding]:
-    """Check one database and, where it is known how it should be, the broker."""
+    """Check one database and, with a URL and an application to compare with, the broker."""
     found = await check_schema(connection)
     if all(finding.level is not Level.ERROR for finding in found if finding.check == "tables"):
         found += await check_flow(connection)

@@ -1,4 +1,4 @@
-"""Whether the types that wait at consumers are known to the application's handlers."""
+"""Whether the application's handlers know the types of parked events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 from outbox.inbox.handlers import Handlers
 from outbox.operations.database import Connection, fetch
-from outbox.operations.findings import Finding, error, ok, warning
+from outbox.operations.doctor.findings import Finding, error, ok, warning
 from outbox.plural import counted
 
 _TYPES = """
@@ -21,7 +21,7 @@ SELECT consumer, type, count(*) AS events, min(parked_at) AS oldest,
 
 @dataclass(frozen=True, slots=True)
 class WaitingType:
-    """Parked events of one type; `unhandled` of them stop their streams for want of a handler."""
+    """Parked events of one type; `unhandled` of them block their streams without a handler."""
 
     consumer: str
     type: str
@@ -33,10 +33,10 @@ class WaitingType:
 async def check_handlers(
     connection: Connection, queues: Mapping[str, Handlers] | None = None
 ) -> list[Finding]:
-    """Compare what is parked with the handlers, as far as those are known, by queue."""
+    """Compare parked types with the handlers by queue, as far as those are known."""
     waiting = await fetch(connection, WaitingType, _TYPES)
     found = [finding for one in waiting for finding in _of(one, queues or {})]
-    return found or [ok("handlers", "no type waits for a handler")]
+    return found or [ok("handlers", "no parked type lacks a handler")]
 
 
 def _of(waiting: WaitingType, queues: Mapping[str, Handlers]) -> list[Finding]:
@@ -47,7 +47,7 @@ def _of(waiting: WaitingType, queues: Mapping[str, Handlers]) -> list[Finding]:
             return []
         unhandled = counted(waiting.unhandled, "event is unhandled", "events are unhandled")
         says = f"{name} is handled here, and {unhandled} since {since}"
-        fix = "start this application's consumer: they are tried within a minute"
+        fix = "start this application's consumer: it retries them within a minute"
         return [warning("handlers", says, f"{fix}; older processes that still run park them again")]
     fix = f'add "{waiting.type}" to the handlers of {waiting.consumer}, or as outbox.ignore'
     if waiting.unhandled:
@@ -58,4 +58,4 @@ def _of(waiting: WaitingType, queues: Mapping[str, Handlers]) -> list[Finding]:
         return []
     events = counted(waiting.events, "event that waits", "events that wait")
     says = f"{name} has no handler: {events} will be parked or skipped"
-    return [error("handlers", says, f"{fix}, before their turn comes")]
+    return [error("handlers", says, f"{fix}, before they are retried")]

@@ -1,16 +1,16 @@
-"""Whether the tables are the ones that this release declares, with their indexes and days."""
+"""Whether tables, indexes and partitions are as this release declares them."""
 
 from __future__ import annotations
 
 from sqlalchemy import MetaData
 
 from outbox.operations.database import Connection, has_table
-from outbox.operations.days import day_partitions, days_covered, today
-from outbox.operations.findings import Finding, error, ok, warning
+from outbox.operations.doctor.findings import Finding, error, ok, warning
+from outbox.operations.partitions import day_partitions, days_covered, today
 from outbox.schema import GROUPS
 
 DAYS_WANTED = 3
-MIGRATE = "run the application's migrations; see outbox.schema for what they have to call"
+MIGRATE = "run the application's migrations; outbox.schema says what they have to call"
 SCHEMA = "`outbox schema` prints the statements that are missing"
 
 _COLUMNS = """
@@ -34,7 +34,7 @@ async def check_schema(connection: Connection) -> list[Finding]:
     groups = [await group.find(connection) for group in GROUPS.values()]
     found = [tables for tables in groups if not tables.absent]
     if not found:
-        return [error("tables", "none of the library is in the search path", MIGRATE)]
+        return [error("tables", "the search path leads to no table of the library", MIGRATE)]
     metadata = MetaData()
     for tables in found:
         tables.group.declare(metadata)
@@ -68,14 +68,14 @@ async def _indexes(connection: Connection, metadata: MetaData) -> list[Finding]:
             cursor = await connection.execute(_INDEX, {"table": table.name, "index": name})
             row = await cursor.fetchone()
             if row is None:
-                says = f"{table.name} has no index {name}: every look reads the whole table"
+                says = f"{table.name} has no index {name}: every query reads the whole table"
                 findings.append(
                     error("indexes", says, f"create it as outbox.log.tables has it: {name}")
                 )
             elif not all(row):
                 fix = f"create the missing index on each partition and attach it, or REINDEX {name}"
                 findings.append(error("indexes", f"{name} is not on every partition", fix))
-    return findings or [ok("indexes", "all there and valid")]
+    return findings or [ok("indexes", "all exist and are valid")]
 
 
 async def _settings(connection: Connection) -> Finding:
@@ -93,14 +93,14 @@ async def _days(connection: Connection) -> list[Finding]:
     covered = days_covered(await day_partitions(connection), await today(connection))
     fix = "run `outbox partitions --ensure` now, and Maintenance in a worker from now on"
     if covered == 0:
-        findings = [error("partitions", "none for today: nothing can be added to the log", fix)]
+        findings = [error("partitions", "none for today: no event can be added", fix)]
     elif covered <= DAYS_WANTED:
-        findings = [error("partitions", f"the log has room for {covered} more days only", fix)]
+        findings = [error("partitions", f"there is room for only {covered} more days", fix)]
     else:
         findings = [ok("partitions", f"today and {covered - 1} days ahead")]
     cursor = await connection.execute(_DEFAULT_PARTITION)
     row = await cursor.fetchone()
     if row and row[0]:
-        says = f"{row[0]} is a DEFAULT partition: adding a day locks and reads it"
+        says = f"{row[0]} is a DEFAULT partition: creating a day locks and reads it"
         findings.append(warning("partitions", says, "move its rows to day partitions, detach it"))
     return findings

@@ -1,0 +1,110 @@
+"""`outbox status`: what waits in a database and its queues, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import typer
+
+from outbox.cli.console import cell, emit, plain, say, table, warn
+from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
+from outbox.cli.running import FOUND, fail, run, topology_of
+from outbox.errors import OutboxError
+from outbox.losses import broker_lost, one_line
+from outbox.operations.database import open_database
+from outbox.operations.status import COUNTED_TO, InboxStatus, OutboxStatus, Status
+from outbox.operations.status import status as read_status
+from outbox.plural import counted
+from outbox.rabbitmq.queue_depths import QueueDepth, queue_depths
+
+
+def status(
+    *,
+    database_url: DatabaseUrl,
+    broker_url: BrokerUrl = None,
+    app: Application = None,
+    as_json: Json = False,
+) -> None:
+    """Show what waits to be published, applied or called, who relays, and how full queues are.
+
+    With --app all subscribed queues are shown, also those that were never consumed.
+    """
+    subscribed = topology_of(app).queues if app else ()
+    found = run(_read(database_url))
+    if found.outbox is None and found.inbox is None and found.jobs is None:
+        fail("there is neither an outbox nor an inbox in this database; has it been migrated?")
+    consumed = [known.consumer for known in found.inbox.consumers] if found.inbox else []
+    queues = _depths(dict.fromkeys([*consumed, *subscribed]), broker_url)
+    if as_json:
+        emit({**plain(found), "queues": plain(queues)})
+    else:
+        _show(found, queues)
+    if found.needs_a_person:
+        raise typer.Exit(FOUND)
+
+
+async def _read(url: str) -> Status:
+    async with open_database(url) as connection:
+        return await read_status(connection)
+
+
+def _depths(names: Iterable[str], broker_url: str | None) -> list[QueueDepth] | None:
+    if broker_url is None:
+        return None
+
+    async def ask() -> list[QueueDepth] | None:
+        try:
+            return await queue_depths(broker_url, names)
+        except Exception as problem:
+            if not (isinstance(problem, OutboxError) or broker_lost(problem)):
+                raise
+            warn(f"the queues are not shown: {one_line(problem)}")
+            return None
+
+    return run(ask())
+
+
+def _show(found: Status, queues: list[QueueDepth] | None) -> None:
+    if found.outbox:
+        _show_outbox(found.outbox)
+    if found.inbox:
+        _show_inbox(found.inbox)
+    columns = ("kind", "state", "jobs", "since")
+    table("jobs", columns, ((j.kind, j.state, j.jobs, j.since) for j in found.jobs or ()))
+    if queues is not None:
+        columns = ("queue", "ready", "consumers", "dead letters")
+        table("queues", columns, ((q.queue, q.ready, q.consumers, q.dead) for q in queues))
+
+
+def _show_outbox(outbox: OutboxStatus) -> None:
+    backlog, lanes = outbox.backlog, outbox.lanes
+    many = "+" if backlog.events == COUNTED_TO else ""
+    owned = lanes.total - len(lanes.unowned)
+    failing = counted(backlog.failing, "event")
+    rows = [
+        ("backlog", f"{backlog.events}+ events" if many else counted(backlog.events, "event")),
+        ("oldest", f"{cell(backlog.oldest_seconds)} s"),
+        ("backed off", f"{failing} of {counted(backlog.backed_off, 'aggregate')}"),
+        ("scheduled", f"{outbox.scheduled.events}, next {cell(outbox.scheduled.next_due)}"),
+        ("lanes", f"{owned} of {lanes.total} owned by {counted(len(lanes.relays), 'relay')}"),
+        ("partitions", f"{outbox.partitions}, room for {counted(outbox.days_covered, 'day')}"),
+    ]
+    table("outbox", ("what", "now"), rows)
+    columns = ("state", "last error", "type", "events", "oldest", "first ids")
+    troubles = (
+        (t.state, t.error, t.type, t.events, t.oldest, " ".join(map(str, t.first)))
+        for t in outbox.troubles
+    )
+    table("not published", columns, troubles)
+
+
+def _show_inbox(inbox: InboxStatus) -> None:
+    rows = ((c.consumer, c.streams, c.blocked) for c in inbox.consumers)
+    table("inbox", ("consumer", "streams", "blocked"), rows)
+    if not inbox.consumers:
+        say("inbox: no event has been received yet")
+    columns = ("consumer", "reason", "events", "bytes", "oldest", "next attempt")
+    parked = (
+        (p.consumer, p.reason, p.events, p.bytes, p.oldest, p.next_attempt) for p in inbox.parked
+    )
+    table("parked", columns, parked)
