@@ -59,7 +59,7 @@ class LaneMap:
 
 
 async def set_lanes(connection: Connection, lanes: int) -> bool:
-    """Set the number of lanes, 1 to 1024; running relays follow. False if there is no row for it."""
+    """Set the number of lanes, 1 to 1024; running relays follow. False if there is no row."""
     return (await connection.execute(_SET, {"lanes": lanes})).rowcount == 1
 
 

@@ -108,7 +108,7 @@ def _backlog(outbox: OutboxStatus) -> list[Finding]:
         fix = "look at the broker; `outbox status` shows whether publishing goes on"
         if trouble.error == "returned":
             fix = (
-                f"no queue is bound for {trouble.type}: bind one (a Subscription in the Topology, or"
+                f"no queue is bound for {trouble.type}: bind one (a Subscription in the Topology or"
                 " a consumer that has not run yet), or `outbox discard ID`"
             )
         if trouble.state == "parked":
