@@ -1,4 +1,7 @@
-"""`outbox parked`: events that consumers have parked, and what a person can do about them."""
+"""`outbox parked`: events that consumers have parked, and what a person can do about them.
+
+One file, because its commands share how they name a stream and show an event.
+"""
 
 from __future__ import annotations
 
