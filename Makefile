@@ -52,8 +52,8 @@ test-versions: ## the library's wheel on its lowest and newest versions (ARGS="-
 bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" ROUNDS=3)
 	@$(VENV)python -m bench --rounds $${ROUNDS:-1} $$ARGS
 chaos: venv ## the long randomised runs (counts in chaos/counts.sh)
-	@. chaos/counts.sh && $(DEVSTACK) test --args="-s chaos tests/e2e tests/contract \
-	 service-processor/tests/test_seats_raced_for.py service-orders/tests/test_tickets_at_once.py $$ARGS"
+	@. chaos/counts.sh && $(DEVSTACK) test --args="-s chaos tests/e2e tests/hostile_http tests/security \
+	 service-processor/tests/postgres/test_seats_raced_for.py service-orders/tests/postgres/test_tickets_at_once.py $$ARGS"
 lint: venv ## ruff and the import rules
 	@$(VENV)ruff check .
 	@$(VENV)ruff format --check .

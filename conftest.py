@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from kit.leaks import Leaks, passwords
+from kit.servers import addresses
 from kit.servers.databases import fresh_database
 from kit.servers.vhosts import fresh_vhost
 from servicekit.database import engine
@@ -61,25 +61,17 @@ def _group(item: pytest.Item) -> str:
     return f"{place.parent} {shared[0]}" if shared else str(place)
 
 
-def _setting(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        pytest.fail(f"{name} is not set: run these tests by `make test`", pytrace=False)
-    return value
-
-
 @pytest.fixture
 def database_url() -> Iterator[str]:
     """An empty database of its own, gone after the test."""
-    with fresh_database(_setting("TEST_POSTGRES_URL")) as url:
+    with fresh_database(addresses.postgres()) as url:
         yield url
 
 
 @pytest.fixture
 def broker_url() -> Iterator[str]:
     """A virtual host of its own, gone after the test with all its queues."""
-    management = _setting("TEST_RABBITMQ_MANAGEMENT_URL")
-    with fresh_vhost(_setting("TEST_RABBITMQ_URL"), management) as url:
+    with fresh_vhost(addresses.rabbitmq(), addresses.rabbitmq_management()) as url:
         yield url
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
@@ -11,6 +10,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from kit.servers import addresses
 from kit.servers.databases import filled_database
 from kit.services.external_systems import ExternalWorld
 from kit.services.service import Service
@@ -31,7 +31,7 @@ PATIENT = 5.0
 @pytest.fixture
 def migrated() -> Iterator[PostgresUrl]:
     """A database at head."""
-    with filled_database(os.environ["TEST_POSTGRES_URL"], _migrate) as url:
+    with filled_database(addresses.postgres(), _migrate) as url:
         yield PostgresUrl(url)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from kit.servers import addresses
 from kit.servers.databases import filled_database
 from kit.services.service import Service
 from outbox import Work, open_work
@@ -26,7 +26,7 @@ NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"
 @pytest.fixture
 def migrated() -> Iterator[PostgresUrl]:
     """A database at head."""
-    with filled_database(os.environ["TEST_POSTGRES_URL"], _migrate) as url:
+    with filled_database(addresses.postgres(), _migrate) as url:
         yield PostgresUrl(url)
 
 

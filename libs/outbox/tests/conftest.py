@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 
 import pytest
 
 from kit.outbox.world import World, open_world
+from kit.servers import addresses
 from outbox.outages import OUTAGES
 
 
 @pytest.fixture
 async def world(broker_url: str) -> AsyncIterator[World]:
-    async with open_world(os.environ["TEST_POSTGRES_URL"], broker_url) as world:
+    async with open_world(addresses.postgres(), broker_url) as world:
         yield world
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Any
 
+import httpx
 import psycopg
 import structlog
 import uvloop
@@ -25,6 +26,8 @@ import service_orders.bootstrap
 import service_orders.metadata
 import service_processor.bootstrap
 import service_processor.metadata
+from kit.servers import addresses
+from kit.servers.databases import fresh_database
 from kit.services.external_systems import ExternalWorld
 from outbox import Outbox, Work, open_work
 from service_orders.waiting import SETTLED
@@ -134,6 +137,14 @@ def live_service(name: str, database_url: str) -> Iterator[Live]:
     upgrade(url, service.ini, variable=service.database_variable)
     with _warnings_shown(), _served(name, url, build) as port:
         yield Live(port, url)
+
+
+def live_for_tests(name: str) -> Iterator[Live]:
+    """A service for a fixture. The tests may send it anything; it never answers with 5xx."""
+    with fresh_database(addresses.postgres()) as url, live_service(name, url) as live:
+        yield live
+        counted = httpx.get(f"{live.base}/metrics", timeout=30).text.splitlines()
+        assert [line for line in counted if 'status="5' in line] == []
 
 
 @contextmanager

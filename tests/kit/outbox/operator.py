@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from typing import Any
 from typer.testing import CliRunner
 
 from kit.outbox.world import World, open_world
+from kit.servers import addresses
 from outbox import Envelope, UnitOfWork
 from outbox.cli.commands import app
 
 
 def management_url() -> str:
-    return os.environ["TEST_RABBITMQ_MANAGEMENT_URL"]
+    return addresses.rabbitmq_management()
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Pair:
 
 @asynccontextmanager
 async def open_pair(broker_url: str) -> AsyncIterator[Pair]:
-    admin = os.environ["TEST_POSTGRES_URL"]
+    admin = addresses.postgres()
     async with open_world(admin, broker_url) as producer, open_world(admin, broker_url) as consumer:
         yield Pair(producer, consumer)
 

@@ -5,7 +5,6 @@ Real databases, the stand-ins in this process, and no broker: events are carried
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import service_orders.bootstrap
 import service_orders.metadata
 import service_processor.bootstrap
 import service_processor.metadata
+from kit.servers import addresses
 from kit.servers.databases import filled_database
 from kit.services.external_systems import ExternalWorld
 from outbox import Envelope, Outbox, RetryPolicy, Work, open_work
@@ -123,7 +123,7 @@ async def saga() -> AsyncIterator[Saga]:
             def migrate(url: str) -> None:
                 upgrade(PostgresUrl(url), service.ini, variable=service.database_variable)
 
-            filled = filled_database(os.environ["TEST_POSTGRES_URL"], migrate)
+            filled = filled_database(addresses.postgres(), migrate)
             url = PostgresUrl(stack.enter_context(filled))
             engine = create_engine(url, application_name="saga")
             return await stack.enter_async_context(open_work(engine, url, outbox))

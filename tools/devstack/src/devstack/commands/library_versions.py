@@ -18,7 +18,7 @@ from devstack.host.layout import Layout, private
 from devstack.host.venv import Venv
 
 LIBRARY = Path("libs/outbox")
-STRANGER = LIBRARY / "tests/test_stranger.py"
+STRANGER = LIBRARY / "tests/postgres/test_stranger.py"
 SUITE = ["pytest", "pytest-asyncio"]
 WHOLE = [
     "alembic",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from urllib.parse import urlsplit
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 
 from kit.outbox.deliveries import record
 from kit.outbox.world import World
+from kit.servers import addresses
 from outbox.errors import BrokerRefused
 from outbox.losses import BROKER_LOST
 from outbox.rabbitmq.connection import connect
@@ -33,7 +33,7 @@ async def test_a_consumer_whose_virtual_host_is_gone_ends_and_says_why(world: Wo
 
 
 async def test_a_limit_that_is_reached_passes(broker_url: str) -> None:
-    management = os.environ["TEST_RABBITMQ_MANAGEMENT_URL"]
+    management = addresses.rabbitmq_management()
     limit = f"{management}/api/vhost-limits{urlsplit(broker_url).path}/max-connections"
     async with httpx.AsyncClient() as client:
         (await client.put(limit, json={"value": 0})).raise_for_status()

@@ -40,7 +40,7 @@ from outbox.jobs import JobSettings, JobWorker
 from servicekit.process.entrypoint import run
 
 TOPOLOGY = Topology([EXCHANGE], [TAKES])
-PAGE = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs" / "operations.md").read_text()
 
 
 class Place:

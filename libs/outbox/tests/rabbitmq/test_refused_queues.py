@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +26,7 @@ from kit.outbox.world import (
     eventually,
     running,
 )
+from kit.servers import addresses
 from outbox import Consumer, Topology, metrics
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader
@@ -124,7 +124,7 @@ async def test_a_deleted_queue_comes_back_while_the_others_go_on(both: World) ->
 def user_without(world: World, **rights: str) -> Iterator[tuple[str, Callable[..., None]]]:
     """A login with these rights, and a way to change them."""
     url, name = urlsplit(world.broker_url), f"limited-{uuid4().hex[:8]}"
-    with httpx.Client(base_url=os.environ["TEST_RABBITMQ_MANAGEMENT_URL"], timeout=60) as api:
+    with httpx.Client(base_url=addresses.rabbitmq_management(), timeout=60) as api:
 
         def give(**rights: str) -> None:
             wanted = {"configure": ".*", "write": ".*", "read": ".*"} | rights

@@ -50,8 +50,8 @@ from contracts import (
 )
 from contracts.asyncapi import document
 
-GOLDEN = Path(__file__).parent / "golden"
-ASYNCAPI = Path(__file__).parents[3] / "docs" / "asyncapi.yaml"
+GOLDEN = Path(__file__).parents[1] / "golden"
+ASYNCAPI = Path(__file__).parents[4] / "docs" / "asyncapi.yaml"
 ORDER, NOW = UUID("01900000-0000-7000-8000-000000000001"), datetime(2026, 1, 31, 12, tzinfo=UTC)
 BEGIN, END = datetime(2026, 5, 1, 17, tzinfo=UTC), datetime(2026, 5, 1, 19, tzinfo=UTC)
 TICKET = UUID("01900000-0000-7000-8000-000000000002")

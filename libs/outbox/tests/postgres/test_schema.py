@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -11,9 +10,8 @@ from sqlalchemy import Column, Connection, MetaData, Text, create_engine, inspec
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from kit.outbox.world import World
-from outbox import Envelope, Part, UnitOfWork, schema
+from outbox import schema
 from outbox.inbox.tables import declare_inbox
-from outbox.jobs import Job, JobWorker, Result
 from outbox.postgres.table_groups import TableGroup
 from outbox.schema import GROUPS, SchemaBehind
 
@@ -76,39 +74,6 @@ async def test_tables_without_a_version_are_behind_and_tables_of_a_later_one_are
         await connection.rollback()
         await world.execute("COMMENT ON TABLE inbox IS 'outbox-rabbitmq 99'")
         await schema.check(connection, ["inbox"])
-
-
-def sentences(problem: BaseException) -> list[str]:
-    """What an error says, or each of a group's."""
-    if isinstance(problem, BaseExceptionGroup):
-        return [one for inner in problem.exceptions for one in sentences(inner)]
-    return [str(problem)] if isinstance(problem, SchemaBehind) else [repr(problem)]
-
-
-async def handler(_unit: UnitOfWork, _event: Envelope) -> None:
-    raise AssertionError
-
-
-async def call(_job: Job) -> Result:
-    raise AssertionError
-
-
-@pytest.mark.parametrize("group", GROUPS)
-async def test_who_needs_tables_that_are_not_there_ends_and_names_the_call(
-    world: World, group: str
-) -> None:
-    for table in GROUPS[group].tables:
-        await world.execute(f"DROP TABLE {table}")
-    parts: dict[str, Part] = {
-        "outbox": world.relay(),
-        "inbox": world.consumer(handler),
-        "jobs": JobWorker(world.work, {"call": call}),
-    }
-    async with asyncio.timeout(30):
-        with pytest.raises(Exception, match=r".") as caught:
-            await parts[group].run(asyncio.Event())
-    said = f"the database has no {group} tables: call outbox.schema.create_{group}(op)"
-    assert all(sentence.startswith(said) for sentence in sentences(caught.value)), caught.value
 
 
 def test_what_is_dropped_leaves_nothing(database_url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from kit.outbox.world import QUEUE, Happened, World, eventually, install, running
+from kit.servers import addresses
 from kit.servers.databases import filled_database
 from outbox import Envelope, Maintenance, Notifier, Outbox, UnitOfWork, Work
 from outbox.errors import BrokerRefused, DatabaseRefused
@@ -277,7 +277,7 @@ async def test_one_lost_database_of_a_whole_worker_is_one_line(
 ) -> None:
     """Relay with doorbell, consumer with retrier, four calls of jobs, maintenance, notifier."""
     caplog.set_level(logging.INFO)
-    with filled_database(os.environ["TEST_POSTGRES_URL"], install) as real:
+    with filled_database(addresses.postgres(), install) as real:
         outage = await opened(real)
         url = outage.before(real)
         engine = create_async_engine(url.replace("postgresql://", "postgresql+psycopg://"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from itertools import permutations
 
 import aio_pika
@@ -12,6 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from kit.outbox.world import EXCHANGE, QUEUE, Happened, World, eventually, running
+from kit.servers import addresses
 from outbox import Relay
 from outbox.errors import EventTooLarge, LanesMismatch
 from outbox.relay.lanes import Lanes
@@ -233,7 +233,7 @@ async def all_were_tried(world: World) -> bool:
 def set_policy(broker_url: str, definition: dict[str, int]) -> None:
     vhost = broker_url.rpartition("/")[2]
     httpx.put(
-        f"{os.environ['TEST_RABBITMQ_MANAGEMENT_URL']}/api/policies/{vhost}/narrow",
+        f"{addresses.rabbitmq_management()}/api/policies/{vhost}/narrow",
         json={"pattern": f"^{QUEUE}$", "definition": definition, "apply-to": "queues"},
         timeout=30,
     ).raise_for_status()

@@ -20,6 +20,7 @@ from devstack.host.layout import CHECKOUT
 from devstack.native import services
 from devstack.native.postgres import SCRIPT, Database, binaries
 from devstack.native.services import SERVICES, Service
+from kit.servers import addresses
 
 PASSWORD, OWNER_PASSWORD = "it's secret", "owner's secret"
 NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"
@@ -58,7 +59,7 @@ def make(database: Database, admin: str) -> None:
 @pytest.fixture(scope="module", params=SERVICES, ids=lambda service: service.name)
 def roles(request: pytest.FixtureRequest) -> Iterator[Roles]:
     service: Service = request.param
-    admin, name = os.environ["TEST_POSTGRES_URL"], f"roles_{uuid4().hex[:12]}"
+    admin, name = addresses.postgres(), f"roles_{uuid4().hex[:12]}"
     database = Database(name, PASSWORD, OWNER_PASSWORD, service.extensions)
     make(database, admin)
     found = Roles(

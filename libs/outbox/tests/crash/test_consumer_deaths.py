@@ -27,7 +27,7 @@ from kit.outbox.deliveries import (
 from kit.outbox.world import QUEUE, World, eventually
 from outbox.inbox import operations
 
-TESTS = Path(__file__).parents[3] / "tests"
+TESTS = Path(__file__).parents[4] / "tests"
 
 
 async def start(world: World, **environment: str) -> asyncio.subprocess.Process:

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import pytest
 
 from kit.outbox.deliveries import events
+from kit.outbox.job_rows import enqueue, states
 from kit.outbox.world import Happened, World, eventually, running
 from outbox import RetryPolicy, UnitOfWork, jobs
 from outbox.jobs import Job, JobHandler, JobSettings, JobWorker, Result
 
-TESTS = Path(__file__).parents[3] / "tests"
 QUICK = RetryPolicy(attempts=3, base=0.02, ceiling=0.05)
-
-
-async def enqueue(world: World, *keys: str, kind: str = "pay") -> None:
-    async with world.work.begin() as unit:
-        for key in keys:
-            await jobs.enqueue(unit, kind, key=key, payload={"order": key})
 
 
 def worker(world: World, handler: JobHandler, **settings: object) -> JobWorker:
     usual: dict[str, object] = {"retry": QUICK, "poll": 0.1}
     return JobWorker(world.work, {"pay": handler}, JobSettings(**(usual | settings)))  # type: ignore[arg-type]
-
-
-async def states(world: World, *expected: tuple[str, str]) -> bool:
-    found = await world.rows("SELECT key, state FROM outbox_jobs ORDER BY key")
-    return found == sorted(expected)
 
 
 def emits(job: Job) -> Result:
@@ -241,26 +224,6 @@ def fails_when(slow: Slow) -> JobHandler:
     return call
 
 
-async def test_a_handler_that_blocks_its_loop_for_longer_than_the_lease_is_called_a_few_times(
-    world: World,
-) -> None:
-    await world.execute("CREATE TABLE calls (key text)")
-    await enqueue(world, "a")
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "APP_ENV": "test", "BLOCKED": "3"}
-    command = [sys.executable, str(TESTS / "kit/outbox/processes/jobs.py"), world.database_url]
-    workers = [await asyncio.create_subprocess_exec(*command, env=environment) for _ in "ab"]
-    try:
-        await eventually(lambda: states(world, ("a", "done")))
-    finally:
-        for process in workers:
-            process.kill()
-            await process.wait()
-    assert await world.rows("SELECT count(*) FROM outbox") == [(1,)]
-    [(calls,)] = await world.rows("SELECT count(*) FROM calls")
-    assert isinstance(calls, int)
-    assert calls <= 3
-
-
 async def test_a_long_call_keeps_its_lease(world: World) -> None:
     calls: list[int] = []
 
@@ -282,28 +245,6 @@ async def extended(world: World) -> bool:
         "SELECT clock_timestamp() > created_at + interval '3.5 s'"
         " AND lease_until > clock_timestamp() FROM outbox_jobs"
     ) == [(True,)]
-
-
-@pytest.mark.parametrize("step", ["claimed", "called", "committed"])
-async def test_a_killed_worker_is_followed_by_another_with_the_same_key(
-    world: World, step: str
-) -> None:
-    await world.execute("CREATE TABLE calls (key text)")
-    await enqueue(world, "a")
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "APP_ENV": "test"}
-    command = [sys.executable, str(TESTS / "kit/outbox/processes/jobs.py"), world.database_url]
-    killed = await asyncio.create_subprocess_exec(
-        *command, env={**environment, "OUTBOX_FAILPOINT": f"job.{step}"}
-    )
-    async with asyncio.timeout(60):
-        assert await killed.wait() == -signal.SIGKILL
-    other = await asyncio.create_subprocess_exec(*command, env={**environment, "LEASE": "30"})
-    await eventually(lambda: states(world, ("a", "done")))
-    other.kill()
-    await other.wait()
-    assert await world.rows("SELECT count(*) FROM outbox") == [(1,)]
-    called = await world.rows("SELECT key FROM calls")
-    assert called == [("pay:a",)] * (2 if step == "called" else 1)
 
 
 async def test_a_worker_that_dies_in_every_attempt_leaves_a_failed_job(world: World) -> None:
