@@ -15,17 +15,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from outbox.argument_checks import counts, ordered, seconds
+from outbox.delays import doubling, with_jitter
 from outbox.errors import Unreadable
 from outbox.event import Envelope
+from outbox.sqlstates import CONNECTION_LOST, CONTENTION, TOO_MANY_CONNECTIONS, sqlstate_of
 
-_CONTENTION_STATES = ("40P01", "40001", "55P03")
-"""Deadlock detected, serialization failure, lock not available (PostgreSQL, "Error Codes")."""
 CONTENTION_TRIES = 3
 
 T = TypeVar("T")
-
-# PostgreSQL, "Error Codes": connection exception, too many connections, shutdown and start-up.
-_LOSS_STATES = ("08", "53300", "57P01", "57P02", "57P03")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +44,7 @@ class RetryPolicy:
         """Seconds to wait after so many failures, or None when it was the last attempt."""
         if self.is_last(failed):
             return None
-        full = min(self.base * 2.0 ** min(failed - 1, 30), self.ceiling)
-        return full * random.uniform(0.5, 1.0)  # noqa: S311
+        return with_jitter(doubling(failed - 1, base=self.base, ceiling=self.ceiling))
 
     def is_last(self, attempt: int) -> bool:
         """Whether none follows this attempt, counted from 1."""
@@ -81,15 +77,14 @@ def is_loss(problem: BaseException) -> bool:
             problem.orig is not None and is_loss(problem.orig)
         )
     if isinstance(problem, (psycopg.OperationalError, psycopg.InterfaceError)):
-        return problem.sqlstate is None or problem.sqlstate.startswith(_LOSS_STATES)
+        lost = (*CONNECTION_LOST, TOO_MANY_CONNECTIONS)
+        return problem.sqlstate is None or problem.sqlstate.startswith(lost)
     return False
 
 
 def is_contention(problem: BaseException) -> bool:
     """Whether a transaction was in the way of another: the same again may well succeed."""
-    problem = reason_of(problem)
-    original = problem.orig if isinstance(problem, DBAPIError) else problem
-    return isinstance(original, psycopg.Error) and original.sqlstate in _CONTENTION_STATES
+    return sqlstate_of(reason_of(problem)) in CONTENTION
 
 
 def is_unreadable(problem: BaseException) -> bool:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from outbox.addresses import masked
 from outbox.errors import BrokerRefused, DatabaseRefused, OutboxError
+from outbox.sqlstates import BUG_CLASSES, driver_error
 
 BROKER_LOST: tuple[type[BaseException], ...] = (
     AMQPError,
@@ -30,8 +31,6 @@ BROKER_LOST: tuple[type[BaseException], ...] = (
 )
 """What a vanished broker raises, besides a bare RuntimeError: see `broker_lost`."""
 
-# PostgreSQL, "Error Codes": data exceptions, syntax errors and missing things.
-_BUG_CLASSES = ("22", "42")
 _MIGRATE = "has this database been migrated, and is it the right one?"
 _NOT_MIGRATED = {
     "42P01": _MIGRATE,
@@ -102,7 +101,7 @@ def database_lost(problem: BaseException) -> bool:
         return False
     if problem.sqlstate is None:
         return isinstance(problem, psycopg.OperationalError | psycopg.InterfaceError)
-    return not problem.sqlstate.startswith(_BUG_CLASSES)
+    return not problem.sqlstate.startswith(BUG_CLASSES)
 
 
 def refusal(problem: BaseException, *, first: bool) -> OutboxError | None:
@@ -112,7 +111,7 @@ def refusal(problem: BaseException, *, first: bool) -> OutboxError | None:
     same may pass: a password is being changed, a database restored, a standby takes over.
     Missing tables are never waited for.
     """
-    original = problem.orig if isinstance(problem, DBAPIError) else problem
+    original = driver_error(problem)
     if isinstance(original, psycopg.Error) and original.sqlstate in _NOT_MIGRATED:
         return DatabaseRefused(f"{one_line(original)}; {_NOT_MIGRATED[original.sqlstate]}")
     return _login_refused(original) if first else None

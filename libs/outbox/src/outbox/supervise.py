@@ -1,45 +1,39 @@
-"""Running for ever: reconnect after a loss, end when told to."""
+"""Running until told to stop: what ends a session, and what happens then."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
-import psycopg
 from aiormq.exceptions import ChannelAccessRefused
 
 from outbox.client_logs import quiet
+from outbox.delays import ReconnectDelay
 from outbox.errors import OutboxError, TopologyMismatch
 from outbox.losses import Server, lost, one_line, refusal
 from outbox.outages import OUTAGES, Part
 
-__all__ = ["SHORT_KEEPALIVES", "Up", "connected", "end", "one_line", "pause", "run_until_first"]
+__all__ = [
+    "Up",
+    "end",
+    "keep_running",
+    "one_line",
+    "outlive",
+    "pause",
+    "run_until_first",
+    "together",
+]
 
 logger = logging.getLogger(__name__)
 
 Up = Callable[[str], None]
 """For a session to say that it has all its connections, and what it does now."""
 STEADY_AFTER = 10.0
-Connection = TypeVar("Connection", bound="psycopg.AsyncConnection[Any]")
-CEILING = 2.0
 AGAIN = 1.0
 """Seconds until a session that the topology has forbidden is tried again."""
-
-# A lost server is noticed after some 15 s (libpq, "Parameter Key Words") instead of the kernel's
-# quarter of an hour, or two hours by a connection that only listens.
-SHORT_KEEPALIVES: dict[str, Any] = {
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-    "connect_timeout": 5,
-}
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
@@ -58,7 +52,7 @@ async def keep_running(
     A session that loses a server is followed by the next. All else goes through: bugs, what is
     raised on purpose (`OutboxError`), and what a server refuses before the first session was up.
     """
-    part, failures, was_up = Part(name), 0, False
+    part, delay, was_up = Part(name), ReconnectDelay(), False
 
     def up(does: str) -> None:
         nonlocal was_up
@@ -76,9 +70,10 @@ async def keep_running(
             except (asyncio.CancelledError, Exception) as problem:
                 server = _lost_or_raise(problem, first=not was_up)
                 steady = time.monotonic() - began > STEADY_AFTER
-                failures = 1 if steady else failures + 1
+                if steady:
+                    delay.reset()
                 OUTAGES.lost(part, server, one_line(problem), steady=steady)
-                await pause(stop, _delay(failures) * random.uniform(0.5, 1.0))  # noqa: S311
+                await pause(stop, delay.after_failure())
     finally:
         OUTAGES.ended(part)
 
@@ -101,6 +96,25 @@ class Enduring:
             if self._said != before:
                 logger.error("%s is down until this is mended: %s", self._name, self._said)
             await pause(stop, AGAIN)
+
+
+async def outlive(
+    session: Callable[[], Awaitable[None]],
+    failed: Callable[[Exception], None],
+    stop: asyncio.Event,
+    delay: Callable[[], float],
+) -> None:
+    """Run sessions one after the other until told to stop; no error ends this.
+
+    It is for a task whose end would go unnoticed. `failed` hears every error; `delay` gives the
+    seconds until the next session begins after one.
+    """
+    while not stop.is_set():
+        try:
+            await session()
+        except Exception as problem:
+            failed(problem)
+            await pause(stop, delay())
 
 
 async def together(*parts: Coroutine[Any, Any, object]) -> None:
@@ -140,26 +154,10 @@ async def run_until_first(*parts: Coroutine[Any, Any, object]) -> None:
             raise result
 
 
-async def connected(connecting: Awaitable[Connection]) -> Connection:
-    """A connection to PostgreSQL. Cancelled in mid-way it is closed: a server would keep it."""
-    opening = asyncio.ensure_future(connecting)
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        with suppress(psycopg.Error, OSError):
-            await (await opening).close()
-        raise
-
-
 async def end(task: asyncio.Task[None]) -> None:
     """Cancel a task and wait until it is over, whatever comes of it."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _delay(failures: int) -> float:
-    """Seconds, however long the outage: a power without a limit ends in an OverflowError."""
-    return min(0.1 * 2.0 ** min(failures, 30), CEILING)
 
 
 def _lost_or_raise(problem: BaseException, *, first: bool) -> Server:

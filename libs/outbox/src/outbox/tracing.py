@@ -12,13 +12,18 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 
 from outbox.event import Envelope
 
 _tracer = trace.get_tracer("outbox")
-_VERSION, _PARTS = "00", 4
+_HEADER = TraceContextTextMapPropagator()
+_NAME = "traceparent"
+_LONGEST = 512
+"""Characters; the propagator logs a warning for every longer header."""
 
 
 class Traced(Protocol):
@@ -34,21 +39,19 @@ def is_on() -> bool:
 
 
 def context_of(traceparent: str | None) -> SpanContext | None:
-    """The context in a header, or None if there is none (W3C Trace Context, section 3.2)."""
-    parts = (traceparent or "").split("-")
-    if len(parts) != _PARTS or parts[0] != _VERSION:
+    """Return the context in a header, or None if it is not one (W3C Trace Context, 3.2)."""
+    if not traceparent or len(traceparent) > _LONGEST:
         return None
-    try:
-        trace_id, span_id, flags = (int(part, 16) for part in parts[1:])
-    except ValueError:
-        return None
-    context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+    found = trace.get_current_span(_HEADER.extract({_NAME: traceparent}, Context()))
+    context = found.get_span_context()
     return context if context.is_valid else None
 
 
 def traceparent_of(context: SpanContext) -> str:
-    """The header that carries a context on."""
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    """Return the header that carries a valid context on."""
+    carrier: dict[str, str] = {}
+    _HEADER.inject(carrier, trace.set_span_in_context(NonRecordingSpan(context), Context()))
+    return carrier[_NAME]
 
 
 def creating(types: Sequence[str], otherwise: str | None) -> str | None:

@@ -46,7 +46,7 @@ async def test_the_probe_follows_the_broker_with_one_line_each_way(
     log_lines: Callable[[], list[dict[str, Any]]],
 ) -> None:
     mocker.patch.object(broker, "SLOWEST_RETRY", 0.05)
-    attempts = mocker.spy(broker, "_connect")
+    attempts = mocker.spy(broker, "connect")
     async with BrokerProbe(unsteady_broker, name="toys health") as probe:
         await eventually(lambda: is_up(probe))
         for _ in range(2):

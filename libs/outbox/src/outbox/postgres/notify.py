@@ -18,7 +18,8 @@ import psycopg
 from outbox.addresses import Database, DatabaseAddress
 from outbox.losses import Server, database_lost, one_line
 from outbox.outages import OUTAGES, Part
-from outbox.supervise import SHORT_KEEPALIVES, connected, pause
+from outbox.postgres.sessions import connect
+from outbox.supervise import outlive, pause
 
 logger = logging.getLogger(__name__)
 
@@ -75,19 +76,12 @@ class Notifier:
 
     async def _run(self) -> None:
         try:
-            while not self._closing.is_set():
-                try:
-                    await self._session()
-                except Exception as problem:  # nobody watches this task: it outlives anything
-                    self._note(problem)
-                    await pause(self._closing, RETRY_AFTER)
+            await outlive(self._session, self._note, self._closing, lambda: RETRY_AFTER)
         finally:
             OUTAGES.ended(self._part)
 
     async def _session(self) -> None:
-        given = {**self._address.parameters, **SHORT_KEEPALIVES}
-        opening = psycopg.AsyncConnection.connect(autocommit=True, **given)
-        async with await connected(opening) as connection:
+        async with await connect(self._address) as connection:
             OUTAGES.found(self._part)
             try:
                 await self._send(connection)

@@ -10,13 +10,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
+from outbox.delays import doubling
+
 BASE = 0.2
 CEILING = 30.0
 
 
 def retry_delay(attempts: int, *, base: float = BASE, ceiling: float = CEILING) -> float:
     """Seconds until the next attempt: doubles from `base`, never past `ceiling`."""
-    return min(base * 2.0 ** min(attempts, 30), ceiling)
+    return doubling(attempts, base=base, ceiling=ceiling)
 
 
 @dataclass

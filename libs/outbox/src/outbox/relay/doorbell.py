@@ -10,12 +10,13 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import psycopg
-from psycopg import sql
 
 from outbox.losses import Server, lost, one_line
 from outbox.outages import OUTAGES, Part
+from outbox.postgres.listen import Listener
 from outbox.postgres.notify import DOORBELL, SCHEDULED
-from outbox.supervise import connected
+from outbox.postgres.sessions import closed_if_cancelled
+from outbox.supervise import outlive
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +58,9 @@ class Doorbell:
         return rescan
 
     async def run(self) -> None:
-        """Listen for ever."""
+        """Listen until cancelled."""
         try:
-            while True:
-                try:
-                    await self._listen()
-                except Exception as problem:  # nobody watches this task: it outlives anything
-                    self._note(problem)
-                    await asyncio.sleep(RECONNECT_AFTER)
+            await outlive(self._listen, self._note, asyncio.Event(), lambda: RECONNECT_AFTER)
         finally:
             OUTAGES.ended(self._part)
 
@@ -75,24 +71,24 @@ class Doorbell:
             self._say(one_line(problem))
 
     async def _listen(self) -> None:
-        async with await connected(self._connect()) as connection:
+        async with await closed_if_cancelled(self._connect()) as connection:
             OUTAGES.found(self._part)
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DOORBELL)))
+            listener = await Listener.over(connection, DOORBELL)
             # What was committed while nobody listened, and a proof that rings arrive at all.
             await connection.execute("SELECT pg_notify(%s, '')", [DOORBELL])
-            heard = [ring async for ring in connection.notifies(timeout=HEARD_WITHIN, stop_after=1)]
+            heard = await listener.heard(HEARD_WITHIN)
             if heard:
                 self._said = False
             else:
                 self._say("LISTEN is accepted but nothing is heard: is there a pooler in between?")
-            for ring in heard:
-                self._ring(ring)
-            async for ring in connection.notifies():
-                self._ring(ring)
+            for payload in heard:
+                self._ring(payload)
+            async for payload in listener.payloads():
+                self._ring(payload)
 
-    def _ring(self, ring: psycopg.Notify) -> None:
-        self._rescan = self._rescan or RESCAN in ring.payload
-        if SCHEDULED in ring.payload:
+    def _ring(self, payload: str) -> None:
+        self._rescan = self._rescan or RESCAN in payload
+        if SCHEDULED in payload:
             self.nudge()
         self.ring()
 

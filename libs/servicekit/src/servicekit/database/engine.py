@@ -22,12 +22,13 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from outbox.postgres import sessions
+from outbox.postgres.sessions import KEEPALIVES, SERVER_KEEPALIVES
 from servicekit.process.startup_errors import StartupProblem
 from servicekit.process.urls import PostgresUrl
 
 __all__ = ["connect", "create_engine", "ensure_reachable", "unreachable"]
 
-CONNECT_TIMEOUT = 5
 POOL_TIMEOUT = 5.0
 
 # What the server does for a client that is stopped, or whose host has vanished: nothing it holds is
@@ -36,10 +37,7 @@ POOL_TIMEOUT = 5.0
 SESSION = {
     "lock_timeout": "4s",
     "idle_in_transaction_session_timeout": "90s",
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "3",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "15s",
+    **SERVER_KEEPALIVES,
 }
 _SERVER_SAYS = (
     "does not exist",
@@ -48,14 +46,6 @@ _SERVER_SAYS = (
     "unsupported startup parameter",  # a pooler's; see docs/decisions/0810
 )
 _READ_ONLY_REPORTS = (b"default_transaction_read_only", b"in_hot_standby")
-
-# A host that vanished without closing its connections is noticed within 15 seconds.
-KEEPALIVE: dict[str, Any] = {
-    "keepalives_idle": 5,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-}
 
 
 def create_engine(
@@ -80,11 +70,10 @@ def create_engine(
         pool_use_lifo=True,
         hide_parameters=True,
         connect_args={
-            "connect_timeout": CONNECT_TIMEOUT,
             "application_name": application_name,
             "prepare_threshold": prepare_threshold,
             "options": session_options(url),
-            **KEEPALIVE,
+            **KEEPALIVES,
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_dead_socket)
@@ -127,16 +116,10 @@ def _readable(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-async def connect(url: PostgresUrl, *, application_name: str) -> psycopg.AsyncConnection:
+async def connect(url: PostgresUrl, *, application_name: str) -> psycopg.AsyncConnection[Any]:
     """Open one connection of its own, in autocommit: for LISTEN, probes and session locks."""
-    return await psycopg.AsyncConnection.connect(
-        url,
-        autocommit=True,
-        connect_timeout=CONNECT_TIMEOUT,
-        application_name=application_name,
-        options=session_options(url),
-        **KEEPALIVE,
-    )
+    options = session_options(url)
+    return await sessions.connect(url, application_name=application_name, options=options)
 
 
 def session_options(url: PostgresUrl) -> str:

@@ -7,6 +7,8 @@ its answer is awaited may have committed before.
 import psycopg
 import sqlalchemy.exc
 
+from outbox.sqlstates import CONTENTION, LAST_WORDS, driver_error, sqlstate_of
+from outbox.sqlstates import READ_ONLY as READ_ONLY_TRANSACTION
 from servicekit.http.problems import Problem
 
 __all__ = ["database_unavailable", "is_unavailable"]
@@ -22,16 +24,10 @@ UNKNOWN = (
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-# PostgreSQL, "Error Codes": lock not available, deadlock detected, serialization failure.
-_CONTENTION = ("55P03", "40P01", "40001")
-_READ_ONLY_TRANSACTION = "25006"
-# Connection exceptions, and the server's going down: the last words on a connection.
-_LAST_WORDS = ("08", "57P")
-
 
 def is_unavailable(error: sqlalchemy.exc.DBAPIError) -> bool:
     """Whether an error that is not an OperationalError means that the database is away."""
-    return error.connection_invalidated or _sqlstate(error) == _READ_ONLY_TRANSACTION
+    return error.connection_invalidated or sqlstate_of(error) == READ_ONLY_TRANSACTION
 
 
 def database_unavailable(error: Exception, method: str) -> Problem:
@@ -41,30 +37,21 @@ def database_unavailable(error: Exception, method: str) -> Problem:
 
 
 def _detail(error: Exception, *, safe: bool) -> str:
-    sqlstate = _sqlstate(error)
-    if sqlstate in _CONTENTION:
+    sqlstate = sqlstate_of(error)
+    if sqlstate in CONTENTION:
         return BUSY
-    if sqlstate == _READ_ONLY_TRANSACTION:
+    if sqlstate == READ_ONLY_TRANSACTION:
         return READ_ONLY
     if safe or _never_connected(error):
         return AWAY
     # An error that the server reports has rolled back whatever was begun.
-    return UNKNOWN if sqlstate is None or sqlstate.startswith(_LAST_WORDS) else REFUSED
+    return UNKNOWN if sqlstate is None or sqlstate.startswith(LAST_WORDS) else REFUSED
 
 
 def _never_connected(error: Exception) -> bool:
     if isinstance(error, sqlalchemy.exc.TimeoutError):  # no connection of the pool was free
         return True
-    cause = _cause(error)
+    cause = driver_error(error)
     return isinstance(cause, psycopg.errors.ConnectionTimeout) or (
         isinstance(cause, psycopg.Error) and cause.pgconn is not None
     )
-
-
-def _sqlstate(error: Exception) -> str | None:
-    cause = _cause(error)
-    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
-
-
-def _cause(error: Exception) -> BaseException | None:
-    return error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error

@@ -24,7 +24,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine, pool
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from servicekit.database.engine import CONNECT_TIMEOUT, connect, unreachable
+from outbox.postgres.sessions import CONNECT_TIMEOUT
+from servicekit.database.engine import connect, unreachable
 from servicekit.process.startup_errors import StartupProblem
 from servicekit.process.urls import PostgresUrl
 

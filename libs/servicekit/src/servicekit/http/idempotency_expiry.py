@@ -8,6 +8,8 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from outbox.supervise import pause
+
 __all__ = ["KeyExpiry", "delete_expired"]
 
 BATCH = 1000
@@ -51,17 +53,9 @@ class KeyExpiry:
             except (psycopg.OperationalError, sqlalchemy.exc.SQLAlchemyError) as error:
                 self.running = False
                 log.warning("key_upkeep_waits", reason=str(error).split("\n", 1)[0])
-                await _pause(stop, RETRY_AFTER)
+                await pause(stop, RETRY_AFTER)
             else:
                 self.running = True
                 log.debug("keys_expired", deleted=deleted)
-                await _pause(stop, INTERVAL)
+                await pause(stop, INTERVAL)
         self.running = False
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -9,14 +9,14 @@ return what they read last.
 import asyncio
 import contextlib
 import json
-import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Self, TypeVar
 
-import psycopg
 import structlog
-from psycopg import sql
 
+from outbox.delays import ReconnectDelay
+from outbox.postgres.listen import Listener
+from outbox.supervise import outlive
 from servicekit.database.engine import connect
 from servicekit.process.urls import PostgresUrl
 
@@ -69,11 +69,14 @@ class Waiters:
         self._stop = stop
         self._signals: dict[str, set[Signal]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._delay = ReconnectDelay(SLOWEST_RETRY)
         self.listening = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._tasks = [
-            asyncio.create_task(self._keep_listening()),
+            asyncio.create_task(
+                outlive(self._listen, self._lost, self._stop, self._delay.after_failure)
+            ),
             asyncio.create_task(self._release_at_stop()),
         ]
         return self
@@ -132,35 +135,28 @@ class Waiters:
         for signal in self._all():
             signal.set()
 
-    async def _keep_listening(self) -> None:
-        failures = 0
-        while True:
+    async def _listen(self) -> None:
+        async with await connect(self._url, application_name="waiters") as connection:
+            listener = await Listener.over(connection, self._channel)
+            if self._delay.failures:
+                log.info("listening_again", channel=self._channel)
+            self._delay.reset()
+            self.listening.set()
             try:
-                async with await connect(self._url, application_name="waiters") as connection:
-                    await connection.execute(
-                        sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
-                    )
-                    if failures:
-                        log.info("listening_again", channel=self._channel)
-                    failures = 0
-                    self.listening.set()
-                    self._reread_all()
-                    await self._listen(connection)
-            except Exception as error:  # the one task nobody watches has to outlive anything
-                if not failures:
-                    log.warning(
-                        "listening_lost", channel=self._channel, reason=type(error).__name__
-                    )
+                self._reread_all()
+                async for payload in listener.payloads():
+                    self._settled(payload)
             finally:
                 self.listening.clear()
-            failures += 1
-            await asyncio.sleep(_delay(failures) * random.uniform(0.5, 1))  # noqa: S311
 
-    async def _listen(self, connection: psycopg.AsyncConnection) -> None:
-        async for notification in connection.notifies():
-            for key in keys_of(notification.payload):
-                for signal in self._signals.get(key, ()):
-                    signal.set()
+    def _settled(self, payload: str) -> None:
+        for key in keys_of(payload):
+            for signal in self._signals.get(key, ()):
+                signal.set()
+
+    def _lost(self, error: Exception) -> None:
+        if not self._delay.failures:
+            log.warning("listening_lost", channel=self._channel, reason=type(error).__name__)
 
     @property
     def waiting(self) -> int:
@@ -175,11 +171,6 @@ class Waiters:
 
     def _all(self) -> list[Signal]:
         return [signal for signals in self._signals.values() for signal in signals]
-
-
-def _delay(failures: int) -> float:
-    """Seconds, however long the outage: a power without a limit ends in an OverflowError."""
-    return min(SLOWEST_RETRY, 0.1 * 2.0 ** min(failures, 30))
 
 
 def keys_of(payload: str) -> list[str]:

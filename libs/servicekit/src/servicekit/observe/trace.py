@@ -6,7 +6,6 @@ handled, the trace is the event's.
 """
 
 import os
-import re
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -14,9 +13,9 @@ from opentelemetry import trace as otel
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["Trace", "TraceMiddleware", "adopt", "begin", "current", "traceparent"]
+from outbox.tracing import context_of
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+__all__ = ["Trace", "TraceMiddleware", "adopt", "begin", "current", "traceparent"]
 
 
 class Trace(NamedTuple):
@@ -51,14 +50,10 @@ def begin() -> Trace:
 
 def adopt(header: str | None) -> Trace:
     """Make the caller's trace current; a missing or malformed header begins a new one."""
-    match = _TRACEPARENT.fullmatch(header) if header else None
-    if match is None or header is None or header.startswith("ff"):
+    context = context_of(header)
+    trace = None if context is None else _of(context)
+    if trace is None:
         return begin()
-    trace_id, parent_id, flags, rest = match.groups()
-    malformed = rest and header.startswith("00")
-    if malformed or trace_id == "0" * 32 or parent_id == "0" * 16:
-        return begin()
-    trace = Trace(trace_id, parent_id, flags)
     _current.set(trace)
     return trace
 
