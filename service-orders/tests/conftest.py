@@ -54,12 +54,8 @@ async def service(migrated: PostgresUrl, external: ExternalWorld) -> AsyncIterat
         work = await stack.enter_async_context(open_work(engine, migrated, outbox))
         waiters = await stack.enter_async_context(Waiters(migrated, SETTLED, stop=asyncio.Event()))
         await waiters.listening.wait()
-        app = bootstrap.build_app(
-            work,
-            waiters,
-            metrics=HttpMetrics(CollectorRegistry()),
-            offer_issuer=external.offer_issuer(),
-        )
+        dependencies = bootstrap.build_dependencies(work, waiters, external.offer_issuer())
+        app = bootstrap.build_app(dependencies, metrics=HttpMetrics(CollectorRegistry()))
         transport = httpx.ASGITransport(app)
         http = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://orders")

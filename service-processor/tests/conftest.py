@@ -45,7 +45,8 @@ async def work(migrated: PostgresUrl) -> AsyncIterator[Work]:
 async def service(work: Work, migrated: PostgresUrl) -> AsyncIterator[Service]:
     variables = {"DATABASE_URL_PROCESSOR": str(migrated), "rabbitmq_url": NO_BROKER}
     settings = Settings.model_validate(variables)
-    app = bootstrap.build_app(settings, work, metrics=HttpMetrics(CollectorRegistry()))
+    dependencies = bootstrap.build_dependencies(settings, work)
+    app = bootstrap.build_app(settings, dependencies, metrics=HttpMetrics(CollectorRegistry()))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://processor/api/v1") as http:
         yield Service(http, work, migrated)

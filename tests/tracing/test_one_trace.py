@@ -25,6 +25,7 @@ import service_processor.metadata
 from contracts.subscriptions import ORDERS, PROCESSOR
 from kit.outbox.world import eventually, running
 from kit.servers.databases import fresh_database
+from kit.services.external_systems import ExternalWorld
 from outbox import Handlers, Outbox, Work, build_worker, open_work
 from service_orders.domains.orders import ORDERS as ORDERS_DOMAIN
 from service_orders.waiting import SETTLED
@@ -106,7 +107,10 @@ async def http(databases: list[PostgresUrl], broker_url: str) -> AsyncIterator[h
         waiters = await stack.enter_async_context(Waiters(ours, SETTLED, stop=asyncio.Event()))
         await waiters.listening.wait()
         app = service_orders.bootstrap.build_app(
-            work, waiters, metrics=HttpMetrics(CollectorRegistry())
+            service_orders.bootstrap.build_dependencies(
+                work, waiters, ExternalWorld().offer_issuer()
+            ),
+            metrics=HttpMetrics(CollectorRegistry()),
         )
         yield await stack.enter_async_context(
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://orders/api/v1")

@@ -7,6 +7,7 @@ import typer
 from outbox import OutboxError
 from service_orders import NAME, bootstrap
 from servicekit.process.entrypoint import run
+from servicekit.service.bootstrap import Role
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="One process of service-orders.")
 
@@ -20,25 +21,25 @@ def api() -> None:
 @app.command()
 def worker() -> None:
     """Relay, consume and maintain; health and metrics on ORDERS_WORKER_PORT."""
-    _work("relay", "consumer", "maintenance")
+    _work(Role.RELAY, Role.CONSUMER, Role.MAINTENANCE)
 
 
 @app.command()
 def relay() -> None:
     """Only publish the outbox; any number may run."""
-    _work("relay")
+    _work(Role.RELAY)
 
 
 @app.command()
 def consumer() -> None:
     """Only consume; any number may run."""
-    _work("consumer")
+    _work(Role.CONSUMER)
 
 
 @app.command()
 def maintenance() -> None:
     """Only look after the partitions of the outbox."""
-    _work("maintenance")
+    _work(Role.MAINTENANCE)
 
 
 @app.command()
@@ -47,8 +48,8 @@ def migrate() -> None:
     run(NAME, bootstrap.migrate)
 
 
-def _work(*parts: str) -> None:
-    run(NAME, lambda: bootstrap.work(*parts), refusals=(OutboxError,))
+def _work(*roles: Role) -> None:
+    run(NAME, lambda: bootstrap.work(*roles), refusals=(OutboxError,))
 
 
 if __name__ == "__main__":

@@ -1,54 +1,58 @@
-"""What endpoints ask for by type; `bootstrap` puts it on the application.
+"""The objects that the endpoints of one process share.
 
-All are coroutines, though none waits: FastAPI sends plain functions to a thread, one hop each.
+`bootstrap` builds them once. This module only names their types: domains import it, and a domain
+must not import another one through it.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Annotated, Protocol
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
-import outbox
-from servicekit.cache import read_through
-from servicekit.http import long_polling
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from uuid import UUID
+
+    from outbox import Work
+    from service_orders.domains.bookings.models import Booking
+    from service_orders.domains.orders.models import Order
+    from service_orders.domains.rentals.finishing import Finisher
+    from service_orders.domains.rentals.models import Rental
+    from service_orders.domains.rentals.offer_issuer import OfferIssuer
+    from service_orders.domains.restaurants.service import KnownZones
+    from servicekit.cache.read_through import ReadThrough
+    from servicekit.database.dataloader import DataLoader
+    from servicekit.database.id_allocation import IdBlocks
+    from servicekit.http.long_polling import Waiters
 
 
-class RestaurantZones(Protocol):
-    """Say in which time zone a restaurant is, or None if no such restaurant is known."""
+@dataclass(frozen=True)
+class Dependencies:
+    """One field for each shared object.
 
-    async def of(self, restaurant_id: int) -> ZoneInfo | None: ...
+    `orders`, `bookings`, `rentals` and `tickets` read many rows with one statement, so a crowd of
+    readers costs few statements.
+    """
 
-
-async def _work(request: Request) -> outbox.Work:
-    work: outbox.Work = request.app.state.work
-    return work
-
-
-async def _waiters(request: Request) -> long_polling.Waiters:
-    waiters: long_polling.Waiters = request.app.state.waiters
-    return waiters
-
-
-async def _zones(request: Request) -> RestaurantZones:
-    zones: RestaurantZones = request.app.state.zones
-    return zones
-
-
-async def _booking_limit(request: Request) -> timedelta:
-    limit: timedelta = request.app.state.booking_limit
-    return limit
+    work: Work
+    waiters: Waiters
+    orders: DataLoader[UUID, Order]
+    bookings: DataLoader[int, Booking]
+    booking_ids: IdBlocks
+    booking_limit: timedelta
+    restaurant_zones: KnownZones
+    tickets: ReadThrough[UUID]
+    rentals: DataLoader[UUID, Rental]
+    rental_finisher: Finisher
+    offer_issuer: OfferIssuer
 
 
-async def _cache(request: Request) -> read_through.Store | None:
-    cache: read_through.Store | None = request.app.state.cache
-    return cache
+async def _dependencies(request: Request) -> Dependencies:
+    # A coroutine, although it never waits: FastAPI runs a plain function in a thread, one hop each.
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
 
 
-Cache = Annotated[read_through.Store | None, Depends(_cache)]
-Work = Annotated[outbox.Work, Depends(_work)]
-Waiters = Annotated[long_polling.Waiters, Depends(_waiters)]
-Zones = Annotated[RestaurantZones, Depends(_zones)]
-BookingLimit = Annotated[timedelta, Depends(_booking_limit)]
+Deps = Annotated[Dependencies, Depends(_dependencies)]

@@ -1,22 +1,6 @@
 """The one MetaData of this service's database."""
 
-from __future__ import annotations
-
-from sqlalchemy import MetaData
-
-from outbox import Outbox, declare_inbox
 from service_orders import NAME
-from servicekit.http.idempotency_keys import declare_idempotency_keys
+from servicekit.service.metadata import declare_service
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    }
-)
-outbox = Outbox(NAME, metadata)
-declare_inbox(metadata)
-declare_idempotency_keys(metadata)
+metadata, outbox = declare_service(NAME)

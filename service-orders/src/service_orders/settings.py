@@ -17,6 +17,7 @@ from servicekit.process.settings import (
 )
 from servicekit.process.startup_errors import BadSettings
 from servicekit.process.urls import PostgresUrl, RedisUrl
+from servicekit.service.bootstrap import ServiceDatabase
 
 DATABASE_VARIABLE = "DATABASE_URL_ORDERS"
 OWNER_VARIABLE = "DATABASE_OWNER_URL_ORDERS"
@@ -95,6 +96,13 @@ class Settings(ServiceSettings):
     def booking_limit(self) -> timedelta:
         """How far ahead a booking may lie."""
         return timedelta(days=self.booking_max_days_ahead)
+
+    @property
+    def database(self) -> ServiceDatabase:
+        """Where the database is, and where its owner logs in."""
+        return ServiceDatabase(
+            self.database_url, DATABASE_VARIABLE, self.database_owner_url, OWNER_VARIABLE
+        )
 
     @property
     def senders(self) -> dict[str, set[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -274,8 +275,9 @@ async def at_once(service: Service, tokens: list[str]) -> Counter[Any]:
 
 
 async def test_without_a_key_there_are_no_offers(service: Service, external: ExternalWorld) -> None:
-    desk = external.offer_issuer(signs=False)
-    service.http._transport.app.state.offer_issuer = desk  # type: ignore[attr-defined]
+    state = service.http._transport.app.state  # type: ignore[attr-defined]
+    issuer = external.offer_issuer(signs=False)
+    state.dependencies = replace(state.dependencies, offer_issuer=issuer)
     wanted = {"user_id": "user-1", "scooter_id": "scooter-1"}
     assert await refused(service, OFFERS, wanted) == (503, "offers_unavailable")
     assert await refused(service, RENTALS, {"token": "x"}) == (503, "offers_unavailable")

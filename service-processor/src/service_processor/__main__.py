@@ -10,6 +10,7 @@ from outbox import OutboxError
 from service_processor import NAME, bootstrap
 from service_processor.audit.replay import offset_of
 from servicekit.process.entrypoint import run
+from servicekit.service.bootstrap import Role
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="One process of service-processor."
@@ -25,37 +26,37 @@ def api() -> None:
 @app.command()
 def worker() -> None:
     """Relay, consume, work on jobs, maintain, audit; health on PROCESSOR_WORKER_PORT."""
-    _work("relay", "consumer", "jobs", "maintenance", "audit")
+    _work(Role.RELAY, Role.CONSUMER, Role.JOBS, Role.MAINTENANCE, Role.AUDIT)
 
 
 @app.command()
 def relay() -> None:
     """Only publish the outbox; any number may run."""
-    _work("relay")
+    _work(Role.RELAY)
 
 
 @app.command()
 def consumer() -> None:
     """Only consume; any number may run."""
-    _work("consumer")
+    _work(Role.CONSUMER)
 
 
 @app.command()
 def jobs() -> None:
     """Only make the calls to external systems; any number may run."""
-    _work("jobs")
+    _work(Role.JOBS)
 
 
 @app.command()
 def maintenance() -> None:
     """Only look after the partitions of the outbox."""
-    _work("maintenance")
+    _work(Role.MAINTENANCE)
 
 
 @app.command()
 def audit() -> None:
     """Only log every event of the audit stream; of several one works, the others stand by."""
-    _work("audit")
+    _work(Role.AUDIT)
 
 
 @app.command()
@@ -91,8 +92,8 @@ def migrate() -> None:
     run(NAME, bootstrap.migrate)
 
 
-def _work(*parts: str) -> None:
-    run(NAME, lambda: bootstrap.work(*parts), refusals=(OutboxError,))
+def _work(*roles: Role) -> None:
+    run(NAME, lambda: bootstrap.work(*roles), refusals=(OutboxError,))
 
 
 if __name__ == "__main__":

@@ -1,39 +1,30 @@
-"""What endpoints ask for by type; `bootstrap` puts it on the application.
-
-All are coroutines, though none waits: FastAPI sends plain functions to a thread, one hop each.
-"""
+"""The objects that the endpoints of one process share; `bootstrap` builds them once."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
-import outbox
-from service_processor.seating.resources import SeatingResources
+if TYPE_CHECKING:
+    from outbox import Work
+    from service_processor.seating.resources import SeatingResources
 
 
-async def _work(request: Request) -> outbox.Work:
-    work: outbox.Work = request.app.state.work
-    return work
+@dataclass(frozen=True)
+class Dependencies:
+    """One field for each shared object. `default_timezone` is an IANA name."""
+
+    work: Work
+    seating: SeatingResources
+    default_timezone: str
 
 
-Work = Annotated[outbox.Work, Depends(_work)]
+async def _dependencies(request: Request) -> Dependencies:
+    # A coroutine, although it never waits: FastAPI runs a plain function in a thread, one hop each.
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
 
 
-async def _seats(request: Request, work: Work) -> SeatingResources:
-    """One per process: it remembers what never changes."""
-    state = request.app.state
-    if not hasattr(state, "seating"):
-        state.seating = SeatingResources(work)
-    seating: SeatingResources = state.seating
-    return seating
-
-
-async def _default_timezone(request: Request) -> str:
-    zone: str = request.app.state.default_timezone
-    return zone
-
-
-Seats = Annotated[SeatingResources, Depends(_seats)]
-DefaultTimezone = Annotated[str, Depends(_default_timezone)]
+Deps = Annotated[Dependencies, Depends(_dependencies)]

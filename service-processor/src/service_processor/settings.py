@@ -18,6 +18,7 @@ from servicekit.process.settings import (
     ServiceSettings,
 )
 from servicekit.process.urls import PostgresUrl
+from servicekit.service.bootstrap import ServiceDatabase
 
 DATABASE_VARIABLE = "DATABASE_URL_PROCESSOR"
 OWNER_VARIABLE = "DATABASE_OWNER_URL_PROCESSOR"
@@ -72,6 +73,13 @@ class Settings(ServiceSettings):
                 f" PROCESSING_DELAY_MAX={self.processing_delay_max:g}; set both"
             )
         return self
+
+    @property
+    def database(self) -> ServiceDatabase:
+        """Where the database is, and where its owner logs in."""
+        return ServiceDatabase(
+            self.database_url, DATABASE_VARIABLE, self.database_owner_url, OWNER_VARIABLE
+        )
 
     @property
     def senders(self) -> dict[str, set[str]]:

@@ -97,7 +97,8 @@ def inbox(work: Work, closes_after: timedelta = LONG) -> Inbox:
 async def http(work: Work) -> AsyncIterator[httpx.AsyncClient]:
     variables = {"DATABASE_URL_PROCESSOR": "postgresql://nobody@127.0.0.1:1/nothing"}
     settings = Settings.model_validate({**variables, "rabbitmq_url": "amqp://a:b@127.0.0.1:1/"})
-    app = bootstrap.build_app(settings, work, metrics=HttpMetrics(CollectorRegistry()))
+    dependencies = bootstrap.build_dependencies(settings, work)
+    app = bootstrap.build_app(settings, dependencies, metrics=HttpMetrics(CollectorRegistry()))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://processor") as client:
         yield client

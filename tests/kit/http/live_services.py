@@ -93,21 +93,23 @@ async def _orders(building: _Building) -> ServiceApp:
     health = await building.health(service_orders.bootstrap.SERVICE)
     external = ExternalWorld(timeout=30)
     assert await external.externals.refresh_rules()
-    return service_orders.bootstrap.build_app(
-        work, waiters, health, building.metrics, offer_issuer=external.offer_issuer()
+    dependencies = service_orders.bootstrap.build_dependencies(
+        work, waiters, external.offer_issuer()
     )
+    return service_orders.bootstrap.build_app(dependencies, health, building.metrics)
 
 
 async def _processor(building: _Building) -> ServiceApp:
     work = await building.work(service_processor.metadata.outbox)
     health = await building.health(service_processor.bootstrap.SERVICE)
-    return _processor_app(work, health, building.metrics)
+    settings = _processor_settings()
+    dependencies = service_processor.bootstrap.build_dependencies(settings, work)
+    return service_processor.bootstrap.build_app(settings, dependencies, health, building.metrics)
 
 
-def _processor_app(work: Work, health: Health, metrics: HttpMetrics) -> ServiceApp:
+def _processor_settings() -> ProcessorSettings:
     variables = {"DATABASE_URL_PROCESSOR": "postgresql://nobody@127.0.0.1:1/nothing"}
-    settings = ProcessorSettings.model_validate({**variables, "rabbitmq_url": NO_BROKER})
-    return service_processor.bootstrap.build_app(settings, work, health, metrics)
+    return ProcessorSettings.model_validate({**variables, "rabbitmq_url": NO_BROKER})
 
 
 def document(name: str) -> dict[str, Any]:
@@ -115,9 +117,9 @@ def document(name: str) -> dict[str, Any]:
     nothing: Any = None
     health, metrics = Health({}), HttpMetrics(CollectorRegistry())
     if name == "orders":
-        app = service_orders.bootstrap.build_app(nothing, nothing, health, metrics)
+        app = service_orders.bootstrap.build_app(nothing, health, metrics)
     else:
-        app = _processor_app(nothing, health, metrics)
+        app = service_processor.bootstrap.build_app(_processor_settings(), nothing, health, metrics)
     return app.openapi()
 
 

@@ -1,10 +1,10 @@
 """The domains of this service. Adding one is adding its name here."""
 
-from service_orders.domain import Domain
 from service_orders.domains.bookings import BOOKINGS
 from service_orders.domains.orders import ORDERS
 from service_orders.domains.rentals import RENTALS
 from service_orders.domains.restaurants import RESTAURANTS
 from service_orders.domains.tickets import TICKETS
+from servicekit.service.domain import Domain
 
 DOMAINS: tuple[Domain, ...] = (ORDERS, BOOKINGS, RENTALS, RESTAURANTS, TICKETS)

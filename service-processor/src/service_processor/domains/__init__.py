@@ -1,12 +1,12 @@
 """The domains of this service. Adding one is adding its name here."""
 
-from service_processor.domain import Domain
 from service_processor.domains.bookings import BOOKINGS
 from service_processor.domains.orders import orders
 from service_processor.domains.payments import PAYMENTS
 from service_processor.domains.restaurants import RESTAURANTS
 from service_processor.domains.tickets import tickets
 from service_processor.settings import Settings
+from servicekit.service.domain import Domain
 
 
 def domains(settings: Settings) -> tuple[Domain, ...]:

@@ -119,10 +119,23 @@ async def _require_json(request: Request) -> None:
 
 
 class Router(APIRouter):
-    """The router for every endpoint here: JSON is read strictly."""
+    """The router for every endpoint here: JSON is read strictly.
+
+    The OpenAPI operation of the endpoint `place_order` is called `placeOrder`.
+    """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"route_class": JsonRoute, "redirect_slashes": False, **options})
+        rules = {
+            "route_class": JsonRoute,
+            "redirect_slashes": False,
+            "generate_unique_id_function": _operation_id,
+        }
+        super().__init__(**{**rules, **options})
+
+
+def _operation_id(route: APIRoute) -> str:
+    first, *others = route.name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 class RequestGuard:

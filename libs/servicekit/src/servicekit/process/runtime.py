@@ -54,6 +54,11 @@ class Service:
     ini: Path
     database_variable: str
 
+    @property
+    def short_name(self) -> str:
+        """The name as make targets use it: `orders` for `service-orders`."""
+        return self.name.removeprefix("service-")
+
 
 class Part(Protocol):
     """Something that works until it is told to stop."""
@@ -119,7 +124,7 @@ async def foundation(
 async def ensure_database(service: Service, url: PostgresUrl) -> None:
     """Raise StartupProblem with one line unless the database is there and its schema at head."""
     await ensure_reachable(url, variable=service.database_variable)
-    command = f"make migrate-{service.name.removeprefix('service-')}"
+    command = f"make migrate-{service.short_name}"
     await ensure_current(url, service.ini, variable=service.database_variable, command=command)
 
 

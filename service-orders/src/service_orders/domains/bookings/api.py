@@ -1,24 +1,18 @@
-"""Bookings over HTTP."""
+"""The HTTP API of bookings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
-from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Response
 
 from outbox import SingleWrite, UnitOfWork
-from service_orders.dependencies import BookingLimit, RestaurantZones, Waiters, Work, Zones
+from service_orders.dependencies import Deps
 from service_orders.domains.bookings import repository, service
 from service_orders.domains.bookings.errors import BookingNotFound, RestaurantNotFound
 from service_orders.domains.bookings.models import Booking
 from service_orders.domains.bookings.schemas import Book, BookingHistory, BookingView
 from service_orders.domains.bookings.states import BookingStatus, IllegalTransition, is_settled
-from servicekit.database.dataloader import DataLoader
-from servicekit.database.id_allocation import IdBlocks
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import IntId, WaitSeconds
 from servicekit.http.idempotency import Answer, Once
@@ -42,81 +36,51 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 router = Router(prefix="/bookings", tags=["bookings"])
 
 
-async def _bookings(request: Request, work: Work) -> DataLoader[int, Booking]:
-    """One reader per process, so that a crowd of readers is served by few statements."""
-    state = request.app.state
-    if not hasattr(state, "bookings"):
-        state.bookings = DataLoader[int, Booking](partial(repository.find_all, work))
-    bookings: DataLoader[int, Booking] = state.bookings
-    return bookings
-
-
-@dataclass(frozen=True)
-class _Desk:
-    """What it takes to take a booking."""
-
-    ids: IdBlocks
-    zones: RestaurantZones
-    furthest: timedelta
-
-
-async def _desk(request: Request, work: Work, zones: Zones, furthest: BookingLimit) -> _Desk:
-    state = request.app.state
-    if not hasattr(state, "booking_ids"):
-        state.booking_ids = IdBlocks(work.engine, "bookings_id_seq")
-    return _Desk(state.booking_ids, zones, furthest)
-
-
-Bookings = Annotated[DataLoader[int, Booking], Depends(_bookings)]
-Desk = Annotated[_Desk, Depends(_desk)]
-
-
 @router.post(
     "",
     status_code=201,
-    summary="Ask for a table",
+    summary="Book a table",
     response_model=BookingView,
     responses=problem_responses(NO_RESTAURANT),
 )
-async def book(body: Book, work: Work, desk: Desk, once: Once) -> Response:
-    """Whether there is one is answered later: `GET /bookings/{id}?wait=10`."""
-    id_, zone = await desk.ids.next(), await desk.zones.of(body.restaurant_id)
+async def book_table(body: Book, deps: Deps, once: Once) -> Response:
+    """Ask for a table. `GET /bookings/{id}?wait=10` answers later whether there is one."""
+    id_ = await deps.booking_ids.next()
+    zone = await deps.restaurant_zones.of(body.restaurant_id)
 
     async def act(unit: UnitOfWork | SingleWrite) -> Answer:
-        booking = await service.ask(unit, id_, body, zone, furthest=desk.furthest)
+        booking = await service.ask(unit, id_, body, zone, furthest=deps.booking_limit)
         location = {"Location": f"{API_BASE}/bookings/{booking.id}"}
         return Answer(BookingView.of(booking), location)
 
-    return await once.run(work.begin, act, without_key=work.single)
+    return await once.run(deps.work.begin, act, without_key=deps.work.single)
 
 
-@router.get("", summary="Bookings, newest first")
+@router.get("", summary="List bookings, newest first")
 async def list_bookings(
-    work: Work,
+    deps: Deps,
     page: PageQuery,
     restaurant_id: IntId | None = None,
     status: BookingStatus | None = None,
 ) -> Page[BookingView]:
-    """At all restaurants or at one, in any status or in one."""
+    """List bookings, optionally filtered by restaurant and status."""
     wanted = repository.newest(restaurant_id=restaurant_id, status=status)
-    async with work.read() as connection:
+    async with deps.work.read() as connection:
         found = await repository.page_of(connection, wanted, page)
     return repository.NEWEST_FIRST.page(found, page, BookingView.of)
 
 
-@router.get("/{booking_id}", summary="A booking", responses=problem_responses(NOT_FOUND))
-async def get_booking(
-    booking_id: IntId, bookings: Bookings, waiters: Waiters, wait: WaitSeconds = 0
-) -> BookingView:
-    """With `?wait=`, answers as soon as the booking is confirmed, rejected or cancelled."""
+@router.get("/{booking_id}", summary="Get a booking", responses=problem_responses(NOT_FOUND))
+async def get_booking(booking_id: IntId, deps: Deps, wait: WaitSeconds = 0) -> BookingView:
+    """Get a booking. With `?wait=` the answer comes when it is confirmed, rejected or cancelled."""
 
     async def read() -> Booking:
-        booking = await bookings.get(booking_id)
+        booking = await deps.bookings.get(booking_id)
         if booking is None:
             raise BookingNotFound(booking_id)
         return booking
 
-    found = await waiters.until_settled(
+    found = await deps.waiters.until_settled(
         service.key_of(booking_id), read, lambda booking: is_settled(booking.status), wait
     )
     return BookingView.of(found)
@@ -128,22 +92,25 @@ async def get_booking(
     responses=problem_responses(NOT_FOUND, ILLEGAL_TRANSITION),
     response_model=BookingView,
 )
-async def cancel_booking(booking_id: IntId, work: Work, once: Once) -> Response:
-    """At any time, confirmed or not; its table is free again. Rejected or cancelled: 409."""
+async def cancel_booking(booking_id: IntId, deps: Deps, once: Once) -> Response:
+    """Cancel a booking, confirmed or not, and free its table.
+
+    A booking that is rejected or cancelled cannot be cancelled: the answer is 409.
+    """
 
     async def act(unit: UnitOfWork) -> Answer:
         return Answer(BookingView.of(await service.cancel(unit, booking_id)))
 
-    return await once.run(work.begin, act)
+    return await once.run(deps.work.begin, act)
 
 
 @router.get(
     "/{booking_id}/history",
-    summary="What has become of a booking",
+    summary="Get the history of a booking",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_history(booking_id: IntId, work: Work) -> BookingHistory:
-    """Every status the booking has had, oldest first, with the event that caused it."""
-    async with work.read() as connection:
+async def get_booking_history(booking_id: IntId, deps: Deps) -> BookingHistory:
+    """Get every status the booking has had, oldest first, with the event that caused it."""
+    async with deps.work.read() as connection:
         await service.get(connection, booking_id)
         return BookingHistory.of(await repository.history_of(connection, booking_id))

@@ -1,9 +1,9 @@
 """Orders: placed here, fulfilled by service-processor, settled by its answer."""
 
 from contracts import SUBSCRIPTIONS
-from service_orders.domain import Domain
 from service_orders.domains.orders.api import PROBLEMS, router
 from service_orders.domains.orders.handlers import HANDLERS
+from servicekit.service.domain import Domain
 
 QUEUE = "orders.orders"
 assert QUEUE in {subscription.queue for subscription in SUBSCRIPTIONS}

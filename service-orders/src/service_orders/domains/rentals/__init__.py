@@ -1,8 +1,8 @@
 """Rentals: offered and started here; the money for them is moved by service-processor."""
 
-from service_orders.domain import Domain
 from service_orders.domains.rentals.api import PROBLEMS, router
 from service_orders.domains.rentals.handlers import HANDLERS
+from servicekit.service.domain import Domain
 
 QUEUE = "orders.rentals"
 

@@ -1,10 +1,10 @@
-"""Restaurants over HTTP, to be read only: they are kept by service-processor."""
+"""The read-only HTTP API of restaurants; service-processor is where they are changed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from service_orders.dependencies import Work
+from service_orders.dependencies import Deps
 from service_orders.domains.restaurants import repository
 from service_orders.domains.restaurants.errors import UnknownRestaurant
 from service_orders.domains.restaurants.schemas import RestaurantSummary, RestaurantView
@@ -21,18 +21,18 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {UnknownRestaurant: NOT_FOUND}
 router = Router(prefix="/restaurants", tags=["restaurants"])
 
 
-@router.get("", summary="Restaurants, newest first")
-async def list_restaurants(work: Work, page: PageQuery) -> Page[RestaurantSummary]:
-    """Those that can be booked at; without their tables."""
-    async with work.read() as connection:
+@router.get("", summary="List restaurants, newest first")
+async def list_restaurants(deps: Deps, page: PageQuery) -> Page[RestaurantSummary]:
+    """List the restaurants where guests can book, without their tables."""
+    async with deps.work.read() as connection:
         found = await repository.page_of(connection, page)
     return repository.NEWEST_FIRST.page(found, page, RestaurantSummary.of)
 
 
-@router.get("/{restaurant_id}", summary="A restaurant", responses=problem_responses(NOT_FOUND))
-async def get_restaurant(restaurant_id: IntId, work: Work) -> RestaurantView:
-    """With its tables."""
-    async with work.read() as connection:
+@router.get("/{restaurant_id}", summary="Get a restaurant", responses=problem_responses(NOT_FOUND))
+async def get_restaurant(restaurant_id: IntId, deps: Deps) -> RestaurantView:
+    """Get a restaurant with its tables."""
+    async with deps.work.read() as connection:
         found = await repository.find(connection, restaurant_id)
         if found is None:
             raise UnknownRestaurant(restaurant_id)

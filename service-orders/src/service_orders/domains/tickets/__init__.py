@@ -1,8 +1,8 @@
 """Tickets: opened, commented and moved here; service-processor says when one is to be closed."""
 
-from service_orders.domain import Domain
 from service_orders.domains.tickets.api import PROBLEMS, router
 from service_orders.domains.tickets.handlers import HANDLERS
+from servicekit.service.domain import Domain
 
 QUEUE = "orders.tickets"
 

@@ -1,18 +1,17 @@
-"""Tickets over HTTP."""
+"""The HTTP API of tickets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
-from uuid import UUID
 
-from fastapi import Depends, Header, Query, Request, Response
+from fastapi import Header, Query, Response
 
 from outbox import SingleWrite, UnitOfWork
-from service_orders.dependencies import Cache, Work
+from service_orders.dependencies import Deps
 from service_orders.domains.tickets import repository, service
-from service_orders.domains.tickets.cache import StoredTickets, rendered
+from service_orders.domains.tickets.cache import rendered
 from service_orders.domains.tickets.errors import (
     CommentNotFound,
     StaleTicket,
@@ -31,7 +30,7 @@ from service_orders.domains.tickets.schemas import (
     TicketView,
 )
 from service_orders.domains.tickets.states import IllegalTransition, TicketStatus
-from servicekit.cache.read_through import ReadThrough, Versioned
+from servicekit.cache.read_through import Versioned
 from servicekit.http import etags
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import UuidId
@@ -59,34 +58,28 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
 
 router = Router(prefix="/tickets", tags=["tickets"])
 
-# Ask again before showing it again: a private copy is good for nothing but a 304.
+# A browser asks again before it shows its copy, which can only save the body (304).
 _PRIVATE = {"Cache-Control": "private, no-cache"}
 _ETAG = {"ETag": {"description": "The ticket's version.", "schema": {"type": "string"}}}
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": _ETAG}}
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The version that `If-None-Match` names.", "headers": _ETAG}
+    304: {"description": "The ticket has the version in `If-None-Match`.", "headers": _ETAG}
 }
 
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", description='412 unless it is at this version: `"3"`, or `*`.'),
+    Header(
+        alias="If-Match",
+        description='412 unless the ticket has this version: `"3"`, or `*`.',
+    ),
 ]
 IfNoneMatch = Annotated[
     str | None,
-    Header(alias="If-None-Match", description='304 if it is still at this version: `"3"`.'),
+    Header(
+        alias="If-None-Match",
+        description='304 if the ticket still has this version: `"3"`.',
+    ),
 ]
-
-
-async def _tickets(request: Request, work: Work, cache: Cache) -> ReadThrough[UUID]:
-    """One reader per process, so that a crowd of readers is served by few statements."""
-    state = request.app.state
-    if not hasattr(state, "tickets"):
-        state.tickets = ReadThrough[UUID]("ticket-1", StoredTickets(work), cache)
-    tickets: ReadThrough[UUID] = state.tickets
-    return tickets
-
-
-Tickets = Annotated[ReadThrough[UUID], Depends(_tickets)]
 
 
 @router.post(
@@ -95,8 +88,8 @@ Tickets = Annotated[ReadThrough[UUID], Depends(_tickets)]
     summary="Open a ticket",
     response_model=TicketView,
 )
-async def open_ticket(body: OpenTicket, work: Work, once: Once) -> Response:
-    """The ticket is stored, and open, once this answers."""
+async def open_ticket(body: OpenTicket, deps: Deps, once: Once) -> Response:
+    """Open a ticket. When this answers, the ticket is stored."""
 
     async def act(unit: UnitOfWork | SingleWrite) -> Answer:
         ticket = await service.open_ticket(unit, body)
@@ -106,34 +99,32 @@ async def open_ticket(body: OpenTicket, work: Work, once: Once) -> Response:
         }
         return Answer(TicketView.of(ticket, []), headers)
 
-    return await once.run(work.begin, act, without_key=work.single)
+    return await once.run(deps.work.begin, act, without_key=deps.work.single)
 
 
-@router.get("", summary="Tickets, newest first")
+@router.get("", summary="List tickets, newest first")
 async def list_tickets(
-    work: Work,
+    deps: Deps,
     page: PageQuery,
     status: TicketStatus | None = None,
     email: Annotated[Email | None, Query()] = None,
 ) -> Page[TicketSummary]:
-    """Of everybody or of one address, in any status or in one; without their comments."""
+    """List tickets without their comments, optionally filtered by email address and status."""
     wanted = repository.newest(email=email, status=status)
-    async with work.read() as connection:
+    async with deps.work.read() as connection:
         tickets = await repository.page_of(connection, wanted, page)
     return repository.NEWEST_FIRST.page(tickets, page, TicketSummary.model_validate)
 
 
 @router.get(
     "/{ticket_id}",
-    summary="A ticket with its comments, oldest first",
+    summary="Get a ticket with its comments, oldest first",
     response_model=TicketView,
     responses={**problem_responses(NOT_FOUND), **_WITH_ETAG, **_UNCHANGED},
 )
-async def get_ticket(
-    ticket_id: UuidId, tickets: Tickets, if_none_match: IfNoneMatch = None
-) -> Response:
-    """As it was within the last second."""
-    found = await tickets.get(ticket_id)
+async def get_ticket(ticket_id: UuidId, deps: Deps, if_none_match: IfNoneMatch = None) -> Response:
+    """Get a ticket as it was within the last second."""
+    found = await deps.tickets.get(ticket_id)
     if found is None:
         raise TicketNotFound(ticket_id)
     headers = {"ETag": etags.etag(found.version), **_PRIVATE}
@@ -152,12 +143,11 @@ async def move_ticket(
     ticket_id: UuidId,
     body: MoveTicket,
     *,
-    work: Work,
+    deps: Deps,
     once: Once,
-    tickets: Tickets,
     if_match: IfMatch = None,
 ) -> Response:
-    """One of two at once wins; the other is judged by the status that the winner left."""
+    """Move a ticket to another status. Concurrent moves are applied one after the other."""
     written: list[Versioned] = []
 
     async def act(unit: UnitOfWork) -> Answer:
@@ -168,9 +158,9 @@ async def move_ticket(
         written.append(rendered(view))
         return Answer(view, {"ETag": etags.etag(ticket.version)})
 
-    answer = await once.run(work.begin, act)
+    answer = await once.run(deps.work.begin, act)
     for one in written:
-        await tickets.wrote(ticket_id, one.version, one.body)
+        await deps.tickets.wrote(ticket_id, one.version, one.body)
     return answer
 
 
@@ -181,10 +171,11 @@ async def move_ticket(
     response_model=CommentView,
     responses=problem_responses(NOT_FOUND, CLOSED, FULL),
 )
-async def add_comment(
-    ticket_id: UuidId, body: AddComment, work: Work, once: Once, tickets: Tickets
-) -> Response:
-    """The ticket's version moves on, its status stands. A ticket has 1,000 comments at most."""
+async def add_comment(ticket_id: UuidId, body: AddComment, deps: Deps, once: Once) -> Response:
+    """Add a comment. The ticket gets a new version and keeps its status.
+
+    A ticket has at most 1,000 comments.
+    """
     versions: list[int] = []
 
     async def act(unit: UnitOfWork) -> Answer:
@@ -192,9 +183,9 @@ async def add_comment(
         versions.append(ticket.version)
         return Answer(CommentView.model_validate(comment))
 
-    answer = await once.run(work.begin, act)
+    answer = await once.run(deps.work.begin, act)
     for version in versions:
-        await tickets.wrote(ticket_id, version)
+        await deps.tickets.wrote(ticket_id, version)
     return answer
 
 
@@ -204,24 +195,22 @@ async def add_comment(
     summary="Delete a comment",
     responses=problem_responses(NOT_FOUND, COMMENT_NOT_FOUND),
 )
-async def delete_comment(
-    ticket_id: UuidId, comment_id: UuidId, work: Work, tickets: Tickets
-) -> Response:
-    """Of a closed ticket too. The ticket's version moves on."""
-    async with work.begin() as unit:
+async def delete_comment(ticket_id: UuidId, comment_id: UuidId, deps: Deps) -> Response:
+    """Delete a comment, also of a closed ticket. The ticket gets a new version."""
+    async with deps.work.begin() as unit:
         ticket = await service.delete_comment(unit, ticket_id, comment_id)
-    await tickets.wrote(ticket_id, ticket.version)
+    await deps.tickets.wrote(ticket_id, ticket.version)
     return Response(status_code=204)
 
 
 @router.get(
     "/{ticket_id}/history",
-    summary="What has become of a ticket",
+    summary="Get the history of a ticket",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_history(ticket_id: UuidId, work: Work) -> TicketHistory:
-    """Every status the ticket has had, oldest first, with the event that caused it."""
-    async with work.read() as connection:
+async def get_ticket_history(ticket_id: UuidId, deps: Deps) -> TicketHistory:
+    """Get every status the ticket has had, oldest first, with the event that caused it."""
+    async with deps.work.read() as connection:
         entries = await repository.history_of(connection, ticket_id)
     if not entries:
         raise TicketNotFound(ticket_id)

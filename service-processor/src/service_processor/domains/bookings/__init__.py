@@ -1,7 +1,7 @@
 """Bookings: asked for at service-orders, given a table or refused here."""
 
-from service_processor.domain import Domain
 from service_processor.domains.bookings.handlers import HANDLERS
+from servicekit.service.domain import Domain
 
 QUEUE = "processor.bookings"
 

@@ -2,13 +2,13 @@
 
 from typing import assert_never
 
-from service_processor.domain import Domain
 from service_processor.domains.orders.api import PROBLEMS, router
 from service_processor.domains.orders.handlers import handlers
 from service_processor.domains.orders.inventory import Inventory
 from service_processor.domains.orders.policy import Delay, FulfilmentPolicy, Simulated
 from service_processor.domains.orders.service import Fulfilment
 from service_processor.settings import Policy, Settings
+from servicekit.service.domain import Domain
 
 QUEUE = "processor.orders"
 

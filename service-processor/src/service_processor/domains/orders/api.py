@@ -1,10 +1,10 @@
-"""Stock over HTTP, for the `inventory` policy."""
+"""The HTTP API of stock, which the `inventory` policy uses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from service_processor.dependencies import Work
+from service_processor.dependencies import Deps
 from service_processor.domains.orders import repository
 from service_processor.domains.orders.errors import ProductNotFound
 from service_processor.domains.orders.schemas import ProductId, ProductView, SetStock
@@ -18,23 +18,23 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {ProductNotFound: NOT_FOUND}
 
 router = Router(prefix="/products", tags=["products"])
 
-# An order may name any product, with slashes in it too.
+# An order may name any product, also one with slashes.
 PRODUCT = "/{product_id:path}"
 
 
-@router.get(PRODUCT, summary="What is in stock", responses=problem_responses(NOT_FOUND))
-async def get_product(product_id: ProductId, work: Work) -> ProductView:
-    """What orders hold is not counted."""
-    async with work.read() as connection:
+@router.get(PRODUCT, summary="Get the stock of a product", responses=problem_responses(NOT_FOUND))
+async def get_product(product_id: ProductId, deps: Deps) -> ProductView:
+    """Get how much of a product can still be ordered. What orders hold is not counted."""
+    async with deps.work.read() as connection:
         stock = await repository.stock_of(connection, product_id)
     if stock is None:
         raise ProductNotFound(product_id)
     return ProductView(product_id=product_id, stock=stock)
 
 
-@router.put(PRODUCT, summary="Set the stock of a product, new or known")
-async def put_product(product_id: ProductId, body: SetStock, work: Work) -> ProductView:
-    """What orders hold already is not touched."""
-    async with work.begin() as unit:
+@router.put(PRODUCT, summary="Set the stock of a product")
+async def set_stock(product_id: ProductId, body: SetStock, deps: Deps) -> ProductView:
+    """Set how much of a product can be ordered. What orders already hold does not change."""
+    async with deps.work.begin() as unit:
         await repository.set_stock(unit.connection, product_id, body.stock)
     return ProductView(product_id=product_id, stock=body.stock)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fastapi import Response
 
 from outbox import SingleWrite, UnitOfWork
-from service_processor.dependencies import DefaultTimezone, Seats, Work
+from service_processor.dependencies import Deps
 from service_processor.domains.restaurants import repository, service
 from service_processor.domains.restaurants.errors import (
     ReservationNotFound,
@@ -54,9 +54,9 @@ router = Router(tags=["restaurants"])
 
 
 @router.get("/restaurants", summary="List restaurants, newest first")
-async def list_restaurants(work: Work, page: PageQuery) -> Page[RestaurantView]:
+async def list_restaurants(deps: Deps, page: PageQuery) -> Page[RestaurantView]:
     """List all restaurants. `GET /tables?restaurant_id=` lists the tables of one."""
-    async with work.read() as connection:
+    async with deps.work.read() as connection:
         found = await repository.restaurants_of(connection, page)
     return repository.RESTAURANTS.page(found, page, RestaurantView.of)
 
@@ -64,18 +64,16 @@ async def list_restaurants(work: Work, page: PageQuery) -> Page[RestaurantView]:
 @router.post(
     "/restaurants", status_code=201, summary="Add a restaurant", response_model=RestaurantView
 )
-async def add_restaurant(
-    body: AddRestaurant, work: Work, seats: Seats, zone: DefaultTimezone, once: Once
-) -> Response:
+async def add_restaurant(body: AddRestaurant, deps: Deps, once: Once) -> Response:
     """Add a restaurant. Guests can book there as soon as it has tables."""
-    id_ = await seats.restaurant_ids.next()
+    id_ = await deps.seating.restaurant_ids.next()
 
     async def act(unit: Unit) -> Answer:
-        restaurant = await service.add_restaurant(unit, id_, body, zone)
+        restaurant = await service.add_restaurant(unit, id_, body, deps.default_timezone)
         location = {"Location": f"{API_BASE}/restaurants/{restaurant.id}"}
         return Answer(RestaurantView.of(restaurant), location)
 
-    return await once.run(work.begin, act, without_key=work.single)
+    return await once.run(deps.work.begin, act, without_key=deps.work.single)
 
 
 @router.get(
@@ -83,9 +81,9 @@ async def add_restaurant(
     summary="Get a restaurant",
     responses=problem_responses(NO_RESTAURANT),
 )
-async def get_restaurant(restaurant_id: IntId, work: Work) -> RestaurantView:
+async def get_restaurant(restaurant_id: IntId, deps: Deps) -> RestaurantView:
     """Get a restaurant without its tables: `GET /tables?restaurant_id=` lists those."""
-    async with work.read() as connection:
+    async with deps.work.read() as connection:
         found = await repository.restaurant(connection, restaurant_id)
     if found is None:
         raise RestaurantNotFound(restaurant_id)
@@ -94,10 +92,10 @@ async def get_restaurant(restaurant_id: IntId, work: Work) -> RestaurantView:
 
 @router.get("/tables", summary="List tables, newest first")
 async def list_tables(
-    work: Work, page: PageQuery, restaurant_id: IntId | None = None
+    deps: Deps, page: PageQuery, restaurant_id: IntId | None = None
 ) -> Page[TableView]:
     """List tables, optionally of one restaurant. Deleted tables are left out."""
-    async with work.read() as connection:
+    async with deps.work.read() as connection:
         found = await repository.tables_of(connection, restaurant_id, page)
     return repository.TABLES.page(found, page, TableView.of)
 
@@ -109,9 +107,9 @@ async def list_tables(
     response_model=TableView,
     responses=problem_responses(NO_RESTAURANT),
 )
-async def add_table(body: AddTable, work: Work, seats: Seats, once: Once) -> Response:
+async def add_table(body: AddTable, deps: Deps, once: Once) -> Response:
     """Add a table to a restaurant. Without `restaurant_id` it goes to the oldest restaurant."""
-    id_, known = await seats.table_ids.next(), seats.known_restaurants
+    id_, known = await deps.seating.table_ids.next(), deps.seating.known_restaurants
     given = body.restaurant_id
     restaurant = await (known.first() if given is None else known.find(given))
 
@@ -119,7 +117,7 @@ async def add_table(body: AddTable, work: Work, seats: Seats, once: Once) -> Res
         table = await service.add_table(unit, id_, body, restaurant)
         return Answer(TableView.of(table))
 
-    return await once.run(work.begin, act, without_key=work.single)
+    return await once.run(deps.work.begin, act, without_key=deps.work.single)
 
 
 @router.delete(
@@ -128,18 +126,18 @@ async def add_table(body: AddTable, work: Work, seats: Seats, once: Once) -> Res
     summary="Delete a table",
     responses=problem_responses(NO_TABLE, IN_USE),
 )
-async def delete_table(table_id: IntId, work: Work, seats: Seats) -> None:
+async def delete_table(table_id: IntId, deps: Deps) -> None:
     """Delete a table. This is refused while a reservation or booking of it has not ended."""
-    restaurant = await seats.known_restaurants.of_table(table_id)
-    await service.delete_table(work, table_id, restaurant)
+    restaurant = await deps.seating.known_restaurants.of_table(table_id)
+    await service.delete_table(deps.work, table_id, restaurant)
 
 
 @router.get("/reservations", summary="List reservations, newest first")
 async def list_reservations(
-    work: Work, page: PageQuery, table_id: IntId | None = None
+    deps: Deps, page: PageQuery, table_id: IntId | None = None
 ) -> Page[ReservationView]:
     """List reservations, past ones included, optionally of one table."""
-    async with work.read() as connection:
+    async with deps.work.read() as connection:
         found = await repository.reservations_of(connection, table_id, page)
     return repository.RESERVATIONS.page(found, page, ReservationView.of)
 
@@ -151,10 +149,10 @@ async def list_reservations(
     response_model=ReservationView,
     responses=problem_responses(NO_TABLE, RESERVED),
 )
-async def reserve_table(body: Reserve, work: Work, seats: Seats, once: Once) -> Response:
+async def reserve_table(body: Reserve, deps: Deps, once: Once) -> Response:
     """Reserve a table for a period in which it is free. A refusal names the conflicting period."""
-    id_ = await seats.allocation_ids.next()
-    restaurant = await seats.known_restaurants.of_table(body.table_id)
+    id_ = await deps.seating.allocation_ids.next()
+    restaurant = await deps.seating.known_restaurants.of_table(body.table_id)
 
     async def act(unit: Unit) -> Answer:
         reservation = await service.reserve(unit, id_, body, restaurant)
@@ -162,10 +160,10 @@ async def reserve_table(body: Reserve, work: Work, seats: Seats, once: Once) -> 
         return Answer(ReservationView.of(reservation), location)
 
     async def run() -> Response:
-        return await once.run(work.begin, act, without_key=work.single)
+        return await once.run(deps.work.begin, act, without_key=deps.work.single)
 
-    async with seats.reservation_limit:
-        return await service.reserve_or_say_why(work, run, body, restaurant)
+    async with deps.seating.reservation_limit:
+        return await service.reserve_or_say_why(deps.work, run, body, restaurant)
 
 
 @router.get(
@@ -173,9 +171,9 @@ async def reserve_table(body: Reserve, work: Work, seats: Seats, once: Once) -> 
     summary="Get a reservation",
     responses=problem_responses(NO_RESERVATION),
 )
-async def get_reservation(reservation_id: IntId, work: Work) -> ReservationView:
+async def get_reservation(reservation_id: IntId, deps: Deps) -> ReservationView:
     """Get a reservation, also a past one."""
-    async with work.read() as connection:
+    async with deps.work.read() as connection:
         found = await repository.reservation(connection, reservation_id)
     if found is None:
         raise ReservationNotFound(reservation_id)
@@ -188,7 +186,7 @@ async def get_reservation(reservation_id: IntId, work: Work) -> ReservationView:
     summary="Delete a reservation",
     responses=problem_responses(NO_RESERVATION),
 )
-async def delete_reservation(reservation_id: IntId, work: Work) -> None:
+async def delete_reservation(reservation_id: IntId, deps: Deps) -> None:
     """Delete a reservation. Its table is free again."""
-    async with work.single() as unit:
+    async with deps.work.single() as unit:
         await service.delete_reservation(unit, reservation_id)

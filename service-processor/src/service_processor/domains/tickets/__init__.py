@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from service_processor.domain import Domain
 from service_processor.domains.tickets.api import PROBLEMS, router
 from service_processor.domains.tickets.handlers import handlers
 from service_processor.domains.tickets.service import AutoClose
 from service_processor.settings import Settings
+from servicekit.service.domain import Domain
 
 QUEUE = "processor.tickets"
 

@@ -1,10 +1,10 @@
-"""What the processor knows about tickets, over HTTP."""
+"""The HTTP API of what this service knows about tickets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from service_processor.dependencies import Work
+from service_processor.dependencies import Deps
 from service_processor.domains.tickets import repository
 from service_processor.domains.tickets.errors import TicketNotKnown
 from service_processor.domains.tickets.schemas import (
@@ -27,12 +27,15 @@ router = Router(prefix="/tickets", tags=["tickets"])
 
 @router.get(
     "/{ticket_id}/timeline",
-    summary="Everything that has happened to a ticket",
+    summary="Get the timeline of a ticket",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_timeline(ticket_id: UuidId, work: Work) -> Timeline:
-    """As far as its events have arrived, in the order of the ticket's versions."""
-    async with work.read() as connection:
+async def get_ticket_timeline(ticket_id: UuidId, deps: Deps) -> Timeline:
+    """Get everything that happened to a ticket, as far as its events have arrived.
+
+    The order is that of the ticket's versions.
+    """
+    async with deps.work.read() as connection:
         entries = await repository.timeline_of(connection, ticket_id)
     if not entries:
         raise TicketNotKnown(ticket_id)
@@ -41,13 +44,13 @@ async def get_timeline(ticket_id: UuidId, work: Work) -> Timeline:
 
 @router.get(
     "/{ticket_id}/notifications",
-    summary="What whoever opened a ticket was told",
+    summary="Get the notifications about a ticket",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_notifications(ticket_id: UuidId, work: Work) -> Notifications:
-    """One for each transition."""
-    async with work.read() as connection:
-        told = await repository.notifications_of(connection, ticket_id)
-        if not told and not await repository.timeline_of(connection, ticket_id):
+async def get_ticket_notifications(ticket_id: UuidId, deps: Deps) -> Notifications:
+    """Get what the person who opened the ticket was told: one notification per transition."""
+    async with deps.work.read() as connection:
+        notifications = await repository.notifications_of(connection, ticket_id)
+        if not notifications and not await repository.timeline_of(connection, ticket_id):
             raise TicketNotKnown(ticket_id)
-    return Notifications(items=[NotificationView.model_validate(one) for one in told])
+    return Notifications(items=[NotificationView.model_validate(one) for one in notifications])

@@ -1,0 +1,225 @@
+"""Builds what every process of a service stands on.
+
+An API process and a worker begin alike: the foundation of `process.runtime`, then partitions for
+today, then units of work. A worker adds background services and runs those of the roles that it
+was started for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from outbox import (
+    Consumer,
+    ConsumerSettings,
+    DayPartitions,
+    Handlers,
+    Maintenance,
+    Outbox,
+    Part,
+    Relay,
+    Topology,
+    Work,
+    open_work,
+)
+from outbox.postgres.day_partitions import OUTBOX
+from servicekit.database.engine import create_engine, ensure_reachable
+from servicekit.http.idempotency_expiry import KeyExpiry
+from servicekit.observe import trace
+from servicekit.process import runtime
+from servicekit.process.broker import BrokerProbe
+from servicekit.process.runtime import Foundation, Service, foundation, run_parts
+from servicekit.process.settings import ServiceSettings
+from servicekit.process.startup_errors import StartupProblem
+from servicekit.process.urls import PostgresUrl
+
+__all__ = ["Api", "Role", "ServiceBootstrap", "ServiceDatabase", "Worker"]
+
+
+class Role(StrEnum):
+    """A kind of background work; a worker process does one or several kinds."""
+
+    RELAY = "relay"
+    CONSUMER = "consumer"
+    JOBS = "jobs"
+    MAINTENANCE = "maintenance"
+    AUDIT = "audit"
+
+
+@dataclass(frozen=True)
+class ServiceDatabase:
+    """How the service logs in to its database, and how the owner of the tables does.
+
+    `variable` and `owner_variable` are the environment variables that errors name. Without
+    `owner_url` the service owns its tables.
+    """
+
+    url: PostgresUrl
+    variable: str
+    owner_url: PostgresUrl | None
+    owner_variable: str
+
+    @property
+    def owner(self) -> tuple[PostgresUrl, str]:
+        """The URL of the owner, and the variable that it comes from."""
+        if self.owner_url is None:
+            return self.url, self.variable
+        return self.owner_url, self.owner_variable
+
+
+@dataclass(frozen=True)
+class Api:
+    """What an API process stands on."""
+
+    foundation: Foundation
+    work: Work
+    broker: BrokerProbe
+
+
+@dataclass
+class Worker:
+    """What a worker process stands on, and its background services by role and name."""
+
+    foundation: Foundation
+    work: Work
+    services: dict[Role, dict[str, Part]] = field(default_factory=dict)
+
+    def add(self, role: Role, name: str, service: Part) -> None:
+        """Add a background service; `name` is what health and logs call it."""
+        self.services.setdefault(role, {})[name] = service
+
+    async def run(self, roles: Collection[Role]) -> None:
+        """Run the background services of these roles until told to stop."""
+        chosen = {
+            name: service
+            for role, services in self.services.items()
+            if role in roles
+            for name, service in services.items()
+        }
+        await run_parts(self.foundation, chosen)
+
+
+@dataclass(frozen=True)
+class ServiceBootstrap:
+    """One service under its settings. `partitioned` are its tables with a partition per day."""
+
+    service: Service
+    settings: ServiceSettings
+    database: ServiceDatabase
+    outbox: Outbox
+    exchange: str
+    topology: Topology
+    partitioned: Sequence[DayPartitions] = (OUTBOX,)
+
+    async def migrate(self) -> None:
+        """Bring the schema to head, and make the partitions of the days to come."""
+        await runtime.migrate(self.service, self.settings, *self.database.owner)
+        await self.prepare_partitions()
+
+    async def prepare_partitions(self) -> None:
+        """Make missing partitions. Raises StartupProblem if a table has none for today."""
+        async with self._owner_engine() as engine:
+            await self._prepare(self._maintenance(engine))
+
+    @asynccontextmanager
+    async def open_work(self, process: str) -> AsyncIterator[Work]:
+        """Units of work on tables that can be written today; `process` is named to PostgreSQL."""
+        await self.prepare_partitions()
+        engine = create_engine(self.database.url, application_name=f"{self.service.name} {process}")
+        async with open_work(
+            engine, self.database.url, self.outbox, traceparent=trace.traceparent
+        ) as work:
+            yield work
+
+    @asynccontextmanager
+    async def api(self, port: int, port_variable: str) -> AsyncIterator[Api]:
+        """What an API needs; the broker may be away."""
+        name = f"{self.service.name} api health"
+        async with (
+            self._foundation(port, port_variable) as base,
+            self.open_work("api") as work,
+            BrokerProbe(self.settings.rabbitmq_url, name=name) as broker,
+        ):
+            yield Api(base, work, broker)
+
+    @asynccontextmanager
+    async def worker(
+        self,
+        port: int,
+        port_variable: str,
+        *,
+        queues: Mapping[str, Handlers],
+        senders: Mapping[str, Collection[str]],
+    ) -> AsyncIterator[Worker]:
+        """A relay, a consumer for each queue, and the maintenance; the caller adds its own."""
+        async with (
+            self._foundation(port, port_variable) as base,
+            self.open_work("worker") as work,
+            self._owner_engine() as owner_engine,
+        ):
+            worker = Worker(base, work)
+            worker.add(Role.RELAY, "relay", self._relay())
+            settings = ConsumerSettings(senders=senders)
+            for queue, handlers in queues.items():
+                consumer = self._consumer(work, queue, handlers, settings)
+                worker.add(Role.CONSUMER, f"consumer {queue}", consumer)
+            for table, maintenance in self._maintenance(owner_engine).items():
+                name = "maintenance" if table == OUTBOX.table else f"maintenance {table}"
+                worker.add(Role.MAINTENANCE, name, maintenance)
+            worker.add(Role.MAINTENANCE, "maintenance keys", KeyExpiry(work.engine))
+            yield worker
+
+    def _relay(self) -> Relay:
+        return Relay(
+            database_url=self.database.url,
+            broker_url=self.settings.rabbitmq_url,
+            exchange=self.exchange,
+            topology=self.topology,
+        )
+
+    def _consumer(
+        self, work: Work, queue: str, handlers: Handlers, settings: ConsumerSettings
+    ) -> Consumer:
+        return Consumer(
+            queue=queue,
+            handlers=handlers,
+            work=work,
+            broker_url=self.settings.rabbitmq_url,
+            topology=self.topology,
+            settings=settings,
+        )
+
+    def _foundation(self, port: int, variable: str) -> AbstractAsyncContextManager[Foundation]:
+        return foundation(self.service, self.settings, self.database.url, port, variable)
+
+    @asynccontextmanager
+    async def _owner_engine(self) -> AsyncIterator[AsyncEngine]:
+        """An engine of the role that may make partitions."""
+        url, variable = self.database.owner
+        await ensure_reachable(url, variable=variable)
+        engine = create_engine(
+            url,
+            application_name=f"{self.service.name} maintenance",
+            pool_size=len(self.partitioned),
+        )
+        try:
+            yield engine
+        finally:
+            await engine.dispose()
+
+    def _maintenance(self, engine: AsyncEngine) -> dict[str, Maintenance]:
+        return {days.table: Maintenance(engine, days) for days in self.partitioned}
+
+    async def _prepare(self, maintenance: Mapping[str, Maintenance]) -> None:
+        url, variable = self.database.owner
+        for table, one in maintenance.items():
+            if not await one.prepare():
+                raise StartupProblem(
+                    f"the {table} at {url.place} has no partition for today and none could be"
+                    f" made: run `make migrate-{self.service.short_name}` (see {variable})"
+                )

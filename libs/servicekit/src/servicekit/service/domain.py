@@ -1,0 +1,36 @@
+"""What a domain gives to its service: routes and errors, handlers for one queue, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from outbox import Handlers
+from servicekit.http.problems import ProblemSpec
+from servicekit.http.routing import Router
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One folder under `domains/`."""
+
+    name: str
+    queue: str | None = None
+    handlers: Handlers = field(default_factory=dict)
+    router: Router | None = None
+    problems: Mapping[type[Exception], ProblemSpec] = field(default_factory=dict)
+
+
+def routers_of(domains: Iterable[Domain]) -> list[Router]:
+    """The routers of the domains that have one."""
+    return [domain.router for domain in domains if domain.router]
+
+
+def problems_of(domains: Iterable[Domain]) -> dict[type[Exception], ProblemSpec]:
+    """What every exception of the domains is answered with."""
+    return {error: spec for domain in domains for error, spec in domain.problems.items()}
+
+
+def queues_of(domains: Iterable[Domain]) -> dict[str, Handlers]:
+    """The handlers of every queue that a domain consumes."""
+    return {domain.queue: domain.handlers for domain in domains if domain.queue}
