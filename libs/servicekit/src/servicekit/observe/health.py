@@ -124,6 +124,6 @@ class Health:
         unavailable: dict[int | str, dict[str, Any]] = {
             503: {"model": ReadyView, "description": "Something it needs is down."}
         }
-        for path in ("/health/ready", "/health"):
-            router.get(path, summary="It can do its work", responses=unavailable)(ready)
+        for path, name in (("/health/ready", "ready"), ("/health", "health")):
+            router.get(path, name=name, summary="It can do its work", responses=unavailable)(ready)
         return router
