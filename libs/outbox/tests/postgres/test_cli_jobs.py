@@ -137,4 +137,4 @@ async def test_one_job_is_told_in_the_singular(pair: Pair) -> None:
     assert "1 job\n" in (await pair.say("jobs", "list", "--kind", "pay")).out
     assert "2 jobs\n" in (await pair.say("jobs", "list", "--kind", "mail")).out
     said = await pair.say("jobs", "redrive", "--kind", "mail", "--key", "b")
-    assert said.out == "1 job is tried at once\n"
+    assert said.out == "1 job is tried now\n"

@@ -100,7 +100,7 @@ async def test_a_result_that_cannot_be_committed_is_an_attempt_and_leaves_nothin
     async def half(job: Job) -> Result:
         async def result(unit: UnitOfWork) -> None:
             await unit.emit(Happened("a"))
-            if job.attempt == 1:
+            if job.attempts == 1:
                 raise ValueError("after emitting")
 
         return result
@@ -228,7 +228,7 @@ async def test_a_long_call_keeps_its_lease(world: World) -> None:
     calls: list[int] = []
 
     async def slow(job: Job) -> Result:
-        calls.append(job.attempt)
+        calls.append(job.attempts)
         await eventually(lambda: extended(world))
         return emits(job)
 
@@ -256,7 +256,7 @@ async def test_a_worker_that_dies_in_every_attempt_leaves_a_failed_job(world: Wo
     assert await worker(world, never).run_due() == 1
     [(state, error)] = await world.rows("SELECT state, last_error FROM outbox_jobs")
     assert state == "failed"
-    assert str(error).startswith("NoAnswer: no end is known of attempt 3, the last")
+    assert str(error).startswith("NoAnswer: the outcome of attempt 3, the last, is unknown")
 
 
 async def test_the_event_of_a_job_follows_from_the_event_that_led_to_it(world: World) -> None:

@@ -66,9 +66,9 @@ async def test_done_jobs_past_their_retention_all_go_even_while_there_is_work(
     [
         (store.CLAIM, "outbox_jobs_due"),
         (store.NEXT, "outbox_jobs_due"),
-        (store.FORGET, "outbox_jobs_done"),
+        (store.DELETE_DONE, "outbox_jobs_done"),
     ],
-    ids=["claim", "next", "forget"],
+    ids=["claim", "next", "delete"],
 )
 async def test_no_statement_of_a_worker_reads_or_sorts_the_backlog(
     world: World, statement: str, index: str
@@ -97,19 +97,19 @@ async def fill_done(world: World, count: int) -> None:
 async def test_the_next_attempt_is_the_first_that_is_free_or_whose_lease_ends(
     world: World,
 ) -> None:
-    async with world.engine.begin() as connection:
-        assert await store.until_next(connection, ["pay"]) is None
+    async with await world.psycopg() as connection:
+        assert await store.JobStore(connection).until_next(["pay"]) is None
     await enqueue(world, "a", "later")
     await world.execute(
         "UPDATE outbox_jobs SET next_attempt_at = now() + interval '2 h' WHERE key = 'later'"
     )
-    async with world.engine.begin() as connection:
-        assert (await store.until_next(connection, ["pay"]) or 0) <= 0
-        assert await store.claim(connection, ["pay"], 3600.0)
-        assert 3000 < (await store.until_next(connection, ["pay"]) or 0) <= 3600
-        assert await store.until_next(connection, ["mail"]) is None
+    async with await world.psycopg() as connection:
+        assert (await store.JobStore(connection).until_next(["pay"]) or 0) <= 0
+        assert await store.JobStore(connection).claim(["pay"], 3600.0)
+        assert 3000 < (await store.JobStore(connection).until_next(["pay"]) or 0) <= 3600
+        assert await store.JobStore(connection).until_next(["mail"]) is None
     await world.execute(
         "UPDATE outbox_jobs SET lease_until = now() + interval '3 h' WHERE key = 'a'"
     )
-    async with world.engine.begin() as connection:
-        assert 3600 < (await store.until_next(connection, ["pay"]) or 0) <= 7200
+    async with await world.psycopg() as connection:
+        assert 3600 < (await store.JobStore(connection).until_next(["pay"]) or 0) <= 7200

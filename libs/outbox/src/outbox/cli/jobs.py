@@ -1,4 +1,4 @@
-"""`outbox jobs`: calls to the outside that wait or failed, and what a person can do about them."""
+"""`outbox jobs`: calls to other systems that wait or failed, and what to do about them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from outbox import jobs
 from outbox.cli.console import clean, emit, say, table
 from outbox.cli.options import DatabaseUrl, Json, Yes
 from outbox.cli.running import FOUND, confirm, fail, run
-from outbox.jobs.operations import STATES, Listed
+from outbox.jobs import Job
+from outbox.jobs.job import STATES
 from outbox.operations.database import open_database
 from outbox.plural import counted
 
-app = typer.Typer(no_args_is_help=True, help="Calls to the outside.")
+app = typer.Typer(no_args_is_help=True, help="Calls to other systems.")
 
-Kind = Annotated[str | None, typer.Option(help="Of one kind.")]
-Key = Annotated[str | None, typer.Option(help="With this key.")]
+Kind = Annotated[str | None, typer.Option(help="Only jobs of this kind.")]
+Key = Annotated[str | None, typer.Option(help="Only jobs with this key.")]
 OneKind = Annotated[str, typer.Argument(metavar="KIND")]
 OneKey = Annotated[str, typer.Argument(metavar="KEY")]
 
@@ -34,11 +35,11 @@ def list_(
     offset: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Json = False,
 ) -> None:
-    """Jobs, the oldest first."""
+    """List jobs, the oldest first."""
     if state not in (None, *STATES):
         fail(f"{state!r}: a job is {', '.join(STATES)}")
 
-    async def ask() -> list[Listed]:
+    async def ask() -> list[Job]:
         async with open_database(database_url) as connection:
             return await jobs.list_jobs(
                 connection, kind=kind, state=state, key=key, limit=limit, offset=offset
@@ -49,7 +50,7 @@ def list_(
 
 @app.command()
 def show(*, kind: OneKind, key: OneKey, database_url: DatabaseUrl, as_json: Json = False) -> None:
-    """One job, with its payload and whole error."""
+    """Show one job, with its payload and whole error."""
     found = run(_one(database_url, kind, key))
     _print(found, as_json)
     for job in found if not as_json else ():
@@ -66,7 +67,7 @@ def show(*, kind: OneKind, key: OneKey, database_url: DatabaseUrl, as_json: Json
 def redrive(
     *, database_url: DatabaseUrl, kind: Kind = None, key: Key = None, as_json: Json = False
 ) -> None:
-    """Try failed jobs, and those between two attempts, now: the same call with the same key."""
+    """Try failed jobs, and those between two attempts, now. Each keeps its idempotency key."""
 
     async def do() -> int:
         async with open_database(database_url) as connection:
@@ -76,7 +77,7 @@ def redrive(
     if as_json:
         emit({"jobs": count})
     else:
-        say(counted(count, "job is tried at once", "jobs are tried at once"))
+        say(counted(count, "job is tried now", "jobs are tried now"))
 
 
 @app.command()
@@ -88,7 +89,7 @@ def discard(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Give up a job that failed or waits. It is never called again; its row is kept."""
+    """Discard a job that failed or waits. Its call is never made again; its row is kept."""
     found = run(_one(database_url, kind, key))
     if not found:
         fail(f"there is no job {kind} {key}")
@@ -108,12 +109,12 @@ def discard(
         say(f"{kind} {key} is discarded; its row is kept in outbox_jobs")
 
 
-async def _one(url: str, kind: str, key: str) -> list[Listed]:
+async def _one(url: str, kind: str, key: str) -> list[Job]:
     async with open_database(url) as connection:
         return await jobs.list_jobs(connection, kind=kind, key=key)
 
 
-def _print(found: list[Listed], as_json: bool) -> None:
+def _print(found: list[Job], as_json: bool) -> None:
     if as_json:
         emit(found)
         return

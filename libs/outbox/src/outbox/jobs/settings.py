@@ -1,4 +1,4 @@
-"""What can be set about a worker of jobs."""
+"""The settings of a `JobWorker`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class JobSettings:
     """Times are in seconds."""
 
     concurrency: int = 4
-    """So many calls at once; each holds no connection while it calls."""
+    """How many calls are made at once. No connection is held during a call."""
     lease: float = 30.0
-    """Another worker takes a job over after so long without a sign of life."""
+    """After this time without a heartbeat another worker makes the call."""
     heartbeat: float = 10.0
     poll: float = 1.0
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(attempts=20))
     retention: timedelta = timedelta(days=7)
-    """Done jobs are removed after so long; their keys may then be used again."""
+    """Done jobs are deleted after this time; their keys may then be used again."""
 
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""

@@ -1,26 +1,36 @@
-"""The statements about jobs. Each is short; none is open while somebody calls.
+"""Every statement on `outbox_jobs`. Each is short; none is open while a call is being made.
 
-Whoever claims a job draws a new lease id. Only who has the lease extends it and says that an
-attempt came to nothing. An answer is taken from any attempt, whoever has the lease by now: all of
-them make the same call with the same key. The first answer ends the job; whoever comes later finds
-no row, and what it would have committed rolls back.
+Invariant: a claim draws a new lease id, and only the holder of the lease extends it or reports that
+the attempt failed. An answer counts from any attempt, whoever holds the lease by then, because all
+attempts make the same call with the same key. The first answer ends the job. A later one finds no
+row, and its transaction rolls back. See decision 1122.
+
+One file, because all statements on one table are here.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+import psycopg
+from psycopg.rows import class_row
 
-from outbox.jobs.job import Job, stored
+from outbox.jobs.job import Failure, Job, JobCount
 from outbox.log.unit_of_work import UnitOfWork
-from outbox.tracebacks import storable
 
-JOBS = "outbox_jobs"
-"""Also the channel on which workers hear of new jobs."""
+Connection = psycopg.AsyncConnection[Any]
+
+CHANNEL = "outbox_jobs"
+"""The channel on which workers hear of new jobs."""
+
+_COLUMNS = """
+id, kind, key, payload, state, attempts, lease_id, lease_until, next_attempt_at, last_error,
+last_traceback, correlation_id, causation_id, traceparent, created_at, ended_at
+"""
 
 _ENQUEUE = """
 INSERT INTO outbox_jobs (kind, key, payload, next_attempt_at, correlation_id, causation_id,
@@ -31,8 +41,8 @@ ON CONFLICT (kind, key) DO NOTHING
 RETURNING id
 """
 
-# `statement_timestamp()` holds still during the statement: the index ends where nothing is due.
-CLAIM = """
+# `statement_timestamp()` is constant during a statement: the index scan ends where nothing is due.
+CLAIM = f"""
 UPDATE outbox_jobs j
    SET lease_id = %(lease_id)s, attempts = attempts + 1,
        lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
@@ -42,10 +52,10 @@ UPDATE outbox_jobs j
                 AND (lease_until IS NULL OR lease_until <= statement_timestamp())
               ORDER BY next_attempt_at LIMIT 1
                 FOR UPDATE SKIP LOCKED)
-RETURNING id, kind, key, payload, attempts, lease_id, correlation_id, causation_id, traceparent
-"""
+RETURNING {_COLUMNS}
+"""  # noqa: S608
 
-# A job that failed though no answer had come still has the lease id of its last attempt.
+# A job that failed without an answer keeps the lease id of its last attempt.
 _UNANSWERED = "(state = 'waiting' OR (state = 'failed' AND lease_id IS NOT NULL))"
 
 _EXTEND = f"""
@@ -82,7 +92,7 @@ UPDATE outbox_jobs
 RETURNING id
 """
 
-# The first that nobody has, or whose lease ends first: who has one was due.
+# The first job without a lease, or the first due job whose lease ends.
 NEXT = """
 SELECT extract(epoch FROM least(
   (SELECT next_attempt_at FROM outbox_jobs
@@ -93,22 +103,67 @@ SELECT extract(epoch FROM least(
       AND next_attempt_at <= statement_timestamp())) - clock_timestamp())
 """
 
-FORGET_AT_ONCE = 1_000
-FORGET = f"""
+DELETED_AT_ONCE = 1_000
+DELETE_DONE = f"""
 DELETE FROM outbox_jobs WHERE id = ANY(ARRAY(
   SELECT id FROM outbox_jobs
    WHERE state = 'done' AND ended_at < statement_timestamp() - make_interval(secs => %(seconds)s)
-   ORDER BY ended_at LIMIT {FORGET_AT_ONCE} FOR UPDATE SKIP LOCKED))
+   ORDER BY ended_at LIMIT {DELETED_AT_ONCE} FOR UPDATE SKIP LOCKED))
 RETURNING id
 """  # noqa: S608
+
+_FILTER = """
+ WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) AND (%(key)s::text IS NULL OR key = %(key)s)
+"""
+
+_LIST = f"""
+SELECT {_COLUMNS} FROM outbox_jobs
+ {_FILTER} AND (%(state)s::text IS NULL OR state = %(state)s)
+ ORDER BY id LIMIT %(limit)s OFFSET %(offset)s
+"""  # noqa: S608
+
+# Each half has an index of its own, so done jobs are not read.
+_COUNT = """
+SELECT *, greatest(extract(epoch FROM clock_timestamp() - since), 0)::float8 AS seconds FROM (
+SELECT kind, state, count(*) AS jobs,
+       min(next_attempt_at) FILTER (WHERE lease_until IS NULL OR lease_until <= clock_timestamp())
+         AS since
+  FROM outbox_jobs WHERE state = 'waiting' GROUP BY kind, state
+ UNION ALL
+SELECT kind, state, count(*), min(ended_at)
+  FROM outbox_jobs WHERE state IN ('failed', 'discarded') GROUP BY kind, state
+) AS counted ORDER BY kind, state
+"""
+
+_REDRIVE = f"""
+WITH again AS (
+  UPDATE outbox_jobs
+     SET state = 'waiting', attempts = 0, next_attempt_at = clock_timestamp(), ended_at = NULL,
+         lease_id = NULL, lease_until = NULL
+  {_FILTER} AND (state = 'failed' OR (state = 'waiting' AND lease_id IS NULL))
+  RETURNING kind
+)
+SELECT count(*), pg_notify('{CHANNEL}', '') FROM again
+"""  # noqa: S608
+
+# A job whose call is being made is left alone: its answer counts.
+_DISCARD = """
+UPDATE outbox_jobs SET state = 'discarded', ended_at = clock_timestamp(),
+       lease_id = NULL, lease_until = NULL
+ WHERE kind = %(kind)s AND key = %(key)s
+   AND (state = 'failed' OR (state = 'waiting'
+        AND (lease_until IS NULL OR lease_until <= clock_timestamp())))
+RETURNING id
+"""
 
 
 async def enqueue(
     unit: UnitOfWork, kind: str, *, key: str, payload: object, at: datetime | None = None
 ) -> bool:
-    """Write a job in the unit's transaction; false if that key of that kind was there already.
+    """Write a job in the unit's transaction; false if this kind has a job with this key already.
 
-    What its result emits has the unit's cause. `at` is when to begin, else at once.
+    The events of its result have the unit's cause. The call is made from `at` on, without it at
+    once.
     """
     cause = unit.cause
     row = await unit.connection.exec_driver_sql(
@@ -116,72 +171,110 @@ async def enqueue(
         {
             "kind": kind,
             "key": key,
-            "payload": stored(payload),
+            "payload": json.dumps(payload, ensure_ascii=False, allow_nan=False),
             "at": at,
             "correlation_id": cause.correlation_id if cause else key,
             "causation_id": cause.id if cause else None,
             "traceparent": cause.traceparent if cause else None,
         },
     )
-    unit.announce(JOBS, kind)
+    unit.announce(CHANNEL, kind)
     return row.first() is not None
 
 
-async def claim(connection: AsyncConnection, kinds: Sequence[str], lease: float) -> Job | None:
-    """Take the next job that is due, if there is one, for so many seconds."""
-    parameters = {"kinds": list(kinds), "seconds": lease, "lease_id": uuid4()}
-    row = (await connection.exec_driver_sql(CLAIM, parameters)).first()
-    return None if row is None else Job(*tuple[Any, ...](row))
+class JobStore:
+    """The table of jobs over one connection, within the transaction that is open there."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def claim(self, kinds: Sequence[str], lease: float) -> Job | None:
+        """Lease the next due job of these kinds for so many seconds; None if there is none."""
+        parameters = {"kinds": list(kinds), "seconds": lease, "lease_id": uuid4()}
+        async with self._connection.cursor(row_factory=class_row(Job)) as cursor:
+            await cursor.execute(CLAIM, parameters)
+            return await cursor.fetchone()
+
+    async def extend(self, job: Job, lease: float) -> bool:
+        """Extend the lease, unless another attempt has it; false if the job has ended."""
+        return await self._change(_EXTEND, job, seconds=lease)
+
+    async def end(self, job: Job) -> bool:
+        """There is an answer: the job is done. False if it had ended before."""
+        return await self._change(_END, job, state="done", error=None, traceback=None)
+
+    async def decline(self, job: Job, failure: Failure) -> bool:
+        """There will be no answer: the job has failed. False if it had ended before."""
+        error, traceback = failure.error, failure.traceback
+        return await self._change(_END, job, state="failed", error=error, traceback=traceback)
+
+    async def release(self, job: Job, failure: Failure, *, delay: float) -> bool:
+        """The attempt failed; the next is after `delay` seconds. False if the lease is lost."""
+        error, traceback = failure.error, failure.traceback
+        return await self._change(_RELEASE, job, error=error, traceback=traceback, delay=delay)
+
+    async def give_up(self, job: Job, failure: Failure) -> bool:
+        """The last attempt failed; if the answer of an earlier one still comes, it counts."""
+        error, traceback = failure.error, failure.traceback
+        return await self._change(_GIVE_UP, job, error=error, traceback=traceback)
+
+    async def until_next(self, kinds: Sequence[str]) -> float | None:
+        """Seconds until the next job of these kinds can be claimed; None if there is none."""
+        cursor = await self._connection.execute(NEXT, {"kinds": list(kinds)})
+        [(seconds,)] = await cursor.fetchall()
+        return None if seconds is None else float(seconds)
+
+    async def delete_done(self, after: float) -> int:
+        """Delete some of the jobs done more than `after` seconds ago; returns how many."""
+        cursor = await self._connection.execute(DELETE_DONE, {"seconds": after})
+        return len(await cursor.fetchall())
+
+    async def _change(self, statement: str, job: Job, **values: object) -> bool:
+        parameters = {"id": job.id, "lease": job.lease_id, **values}
+        cursor = await self._connection.execute(statement, parameters)
+        return await cursor.fetchone() is not None
 
 
-async def extend(connection: AsyncConnection, job: Job, lease: float) -> bool:
-    """A sign of life; false if the job has ended by now, so that no answer is waited for.
+async def count_jobs(connection: Connection) -> list[JobCount]:
+    """How many jobs wait, have failed and were discarded, by kind."""
+    async with connection.cursor(row_factory=class_row(JobCount)) as cursor:
+        await cursor.execute(_COUNT)
+        return await cursor.fetchall()
 
-    A lease that somebody else has by now stays theirs.
+
+async def list_jobs(
+    connection: Connection,
+    *,
+    kind: str | None = None,
+    state: str | None = None,
+    key: str | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[Job]:
+    """Jobs, oldest first; `state` is waiting, done, failed or discarded."""
+    parameters = {"kind": kind, "key": key, "state": state, "limit": limit, "offset": offset}
+    async with connection.cursor(row_factory=class_row(Job)) as cursor:
+        await cursor.execute(_LIST, parameters)
+        return await cursor.fetchall()
+
+
+async def redrive(
+    connection: Connection, *, kind: str | None = None, key: str | None = None
+) -> int:
+    """Try failed jobs, and those that wait for their next attempt, at once; returns how many.
+
+    They have all attempts before them again, and the same idempotency key.
     """
-    return await _found(connection, _EXTEND, job, {"seconds": lease})
+    cursor = await connection.execute(_REDRIVE, {"kind": kind, "key": key})
+    found = await cursor.fetchone()
+    return 0 if found is None else int(found[0])
 
 
-async def end(connection: AsyncConnection, job: Job) -> bool:
-    """There is an answer: the job is done. False if it had ended before."""
-    done = {"state": "done", "error": None, "traceback": None}
-    return await _found(connection, _END, job, done)
+async def discard(connection: Connection, kind: str, key: str) -> bool:
+    """Give up a job that has failed or waits; false if there is none, or its call is being made.
 
-
-async def decline(connection: AsyncConnection, job: Job, *, error: str, traceback: str) -> bool:
-    """There will be no answer: the job is failed. False if it had ended before."""
-    return await _found(connection, _END, job, {"state": "failed", **_told(error, traceback)})
-
-
-async def release(
-    connection: AsyncConnection, job: Job, *, error: str, traceback: str, delay: float
-) -> bool:
-    """The attempt came to nothing; the next is after `delay` seconds. False if not ours by now."""
-    return await _found(connection, _RELEASE, job, {**_told(error, traceback), "delay": delay})
-
-
-async def give_up(connection: AsyncConnection, job: Job, *, error: str, traceback: str) -> bool:
-    """No attempt is left; should an answer of an earlier one still come, it counts."""
-    return await _found(connection, _GIVE_UP, job, _told(error, traceback))
-
-
-async def until_next(connection: AsyncConnection, kinds: Sequence[str]) -> float | None:
-    """Seconds until the next job of these kinds can be claimed; None if there is none."""
-    value = (await connection.exec_driver_sql(NEXT, {"kinds": list(kinds)})).scalar()
-    return None if value is None else float(value)
-
-
-async def forget_done(connection: AsyncConnection, after: float) -> int:
-    """Remove done jobs that ended so many seconds ago, some at a time; returns how many."""
-    return len((await connection.exec_driver_sql(FORGET, {"seconds": after})).all())
-
-
-def _told(error: str, traceback: str) -> dict[str, str]:
-    return {"error": storable(error), "traceback": storable(traceback)}
-
-
-async def _found(
-    connection: AsyncConnection, statement: str, job: Job, more: dict[str, Any]
-) -> bool:
-    parameters = {"id": job.id, "lease": job.lease, **more}
-    return (await connection.exec_driver_sql(statement, parameters)).first() is not None
+    The row stays as `discarded`, with its last error, so that this key of this kind is never called
+    again.
+    """
+    cursor = await connection.execute(_DISCARD, {"kind": kind, "key": key})
+    return await cursor.fetchone() is not None

@@ -1,4 +1,4 @@
-"""The table of jobs, declared on the MetaData of the application that uses it."""
+"""The table `outbox_jobs`, declared on the MetaData of the application that uses it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def declare_jobs(metadata: MetaData) -> None:
         Column("kind", Text, nullable=False),
         Column("key", Text, nullable=False),
         Column("payload", JSON, nullable=False),
-        # waiting, done, failed or discarded; who works on a waiting one holds the lease.
+        # waiting, done, failed or discarded; the attempt that works on a waiting job has the lease.
         Column("state", Text, nullable=False, server_default="waiting"),
         Column("attempts", Integer, nullable=False, server_default="0"),
         Column("lease_id", Uuid),
@@ -56,20 +56,20 @@ def declare_jobs(metadata: MetaData) -> None:
 
 
 def _index(jobs: Table) -> None:
-    # Workers ask for what is due, the longest due first; ended jobs leave the index. Without the
-    # kind: behind a list of kinds the time is of no use, and a worker knows most of them.
+    # Workers ask for due jobs, the longest due first; ended jobs leave the index. It has no kind:
+    # behind a list of kinds the time would not order the rows, and a worker knows most kinds.
     Index(
         "outbox_jobs_due",
         jobs.c.next_attempt_at,
         postgresql_where=text("state = 'waiting'"),
     )
-    # What a person has to look at: few, and all of them are counted by every worker.
+    # Jobs that need a person: they are few, and every worker counts all of them.
     Index(
         "outbox_jobs_failed",
         jobs.c.kind,
         postgresql_where=text("state IN ('failed', 'discarded')"),
     )
-    # What is done is kept for a while, then removed, the oldest first.
+    # Done jobs are kept for a while, then deleted, the oldest first.
     Index(
         "outbox_jobs_done",
         jobs.c.ended_at,

@@ -15,7 +15,7 @@ from outbox.inbox.parked_events import (
     UNREADABLE,
 )
 from outbox.inbox.parked_figures import WEIGHT
-from outbox.jobs.operations import JobCount, count_jobs
+from outbox.jobs import JobCount, count_jobs
 from outbox.operations.database import Connection, fetch, has_table
 from outbox.operations.lanes import LaneMap, lane_map
 from outbox.operations.partitions import day_partitions, days_covered, today

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from outbox.jobs.operations import JobCount, list_jobs
+from outbox.jobs import JobCount, list_jobs
 from outbox.operations.database import Connection, value
 from outbox.operations.doctor.findings import Finding, error, ok, warning
 from outbox.operations.status import NAMED, InboxStatus, OutboxStatus, status
