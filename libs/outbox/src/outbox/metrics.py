@@ -24,9 +24,9 @@ REFUSED = Gauge(
     "1 while the broker refuses an exchange, a queue or a stream as it should be.",
     ["part"],
 )
-HELD = Gauge(
-    "outbox_held_aggregates",
-    "Aggregates that wait for a retry of their first event.",
+BACKED_OFF = Gauge(
+    "outbox_backed_off_aggregates",
+    "Aggregates whose first event failed, waiting for a retry or for a person.",
     ["exchange"],
 )
 

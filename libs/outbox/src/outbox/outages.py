@@ -22,7 +22,7 @@ LATE = 10.0
 
 
 @dataclass(eq=False)
-class Part:
+class Dependent:
     """Whoever works with a server, by the name that people know it by."""
 
     name: str
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass
 class _Outage:
-    without: dict[Part, None] = field(default_factory=dict)
+    without: dict[Dependent, None] = field(default_factory=dict)
     said_at: float | None = None
     """When a WARNING was last written."""
     open: bool = False
@@ -45,7 +45,7 @@ class Outages:
         self._clock = clock
         self._outages: dict[Server, _Outage] = defaultdict(_Outage)
 
-    def lost(self, part: Part, server: Server, why: str, *, steady: bool = False) -> None:
+    def lost(self, part: Dependent, server: Server, why: str, *, steady: bool = False) -> None:
         """This part is without that server; `steady` if it had it for a while before."""
         outage = self._outages[server]
         news = not outage.without
@@ -61,7 +61,7 @@ class Outages:
             names = ", ".join(dict.fromkeys(each.name for each in outage.without))
             logger.warning("%s: still without %s, trying again: %s", names, server, why)
 
-    def found(self, part: Part) -> None:
+    def found(self, part: Dependent) -> None:
         """This part has all its servers."""
         for server, outage in self._outages.items():
             if part in outage.without:
@@ -70,7 +70,7 @@ class Outages:
                     outage.open, outage.back_at = False, self._clock()
                     logger.info("%s is back", server)
 
-    def ended(self, part: Part) -> None:
+    def ended(self, part: Dependent) -> None:
         """This part has stopped, whatever it was without."""
         for outage in self._outages.values():
             outage.without.pop(part, None)

@@ -14,7 +14,7 @@ from outbox.client_logs import quiet
 from outbox.delays import ReconnectDelay
 from outbox.errors import OutboxError, TopologyMismatch
 from outbox.losses import Server, lost, one_line, refusal
-from outbox.outages import OUTAGES, Part
+from outbox.outages import OUTAGES, Dependent
 
 __all__ = [
     "Up",
@@ -52,14 +52,14 @@ async def keep_running(
     A session that loses a server is followed by the next. All else goes through: bugs, what is
     raised on purpose (`OutboxError`), and what a server refuses before the first session was up.
     """
-    part, delay, was_up = Part(name), ReconnectDelay(), False
+    dependent, delay, was_up = Dependent(name), ReconnectDelay(), False
 
     def up(does: str) -> None:
         nonlocal was_up
         if not was_up:
             logger.info("%s %s", name, does)
         was_up = True
-        OUTAGES.found(part)
+        OUTAGES.found(dependent)
 
     try:
         while not stop.is_set():
@@ -72,10 +72,10 @@ async def keep_running(
                 steady = time.monotonic() - began > STEADY_AFTER
                 if steady:
                     delay.reset()
-                OUTAGES.lost(part, server, one_line(problem), steady=steady)
+                OUTAGES.lost(dependent, server, one_line(problem), steady=steady)
                 await pause(stop, delay.after_failure())
     finally:
-        OUTAGES.ended(part)
+        OUTAGES.ended(dependent)
 
 
 class Enduring:

@@ -39,9 +39,9 @@ async def test_lanes_are_shared_as_evenly_as_they_can_be(
     # A few rounds, in which each does what its relay does every second.
     for _ in range(3):
         for each in lanes:
-            if await each.surplus():
+            if await each.has_surplus():
                 await each.release_surplus()
-            await each.take_share()
+            await each.acquire_share()
     assert sorted((len(each.owned) for each in lanes), reverse=True) == expected
     assert sorted(lane for each in lanes for lane in each.owned) == list(range(16))
     for owner in owners:
@@ -62,18 +62,18 @@ async def test_nobody_takes_lanes_while_another_owns_some_under_another_number(
     async with await world.psycopg() as owner, await world.psycopg() as late:
         old, new = Lanes(owner), Lanes(late)  # type: ignore[arg-type]
         await old.join()
-        await old.surplus()
-        assert await old.take_share()
+        await old.has_surplus()
+        assert await old.acquire_share()
         await world.execute("UPDATE outbox_settings SET lanes = 4")
         await new.join()
-        assert not await new.surplus()
-        assert not await new.take_share()
-        assert await old.surplus()
+        assert not await new.has_surplus()
+        assert not await new.acquire_share()
+        assert await old.has_surplus()
         await old.release_surplus()
         assert (old.owned, old.total) == (frozenset(), 4)
         for each in (new, old):
-            assert not await each.surplus()
-            assert await each.take_share()
+            assert not await each.has_surplus()
+            assert await each.acquire_share()
         assert len(new.owned) == len(old.owned) == 2
         assert not new.owned & old.owned
 

@@ -22,7 +22,7 @@ from outbox import Envelope, Maintenance, Notifier, Outbox, UnitOfWork, Work
 from outbox.errors import BrokerRefused, DatabaseRefused
 from outbox.jobs import JobSettings, JobWorker
 from outbox.losses import Server, lost, refusal
-from outbox.outages import AGAIN_AFTER, LATE, Outages, Part
+from outbox.outages import AGAIN_AFTER, LATE, Dependent, Outages
 from outbox.rabbitmq.connection import connect
 from outbox.relay.settlement import Settlement
 from outbox.supervise import Up, keep_running, together
@@ -189,7 +189,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_one_lost_server_is_one_line_and_one_when_it_is_back(
     outages: Outages, caplog: pytest.LogCaptureFixture
 ) -> None:
-    parts = [Part(name) for name in ("relay", "jobs 1", "jobs 2", "maintenance")]
+    parts = [Dependent(name) for name in ("relay", "jobs 1", "jobs 2", "maintenance")]
     for part in parts * 3:
         outages.lost(part, DATABASE, "gone")
     assert said(caplog) == ["relay lost the database, tries again: gone"]
@@ -204,7 +204,7 @@ def test_one_lost_server_is_one_line_and_one_when_it_is_back(
 def test_what_goes_on_is_said_again_once_a_minute(
     outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    relay, jobs = Part("relay"), Part("jobs 1")
+    relay, jobs = Dependent("relay"), Dependent("jobs 1")
     for _ in range(180):
         outages.lost(relay, DATABASE, "gone")
         outages.lost(jobs, DATABASE, "gone")
@@ -216,7 +216,7 @@ def test_what_goes_on_is_said_again_once_a_minute(
 def test_a_server_that_comes_and_goes_is_said_once_a_minute(
     outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    relay = Part("relay")
+    relay = Dependent("relay")
     for _ in range(59):
         outages.lost(relay, BROKER, "gone")
         outages.found(relay)
@@ -231,7 +231,7 @@ def test_a_server_that_comes_and_goes_is_said_once_a_minute(
 def test_a_server_that_was_there_for_a_while_is_news_at_once(
     outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    relay = Part("relay")
+    relay = Dependent("relay")
     for _ in range(2):
         outages.lost(relay, BROKER, "gone", steady=True)
         outages.found(relay)
@@ -243,7 +243,7 @@ def test_who_notices_late_says_nothing(
     outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("relay", "jobs 1"):
-        part = Part(name)
+        part = Dependent(name)
         outages.lost(part, DATABASE, "gone", steady=True)
         outages.found(part)
         clock.now += LATE / 2
@@ -253,8 +253,8 @@ def test_who_notices_late_says_nothing(
 def test_a_part_that_ends_is_without_nothing(
     outages: Outages, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outages.lost(Part("relay"), DATABASE, "gone")
-    ending = Part("jobs 1")
+    outages.lost(Dependent("relay"), DATABASE, "gone")
+    ending = Dependent("jobs 1")
     outages.lost(ending, BROKER, "gone")
     said(caplog)
     outages.ended(ending)

@@ -57,11 +57,11 @@ async def test_backlog_and_age_are_right_after_a_start_and_without_what_is_parke
         # While somebody else has all lanes, nothing is published.
         theirs = Lanes(owner)
         await theirs.join()
-        await theirs.surplus()
-        assert await theirs.take_share()
+        await theirs.has_surplus()
+        assert await theirs.acquire_share()
         async with running(world.relay()):
             await eventually(lambda: has("outbox_backlog_events", 7, **ours), within=60)
-            await eventually(lambda: has("outbox_held_aggregates", 1, **ours), within=60)
+            await eventually(lambda: has("outbox_backed_off_aggregates", 1, **ours), within=60)
             assert 3599 < value("outbox_oldest_unpublished_seconds", **ours) < 7199
     assert value("outbox_lanes_owned", **ours) == 0
 

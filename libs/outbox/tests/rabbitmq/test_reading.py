@@ -8,21 +8,21 @@ import psycopg
 import pytest
 
 from kit.outbox.world import Happened, World, eventually, running
+from outbox.log.relay_queries import MAX_WINDOW_BYTES, OutboxReader
 from outbox.log.row import OutboxRow
-from outbox.relay.log_reader import MAX_WINDOW_BYTES, LogReader
 
 MEBIBYTE = 1024 * 1024
 LONG = b'"%s"' % (b"x" * (MEBIBYTE - 2))
 
 
 @pytest.fixture
-async def reading(world: World) -> AsyncIterator[LogReader]:
+async def reader(world: World) -> AsyncIterator[OutboxReader]:
     async with await psycopg.AsyncConnection.connect(
         world.database_url, autocommit=True, client_encoding="SQL_ASCII"
     ) as connection:
-        reading = LogReader(connection)
-        await reading.open()
-        yield reading
+        reader = OutboxReader(connection)
+        await reader.open()
+        yield reader
 
 
 async def fill(world: World, count: int, body: bytes) -> None:
@@ -37,28 +37,28 @@ async def fill(world: World, count: int, body: bytes) -> None:
     )
 
 
-async def look(reading: LogReader, floor: int = 0) -> list[OutboxRow]:
-    return await reading.look(floor=floor, in_flight=None, held=[], limit=1000)
+async def fetch(reader: OutboxReader, above: int = 0) -> list[OutboxRow]:
+    return await reader.fetch(above=above, in_flight=None, backed_off=[], limit=1000)
 
 
 async def test_a_window_has_eight_mebibytes_at_most_however_well_they_are_compressed(
-    world: World, reading: LogReader
+    world: World, reader: OutboxReader
 ) -> None:
     await fill(world, 100, LONG)
     [(stored,)] = await world.rows("SELECT max(pg_column_size(payload)) FROM outbox")
     assert isinstance(stored, int)
     assert stored < MEBIBYTE // 10
-    floor = 0
+    above = 0
     for _ in range(3):
-        entries = await look(reading, floor)
+        entries = await fetch(reader, above)
         assert len(entries) * MEBIBYTE == MAX_WINDOW_BYTES
-        assert reading.cut_short
-        floor = entries[-1].id
-    assert len(await look(reading, floor)) == 8
+        assert reader.cut_short
+        above = entries[-1].id
+    assert len(await fetch(reader, above)) == 8
 
 
 async def test_small_events_are_read_to_the_limit_again_after_large_ones(
-    world: World, reading: LogReader
+    world: World, reader: OutboxReader
 ) -> None:
     await fill(world, 1500, b"1")
     await world.execute(
@@ -66,21 +66,21 @@ async def test_small_events_are_read_to_the_limit_again_after_large_ones(
         " WHERE id < (SELECT min(id) + 8 FROM outbox)",
         MEBIBYTE - 2,
     )
-    large = await look(reading)
+    large = await fetch(reader)
     assert len(large) == 8
-    some = await look(reading, large[-1].id)
-    assert not reading.cut_short
-    assert len(await look(reading, some[-1].id)) == 1000
+    some = await fetch(reader, large[-1].id)
+    assert not reader.cut_short
+    assert len(await fetch(reader, some[-1].id)) == 1000
 
 
 async def test_one_event_comes_alone_where_it_is_larger_than_a_window(
-    world: World, reading: LogReader
+    world: World, reader: OutboxReader
 ) -> None:
     await fill(world, 2, b"1")
     await world.execute(
         "UPDATE outbox SET payload = to_json(repeat('x', %s))", MAX_WINDOW_BYTES + 1
     )
-    assert len(await look(reading)) == 1
+    assert len(await fetch(reader)) == 1
 
 
 async def test_large_events_are_all_relayed(world: World) -> None:

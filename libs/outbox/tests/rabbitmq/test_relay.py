@@ -75,8 +75,8 @@ async def test_who_takes_a_lane_leaves_the_followers_of_a_parked_event_where_the
     async with await world.psycopg() as owner:
         theirs = Lanes(owner)
         await theirs.join()
-        await theirs.surplus()
-        assert await theirs.take_share()
+        await theirs.has_surplus()
+        assert await theirs.acquire_share()
         # It stands by until the other is gone, and has looked at everything before that.
         async with running(world.relay(rescan_interval=600.0)):
             await eventually(lambda: reported(1), within=60)
@@ -100,8 +100,11 @@ async def park(world: World, aggregate_id: str) -> None:
     )
 
 
-async def reported(held: int) -> bool:
-    return REGISTRY.get_sample_value("outbox_held_aggregates", {"exchange": EXCHANGE}) == held
+async def reported(backed_off: int) -> bool:
+    return (
+        REGISTRY.get_sample_value("outbox_backed_off_aggregates", {"exchange": EXCHANGE})
+        == backed_off
+    )
 
 
 async def own(ours: int, first: Relay, theirs: int, second: Relay) -> bool:
@@ -154,18 +157,18 @@ async def test_transactions_that_overlap_are_all_seen_whichever_ends_first(world
                 await world.delivered(2)
 
 
-async def test_a_transaction_that_writes_elsewhere_does_not_keep_the_floor_down(
+async def test_a_transaction_that_writes_elsewhere_does_not_keep_the_watermark_down(
     world: World,
 ) -> None:
     relay = world.relay()
     async with running(relay), world.engine.begin() as elsewhere:
         await elsewhere.exec_driver_sql("INSERT INTO effects (aggregate_id) VALUES ('x')")
         await world.emit(*(Happened(f"a{n}") for n in range(10)))
-        await eventually(lambda: has_floor(relay, 10))
+        await eventually(lambda: has_watermark(relay, 10))
 
 
-async def has_floor(relay: Relay, floor: int) -> bool:
-    return relay._session is not None and relay._session.floor.value == floor
+async def has_watermark(relay: Relay, value: int) -> bool:
+    return relay._loop is not None and relay._loop.watermark.value == value
 
 
 async def test_the_first_event_of_all_is_seen_by_a_relay_that_was_there_before(
@@ -173,7 +176,7 @@ async def test_the_first_event_of_all_is_seen_by_a_relay_that_was_there_before(
 ) -> None:
     async with running(relay := world.relay(rescan_interval=1000.0)):
         await eventually(lambda: own(16, relay, 16, relay))
-        await asyncio.sleep(0.3)  # several looks at a log that has never had an event
+        await asyncio.sleep(0.3)  # several reads of an outbox table that has never had an event
         await world.emit(Happened("a"))
         await world.delivered(1)
 

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from kit.outbox.world import Happened, World, eventually, running
-from outbox.relay.schedule import MOVE
+from outbox.log.relay_queries import MOVE
 
 
 def in_seconds(seconds: float) -> datetime:

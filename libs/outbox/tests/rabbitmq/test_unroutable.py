@@ -14,7 +14,7 @@ from outbox import Outbox
 from outbox.operations.database import open_database
 from outbox.operations.doctor import examine
 from outbox.publisher.publisher import Outcome
-from outbox.relay.settlement import TOMBSTONE_TRIES, judge
+from outbox.relay.settlement import TOMBSTONE_TRIES, split_window
 from outbox.relay.unroutable import Unroutable
 
 # Words that may begin a type of an order's stream, and to which no queue is bound.
@@ -141,7 +141,7 @@ def test_only_a_tombstone_that_came_back_often_counts_as_sent() -> None:
         (tombstone._replace(type=b"order.happened"), False),
         (tombstone._replace(payload=b'{"number": 1}'), False),
     ):
-        verdict = judge([event], [Outcome.RETURNED])
+        verdict = split_window([event], [Outcome.RETURNED])
         assert bool(verdict.sent) is counts
         assert verdict.unwanted == verdict.sent
-    assert not judge([tombstone], [Outcome.NACKED]).sent
+    assert not split_window([tombstone], [Outcome.NACKED]).sent

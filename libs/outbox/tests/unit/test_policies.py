@@ -16,7 +16,7 @@ from outbox.log.buckets import BUCKETS, bucket_of
 from outbox.postgres.notify import MAX_PAYLOAD, _chunks
 from outbox.publisher.publisher import Outcome
 from outbox.relay.backoff import Backoff, retry_delay
-from outbox.relay.settlement import judge
+from outbox.relay.settlement import split_window
 from outbox.relay.watermark import LowWatermark
 
 A, R, N, T = Outcome.ACKED, Outcome.RETURNED, Outcome.NACKED, Outcome.TIMED_OUT
@@ -35,84 +35,84 @@ def test_a_bucket_is_one_of_all(kind: str, id_: str) -> None:
 @pytest.mark.parametrize("outcome", [R, N, T])
 def test_what_follows_an_unsent_event_of_its_aggregate_counts_as_unsent(outcome: Outcome) -> None:
     entries = [entry(1, "a"), entry(2, "b"), entry(3, "a"), entry(4, "a"), entry(5, "b")]
-    verdict = judge(entries, [A, A, outcome, A, A])
-    assert [entry.id for entry in verdict.sent] == [1, 2, 5]
-    assert verdict.failed == [(entries[2], outcome)]
-    assert verdict.of(outcome) == [entries[2]]
+    result = split_window(entries, [A, A, outcome, A, A])
+    assert [entry.id for entry in result.sent] == [1, 2, 5]
+    assert result.failed == [(entries[2], outcome)]
+    assert result.of(outcome) == [entries[2]]
 
 
 def test_what_follows_in_a_window_already_under_way_counts_as_unsent_too() -> None:
     entries = [entry(6, "a"), entry(7, "b")]
-    verdict = judge(entries, [A, A], {"order/a"})
-    assert (verdict.sent, verdict.failed) == (entries[1:], [])
+    result = split_window(entries, [A, A], {"order/a"})
+    assert (result.sent, result.failed) == (entries[1:], [])
 
 
-NOBODY: frozenset[bytes] = frozenset()
+NO_WRITERS: frozenset[bytes] = frozenset()
 
 
-def looked(floor: LowWatermark, last: int | None) -> int:
-    floor.after_look(last)
-    return floor.value
+def after_read(watermark: LowWatermark, last: int | None) -> int:
+    watermark.rise(last)
+    return watermark.value
 
 
-def test_the_floor_rises_only_when_all_who_may_have_drawn_below_it_are_over() -> None:
-    floor = LowWatermark()
-    floor.note(5, frozenset([b"3/7", b"4/1"]))
-    assert looked(floor, None) == 0
-    floor.note(8, frozenset([b"4/1", b"5/5"]))
-    assert looked(floor, None) == 0, "4/1 may bring ids below 5"
-    floor.note(9, frozenset([b"5/5"]))
-    assert looked(floor, None) == 5
-    floor.note(9, NOBODY)
-    assert looked(floor, None) == 9
+def test_the_watermark_rises_only_when_all_that_may_have_drawn_below_it_are_over() -> None:
+    watermark = LowWatermark()
+    watermark.observe(5, frozenset([b"3/7", b"4/1"]))
+    assert after_read(watermark, None) == 0
+    watermark.observe(8, frozenset([b"4/1", b"5/5"]))
+    assert after_read(watermark, None) == 0, "4/1 may bring ids below 5"
+    watermark.observe(9, frozenset([b"5/5"]))
+    assert after_read(watermark, None) == 5
+    watermark.observe(9, NO_WRITERS)
+    assert after_read(watermark, None) == 9
 
 
-def test_the_floor_rises_at_once_where_nobody_writes() -> None:
-    floor = LowWatermark()
-    floor.note(7, NOBODY)
-    assert looked(floor, None) == 7
+def test_the_watermark_rises_at_once_when_no_transaction_writes() -> None:
+    watermark = LowWatermark()
+    watermark.observe(7, NO_WRITERS)
+    assert after_read(watermark, None) == 7
 
 
-def test_the_floor_rises_no_further_than_what_was_read() -> None:
-    floor = LowWatermark()
-    floor.note(100, NOBODY)
-    assert looked(floor, 50) == 50
-    assert looked(floor, 80) == 80
-    assert looked(floor, None) == 100
+def test_the_watermark_rises_no_further_than_what_was_read() -> None:
+    watermark = LowWatermark()
+    watermark.observe(100, NO_WRITERS)
+    assert after_read(watermark, 50) == 50
+    assert after_read(watermark, 80) == 80
+    assert after_read(watermark, None) == 100
 
 
-def test_a_lowered_floor_rises_again_with_the_next_look() -> None:
-    floor = LowWatermark(value=100)
-    floor.lower(None)
-    floor.lower(41)
-    assert floor.value == 40
-    floor.lower(90)
-    assert floor.value == 40
+def test_lowering_never_raises_the_watermark() -> None:
+    watermark = LowWatermark(value=100)
+    watermark.lower(None)
+    watermark.lower(41)
+    assert watermark.value == 40
+    watermark.lower(90)
+    assert watermark.value == 40
 
 
-def test_a_hold_is_released_when_its_time_has_come() -> None:
-    holds = Backoff()
-    holds.hold("order/a", 7, attempts=0, now=10.0)
-    holds.hold("order/b", 5, attempts=3, now=10.0)
-    assert holds.release_due(10.1) is None
-    assert holds.next_due(10.1) == pytest.approx(0.1)
-    assert holds.release_due(10.3, not_yet={"order/a"}) is None
-    assert holds.release_due(10.3) == 7
-    assert holds.keys == ["order/b"]
-    holds.hurry(10.4)
-    assert holds.release_due(10.4) == 5
+def test_an_aggregate_is_released_when_its_backoff_is_over() -> None:
+    backoff = Backoff()
+    backoff.back_off("order/a", 7, attempts=0, now=10.0)
+    backoff.back_off("order/b", 5, attempts=3, now=10.0)
+    assert backoff.release_due(10.1) is None
+    assert backoff.next_due(10.1) == pytest.approx(0.1)
+    assert backoff.release_due(10.3, not_yet={"order/a"}) is None
+    assert backoff.release_due(10.3) == 7
+    assert backoff.keys == ["order/b"]
+    backoff.hurry(10.4)
+    assert backoff.release_due(10.4) == 5
 
 
 def test_a_parked_aggregate_waits_for_a_person() -> None:
-    holds = Backoff()
-    holds.hold("order/a", 7, attempts=0, now=10.0)
-    holds.park({"order/a": 7})
-    assert holds.park_only({"order/a": 7, "order/b": 9}) is None
-    holds.hurry(20.0)
-    assert holds.release_due(1e9) is None
-    assert holds.next_due(20.0) is None
-    assert holds.park_only({"order/a": 7}) == 9
-    assert holds.keys == ["order/a"]
+    backoff = Backoff()
+    backoff.back_off("order/a", 7, attempts=0, now=10.0)
+    backoff.park({"order/a": 7})
+    assert backoff.park_only({"order/a": 7, "order/b": 9}) is None
+    backoff.hurry(20.0)
+    assert backoff.release_due(1e9) is None
+    assert backoff.next_due(20.0) is None
+    assert backoff.park_only({"order/a": 7}) == 9
+    assert backoff.keys == ["order/a"]
 
 
 def test_what_takes_long_is_done_less_often() -> None:

@@ -1,4 +1,4 @@
-"""A row of the log as the relay reads it: texts are bytes, just as they go into a frame."""
+"""A row of the outbox table as the relay reads it: texts are bytes, as they go into a frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from outbox.event import Envelope, Stream
 
 
 class OutboxRow(NamedTuple):
-    """An event that is not yet published; the fields are the columns of `log.LOOK`."""
+    """An unpublished event; the fields are the columns that `OutboxReader.fetch` reads."""
 
     id: int
     event_id: bytes
@@ -31,12 +31,12 @@ class OutboxRow(NamedTuple):
     attempts: int
 
     @property
-    def key(self) -> bytes:
-        """How its aggregate is named where it is held: `type/id`."""
-        return b"%b/%b" % (self.aggregate_type, self.aggregate_id)
+    def aggregate(self) -> str:
+        """The event's aggregate as `type/id`."""
+        return (b"%b/%b" % (self.aggregate_type, self.aggregate_id)).decode()
 
     def envelope(self) -> Envelope:
-        """The same event for those who want text."""
+        """The same event with texts instead of bytes."""
         return Envelope(
             id=UUID(self.event_id.decode()),
             stream=Stream(

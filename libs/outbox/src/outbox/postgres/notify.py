@@ -17,7 +17,7 @@ import psycopg
 
 from outbox.addresses import Database, DatabaseAddress
 from outbox.losses import Server, database_lost, one_line
-from outbox.outages import OUTAGES, Part
+from outbox.outages import OUTAGES, Dependent
 from outbox.postgres.sessions import connect
 from outbox.supervise import outlive, pause
 
@@ -45,7 +45,7 @@ class Notifier:
     def __init__(self, database: Database, *, interval: float = INTERVAL) -> None:
         """Raises `InvalidSetting` for what is no database's address."""
         self._address = DatabaseAddress.of(database)
-        self._part = Part("notifier")
+        self._dependent = Dependent("notifier")
         self._interval = interval
         self._pending: dict[str, set[str]] = defaultdict(set)
         self._wake = asyncio.Event()
@@ -78,11 +78,11 @@ class Notifier:
         try:
             await outlive(self._session, self._note, self._closing, lambda: RETRY_AFTER)
         finally:
-            OUTAGES.ended(self._part)
+            OUTAGES.ended(self._dependent)
 
     async def _session(self) -> None:
         async with await connect(self._address) as connection:
-            OUTAGES.found(self._part)
+            OUTAGES.found(self._dependent)
             try:
                 await self._send(connection)
             except psycopg.OperationalError as problem:
@@ -91,7 +91,7 @@ class Notifier:
 
     def _note(self, problem: Exception) -> None:
         if database_lost(problem):
-            OUTAGES.lost(self._part, Server.DATABASE, one_line(problem))
+            OUTAGES.lost(self._dependent, Server.DATABASE, one_line(problem))
         else:
             logger.error("the notifier failed and goes on", exc_info=problem)
 

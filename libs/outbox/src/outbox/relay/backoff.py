@@ -1,7 +1,7 @@
-"""Aggregates whose first event could not be published, and when it is tried again.
+"""Aggregates whose first unpublished event failed, and when the relay tries it again.
 
-The events behind it wait as well: order within an aggregate goes before speed. One whose event
-was refused for itself waits until a person has redriven or discarded it.
+The events behind it wait as well: order within an aggregate goes before speed. If the broker
+refused the event itself, the aggregate waits until a person has redriven or discarded the event.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def retry_delay(attempts: int, *, base: float = BASE, ceiling: float = CEILING) 
 
 @dataclass
 class Backoff:
-    """Held aggregates by their key, `type/id`. The clock comes in as an argument."""
+    """The aggregates that are left alone, by their key `type/id`. Callers pass the time in."""
 
     _until: dict[str, float] = field(default_factory=dict)
     _lowest: dict[str, int] = field(default_factory=dict)
@@ -33,10 +33,10 @@ class Backoff:
 
     @property
     def keys(self) -> list[str]:
-        """Whose events are left alone for now."""
+        """The aggregates whose events are left alone for now."""
         return list(self._until)
 
-    def hold(self, key: str, id_: int, *, attempts: int, now: float) -> None:
+    def back_off(self, key: str, id_: int, *, attempts: int, now: float) -> None:
         """Leave an aggregate alone from this event on, longer with each attempt."""
         if self._until.get(key) == inf:
             return
@@ -48,30 +48,30 @@ class Backoff:
         self._lowest |= parked
 
     def park_only(self, parked: Mapping[str, int]) -> int | None:
-        """These wait for a person, and no others do any more.
+        """These aggregates wait for a person, and no others do any more.
 
-        Returns the lowest id that has to be looked at again, if one is no longer parked.
+        Returns the lowest id to read again, if an aggregate is no longer parked.
         """
         freed = [key for key, until in self._until.items() if until == inf and key not in parked]
         self.park(parked)
-        return self._let_go(freed)
+        return self._release(freed)
 
     def release_due(self, now: float, *, not_yet: Collection[str] = ()) -> int | None:
-        """Let go of those whose time has come; returns the lowest id to look at again."""
-        return self._let_go(
+        """Release the aggregates whose time has come; returns the lowest id to read again."""
+        return self._release(
             [key for key, until in self._until.items() if until <= now and key not in not_yet]
         )
 
     def hurry(self, now: float) -> None:
-        """After the topology came back: all but the parked are due."""
+        """Make all aggregates due but the parked ones."""
         self._until |= {key: now for key, until in self._until.items() if until != inf}
 
     def next_due(self, now: float) -> float | None:
-        """Seconds until the first release, or None if nothing is held but what is parked."""
+        """Seconds until the next release, or None if every aggregate here is parked."""
         first = min(self._until.values(), default=inf)
         return None if first == inf else max(0.0, first - now)
 
-    def _let_go(self, keys: list[str]) -> int | None:
+    def _release(self, keys: list[str]) -> int | None:
         ids = [self._lowest.pop(key) for key in keys]
         for key in keys:
             del self._until[key]

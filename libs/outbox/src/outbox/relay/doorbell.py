@@ -1,6 +1,7 @@
-"""The relay's ear: woken by writers after commit, or by time.
+"""The relay's doorbell: writers ring it after their commit; without a ring the relay polls.
 
-Its connection may go: then the relay polls, says so once, and listens again when it can.
+Invariant: the doorbell makes the relay fast and never decides whether an event is published. When
+its connection is lost, the relay polls, logs that once, and listens again when it can.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Awaitable, Callable
 import psycopg
 
 from outbox.losses import Server, lost, one_line
-from outbox.outages import OUTAGES, Part
+from outbox.outages import OUTAGES, Dependent
 from outbox.postgres.listen import Listener
 from outbox.postgres.notify import DOORBELL, SCHEDULED
 from outbox.postgres.sessions import closed_if_cancelled
 from outbox.supervise import outlive
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RESCAN = "rescan"
 RECONNECT_AFTER = 1.0
@@ -26,34 +27,30 @@ HEARD_WITHIN = 5.0
 
 
 class Doorbell:
-    """Rings when something was committed, and when the whole log is to be looked at again."""
+    """Rings when something was committed or scheduled, and when a rescan is asked for."""
 
     def __init__(self, connect: Callable[[], Awaitable[psycopg.AsyncConnection[object]]]) -> None:
         self._connect = connect
         self._rung = asyncio.Event()
-        self._nudged = asyncio.Event()
+        self._schedule_rung = asyncio.Event()
         self._rescan = False
-        self._said = False
-        self._part = Part("doorbell")
+        self._warned = False
+        self._dependent = Dependent("doorbell")
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a ring; true if there was one."""
         return await _wait(self._rung, seconds)
 
-    async def wait_for_nudge(self, seconds: float) -> bool:
-        """Wait until something was scheduled; true if it was."""
-        return await _wait(self._nudged, seconds)
+    async def wait_for_schedule(self, seconds: float) -> bool:
+        """Wait until an event was scheduled; true if one was."""
+        return await _wait(self._schedule_rung, seconds)
 
     def ring(self) -> None:
         """There is something to publish."""
         self._rung.set()
 
-    def nudge(self) -> None:
-        """What happens besides publishing has changed."""
-        self._nudged.set()
-
-    def take_rescan(self) -> bool:
-        """Whether somebody asked for a look at everything since the last call."""
+    def pop_rescan(self) -> bool:
+        """Whether somebody asked for a rescan since the last call."""
         rescan, self._rescan = self._rescan, False
         return rescan
 
@@ -62,41 +59,41 @@ class Doorbell:
         try:
             await outlive(self._listen, self._note, asyncio.Event(), lambda: RECONNECT_AFTER)
         finally:
-            OUTAGES.ended(self._part)
+            OUTAGES.ended(self._dependent)
 
     def _note(self, problem: Exception) -> None:
         if lost(problem) is Server.DATABASE:
-            OUTAGES.lost(self._part, Server.DATABASE, one_line(problem))
+            OUTAGES.lost(self._dependent, Server.DATABASE, one_line(problem))
         else:
-            self._say(one_line(problem))
+            self._warn(one_line(problem))
 
     async def _listen(self) -> None:
         async with await closed_if_cancelled(self._connect()) as connection:
-            OUTAGES.found(self._part)
+            OUTAGES.found(self._dependent)
             listener = await Listener.over(connection, DOORBELL)
-            # What was committed while nobody listened, and a proof that rings arrive at all.
+            # This ring stands for what was committed before LISTEN, and proves that rings arrive.
             await connection.execute("SELECT pg_notify(%s, '')", [DOORBELL])
             heard = await listener.heard(HEARD_WITHIN)
             if heard:
-                self._said = False
+                self._warned = False
             else:
-                self._say("LISTEN is accepted but nothing is heard: is there a pooler in between?")
+                self._warn("LISTEN is accepted but nothing is heard: is there a pooler in between?")
             for payload in heard:
-                self._ring(payload)
+                self._hear(payload)
             async for payload in listener.payloads():
-                self._ring(payload)
+                self._hear(payload)
 
-    def _ring(self, payload: str) -> None:
+    def _hear(self, payload: str) -> None:
         self._rescan = self._rescan or RESCAN in payload
         if SCHEDULED in payload:
-            self.nudge()
+            self._schedule_rung.set()
         self.ring()
 
-    def _say(self, why: str) -> None:
-        """Once per loss: rings make things fast, polling makes them certain."""
-        if not self._said:
-            log.warning("the relay hears no doorbell and polls instead: %s", why)
-        self._said = True
+    def _warn(self, why: str) -> None:
+        """Log this once for each loss of the connection."""
+        if not self._warned:
+            logger.warning("the relay hears no doorbell and polls instead: %s", why)
+        self._warned = True
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

@@ -1,7 +1,7 @@
-"""What a relay does beside publishing: scheduled events, the topology, and figures.
+"""What a relay does besides publishing: scheduled events, the topology, and metrics.
 
-The topology has a loop of its own: a broker that is blocked does not answer, perhaps for hours, and
-the rest must not wait for it.
+The topology has a loop of its own: a blocked broker does not answer, perhaps for hours, and the
+rest must not wait for it.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Awaitable, Callable
 
 from outbox import metrics
 from outbox.adaptive_interval import AdaptiveInterval
+from outbox.log.relay_queries import OutboxMarker, Schedule
 from outbox.relay.backoff import Backoff, retry_delay
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.lanes import Lanes
-from outbox.relay.log_reader import LogMarker
-from outbox.relay.schedule import Schedule
 from outbox.supervise import pause, run_until_first
 
 SCHEDULE = 1.0
 REPORT = 5.0
-# What is due and stays waits for somebody's transaction: look again, but do not spin.
 LOCKED_AGAIN = 0.05
-# Not at once: a queue that is declared anew within milliseconds of its deletion keeps a consumer
-# that no longer hears of it, because the broker cancels consumers only a moment later.
+"""Seconds until a due event is tried again whose stream an open transaction has locked."""
 REBIND_AFTER = 1.0
+"""Seconds; not at once, because the broker cancels the consumers of a deleted queue a moment late.
+
+A queue that is declared again within milliseconds keeps a consumer that hears nothing from it."""
 BATCH = 500
 
 
@@ -34,7 +34,7 @@ class Housekeeping:
     def __init__(
         self,
         *,
-        marking: LogMarker,
+        marker: OutboxMarker,
         schedule: Schedule,
         doorbell: Doorbell,
         ensure_topology: Callable[[], Awaitable[None]],
@@ -42,7 +42,7 @@ class Housekeeping:
         topology_check: float,
         exchange: str,
     ) -> None:
-        self._marking = marking
+        self._marker = marker
         self._schedule = schedule
         self._doorbell = doorbell
         self._ensure_topology = ensure_topology
@@ -55,34 +55,34 @@ class Housekeeping:
         self._rebinds = 0
         self._exchange = exchange
 
-    async def run(self, holds: Backoff, lanes: Lanes) -> None:
-        """Look after everything, for ever."""
-        await run_until_first(self._on_database(holds, lanes), self._on_broker(holds))
+    async def run(self, backoff: Backoff, lanes: Lanes) -> None:
+        """Keep house for ever."""
+        await run_until_first(self._on_database(backoff, lanes), self._on_broker(backoff))
 
-    async def _on_database(self, holds: Backoff, lanes: Lanes) -> None:
+    async def _on_database(self, backoff: Backoff, lanes: Lanes) -> None:
         while True:
             if self._reporting.is_due():
                 with self._reporting.measured():
-                    await self._report(holds, lanes)
+                    await self._report(backoff, lanes)
             if lanes.owned and self._scheduling.is_due():
                 await self._move_due()
             await self._wait(lanes)
 
-    async def _on_broker(self, holds: Backoff) -> None:
+    async def _on_broker(self, backoff: Backoff) -> None:
         while True:
             await pause(self._hurried, self._checking.left())
             self._hurried.clear()
             if self._checking.is_due():
-                await self._check_topology(holds)
+                await self._check_topology(backoff)
 
     def rebind_soon(self) -> None:
-        """An event came back: a binding is missing."""
+        """Declare the topology soon: an event came back, so a binding is missing."""
         self._checking.hurry(retry_delay(self._rebinds, base=REBIND_AFTER))
         self._hurried.set()
 
     async def _wait(self, lanes: Lanes) -> None:
         scheduling = self._scheduling.left() if lanes.owned else SCHEDULE
-        if await self._doorbell.wait_for_nudge(min(scheduling, self._reporting.left())):
+        if await self._doorbell.wait_for_schedule(min(scheduling, self._reporting.left())):
             self._scheduling.hurry()
 
     async def _move_due(self) -> None:
@@ -95,17 +95,17 @@ class Housekeeping:
         if next_due is not None:
             self._scheduling.hurry(next_due or LOCKED_AGAIN)
 
-    async def _check_topology(self, holds: Backoff) -> None:
+    async def _check_topology(self, backoff: Backoff) -> None:
         with self._checking.measured():
             await self._ensure_topology()
-        # Grows with each round in vain; what is quiet for a while begins anew.
-        self._rebinds = self._rebinds + 1 if len(holds) else 0
-        holds.hurry(self._clock())
+        # Grows with each check in vain, and starts again after a quiet one.
+        self._rebinds = self._rebinds + 1 if len(backoff) else 0
+        backoff.hurry(self._clock())
         self._doorbell.ring()
 
-    async def _report(self, holds: Backoff, lanes: Lanes) -> None:
-        backlog, age = await self._marking.backlog()
+    async def _report(self, backoff: Backoff, lanes: Lanes) -> None:
+        backlog, age = await self._marker.backlog()
         metrics.BACKLOG.labels(self._exchange).set(backlog)
         metrics.OLDEST_SECONDS.labels(self._exchange).set(age)
-        metrics.HELD.labels(self._exchange).set(len(holds))
+        metrics.BACKED_OFF.labels(self._exchange).set(len(backoff))
         metrics.LANES_OWNED.labels(self._exchange).set(len(lanes.owned))

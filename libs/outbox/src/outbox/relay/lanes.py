@@ -1,13 +1,14 @@
-"""Who relays what: each lane has one owner, through a session-level advisory lock.
+"""Which relay publishes which lane: each lane has one owner, by a session-level advisory lock.
 
-The lock lives and dies with the relay's database session: no lease, no clock, no leader. Relays
-find each other in `pg_locks` by a shared lock that each one holds (PostgreSQL, "Advisory Locks").
+The lock lives and dies with the relay's lock session: no lease, no clock, no leader. Relays find
+each other in `pg_locks` by a shared lock that each one has (PostgreSQL, "Advisory Locks").
 
-Invariant: no bucket has two owners, also while the number of lanes changes. The number is part of
-every lock's key. A relay first says, by its shared lock, under which number it is here, and only
-then looks for others: it takes lanes while it sees nobody under another number. Of two that come
-under two numbers at once, at least one sees the other; and who owns lanes is seen until it has
-given all of them up. A relay follows the number in the database, so that all come to the same.
+Invariant: no bucket has two owners, also while the number of lanes changes (decision 1123). The
+number is part of every lock's key. A relay first announces, by its shared lock, the number that it
+follows. Only then does it look for others, and it acquires lanes while it sees no relay with
+another number. Of two relays that come with two numbers at once, at least one sees the other; an
+owner of lanes is seen until it has released all of them. Every relay follows the number in the
+database, so that all come to the same one.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from __future__ import annotations
 import random
 
 from outbox.errors import LanesMismatch
-from outbox.relay.log_reader import Connection
+from outbox.log.relay_queries import Connection
 
-# The key's second half is the number of lanes and, below, 0 for presence or the lane plus one.
+# The second half of a lock's key is `lanes * KEY`, plus 0 for presence or the lane plus one.
 KEY = 65_536
 
-# Of the log that this relay reads, whatever else its search path leads to.
+# Lanes belong to the outbox table that this relay reads: other schemas have lanes of their own.
 _SPACE = """
 SELECT hashtext('outbox lanes in ' || relnamespace::regnamespace) & 2147483647
   FROM pg_class WHERE oid = to_regclass('outbox')
 """
 _LANES = "SELECT lanes FROM outbox_settings"
 _JOIN = "SELECT pg_advisory_lock_shared(%s, %s)"
-_LOOK = f"""
+_SURVEY = f"""
 SELECT (SELECT lanes FROM outbox_settings), pg_backend_pid(),
        coalesce(array_agg(DISTINCT pid ORDER BY pid) FILTER (WHERE objid = ours), '{{}}'),
        coalesce(array_agg(objid - ours - 1) FILTER (WHERE objid - ours BETWEEN 1 AND {KEY - 1}),
@@ -38,22 +39,24 @@ SELECT (SELECT lanes FROM outbox_settings), pg_backend_pid(),
            AND classid = %(space)s::bigint::oid
            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) here
 """  # noqa: S608
-_TAKE = "SELECT lane FROM unnest(%s::int[]) AS lane WHERE pg_try_advisory_lock(%s, %s + lane + 1)"
+_ACQUIRE = (
+    "SELECT lane FROM unnest(%s::int[]) AS lane WHERE pg_try_advisory_lock(%s, %s + lane + 1)"
+)
 _RELEASE = "SELECT pg_advisory_unlock(%s, %s + lane + 1) FROM unnest(%s::int[]) AS lane"
 _EMPTY = "outbox_settings is empty: run the migrations"
-# The session has no other locks.
+# The lock session has no other advisory locks.
 _LEAVE = "SELECT pg_advisory_unlock_all()"
 
 
 class Lanes:
-    """The lanes that this relay's session owns, numbered from 0."""
+    """The lanes that this relay's lock session owns, numbered from 0."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._space = 0
         self._expected: int | None = None
         self._wanted = 0
-        self._taken: set[int] = set()
+        self._unavailable: set[int] = set()
         self._others = True
         self._share = 0
         self.owned: frozenset[int] = frozenset()
@@ -61,33 +64,31 @@ class Lanes:
         self.relays = 0
 
     async def join(self, expected: int | None = None) -> None:
-        """Become visible to other relays. Raises `LanesMismatch` if set up for another number."""
+        """Become visible to other relays. Raises `LanesMismatch` if another number is expected."""
         self._space = int(await self._value(_SPACE))
         self._expected = expected
         await self._join(int(await self._value(_LANES)))
 
-    async def surplus(self) -> bool:
-        """See who else is here and how many lanes; true if this relay owns more than its share.
-
-        Raises `LanesMismatch` if the number is no longer the one that this relay is set up for.
-        """
+    async def has_surplus(self) -> bool:
+        """Look for other relays and their lanes; true if this relay owns more than its share."""
         cursor = await self._connection.execute(
-            _LOOK, {"space": self._space, "ours": self.total * KEY}
+            _SURVEY, {"space": self._space, "ours": self.total * KEY}
         )
         row = await cursor.fetchone()
         if row is None or row[0] is None:
             raise LookupError(_EMPTY)
-        self._wanted, pid, relays, taken, self._others = row
-        self.relays, self._taken = max(len(relays), 1), set(taken)
-        # The first few by their pid have one more, if it does not come out even.
+        self._wanted, pid, relays, owned, self._others = row
+        self.relays, self._unavailable = max(len(relays), 1), set(owned)
+        # The first few by their pid have one more, if the share is not even.
         each, left = divmod(self.total, self.relays)
         self._share = each + (pid in relays[:left])
         return self._wanted != self.total or len(self.owned) > self._share
 
     async def release_surplus(self) -> None:
-        """Hand over what is above the share; nothing of these lanes may be under way.
+        """Release the lanes above the share; none of their events may be in flight.
 
-        If there is another number of lanes now, that is everything, and the relay begins anew.
+        If the number of lanes has changed, release all of them and join under the new number.
+        Raises `LanesMismatch` if the relay expects another one.
         """
         if self._wanted != self.total:
             await self._connection.execute(_LEAVE)
@@ -98,13 +99,13 @@ class Lanes:
         await self._connection.execute(_RELEASE, [self._space, self.total * KEY, released])
         self.owned -= set(released)
 
-    async def take_share(self) -> bool:
-        """Take free lanes up to the share; true if any was taken.
+    async def acquire_share(self) -> bool:
+        """Acquire free lanes up to the share; true if there was one.
 
-        None while a relay is here under another number, or not seen to have gone.
+        Acquires none until it has seen that no relay follows another number.
         """
         missing = self._share - len(self.owned)
-        return not self._others and missing > 0 and await self._take(missing, self._taken)
+        return not self._others and missing > 0 and await self._acquire(missing)
 
     async def _join(self, total: int) -> None:
         if self._expected is not None and self._expected != total:
@@ -112,16 +113,16 @@ class Lanes:
         self.total, self._others = total, True
         await self._connection.execute(_JOIN, [self._space, total * KEY])
 
-    async def _take(self, count: int, taken: set[int]) -> bool:
-        free = [lane for lane in range(self.total) if lane not in taken]
-        # By chance, so that relays that start together rarely reach for the same lane.
+    async def _acquire(self, count: int) -> bool:
+        free = [lane for lane in range(self.total) if lane not in self._unavailable]
+        # At random, so that relays that start together rarely want the same lane.
         wanted = random.sample(free, min(count, len(free)))
         if not wanted:
             return False
-        cursor = await self._connection.execute(_TAKE, [wanted, self._space, self.total * KEY])
-        got = {int(lane) for (lane,) in await cursor.fetchall()}
-        self.owned |= got
-        return bool(got)
+        cursor = await self._connection.execute(_ACQUIRE, [wanted, self._space, self.total * KEY])
+        acquired = {int(lane) for (lane,) in await cursor.fetchall()}
+        self.owned |= acquired
+        return bool(acquired)
 
     async def _value(self, query: str) -> str:
         cursor = await self._connection.execute(query)

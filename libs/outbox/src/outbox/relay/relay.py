@@ -1,7 +1,7 @@
-"""The relay: from the log to the broker, in order per aggregate.
+"""The relay: from the outbox table to the broker, in order per aggregate.
 
-Invariant: a row is marked published only after the broker has confirmed it and did not return
-it. Whatever dies in between is published again; the inbox on the other side takes it once.
+Invariant: a row is marked published only after the broker has confirmed it and did not return it.
+An event whose relay dies in between is published again; the inbox applies it once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
 from outbox.argument_checks import instance, named
 from outbox.errors import InvalidSetting
+from outbox.log.relay_queries import OutboxMarker, OutboxReader, Schedule
 from outbox.log.tables import OUTBOX_TABLES
 from outbox.postgres.sessions import open_lock_session
 from outbox.postgres.table_groups import check
@@ -26,19 +27,17 @@ from outbox.rabbitmq.topology import Topology
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.housekeeping import Housekeeping
 from outbox.relay.lanes import Lanes
-from outbox.relay.log_reader import LogMarker, LogReader
 from outbox.relay.loop import RelayLoop
-from outbox.relay.schedule import Schedule
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settlement import ChannelClosed
 from outbox.relay.unroutable import Unroutable
 from outbox.supervise import Enduring, Up, end, keep_running
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Relay:
-    """Publishes one database's outbox to one exchange. Any number may run side by side."""
+    """Publishes the outbox table of one database to one exchange. Any number may run at a time."""
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class Relay:
             raise InvalidSetting("exchange", f"{exchange!r} is not in the topology; it has {known}")
         self._topology = topology
         self._settings = settings or RelaySettings()
-        self._session: RelayLoop | None = None
+        self._loop: RelayLoop | None = None
         self._suspects: set[int] = set()
         self._unroutable = Unroutable(exchange)
         self._lanes_owned = metrics.LANES_OWNED.labels(exchange)
@@ -68,19 +67,19 @@ class Relay:
     @property
     def running(self) -> bool:
         """Whether both connections are up."""
-        return self._session is not None
+        return self._loop is not None
 
     @property
     def lanes(self) -> frozenset[int]:
-        """The lanes owned right now; empty for one that is standing by."""
-        return self._session.lanes.owned if self._session else frozenset()
+        """The lanes that this relay owns; none while it stands by."""
+        return self._loop.lanes.owned if self._loop else frozenset()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until told to stop, through any loss of database or broker.
 
         Raises what needs a person: `BrokerRefused` or `DatabaseRefused` at the first connection,
-        `SchemaBehind` or `LanesMismatch` at any. A queue that is not as declared takes nobody else
-        along; see `outbox.rabbitmq.declarer`.
+        `SchemaBehind` or `LanesMismatch` at any. A queue that is not as declared stops nothing
+        else; see `outbox.rabbitmq.declarer`.
         """
         enduring = Enduring("relay")
         await keep_running(
@@ -89,17 +88,17 @@ class Relay:
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
-            session = await self._open(stack)
-            self._session = session
+            loop = await self._open(stack)
+            self._loop = loop
             up(f"publishes to exchange {self._exchange}")
             try:
-                await session.work(stop)
+                await loop.run(stop)
             except ChannelClosed:
-                self._suspects = session.in_flight.event_ids()
-                log.warning("%d events go again one by one", len(self._suspects))
+                self._suspects = loop.in_flight.row_ids()
+                logger.warning("%d events go again one by one", len(self._suspects))
                 raise
             finally:
-                self._session = None
+                self._loop = None
                 self._lanes_owned.set(0)
 
     async def _open(self, stack: AsyncExitStack) -> RelayLoop:
@@ -118,9 +117,9 @@ class Relay:
         doorbell = Doorbell(lambda: open_lock_session(self._database, "outbox relay doorbell"))
         bell = asyncio.create_task(doorbell.run())
         stack.push_async_callback(end, bell)
-        reading, marking, lanes, schedule = await self._open_database(stack)
-        upkeep = Housekeeping(
-            marking=marking,
+        reader, marker, lanes, schedule = await self._open_database(stack)
+        housekeeping = Housekeeping(
+            marker=marker,
             schedule=schedule,
             doorbell=doorbell,
             ensure_topology=lambda: look_after(self._topology, declarer),
@@ -129,36 +128,36 @@ class Relay:
             exchange=self._exchange,
         )
         return RelayLoop(
-            reading=reading,
-            marking=marking,
+            reader=reader,
+            marker=marker,
             lanes=lanes,
             doorbell=doorbell,
             publisher=publisher,
             settings=self._settings,
             clock=time.monotonic,
-            upkeep=upkeep,
+            housekeeping=housekeeping,
             unroutable=self._unroutable,
-            suspects=self._take_suspects(),
+            suspects=self._pop_suspects(),
         )
 
-    def _take_suspects(self) -> set[int]:
+    def _pop_suspects(self) -> set[int]:
         suspects, self._suspects = self._suspects, set()
         return suspects
 
     async def _open_database(
         self, stack: AsyncExitStack
-    ) -> tuple[LogReader, LogMarker, Lanes, Schedule]:
-        """Two connections: one looks, the other holds the lanes and marks."""
-        keeper = await stack.enter_async_context(
+    ) -> tuple[OutboxReader, OutboxMarker, Lanes, Schedule]:
+        """Two connections: a lock session owns the lanes and marks, the other reads."""
+        lock_session = await stack.enter_async_context(
             await open_lock_session(self._database, "outbox relay")
         )
-        await check(keeper, [OUTBOX_TABLES])
-        looker = await stack.enter_async_context(
+        await check(lock_session, [OUTBOX_TABLES])
+        reading = await stack.enter_async_context(
             await open_lock_session(
                 self._database, "outbox relay reading", client_encoding="SQL_ASCII"
             )
         )
-        reading, lanes = LogReader(looker), Lanes(keeper)
-        await reading.open()
+        reader, lanes = OutboxReader(reading), Lanes(lock_session)
+        await reader.open()
         await lanes.join(self._settings.lanes)
-        return reading, LogMarker(keeper), lanes, Schedule(keeper)
+        return reader, OutboxMarker(lock_session), lanes, Schedule(lock_session)

@@ -1,4 +1,4 @@
-"""What can be set on a relay."""
+"""The settings of a relay."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class RelaySettings:
     poll_first: float = 0.05
     poll_ceiling: float = 1.0
     confirm_timeout: float = 10.0
-    """Without any confirm for so long, and the broker not blocked, the lanes are given up."""
+    """Without a confirm for this long the lanes are released, unless the broker is blocked."""
     drain_within: float = 5.0
-    """When told to stop: how long to wait for what is under way."""
+    """How long a relay that is told to stop waits for what is in flight."""
     topology_check: float = 10.0
     rescan_interval: float = 5.0
     lanes: int | None = None
     """If given, must equal the number in the database."""
     frames: bool = True
-    """Whether to write ready frames; if not, or if that cannot be had, `exchange.publish`."""
+    """Whether to write ready frames. Without them `exchange.publish` is used, which is slower."""
 
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""

@@ -1,4 +1,8 @@
-"""What the broker's answers mean for the rows: marked, held for a retry, or parked."""
+"""What the broker's answers mean for the rows: marked, backed off, or parked.
+
+Invariant: windows are settled in the order in which they were sent, and a row is marked only if
+every earlier event of its aggregate is.
+"""
 
 from __future__ import annotations
 
@@ -7,75 +11,73 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from outbox import failpoints, metrics, tracing
+from outbox.log.relay_queries import OutboxMarker
 from outbox.log.row import OutboxRow
 from outbox.publisher.publisher import Outcome
 from outbox.relay.backoff import Backoff
-from outbox.relay.in_flight import InFlight, Sent
-from outbox.relay.log_reader import LogMarker
+from outbox.relay.in_flight import InFlight, SentWindow
 from outbox.relay.unroutable import Unroutable
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TOMBSTONE_TRIES = 5
-"""So often a tombstone comes back before it is done with; meanwhile the topology is declared."""
+"""A tombstone that came back this often counts as published (decision 1121).
+
+Meanwhile the topology is declared again and again."""
 
 
 class BrokerSilent(TimeoutError):
-    """No confirm within the time: the lanes are given up, for a relay that works."""
+    """No confirm within the time: the relay gives its lanes up, for a relay that works."""
 
 
 class ChannelClosed(ConnectionError):
-    """The broker closed the channel over one of several events; which one is to be found out."""
+    """The broker closed the channel over one of several events (decision 0403).
+
+    The next session finds out which one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class WindowResult:
     """What a window's outcomes mean for its rows."""
 
     sent: list[OutboxRow] = field(default_factory=list)
     failed: list[tuple[OutboxRow, Outcome]] = field(default_factory=list)
     unwanted: list[OutboxRow] = field(default_factory=list)
-    """Tombstones that no queue takes; they are among the sent ones."""
+    """Tombstones that no queue takes; they are among the sent ones too."""
 
     def of(self, outcome: Outcome) -> list[OutboxRow]:
-        """The failed events that ended so."""
-        return [entry for entry, found in self.failed if found is outcome]
+        """The failed events with this outcome."""
+        return [row for row, found in self.failed if found is outcome]
 
 
-def judge(
-    entries: Sequence[OutboxRow], outcomes: Sequence[Outcome], broken: Collection[str] = ()
-) -> Verdict:
-    """Of each aggregate, all up to its first event that was not acked count as sent.
+def split_window(
+    rows: Sequence[OutboxRow], outcomes: Sequence[Outcome], broken: Collection[str] = ()
+) -> WindowResult:
+    """An aggregate's events count as sent up to its first one that was not acked.
 
-    Of the `broken` ones, of which an earlier event has failed already, none does. A tombstone that
-    came back `TOMBSTONE_TRIES` times counts as sent: no queue takes anything of its aggregate.
+    No event of a `broken` aggregate counts as sent, because an earlier one has failed. A tombstone
+    that came back `TOMBSTONE_TRIES` times does: no queue takes anything of its aggregate.
     """
     if not broken and outcomes.count(Outcome.ACKED) == len(outcomes):
-        return Verdict(sent=list(entries))
-    verdict = Verdict()
+        return WindowResult(sent=list(rows))
+    result = WindowResult()
     stopped = set(broken)
-    for entry, outcome in zip(entries, outcomes, strict=True):
-        key = key_of(entry)
-        if key in stopped:
+    for row, outcome in zip(rows, outcomes, strict=True):
+        if row.aggregate in stopped:
             continue
         if outcome is Outcome.ACKED:
-            verdict.sent.append(entry)
-        elif outcome is Outcome.RETURNED and _nobody_waits_for(entry):
-            verdict.sent.append(entry)
-            verdict.unwanted.append(entry)
+            result.sent.append(row)
+        elif outcome is Outcome.RETURNED and _is_unwanted_tombstone(row):
+            result.sent.append(row)
+            result.unwanted.append(row)
         else:
-            verdict.failed.append((entry, outcome))
-            stopped.add(key)
-    return verdict
+            result.failed.append((row, outcome))
+            stopped.add(row.aggregate)
+    return result
 
 
-def _nobody_waits_for(entry: OutboxRow) -> bool:
-    return entry.attempts >= TOMBSTONE_TRIES and entry.envelope().is_tombstone
-
-
-def key_of(entry: OutboxRow) -> str:
-    """How an aggregate is named where it is held."""
-    return entry.key.decode()
+def _is_unwanted_tombstone(row: OutboxRow) -> bool:
+    return row.attempts >= TOMBSTONE_TRIES and row.envelope().is_tombstone
 
 
 class Settlement:
@@ -84,71 +86,72 @@ class Settlement:
     def __init__(
         self,
         *,
-        marking: LogMarker,
+        marker: OutboxMarker,
         in_flight: InFlight,
-        holds: Backoff,
+        backoff: Backoff,
         clock: Callable[[], float],
         unroutable: Unroutable,
         on_unroutable: Callable[[], None],
     ) -> None:
-        self._marking = marking
+        self._marker = marker
         self._in_flight = in_flight
-        self._holds = holds
+        self._backoff = backoff
         self._clock = clock
         self._unroutable = unroutable
         self._on_unroutable = on_unroutable
 
     async def run(self) -> None:
-        """Settle for ever. Raises `BrokerSilent` or `ChannelClosed`."""
+        """Settle windows for ever. Raises `BrokerSilent` or `ChannelClosed`."""
         while True:
             window = await self._in_flight.oldest()
-            with metrics.WINDOW_SECONDS.time(), tracing.publishing(window.entries):
+            with metrics.WINDOW_SECONDS.time(), tracing.publishing(window.rows):
                 outcomes = await window.flight.outcomes()
             failpoints.hit("relay.confirmed")
             await self._settle(window, outcomes)
-            await self._in_flight.settled()
+            await self._in_flight.remove_oldest()
 
-    async def _settle(self, window: Sent, outcomes: Sequence[Outcome]) -> None:
+    async def _settle(self, window: SentWindow, outcomes: Sequence[Outcome]) -> None:
         for outcome in set(outcomes):
             metrics.PUBLISHED.labels(outcome.value).inc(outcomes.count(outcome))
-        verdict = judge(window.entries, outcomes, self._in_flight.broken)
-        if verdict.sent:
-            await self._marking.published(verdict.sent)
+        result = split_window(window.rows, outcomes, self._in_flight.broken)
+        if result.sent:
+            await self._marker.mark_published(result.sent)
             failpoints.hit("relay.marked")
-            self._unroutable.sent(verdict.sent)
-        if verdict.unwanted:
-            ids = [entry.event_id.decode() for entry in verdict.unwanted]
-            log.info("no queue takes the tombstones of %s: they are done with", ids)
-        if verdict.failed:
-            await self._fail(window, verdict)
+            self._unroutable.sent(result.sent)
+        if result.unwanted:
+            ids = [row.event_id.decode() for row in result.unwanted]
+            logger.info("no queue takes the tombstones %s: they count as published", ids)
+        if result.failed:
+            await self._fail(window, result)
 
-    async def _fail(self, window: Sent, verdict: Verdict) -> None:
-        refused = self._refused(verdict, alone=len(window.entries) == 1)
-        errors = {entry.id: outcome.value for entry, outcome in verdict.failed}
-        await self._marking.failed(errors, parked=refused)
+    async def _fail(self, window: SentWindow, result: WindowResult) -> None:
+        refused = self._refused(result, alone=len(window.rows) == 1)
+        errors = {row.id: outcome.value for row, outcome in result.failed}
+        await self._marker.mark_failed(errors, parked=refused)
         if refused:
-            log.error("events %s can never be sent and are parked", sorted(refused))
-            self._holds.park(await self._marking.parked())
-        if verdict.of(Outcome.TIMED_OUT):
+            logger.error("events %s can never be sent and are parked", sorted(refused))
+            self._backoff.park(await self._marker.parked())
+        if result.of(Outcome.TIMED_OUT):
             raise BrokerSilent("no confirm from the broker")
-        if verdict.of(Outcome.CLOSED):
+        if result.of(Outcome.CLOSED):
             raise ChannelClosed("the broker closed the channel over an event")
-        for entry, _ in verdict.failed:
-            self._hold(entry)
-        if returned := verdict.of(Outcome.RETURNED):
+        for row, _ in result.failed:
+            self._back_off(row)
+        if returned := result.of(Outcome.RETURNED):
             self._unroutable.returned(returned)
             self._on_unroutable()
 
-    def _hold(self, entry: OutboxRow) -> None:
-        key = key_of(entry)
-        self._in_flight.break_(key)
-        self._holds.hold(key, entry.id, attempts=entry.attempts, now=self._clock())
+    def _back_off(self, row: OutboxRow) -> None:
+        self._in_flight.mark_broken(row.aggregate)
+        self._backoff.back_off(row.aggregate, row.id, attempts=row.attempts, now=self._clock())
 
-    def _refused(self, verdict: Verdict, *, alone: bool) -> set[int]:
-        """Those that can never be sent: by their own form, or found by being alone under way."""
+    def _refused(self, result: WindowResult, *, alone: bool) -> set[int]:
+        """Events that can never be sent: by their own form, or because the channel closed over
+        them when nothing else was in flight (decision 0403).
+        """
         alone = alone and len(self._in_flight) == 1
         return {
-            entry.id
-            for entry, outcome in verdict.failed
+            row.id
+            for row, outcome in result.failed
             if outcome is Outcome.REFUSED or (alone and outcome is Outcome.CLOSED)
         }

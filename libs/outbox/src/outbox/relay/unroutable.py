@@ -1,4 +1,4 @@
-"""Events that no queue takes: said once for each type, not with each attempt."""
+"""Events that no queue takes: logged once for each type, not with each attempt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from outbox.log.row import OutboxRow
 
 logger = logging.getLogger(__name__)
 
-_SAYS = (
+_MESSAGE = (
     "no queue takes events of type %s, published to exchange %s: they and all that is behind them"
     " in their aggregates wait. Bind a queue to this type (a Subscription in the Topology), or give"
     " the events up by `outbox discard`; the first is %s"
@@ -17,24 +17,20 @@ _SAYS = (
 
 
 class Unroutable:
-    """The types that came back from one exchange, and have not been taken by a queue since."""
+    """The event types that an exchange returned and that no queue has taken since."""
 
     def __init__(self, exchange: str) -> None:
         self._exchange = exchange
         self._types: set[bytes] = set()
 
-    def returned(self, entries: Iterable[OutboxRow]) -> None:
-        """These came back. A tombstone is given up by itself: there is nothing to advise."""
-        for entry in entries:
-            if entry.type not in self._types and not entry.envelope().is_tombstone:
-                self._types.add(entry.type)
-                logger.warning(_SAYS, *_words(entry.type, self._exchange, entry.event_id))
+    def returned(self, rows: Iterable[OutboxRow]) -> None:
+        """These came back. A tombstone needs no advice: the relay gives it up by itself."""
+        for row in rows:
+            if row.type not in self._types and not row.envelope().is_tombstone:
+                self._types.add(row.type)
+                logger.warning(_MESSAGE, row.type.decode(), self._exchange, row.event_id.decode())
 
-    def sent(self, entries: Iterable[OutboxRow]) -> None:
-        """These were taken: should their types come back once more, that is news."""
+    def sent(self, rows: Iterable[OutboxRow]) -> None:
+        """A queue took these: if their types come back once more, that is news."""
         if self._types:
-            self._types.difference_update(entry.type for entry in entries)
-
-
-def _words(type_: bytes, exchange: str, event_id: bytes) -> tuple[str, str, str]:
-    return type_.decode(), exchange, event_id.decode()
+            self._types.difference_update(row.type for row in rows)

@@ -1,0 +1,288 @@
+"""What the relay asks of the outbox table: read a window, mark it, move scheduled events.
+
+Invariant: each statement is a transaction of its own, so none is open while the broker works. The
+connections are in autocommit. The reader's connection has the client encoding SQL_ASCII, with
+which the driver hands out texts as the bytes they came in (psycopg, "Strings adaptation"), and the
+time zone UTC.
+
+One file, because it is the one place with the relay's SQL on the tables `outbox`,
+`outbox_streams` and `outbox_scheduled`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import psycopg
+
+from outbox.errors import DatabaseEncoding
+from outbox.log.row import OutboxRow
+
+Connection = psycopg.AsyncConnection[Any]
+
+MAX_WINDOW_BYTES = 8 * 1024 * 1024
+
+_HIGHEST_ID = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_id_seq"
+# A transaction that inserts has this lock before it draws its first id, and keeps it until its rows
+# are visible (PostgreSQL, "Table-Level Locks"). See decision 0405.
+_WRITERS = """
+SELECT DISTINCT virtualtransaction FROM pg_locks
+ WHERE locktype = 'relation' AND relation = 'outbox'::regclass AND mode = 'RowExclusiveLock'
+   AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+_UNPUBLISHED = "published_at IS NULL AND parked_at IS NULL AND id > %(above)s"
+_OF_LANES = " AND get_bit(%(lanes)s::varbit, bucket %% %(of)s) = 1"
+# NOT IN over a query, because that is hashed; `<> ALL` of a parameter compares one by one.
+_NOT_IN_FLIGHT = " AND id NOT IN (SELECT unnest(%(in_flight)s::bigint[]))"
+_NOT_BACKED_OFF = (
+    " AND aggregate_type || '/' || aggregate_id NOT IN (SELECT unnest(%(backed_off)s::text[]))"
+)
+
+# The partial index outbox_unpublished (id, bucket) serves this in its order. The bytes that count
+# are those sent: a compressed payload has to be unpacked to know its size. ROWS spares PostgreSQL
+# the search for peers of each row. The columns are the fields of `OutboxRow`, in their order.
+_FETCH = """
+SELECT id, event_id::text, source, aggregate_type, aggregate_id, sequence, type, version,
+       replace(created_at::text, ' ', 'T') || ':00' AS time,
+       floor(date_part('epoch', created_at))::bigint AS epoch,
+       payload::text, correlation_id, causation_id, traceparent, attempts
+  FROM (
+    SELECT *, sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size AS before
+      FROM (SELECT *, CASE WHEN pg_column_compression(payload) IS NULL THEN pg_column_size(payload)
+                           ELSE octet_length(payload::text) END AS size
+              FROM outbox WHERE {condition} ORDER BY id LIMIT %(limit)s) AS oldest
+  ) AS sized
+ WHERE before < %(bytes)s
+ ORDER BY id
+"""
+
+_LOWEST = "SELECT min(id) FROM outbox WHERE {condition} AND id <= %(up_to)s"
+
+# With `published_at IS NULL` each partition uses its partial index; without it every partition is
+# read in full. The times spare the partitions of other days.
+_MARK = """
+UPDATE outbox SET published_at = clock_timestamp(), last_error = NULL
+ WHERE id = ANY(%s::bigint[]) AND published_at IS NULL
+   AND created_at >= to_timestamp(%s) AND created_at < to_timestamp(%s)
+"""
+
+# An outbox table that was empty a minute ago has no statistics: the planner would read and sort the
+# whole backlog for each window instead of following the index.
+_FOLLOW_THE_INDEX = """
+SELECT set_config('enable_sort', 'off', false), set_config('enable_bitmapscan', 'off', false),
+       set_config('enable_seqscan', 'off', false)
+"""
+
+_FAILED = """
+UPDATE outbox SET attempts = attempts + 1, last_error = failed.error,
+                  parked_at = CASE WHEN failed.parked THEN clock_timestamp() END
+  FROM unnest(%s::bigint[], %s::text[], %s::boolean[]) AS failed(id, error, parked)
+ WHERE outbox.id = failed.id AND published_at IS NULL
+"""
+
+# Parked rows are few, but the index has them among all unpublished ones: ask for them rarely.
+_PARKED = """
+SELECT aggregate_type || '/' || aggregate_id, min(id) FROM outbox
+ WHERE parked_at IS NOT NULL AND published_at IS NULL GROUP BY 1
+"""
+
+_BACKLOG = """
+SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
+  FROM (SELECT created_at FROM outbox WHERE published_at IS NULL AND parked_at IS NULL
+         ORDER BY id LIMIT 100000) waiting
+"""
+
+
+# `statement_timestamp()` is constant during the statement, so the index on due_at serves it. With
+# `clock_timestamp()` every scheduled event would be read each time.
+MOVE = """
+WITH free AS (
+  SELECT e.source, e.key
+    FROM outbox_scheduled e JOIN outbox_streams USING (source, aggregate_type, aggregate_id)
+   WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), fresh AS (
+  SELECT source, key FROM outbox_scheduled e
+   WHERE due_at <= statement_timestamp()
+     AND NOT EXISTS (SELECT FROM outbox_streams s WHERE s.source = e.source
+                        AND s.aggregate_type = e.aggregate_type
+                        AND s.aggregate_id = e.aggregate_id)
+   ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), chosen AS (
+  SELECT * FROM free UNION ALL SELECT * FROM fresh
+), due AS (
+  DELETE FROM outbox_scheduled s USING chosen
+   WHERE s.source = chosen.source AND s.key = chosen.key
+  RETURNING s.*
+), stream AS (
+  INSERT INTO outbox_streams AS s (source, aggregate_type, aggregate_id, last)
+  SELECT source, aggregate_type, aggregate_id, count(*) FROM due
+   GROUP BY source, aggregate_type, aggregate_id ORDER BY source, aggregate_type, aggregate_id
+  ON CONFLICT (source, aggregate_type, aggregate_id) DO UPDATE SET last = s.last + excluded.last
+  RETURNING source, aggregate_type, aggregate_id, last
+), moved AS (
+  INSERT INTO outbox (event_id, bucket, source, aggregate_type, aggregate_id, sequence, type,
+                      version, payload, correlation_id, causation_id, traceparent)
+  SELECT event_id, bucket, source, aggregate_type, aggregate_id,
+         last - count(*) OVER (PARTITION BY source, aggregate_type, aggregate_id)
+              + row_number() OVER (PARTITION BY source, aggregate_type, aggregate_id
+                                   ORDER BY due_at, key),
+         type, version, payload, correlation_id, causation_id, traceparent
+    FROM due JOIN stream USING (source, aggregate_type, aggregate_id)
+   ORDER BY due_at, key
+  RETURNING 1
+)
+SELECT count(*) FROM moved
+"""
+
+_NEXT_DUE = (
+    "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM outbox_scheduled"
+)
+
+
+class OutboxReader:
+    """Reads unpublished events of some lanes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lanes: dict[str, object] = {}
+        self._fitting: int | None = None
+        self._of_lanes = ""
+
+    async def open(self) -> None:
+        """Prepare the connection. Raises `DatabaseEncoding` if texts are not UTF-8."""
+        cursor = await self._connection.execute("SHOW server_encoding")
+        (encoding,) = await cursor.fetchone() or ("",)
+        if encoding not in (b"UTF8", "UTF8"):
+            raise DatabaseEncoding(str(encoding))
+        await self._connection.execute(_FOLLOW_THE_INDEX)
+
+    def select_lanes(self, lanes: Collection[int], of: int) -> None:
+        """From now on read only these lanes, `of` so many in all."""
+        everything = len(lanes) == of
+        bits = "".join("1" if lane in lanes else "0" for lane in range(of))
+        self._of_lanes = "" if everything else _OF_LANES
+        self._lanes = {} if everything else {"lanes": bits, "of": of}
+
+    async def highest_id(self) -> int:
+        """The highest id that any transaction has drawn, committed or not."""
+        cursor = await self._connection.execute(_HIGHEST_ID)
+        [(id_,)] = await cursor.fetchall()
+        return int(id_)
+
+    async def writers(self) -> frozenset[bytes]:
+        """The open transactions that have written to the outbox table."""
+        cursor = await self._connection.execute(_WRITERS)
+        return frozenset([transaction for (transaction,) in await cursor.fetchall()])
+
+    async def fetch(
+        self, *, above: int, in_flight: str | None, backed_off: Sequence[str], limit: int
+    ) -> list[OutboxRow]:
+        """The oldest unpublished events with an id above `above`, in order of id.
+
+        `in_flight` are ids to leave out, as a PostgreSQL array; `backed_off` are aggregates to
+        leave out. The result ends at `limit` events or at 8 MiB of payload. It has at least one
+        event if there is any.
+        """
+        condition, parameters = self._condition(above, in_flight, backed_off)
+        parameters |= {"limit": min(limit, self._fitting or limit), "bytes": MAX_WINDOW_BYTES}
+        query = _FETCH.format(condition=condition)
+        cursor = await self._connection.execute(query, parameters)
+        rows = [OutboxRow(*row) for row in await cursor.fetchall()]
+        self._note_size(rows, limit)
+        return rows
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the last fetch ended for its size, so that more may wait behind it."""
+        return self._fitting is not None
+
+    def _note_size(self, rows: Sequence[OutboxRow], limit: int) -> None:
+        """Where 8 MiB are few events, the next fetch need not unpack a thousand to notice."""
+        full = len(rows) < limit and sum(len(row.payload) for row in rows) >= MAX_WINDOW_BYTES
+        self._fitting = 2 * len(rows) if full else None
+
+    async def lowest_unpublished(
+        self, *, up_to: int, in_flight: str | None, backed_off: Sequence[str]
+    ) -> int | None:
+        """The lowest unpublished id up to and including `up_to`, with the same exceptions."""
+        condition, parameters = self._condition(0, in_flight, backed_off)
+        query = _LOWEST.format(condition=condition)
+        cursor = await self._connection.execute(query, parameters | {"up_to": up_to})
+        [(id_,)] = await cursor.fetchall()
+        return id_ if id_ is None else int(id_)
+
+    def _condition(
+        self, above: int, in_flight: str | None, backed_off: Sequence[str]
+    ) -> tuple[str, dict[str, object]]:
+        condition, parameters = _UNPUBLISHED + self._of_lanes, {"above": above, **self._lanes}
+        if in_flight:
+            condition += _NOT_IN_FLIGHT
+            parameters["in_flight"] = in_flight
+        if backed_off:
+            condition += _NOT_BACKED_OFF
+            parameters["backed_off"] = list(backed_off)
+        return condition, parameters
+
+
+class OutboxMarker:
+    """Marks what became of events, and counts those that wait."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def mark_published(self, rows: Sequence[OutboxRow]) -> None:
+        """Confirmed events are not read again, until a replay."""
+        seconds = [row.epoch for row in rows]
+        ids = array_of(row.id for row in rows)
+        await self._connection.execute(_MARK, [ids, min(seconds), max(seconds) + 1])
+
+    async def mark_failed(self, errors: dict[int, str], *, parked: Collection[int] = ()) -> None:
+        """Store why events are still unpublished; park those that can never be sent."""
+        parameters = [list(errors), list(errors.values()), [id_ in parked for id_ in errors]]
+        await self._connection.execute(_FAILED, parameters)
+
+    async def parked(self) -> dict[str, int]:
+        """Aggregates with a parked event, each with its lowest id."""
+        cursor = await self._connection.execute(_PARKED)
+        return dict(await cursor.fetchall())
+
+    async def backlog(self) -> tuple[int, float]:
+        """How many events wait (counted to 100,000), and the age of the oldest in seconds."""
+        cursor = await self._connection.execute(_BACKLOG)
+        count, age = await cursor.fetchone() or (0, 0.0)
+        return count, age
+
+
+class Schedule:
+    """Moves scheduled events into the outbox table when they are due.
+
+    One statement moves events and gives them their sequences. A relay killed before its commit
+    leaves them scheduled; after it, they are in the outbox table. Relays that move at the same time
+    move different events. None waits for a stream that an open transaction has locked: its events
+    move the next time.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def move_due(self, *, limit: int) -> int:
+        """Move due events, about `limit` at a time; returns how many.
+
+        Events of a locked stream do not count towards the limit: they would hide those behind them.
+        """
+        cursor = await self._connection.execute(MOVE, {"limit": limit})
+        (moved,) = await cursor.fetchone() or (0,)
+        return int(moved)
+
+    async def next_due(self) -> float | None:
+        """Seconds until the next event is due, at least 0; None if nothing is scheduled."""
+        cursor = await self._connection.execute(_NEXT_DUE)
+        (seconds,) = await cursor.fetchone() or (None,)
+        return None if seconds is None else max(0.0, float(seconds))
+
+
+def array_of(ids: Iterable[int]) -> str:
+    """A PostgreSQL array as text: faster than handing the driver number by number."""
+    return "{" + ",".join(map(str, ids)) + "}"
