@@ -16,7 +16,7 @@ from chaos.sides import EXITS, KITCHEN, RAISES, SHOP, Place
 from chaos.writers import Writers
 from devstack.native.system import System
 from outbox.failpoints import CONSUMER_STEPS, RELAY_STEPS
-from outbox.inbox import operations
+from outbox.inbox.operations import InboxOperations
 
 ROLES = ("relay", "consumer")
 STEPS = (*RELAY_STEPS, *CONSUMER_STEPS)
@@ -93,7 +93,7 @@ class Faults:
         """Nothing is mended: what is poisoned fails again, and must stay where it is."""
         url = self.place.databases["kitchen"]
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            await operations.redrive(connection, KITCHEN.queue)
+            await InboxOperations(connection, KITCHEN.queue).redrive()
 
     async def _steal(self) -> None:
         """With every consumer of the queue away, so that the thief is the one that gets it."""

@@ -28,7 +28,7 @@ from outbox import (
     UnitOfWork,
     open_work,
 )
-from outbox.inbox.position import Position, Verdict
+from outbox.inbox.position import Decision, Position
 
 _EFFECT = "INSERT INTO effects (token, aggregate_id) VALUES (%(token)s, %(aggregate)s)"
 _MENDED = "SELECT FROM mended WHERE token = %(token)s"
@@ -100,14 +100,14 @@ def break_inbox(how: str) -> None:
     """Patch the decision: `dedupe` applies again, `order` as it comes, `gap` past what lacks."""
     right, forward = Position.decide, Position.advance
 
-    def wrong(position: Position, sequence: int, event_id: UUID) -> Verdict:
+    def wrong(position: Position, sequence: int, event_id: UUID) -> Decision:
         verdict = right(position, sequence, event_id)
         broken = {
-            "dedupe": verdict is Verdict.DUPLICATE,
+            "dedupe": verdict is Decision.DUPLICATE,
             "order": sequence != position.last_sequence,
-            "gap": verdict is Verdict.GAP,
+            "gap": verdict is Decision.GAP,
         }
-        return Verdict.APPLY if broken[how] else verdict
+        return Decision.APPLY if broken[how] else verdict
 
     def advance(position: Position, sequence: int, event_id: UUID) -> None:
         if sequence > position.last_sequence:

@@ -42,7 +42,7 @@ async def told(service: Service, *events: Contract) -> None:
         envelope = Envelope(
             UUID(int=sequence), stream, sequence, event.type, 1, NOW, event.payload(), "c"
         )
-        await Inbox(event.aggregate_type, HANDLERS, service.work).take([envelope])
+        await Inbox(event.aggregate_type, HANDLERS, service.work).handle([envelope])
 
 
 def restaurant(id_: int = 10_001, timezone: str = "Europe/Berlin") -> RestaurantCreated:

@@ -53,7 +53,7 @@ async def processed(
     envelope = Envelope(
         UUID(int=sequence), stream, sequence, event.type, 1, datetime.now(UTC), event.payload(), "c"
     )
-    await Inbox("orders.orders", HANDLERS, service.work).take([envelope])
+    await Inbox("orders.orders", HANDLERS, service.work).handle([envelope])
 
 
 @pytest.mark.parametrize("path", ["/orders/new/", "/orders/new", "/orders", "/orders/"])

@@ -35,7 +35,7 @@ def gone(id_: int) -> TableDeleted:
 
 async def tell(service: Service, *events: Contract, after: int = 0) -> None:
     stream = Stream("service-processor", "restaurant", "1")
-    await Inbox("orders.restaurants", HANDLERS, service.work).take(
+    await Inbox("orders.restaurants", HANDLERS, service.work).handle(
         [
             Envelope(uuid7(), stream, sequence, event.type, 1, NOW, event.payload(), "c")
             for sequence, event in enumerate(events, after + 1)

@@ -73,8 +73,8 @@ async def test_an_order_delivered_twice_is_decided_and_answered_once(work: Work)
     placed = order(uuid4())
     event = delivered(placed)
     taking = inbox(work, Fulfilment(Simulated(1)))
-    await taking.take([event])
-    await taking.take([event])
+    await taking.handle([event])
+    await taking.handle([event])
     assert await rows(work, "SELECT outcome FROM fulfilments") == [("COMPLETED",)]
     [(payload, cause)] = await rows(work, "SELECT payload::text, causation_id FROM outbox")
     answer = OrderProcessed.parse(payload.encode())
@@ -82,7 +82,7 @@ async def test_an_order_delivered_twice_is_decided_and_answered_once(work: Work)
 
 
 async def test_processing_that_takes_time_says_so_and_schedules_its_end(work: Work) -> None:
-    await inbox(work, Fulfilment(Simulated(1), Delay(60, 60))).take([delivered(order(uuid4()))])
+    await inbox(work, Fulfilment(Simulated(1), Delay(60, 60))).handle([delivered(order(uuid4()))])
     assert await rows(work, "SELECT type FROM outbox") == [("order.processing_started",)]
     [(kind, due_in)] = await rows(
         work, "SELECT type, extract(epoch FROM due_at - now())::int FROM outbox_scheduled"
@@ -95,7 +95,7 @@ async def test_a_cancelled_order_does_not_end_later(work: Work) -> None:
     placed = order(uuid4())
     cancelled = OrderCancelled(order_id=placed.order_id, cancelled_at=datetime.now(UTC))
     taking = inbox(work, Fulfilment(Simulated(1), Delay(60, 60)))
-    await taking.take([delivered(placed), delivered(cancelled, 2)])
+    await taking.handle([delivered(placed), delivered(cancelled, 2)])
     assert await rows(work, "SELECT count(*) FROM outbox_scheduled") == [(0,)]
 
 

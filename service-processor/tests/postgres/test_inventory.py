@@ -32,7 +32,7 @@ async def take(inbox: Inbox, event: Contract, sequence: int = 1) -> None:
     stream = Stream("service-orders", "order", event.aggregate_id)
     now = datetime.now(UTC)
     envelope = Envelope(uuid7(), stream, sequence, event.type, 1, now, event.payload(), "c")
-    await inbox.take([envelope])
+    await inbox.handle([envelope])
 
 
 async def place(inbox: Inbox, **quantities: int) -> UUID:

@@ -122,7 +122,7 @@ async def test_the_timeline_is_every_version_in_order_whatever_order_they_come_i
 ) -> None:
     events = delivered(*LIFE)
     for event in [events[3], events[1], events[4], *events[::-1], *events]:
-        await inbox(work).take([event])
+        await inbox(work).handle([event])
     entries = await shown(http, "timeline")
     assert [entry["version"] for entry in entries] == [1, 2, 3, 4, 5]
     assert [entry["status"] for entry in entries] == ["open", "answered", None, None, "closed"]
@@ -135,7 +135,7 @@ async def test_each_transition_is_told_once_however_often_it_comes(
 ) -> None:
     events = delivered(*LIFE)
     for _ in range(3):
-        await inbox(work).take(events)
+        await inbox(work).handle(events)
     told = await shown(http, "notifications")
     assert [(one["version"], one["previous"], one["status"]) for one in told] == [
         (2, "open", "answered"),
@@ -148,10 +148,10 @@ async def test_a_transition_is_told_once_even_if_the_inbox_was_lost(
     work: Work, http: httpx.AsyncClient
 ) -> None:
     events = delivered(*LIFE)
-    await inbox(work).take(events)
+    await inbox(work).handle(events)
     async with work.begin() as unit:
         await unit.connection.execute(text("DELETE FROM inbox"))
-    await inbox(work).take(events)
+    await inbox(work).handle(events)
     assert len(await shown(http, "timeline")) == 5
     assert len(await shown(http, "notifications")) == 2
 
@@ -165,18 +165,18 @@ async def test_an_unknown_ticket_is_a_problem(http: httpx.AsyncClient, what: str
 async def test_a_ticket_that_was_never_moved_has_no_notification(
     work: Work, http: httpx.AsyncClient
 ) -> None:
-    await inbox(work).take(delivered(created()))
+    await inbox(work).handle(delivered(created()))
     assert await shown(http, "notifications") == []
 
 
 async def test_an_open_ticket_is_not_closed_by_itself(work: Work) -> None:
-    await inbox(work).take(delivered(created()))
+    await inbox(work).handle(delivered(created()))
     assert await scheduled(work) == []
 
 
 async def test_a_transition_sets_the_clock_anew_and_a_comment_does_not(work: Work) -> None:
     later = THEN + timedelta(hours=5)
-    await inbox(work).take(
+    await inbox(work).handle(
         delivered(
             created(),
             moved(2, "open", "answered"),
@@ -192,13 +192,15 @@ async def test_a_transition_sets_the_clock_anew_and_a_comment_does_not(work: Wor
 
 
 async def test_a_closed_ticket_has_no_deadline(work: Work) -> None:
-    await inbox(work).take(delivered(*LIFE))
+    await inbox(work).handle(delivered(*LIFE))
     assert await scheduled(work) == []
 
 
 async def test_the_deadline_counts_from_the_transition_not_from_when_we_heard_of_it(
     work: Work,
 ) -> None:
-    await inbox(work, timedelta(seconds=1)).take(delivered(created(), moved(2, "open", "answered")))
+    await inbox(work, timedelta(seconds=1)).handle(
+        delivered(created(), moved(2, "open", "answered"))
+    )
     [(_, _, due_at, _)] = await scheduled(work)
     assert due_at == THEN + timedelta(seconds=1)

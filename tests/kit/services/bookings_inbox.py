@@ -29,7 +29,7 @@ async def take(service: Service, *events: Contract) -> None:
         stream = Stream("service-orders", "booking", event.aggregate_id)
         now = datetime.now(UTC)
         envelopes.append(Envelope(uuid7(), stream, place, event.type, 1, now, event.payload(), "c"))
-    await Inbox("processor.bookings", HANDLERS, service.work).take(envelopes)
+    await Inbox("processor.bookings", HANDLERS, service.work).handle(envelopes)
 
 
 def booking(restaurant_id: int, guests: int, begin: datetime = NOON) -> BookingCreated:

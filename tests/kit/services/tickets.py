@@ -68,5 +68,5 @@ class Desk:
         )
         stream = Stream("service-processor", "ticket", ticket_id)
         envelope = Envelope(uuid7(), stream, sequence, event.type, 1, now, event.payload(), "c")
-        await Inbox("orders.tickets", HANDLERS, self.service.work).take([envelope])
+        await Inbox("orders.tickets", HANDLERS, self.service.work).handle([envelope])
         return envelope.id

@@ -1,4 +1,7 @@
-"""When a failed event is tried again, and what is no failure of the event at all."""
+"""Whose failure an error is, and when a failed event is tried again.
+
+Invariant: an error of the database or of another transaction is never counted against an event.
+"""
 
 from __future__ import annotations
 
@@ -41,18 +44,18 @@ class RetryPolicy:
         ordered(self, "base", "ceiling")
 
     def delay(self, failed: int) -> float | None:
-        """Seconds to wait after so many failures, or None when it was the last attempt."""
+        """Seconds to wait after this many failures, or None after the last attempt."""
         if self.is_last(failed):
             return None
         return with_jitter(doubling(failed - 1, base=self.base, ceiling=self.ceiling))
 
     def is_last(self, attempt: int) -> bool:
-        """Whether none follows this attempt, counted from 1."""
+        """Whether this attempt, counted from 1, is the last one."""
         return self.attempts is not None and attempt >= self.attempts
 
 
 class HandlerFailed(Exception):
-    """A handler raised the cause. `event` is whose handler it was, None if it had several."""
+    """A handler raised the cause. `event` is the handler's event, None if it had several."""
 
     def __init__(self, event: Envelope | None) -> None:
         super().__init__(f"the handler of {event or 'several events'}")
@@ -60,7 +63,7 @@ class HandlerFailed(Exception):
 
 
 def reason_of(problem: BaseException) -> BaseException:
-    """What a handler raised, else the problem itself."""
+    """The exception that a handler raised, or the problem itself if no handler did."""
     cause = problem.__cause__ if isinstance(problem, HandlerFailed) else None
     return cause or problem
 
@@ -68,7 +71,7 @@ def reason_of(problem: BaseException) -> BaseException:
 def is_loss(problem: BaseException) -> bool:
     """Whether the database went away, as against an event that cannot be handled.
 
-    Never of `HandlerFailed`: what a handler asks besides the database of the inbox is its own.
+    False for `HandlerFailed`: other servers that a handler asks are the handler's affair.
     """
     if isinstance(problem, PoolTimeout):
         return True
@@ -83,12 +86,15 @@ def is_loss(problem: BaseException) -> bool:
 
 
 def is_contention(problem: BaseException) -> bool:
-    """Whether a transaction was in the way of another: the same again may well succeed."""
+    """Whether another transaction was in the way: the same transaction may succeed next time."""
     return sqlstate_of(reason_of(problem)) in CONTENTION
 
 
 def is_unreadable(problem: BaseException) -> bool:
-    """Whether a body could not be read; no retry can help. The default of the consumer's hook."""
+    """Whether a body could not be read, so that no retry can help.
+
+    The default of `InboxSettings.unreadable`.
+    """
     if isinstance(problem, (Unreadable, JSONDecodeError, UnicodeDecodeError)):
         return True
     # Not imported: this library does not need pydantic, its users' event classes may.
@@ -97,7 +103,7 @@ def is_unreadable(problem: BaseException) -> bool:
 
 
 async def contending(transaction: Callable[[], Awaitable[T]]) -> T:
-    """Run a transaction, and some times more if others were in its way."""
+    """Run a transaction, and repeat it if another one was in its way."""
     for left in reversed(range(CONTENTION_TRIES)):
         try:
             return await transaction()

@@ -25,7 +25,7 @@ from uuid_utils.compat import uuid7
 from outbox.event import Envelope, Event, Stream
 from outbox.inbox.handlers import Handlers
 from outbox.inbox.inbox import Inbox
-from outbox.inbox.operations import Parked, list_parked
+from outbox.inbox.operations import ParkedEvent, list_parked
 from outbox.inbox.settings import InboxSettings
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
@@ -89,7 +89,7 @@ async def deliver(
     *envelopes: Envelope,
     one_by_one: bool = False,
     settings: InboxSettings | None = None,
-) -> list[Parked]:
+) -> list[ParkedEvent]:
     """Give events to the handlers as a consumer does: inbox, transaction, parking.
 
     Returns what this consumer has parked now: nothing, when each took effect. In one batch,
@@ -97,7 +97,7 @@ async def deliver(
     """
     inbox = Inbox(consumer, handlers, work, settings)
     for batch in [[envelope] for envelope in envelopes] if one_by_one else [list(envelopes)]:
-        await inbox.take(batch)
+        await inbox.handle(batch)
     async with work.engine.connect() as connection:
         return await list_parked(await raw_connection(connection), consumer)
 

@@ -25,7 +25,7 @@ from kit.outbox.deliveries import (
     stream_of,
 )
 from kit.outbox.world import QUEUE, World, eventually
-from outbox.inbox import operations
+from outbox.inbox.operations import InboxOperations
 
 TESTS = Path(__file__).parents[4] / "tests"
 
@@ -105,7 +105,9 @@ async def test_what_kills_the_process_three_times_is_parked_and_the_queue_flows(
         await eventually(lambda: queue_is_empty(world))
         assert statuses == [3, 3, 3]
         async with await world.psycopg() as connection:
-            await operations.discard(connection, QUEUE, stream_of("poison"), 1, note="it kills")
+            await InboxOperations(connection, QUEUE).discard(
+                stream_of("poison"), 1, note="it kills"
+            )
         await eventually(lambda: has_effects(world, 8))
     assert await effects(world) == {"a": [1, 2, 3], "b": [1, 2, 3], "poison": [2, 3]}
     assert await world.rows("SELECT * FROM inbox_attempts") == []
@@ -127,7 +129,7 @@ async def test_what_was_parked_and_kills_when_it_is_drained_is_parked_as_crashed
         await eventually(lambda: has_effects(world, 3))
         died = len(statuses)
         async with await world.psycopg() as connection:
-            assert await operations.redrive(connection, QUEUE, reason="crashed") == 1
+            assert await InboxOperations(connection, QUEUE).redrive(reason="crashed") == 1
         await eventually(lambda: so_many(statuses, died + 3))
         await eventually(lambda: parks(world, [("crashed", 2), ("gap", 3)]))
     assert await effects(world) == {"poison late": [1], "a": [1, 2]}

@@ -18,7 +18,7 @@ from kit.outbox.world import QUEUE, SOURCE, Happened, World
 from outbox import Envelope, UnitOfWork, Work, handle_many, jobs
 from outbox.errors import TransactionEnded
 from outbox.failures import RetryPolicy
-from outbox.inbox.operations import Parked
+from outbox.inbox.operations import ParkedEvent
 from outbox.log.deferred import raw_connection
 from outbox.testing import Source, deliver
 
@@ -197,7 +197,7 @@ async def work(world: World) -> Work:
     return world.work
 
 
-async def delivered(work: Work, handler: Handler) -> list[Parked]:
+async def delivered(work: Work, handler: Handler) -> list[ParkedEvent]:
     """One of these among healthy events of other streams, all in one batch."""
     handlers = {"order.happened": record, "order.broke": handler}
     kinds = {"b": "order.broke"}

@@ -9,8 +9,7 @@ import pytest
 from kit.outbox.deliveries import events
 from kit.outbox.operator import Pair, effects, open_pair, record
 from kit.outbox.world import QUEUE, Happened, eventually, running
-from outbox.inbox import baseline
-from outbox.inbox.beginnings import beginnings
+from outbox.inbox.operations import InboxOperations
 from outbox.operations.database import open_database
 
 
@@ -49,15 +48,15 @@ async def test_a_baseline_leaves_alone_what_its_consumer_has_begun_meanwhile(pai
         open_database(pair.producer.database_url) as producer,
         open_database(pair.consumer.database_url) as consumer,
     ):
-        found = await beginnings(producer, consumer, QUEUE)
+        found = await InboxOperations(consumer, QUEUE).beginnings(producer)
         assert sorted(found.values()) == [1, 1, 1]
         inbox = pair.consumer.consumer(record).inbox
-        await inbox.take([*events(3, "a"), *events(1, "b", first=5)])
-        assert await baseline.baseline(consumer, QUEUE, found, only_new=True) == 2
+        await inbox.handle([*events(3, "a"), *events(1, "b", first=5)])
+        assert await InboxOperations(consumer, QUEUE).baseline(found, only_new=True) == 2
         places = await pair.consumer.rows(
             "SELECT aggregate_id, last_sequence FROM inbox ORDER BY aggregate_id"
         )
         assert places == [("a", 3), ("b", 4), ("c", 1)]
-        await inbox.take([*events(1, "a", first=4), *events(1, "c", first=2)])
+        await inbox.handle([*events(1, "a", first=4), *events(1, "c", first=2)])
         await inbox.retry_due()
     assert await effects(pair.consumer) == {"a": [1, 2, 3, 4], "b": [5], "c": [2]}

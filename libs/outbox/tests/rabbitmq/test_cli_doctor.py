@@ -154,7 +154,7 @@ async def test_a_type_that_waits_for_a_handler_is_named_with_what_to_do(pair: Pa
     handlers: Handlers = {"order.happened": record}
     [first, second, third] = events(3)
     unknown = [replace(event, type="order.payed") for event in (second, third)]
-    await Inbox(QUEUE, handlers, pair.consumer.work).take([first, *unknown])
+    await Inbox(QUEUE, handlers, pair.consumer.work).handle([first, *unknown])
     now = await handlers_said(pair, "kit.outbox.topology:APPLICATION")
     assert now["level"] == "error"
     assert f"{QUEUE}: order.payed has no handler: 1 event is parked since" in now["says"]
@@ -170,7 +170,7 @@ async def test_a_type_that_waits_for_a_handler_is_named_with_what_to_do(pair: Pa
 async def test_a_type_that_will_be_unhandled_is_named_before_its_turn_comes(pair: Pair) -> None:
     [_, second] = events(2)
     handlers: Handlers = {"order.happened": record}
-    await Inbox(QUEUE, handlers, pair.consumer.work).take([replace(second, type="order.payed")])
+    await Inbox(QUEUE, handlers, pair.consumer.work).handle([replace(second, type="order.payed")])
     found = await handlers_said(pair, "kit.outbox.topology:APPLICATION")
     assert "1 event that waits will be parked or skipped" in found["says"]
     found = await handlers_said(pair, "kit.outbox.topology:LATER")

@@ -105,13 +105,13 @@ async def test_a_gap_can_be_seen_and_skipped(pair: Pair) -> None:
 async def test_a_skip_says_what_it_skips_and_never_skips_the_future(pair: Pair) -> None:
     inbox = pair.consumer.consumer(record).inbox
     skip = ("parked", "skip", QUEUE, "shop/order/a")
-    await inbox.take(events(5, "a"))
+    await inbox.handle(events(5, "a"))
     await pair.at_consumer(*skip, "--yes", status=2)
     await pair.at_consumer(*skip, "--through", "1000", "--yes", status=2)
-    await inbox.take(events(1, "a", first=8))
+    await inbox.handle(events(1, "a", first=8))
     said = await pair.at_consumer(*skip, answer="n\n", status=3)
     assert "is at 5, the first waiting event is 8. Skip 6 to 7?" in said.err
-    await inbox.take(events(2, "a", first=6))
+    await inbox.handle(events(2, "a", first=6))
     said = await pair.at_consumer(*skip, "--through", "9", "--tail", "--yes", "--json")
     assert said.json == {"first": 9, "last": 9}
     assert await effects(pair.consumer) == {"a": [1, 2, 3, 4, 5, 6, 7, 8]}

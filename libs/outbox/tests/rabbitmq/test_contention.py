@@ -66,7 +66,7 @@ async def test_two_consumers_at_once_keep_each_stream_in_order(world: World) -> 
         inbox = world.consumer(record).inbox
         await asyncio.gather(
             publish(world, *several),
-            *(inbox.take(several[start : start + 20]) for start in range(0, half, 20)),
+            *(inbox.handle(several[start : start + 20]) for start in range(0, half, 20)),
         )
         await eventually(lambda: has_effects(world, 200))
     assert await effects(world) == {name: list(range(1, 26)) for name in "abcdefgh"}
@@ -82,6 +82,6 @@ async def test_one_guilty_event_does_not_make_its_batch_go_singly(world: World) 
         await record(unit, event)
 
     inbox = world.consumer(guilty).inbox
-    await inbox.take([event for name in "abc" for event in events(10, name)])
+    await inbox.handle([event for name in "abc" for event in events(10, name)])
     assert await effects(world) == {"a": list(range(1, 11)), "c": list(range(1, 11))}
     assert calls == {"a": 20, "b": 2, "c": 10}

@@ -18,7 +18,7 @@ from kit.outbox.deliveries import (
 )
 from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import metrics
-from outbox.inbox import operations
+from outbox.inbox.operations import InboxOperations
 from outbox.operations.doctor.flow import check_flow
 
 BODY = b'"' + b"x" * 100_000 + b'"'
@@ -47,7 +47,7 @@ async def test_a_consumer_that_has_parked_too_much_leaves_the_rest_in_the_queue_
         said = [r.getMessage() for r in caplog.records if "takes nothing" in r.getMessage()]
         assert len(said) == 1
         async with await psycopg.AsyncConnection.connect(world.database_url) as connection:
-            await operations.skip(connection, QUEUE, stream_of("big"))
+            await InboxOperations(connection, QUEUE).skip(stream_of("big"))
         await eventually(lambda: has_effects(world, 12))
         assert consumer.running
     assert await effects(world) == {"big": list(range(2, 11)), "small": [1, 2, 3]}

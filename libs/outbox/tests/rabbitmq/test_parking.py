@@ -22,8 +22,10 @@ from kit.outbox.world import EXCHANGE, QUEUE, World, eventually, running
 from outbox import Envelope, RetryPolicy, UnitOfWork, Unreadable, UnsequencedMessages
 from outbox.errors import NothingMissing, NotParked
 from outbox.event import Stream
-from outbox.inbox import baseline, operations, parked_events, unsequenced
+from outbox.inbox import operations, unsequenced
 from outbox.inbox.inbox import Inbox
+from outbox.inbox.operations import InboxOperations, list_parked, producer_streams
+from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.settings import InboxSettings
 
 A = stream_of("a")
@@ -55,14 +57,14 @@ async def test_redrive_works_after_the_last_attempt_and_followers_come_in_order(
         await publish(world, *events(40, "a"))
         await eventually(lambda: world_counts(world, 39))
         async with await world.psycopg() as connection:
-            [first, *_] = await operations.list_parked(connection, QUEUE)
+            [first, *_] = await list_parked(connection, QUEUE)
             assert (first.reason, first.attempts, first.next_attempt_at) == ("failed", 1, None)
             assert first.last_error == "ValueError: broken"
-            [shown] = await operations.show(connection, QUEUE, A, 2)
+            [shown] = await InboxOperations(connection, QUEUE).show(A, 2)
             assert shown.body == b"{}"
             switch.problem = None
-            assert await operations.redrive(connection, QUEUE, reason="crashed") == 0
-            assert await operations.redrive(connection, QUEUE, stream=A) == 1
+            assert await InboxOperations(connection, QUEUE).redrive(reason="crashed") == 0
+            assert await InboxOperations(connection, QUEUE).redrive(stream=A) == 1
         await eventually(lambda: has_effects(world, 40))
     assert await effects(world) == {"a": list(range(1, 41))}
     assert await world.rows("SELECT parked, blocked FROM inbox") == [(0, False)]
@@ -80,16 +82,16 @@ async def test_a_redrive_of_many_streams_is_several_transactions(
     inbox = Inbox(QUEUE, {"order.happened": switch}, world.work, InboxSettings(retry=NEVER))
     for name in "abcde":
         switch.stream = name
-        await inbox.take(events(3, name))
+        await inbox.handle(events(3, name))
     async with await world.psycopg() as connection, await world.psycopg() as holder:
         await holder.set_autocommit(False)
         await holder.execute("SELECT FROM inbox WHERE aggregate_id = 'e' FOR UPDATE")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            await operations.redrive(connection, QUEUE)
+            await InboxOperations(connection, QUEUE).redrive()
         await holder.rollback()
         due = "SELECT aggregate_id FROM inbox_parked WHERE next_attempt_at IS NOT NULL ORDER BY 1"
         assert await world.rows(due) == [("a",), ("b",), ("c",), ("d",)]
-        assert await operations.redrive(connection, QUEUE, reason="failed") == 5
+        assert await InboxOperations(connection, QUEUE).redrive(reason="failed") == 5
     switch.problem = None
     await inbox.retry_due()
     assert await effects(world) == {name: [1, 2, 3] for name in "abcde"}
@@ -100,11 +102,11 @@ async def test_discard_leaves_no_hole_and_keeps_the_event_on_record(world: World
         await publish(world, *events(4, "a"))
         await eventually(lambda: world_counts(world, 3))
         async with await world.psycopg() as connection:
-            await operations.discard(connection, QUEUE, A, 3, note="not this either")
+            await InboxOperations(connection, QUEUE).discard(A, 3, note="not this either")
             await eventually(lambda: parks(world, [("failed", 2), ("discarded", 3), ("behind", 4)]))
-            await operations.discard(connection, QUEUE, A, 2)
+            await InboxOperations(connection, QUEUE).discard(A, 2)
             with pytest.raises(NotParked):
-                await operations.discard(connection, QUEUE, A, 2)
+                await InboxOperations(connection, QUEUE).discard(A, 2)
         await publish(world, *events(1, "a", first=5))
         await eventually(lambda: has_effects(world, 3))
     assert await effects(world) == {"a": [1, 4, 5]}
@@ -120,31 +122,31 @@ async def test_skipping_what_never_arrived_lets_the_rest_flow(world: World) -> N
         await publish(world, one, four, six)
         await eventually(lambda: parks(world, [("gap", 4), ("gap", 6)]))
         async with await world.psycopg() as connection:
-            [gap] = await operations.list_gaps(connection, QUEUE)
+            [gap] = await InboxOperations(connection, QUEUE).gaps()
             assert (gap.stream, gap.first, gap.last, gap.waiting) == (A, 2, 3, 2)
             with pytest.raises(NothingMissing):
-                await operations.skip(connection, QUEUE, A, through=4)
-            assert await operations.skip(connection, QUEUE, A) == (2, 3)
+                await InboxOperations(connection, QUEUE).skip(A, through=4)
+            assert await InboxOperations(connection, QUEUE).skip(A) == (2, 3)
             await eventually(lambda: has_effects(world, 2))
-            assert await operations.skip(connection, QUEUE, A) == (5, 5)
+            assert await InboxOperations(connection, QUEUE).skip(A) == (5, 5)
         await eventually(lambda: has_effects(world, 3))
     assert await effects(world) == {"a": [1, 4, 6]}
 
 
 async def test_what_may_be_yet_to_come_is_skipped_only_if_that_is_meant(world: World) -> None:
     inbox = world.consumer(record).inbox
-    await inbox.take(events(5, "a"))
+    await inbox.handle(events(5, "a"))
     async with await world.psycopg() as connection:
-        assert await operations.progress(connection, QUEUE, A) == (5, None)
+        assert await InboxOperations(connection, QUEUE).progress(A) == (5, None)
         with pytest.raises(NothingMissing, match="may be yet to come"):
-            await operations.skip(connection, QUEUE, A, through=1000)
-        await inbox.take(events(2, "a", first=6))
+            await InboxOperations(connection, QUEUE).skip(A, through=1000)
+        await inbox.handle(events(2, "a", first=6))
         assert await effects(world) == {"a": [1, 2, 3, 4, 5, 6, 7]}
-        assert await operations.skip(connection, QUEUE, A, through=9, tail=True) == (8, 9)
-        await inbox.take(events(1, "a", first=12))
-        assert await operations.progress(connection, QUEUE, A) == (9, 12)
+        assert await InboxOperations(connection, QUEUE).skip(A, through=9, tail=True) == (8, 9)
+        await inbox.handle(events(1, "a", first=12))
+        assert await InboxOperations(connection, QUEUE).progress(A) == (9, 12)
         with pytest.raises(NothingMissing, match="12 is held"):
-            await operations.skip(connection, QUEUE, A, through=12, tail=True)
+            await InboxOperations(connection, QUEUE).skip(A, through=12, tail=True)
 
 
 async def test_of_two_events_at_one_place_behind_a_gap_the_first_is_applied(world: World) -> None:
@@ -156,9 +158,9 @@ async def test_of_two_events_at_one_place_behind_a_gap_the_first_is_applied(worl
         await publish(world, first)
         await eventually(lambda: parks(world, [("forked", 2)]))
         async with await world.psycopg() as connection:
-            [left] = await operations.list_parked(connection, QUEUE)
+            [left] = await list_parked(connection, QUEUE)
             assert left.event_id == other.id
-            await operations.discard(connection, QUEUE, A, 2, event_id=other.id)
+            await InboxOperations(connection, QUEUE).discard(A, 2, event_id=other.id)
     assert await effects(world) == {"a": [1, 2, 3]}
     assert await world.rows("SELECT parked, last_sequence FROM inbox") == [(0, 3)]
 
@@ -167,10 +169,10 @@ async def test_who_waits_at_a_place_comes_before_who_arrives_there(world: World)
     [first], [other] = events(1, "a"), events(1, "a")
     inbox = world.consumer(record).inbox
     async with await world.psycopg() as connection:
-        await baseline.baseline(connection, QUEUE, {A: 0})
-        await parked_events.park(connection, QUEUE, first, "gap")
+        await InboxOperations(connection, QUEUE).baseline({A: 0})
+        await ParkedEvents(connection, QUEUE).park(first, "gap")
         await connection.execute("UPDATE inbox SET parked = 1")
-    await inbox.take([other])
+    await inbox.handle([other])
     assert await effects(world) == {"a": [1]}
     [(reason, id_)] = await world.rows("SELECT reason, event_id FROM inbox_parked")
     assert (reason, id_) == ("forked", other.id)
@@ -190,19 +192,19 @@ async def test_an_unreadable_body_is_parked_at_once_and_not_tried_again(world: W
         assert (body, due, switch.calls) == (b"\xff\x00", None, calls)
         switch.problem = None
         async with await world.psycopg() as connection:
-            assert await operations.redrive(connection, QUEUE, reason="unreadable") == 1
+            assert await InboxOperations(connection, QUEUE).redrive(reason="unreadable") == 1
         await eventually(lambda: has_effects(world, 5))
 
 
 async def test_a_baseline_says_where_a_consumer_begins(world: World) -> None:
     async with await world.psycopg() as connection:
-        await baseline.baseline(connection, QUEUE, {A: 5})
+        await InboxOperations(connection, QUEUE).baseline({A: 5})
     async with running(world.consumer(record, retry_every=600)):
         await publish(world, *events(7, "a"), *events(2, "b", first=3))
         await eventually(lambda: has_effects(world, 2))
         await eventually(lambda: parks(world, [("gap", 3), ("gap", 4)]))
         async with await world.psycopg() as connection:
-            await baseline.baseline(connection, QUEUE, {stream_of("b"): 3})
+            await InboxOperations(connection, QUEUE).baseline({stream_of("b"): 3})
         await eventually(lambda: has_effects(world, 3))
     assert await effects(world) == {"a": [6, 7], "b": [4]}
     assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
@@ -211,9 +213,9 @@ async def test_a_baseline_says_where_a_consumer_begins(world: World) -> None:
 async def test_a_baseline_can_be_taken_from_the_producer(world: World) -> None:
     await world.execute("INSERT INTO outbox_streams VALUES ('shop', 'order', 'a', 4)")
     async with await world.psycopg() as connection:
-        found = await baseline.producer_streams(connection, aggregate_types=["order"])
+        found = await producer_streams(connection, aggregate_types=["order"])
         assert found == {A: 4}
-        assert await baseline.baseline(connection, QUEUE, found) == 1
+        assert await InboxOperations(connection, QUEUE).baseline(found) == 1
     assert await world.rows("SELECT last_sequence FROM inbox") == [(4,)]
 
 
@@ -229,6 +231,11 @@ async def test_foreign_messages_are_deduplicated_by_their_id(world: World) -> No
     assert await effects(world) == {"m-1": [1], "a": [1]}
     await world.execute("UPDATE inbox_messages SET taken_at = taken_at - interval '8 days'")
     async with await world.psycopg() as connection:
-        assert await unsequenced.forget_old(connection, QUEUE, UnsequencedMessages().retention) == 1
+        assert (
+            await unsequenced.MessageIds(connection, QUEUE).forget_old(
+                UnsequencedMessages().retention
+            )
+            == 1
+        )
     assert await world.rows("SELECT aggregate_id FROM inbox") == [("a",)]
     assert unsequenced.is_unsequenced(Stream("till", unsequenced.MESSAGE, "m-1"))

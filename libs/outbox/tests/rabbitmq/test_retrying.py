@@ -13,8 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from kit.outbox.deliveries import effects, events, has_effects, record, stream_of
 from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import Envelope, RetryPolicy, UnitOfWork
-from outbox.inbox import operations
 from outbox.inbox.inbox import Inbox
+from outbox.inbox.operations import InboxOperations, list_parked
 from outbox.inbox.settings import InboxSettings
 from outbox.operations.status import status
 from outbox.supervise import Up, keep_running
@@ -55,7 +55,7 @@ class Kitchen:
 async def test_what_waits_behind_a_tombstone_is_tried_after_a_death(world: World) -> None:
     kitchen = Kitchen(world)
     kitchen.fails_at = 1
-    await kitchen.inbox.take(events(3, "a"))
+    await kitchen.inbox.handle(events(3, "a"))
     await world.execute(ENTOMB)
     await world.execute(NOW)
     kitchen.fails_at, kitchen.cut_at = 0, 1
@@ -73,7 +73,7 @@ async def test_a_stream_that_somebody_locks_does_not_keep_others_waiting(world: 
     kitchen = Kitchen(world, lock_timeout=0.1)
     kitchen.fails_at = 1
     for aggregate in ("a", "b", "c"):
-        await kitchen.inbox.take(events(2, aggregate))
+        await kitchen.inbox.handle(events(2, aggregate))
     await world.execute(NOW)
     kitchen.fails_at = 0
     async with await world.psycopg() as holder:
@@ -88,15 +88,15 @@ async def test_a_stream_that_somebody_locks_does_not_keep_others_waiting(world: 
 async def test_who_was_overtaken_leaves_alone_what_is_next_now(world: World) -> None:
     slow, quick = Kitchen(world), Kitchen(world)
     slow.fails_at = 1
-    await slow.inbox.take(events(3, "a"))
+    await slow.inbox.handle(events(3, "a"))
     await world.execute(NOW)
-    careful, [first, *_] = slow.inbox._singly, events(3, "a")
-    head, begun = await careful._begin_parked(first.stream)
+    careful, [first, *_] = slow.inbox._recovery, events(3, "a")
+    head, begun = await careful._next_parked(first.stream)
     assert head is not None
     quick.fails_at = 2
     await quick.retry()
     slow.fails_at = 0
-    await careful._drain_from(head, begun)
+    await careful._catch_up_from(head, begun)
     assert await effects(world) == {"a": [1]}, "the second may not be tried for ten minutes"
 
 
@@ -114,7 +114,7 @@ async def test_what_else_a_handler_asks_and_is_away_stops_its_own_stream(world: 
         world.work,
         InboxSettings(retry=RetryPolicy(base=0.01, ceiling=0.01)),
     )
-    await inbox.take([*events(2, "a"), *events(2, "b")])
+    await inbox.handle([*events(2, "a"), *events(2, "b")])
     assert await effects(world) == {"b": [1, 2]}
     for _ in range(5):
         await world.execute(NOW)
@@ -141,10 +141,10 @@ async def test_a_lost_connection_of_the_inbox_is_no_failure_of_the_event(world: 
 
     inbox = Inbox(QUEUE, {"order.happened": loses}, world.work)
     with pytest.raises(DBAPIError):
-        await inbox.take(events(1, "a"))
+        await inbox.handle(events(1, "a"))
     assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
     lose = False
-    await inbox.take(events(1, "a"))
+    await inbox.handle(events(1, "a"))
     assert await effects(world) == {"a": [1]}
 
 
@@ -167,21 +167,21 @@ async def test_a_pool_that_is_empty_kills_nobody(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kitchen, [event] = Kitchen(world), events(1, "a")
-    careful, left = kitchen.inbox._singly, 5
-    take = careful._take
+    careful, left = kitchen.inbox._recovery, 5
+    handle = careful._handle
 
     async def starved(envelope: Envelope, counted: bool) -> bool:
         nonlocal left
         if left:
             left -= 1
             raise PoolTimeout("QueuePool limit of size 10 overflow 0 reached")
-        return await take(envelope, counted)
+        return await handle(envelope, counted)
 
-    monkeypatch.setattr(careful, "_take", starved)
+    monkeypatch.setattr(careful, "_handle", starved)
     while left:
         with pytest.raises(PoolTimeout):
-            await kitchen.inbox.take_redelivered(event)
-    await kitchen.inbox.take_redelivered(event)
+            await kitchen.inbox.handle_redelivered(event)
+    await kitchen.inbox.handle_redelivered(event)
     assert await effects(world) == {"a": [1]}
     assert await world.rows("SELECT count(*) FROM inbox_attempts") == [(0,)]
 
@@ -206,7 +206,7 @@ async def test_a_stream_that_is_locked_after_a_failure_has_killed_nobody(world: 
         retry = RetryPolicy(base=600, ceiling=600)
         settings = InboxSettings(retry=retry, lock_timeout=0.1)
         inbox = Inbox(QUEUE, {"order.happened": fails_and_is_locked_out}, world.work, settings)
-        await inbox.take(events(2, "a"))
+        await inbox.handle(events(2, "a"))
         for _ in range(5):
             await world.execute(NOW)
             await inbox.retry_due()
@@ -266,8 +266,8 @@ async def test_what_a_person_redrives_is_tried_before_what_is_retried_by_itself(
     await fail(world, "z", 10, "NULL")
     async with await world.psycopg() as connection:
         for name in TEN:
-            assert await operations.redrive(connection, QUEUE, stream=stream_of(name)) == 1
-        listed = await operations.list_parked(connection, QUEUE, limit=1_000)
+            assert await InboxOperations(connection, QUEUE).redrive(stream=stream_of(name)) == 1
+        listed = await list_parked(connection, QUEUE, limit=1_000)
         assert all(parked.next_attempt_at for parked in listed)
         found = await status(connection)
     assert found.inbox is not None

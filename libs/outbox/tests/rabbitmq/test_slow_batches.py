@@ -54,7 +54,7 @@ async def test_what_was_committed_is_not_lost_by_a_failure_behind_it(world: Worl
     inbox = Inbox(
         QUEUE, {"order.happened": slow.handle}, world.work, InboxSettings(commit_after=0.001)
     )
-    await inbox.take(found)
+    await inbox.handle(found)
     assert await effects(world) == {"a": [1, 2, 3], "b": [1]}
     assert len(slow.seen) == 6, "five, and the failing one once more alone"
 
@@ -64,8 +64,8 @@ async def test_what_waited_behind_a_gap_is_committed_in_parts_too(world: World) 
     inbox = Inbox(
         QUEUE, {"order.happened": slow.handle}, world.work, InboxSettings(commit_after=0.001)
     )
-    await inbox.take(found[1:])
-    await inbox.take(found[:1])
+    await inbox.handle(found[1:])
+    await inbox.handle(found[:1])
     while await world.rows("SELECT FROM inbox_parked"):
         await inbox.retry_due()
     assert await effects(world) == {"a": [1, 2, 3, 4, 5]}

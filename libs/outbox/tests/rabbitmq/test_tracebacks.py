@@ -15,8 +15,8 @@ from sqlalchemy import text
 from kit.outbox.deliveries import events, publish, record
 from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import Envelope, InboxSettings, RetryPolicy, UnitOfWork, jobs
-from outbox.inbox import operations
 from outbox.inbox.inbox import Inbox
+from outbox.inbox.operations import InboxOperations, list_parked
 from outbox.inbox.watchdog import Watchdog
 from outbox.jobs import Job, JobSettings, JobWorker, Result
 from outbox.tracebacks import MAX_TRACEBACK, said, traceback_of
@@ -88,7 +88,7 @@ async def test_a_first_failure_logs_where_it_was_and_the_next_ones_a_line(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     inbox = inbox_of(world, bug)
-    await inbox.take(events(1))
+    await inbox.handle(events(1))
     await world.execute(NOW)
     await inbox.retry_due()
     first, second = [said for said in caplog.messages if "as failed" in said]
@@ -101,7 +101,7 @@ async def test_a_first_failure_logs_where_it_was_and_the_next_ones_a_line(
 async def test_a_traceback_has_no_parameters_of_statements(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await inbox_of(world, refused).take(events(1))
+    await inbox_of(world, refused).handle(events(1))
     assert "in refused" in await kept(world)
     assert SECRET not in await kept(world) + caplog.text
     assert str(2**70) not in await kept(world) + caplog.text
@@ -122,14 +122,14 @@ async def test_a_value_that_postgresql_quotes_is_masked(
         value = {"value": f'a "{SECRET}"\n{SECRET}'} if ":value" in statement else {}
         await unit.connection.execute(text(statement), value)
 
-    await inbox_of(world, slips).take(events(1))
+    await inbox_of(world, slips).handle(events(1))
     [(error,)] = await world.rows("SELECT last_error FROM inbox_parked")
     assert '"…"' in str(error)
     assert SECRET not in f"{error}" + await kept(world) + caplog.text
 
 
 async def test_a_traceback_begins_with_the_handler(world: World) -> None:
-    await inbox_of(world, bug).take(events(1))
+    await inbox_of(world, bug).handle(events(1))
     assert (await kept(world)).splitlines()[0].endswith(" in bug")
 
 
@@ -138,7 +138,7 @@ async def test_a_body_that_does_not_fit_names_its_fields_and_not_its_values(
 ) -> None:
     [event] = events(1)
     body = b'{"meals": [1, "%s"]}' % SECRET.encode()
-    await inbox_of(world, reads).take([replace(event, payload=body)])
+    await inbox_of(world, reads).handle([replace(event, payload=body)])
     [(reason, error)] = await world.rows("SELECT reason, last_error FROM inbox_parked")
     assert reason == "unreadable"
     assert error == (
@@ -150,13 +150,13 @@ async def test_a_body_that_does_not_fit_names_its_fields_and_not_its_values(
 
 async def test_a_discarded_event_keeps_its_traceback(world: World) -> None:
     [event] = events(1)
-    await inbox_of(world, bug).take([event])
+    await inbox_of(world, bug).handle([event])
     async with await world.psycopg() as connection:
-        [shown] = await operations.show(connection, QUEUE, event.stream)
+        [shown] = await InboxOperations(connection, QUEUE).show(event.stream)
         assert "in lookup" in (shown.last_traceback or "")
-        [listed] = await operations.list_parked(connection, QUEUE)
+        [listed] = await list_parked(connection, QUEUE)
         assert listed.last_traceback is None, "a list is short"
-        await operations.discard(connection, QUEUE, event.stream, 1)
+        await InboxOperations(connection, QUEUE).discard(event.stream, 1)
     [(traceback,)] = await world.rows("SELECT last_traceback FROM inbox_discarded")
     assert "in lookup" in str(traceback)
 

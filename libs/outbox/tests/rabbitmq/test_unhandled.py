@@ -10,8 +10,8 @@ import pytest
 from kit.outbox.deliveries import effects, events, has_effects, parks, publish, record
 from kit.outbox.world import QUEUE, World, eventually, running
 from outbox import Envelope, Handlers, InboxSettings, handle_many, ignore
-from outbox.inbox import operations
 from outbox.inbox.inbox import Inbox
+from outbox.inbox.operations import InboxOperations
 from outbox.metrics import CONSUMED
 from outbox.testing import deliver
 
@@ -34,7 +34,7 @@ def counted(verdict: str) -> float:
 
 
 async def test_an_unknown_type_stops_its_stream_and_loses_nothing(world: World) -> None:
-    await Inbox(QUEUE, ORDERS, world.work).take([*three("a"), *events(3, "b")])
+    await Inbox(QUEUE, ORDERS, world.work).handle([*three("a"), *events(3, "b")])
     assert await effects(world) == {"a": [1], "b": [1, 2, 3]}
     assert await parks(world, [("unhandled", 2), ("behind", 3)])
     [(error, due)] = await world.rows(
@@ -47,7 +47,7 @@ async def test_an_unknown_type_stops_its_stream_and_loses_nothing(world: World) 
 async def test_a_consumer_that_starts_and_knows_the_type_goes_on_by_itself(
     world: World, later: Handlers
 ) -> None:
-    await Inbox(QUEUE, ORDERS, world.work).take(three())
+    await Inbox(QUEUE, ORDERS, world.work).handle(three())
     handled = [1, 2, 3] if later is BOTH else [1, 3]
     async with running(world.consumer(record, more=later)):  # type: ignore[arg-type]
         await eventually(lambda: has_effects(world, len(handled)))
@@ -57,14 +57,14 @@ async def test_a_consumer_that_starts_and_knows_the_type_goes_on_by_itself(
 
 async def test_a_consumer_that_starts_and_still_does_not_know_it_leaves_it(world: World) -> None:
     inbox = Inbox(QUEUE, ORDERS, world.work)
-    await inbox.take(three())
+    await inbox.handle(three())
     assert await Inbox(QUEUE, ORDERS, world.work).resume_unhandled() == 0
     assert await parks(world, [("unhandled", 2), ("behind", 3)])
 
 
 async def test_an_older_process_parks_again_what_was_redriven(world: World) -> None:
     old, new = Inbox(QUEUE, ORDERS, world.work), Inbox(QUEUE, BOTH, world.work)
-    await old.take(three())
+    await old.handle(three())
     assert await new.resume_unhandled() == 1
     await old.retry_due()
     assert await parks(world, [("unhandled", 2), ("behind", 3)])
@@ -74,9 +74,9 @@ async def test_an_older_process_parks_again_what_was_redriven(world: World) -> N
 
 
 async def test_a_person_may_redrive_it(world: World) -> None:
-    await Inbox(QUEUE, ORDERS, world.work).take(three())
+    await Inbox(QUEUE, ORDERS, world.work).handle(three())
     async with await world.psycopg() as connection:
-        assert await operations.redrive(connection, QUEUE, reason="unhandled") == 1
+        assert await InboxOperations(connection, QUEUE).redrive(reason="unhandled") == 1
     await Inbox(QUEUE, BOTH, world.work).retry_due()
     assert await effects(world) == {"a": [1, 2, 3]}
 
@@ -86,9 +86,9 @@ async def test_an_unknown_type_that_waited_for_a_gap_stops_the_stream_in_its_tur
 ) -> None:
     first, second, third = three()
     inbox = Inbox(QUEUE, ORDERS, world.work)
-    await inbox.take([third, second])
+    await inbox.handle([third, second])
     assert await parks(world, [("gap", 2), ("gap", 3)])
-    await inbox.take([first])
+    await inbox.handle([first])
     assert await effects(world) == {"a": [1]}
     assert await parks(world, [("unhandled", 2), ("gap", 3)])
     assert await world.rows("SELECT parked, blocked FROM inbox") == [(2, True)]
@@ -96,7 +96,7 @@ async def test_an_unknown_type_that_waited_for_a_gap_stops_the_stream_in_its_tur
 
 async def test_one_after_the_other_it_is_the_same_as_in_a_batch(world: World) -> None:
     inbox = Inbox(QUEUE, {"order.happened": handle_many(_fails_together)}, world.work)
-    await inbox.take([*three(), *events(2, "b")])
+    await inbox.handle([*three(), *events(2, "b")])
     assert await effects(world) == {"a": [1], "b": [1, 2]}
     assert await parks(world, [("unhandled", 2), ("behind", 3)])
 
@@ -107,7 +107,7 @@ async def test_skipped_types_are_counted_and_said_once(
     inbox = Inbox(QUEUE, ORDERS, world.work, InboxSettings(unhandled="skip"))
     before = counted("unhandled")
     with caplog.at_level(logging.WARNING):
-        await inbox.take([*three("a"), *three("b")])
+        await inbox.handle([*three("a"), *three("b")])
     assert await effects(world) == {"a": [1, 3], "b": [1, 3]}
     assert counted("unhandled") == before + 2
     assert [said for said in caplog.messages if "order.payed" in said] == [
@@ -116,7 +116,7 @@ async def test_skipped_types_are_counted_and_said_once(
 
 
 async def test_who_skips_from_now_on_goes_on_with_what_was_parked(world: World) -> None:
-    await Inbox(QUEUE, ORDERS, world.work).take(three())
+    await Inbox(QUEUE, ORDERS, world.work).handle(three())
     skips = Inbox(QUEUE, ORDERS, world.work, InboxSettings(unhandled="skip"))
     assert await skips.resume_unhandled() == 1
     await skips.retry_due()
@@ -127,7 +127,7 @@ async def test_what_is_ignored_passes_and_is_counted_as_such(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = counted("ignore")
-    await Inbox(QUEUE, {**ORDERS, "order.payed": ignore}, world.work).take(three())
+    await Inbox(QUEUE, {**ORDERS, "order.payed": ignore}, world.work).handle(three())
     assert await effects(world) == {"a": [1, 3]}
     assert counted("ignore") == before + 1
     assert not caplog.messages
@@ -136,16 +136,16 @@ async def test_what_is_ignored_passes_and_is_counted_as_such(
 async def test_a_tombstone_of_the_producer_needs_no_handler(world: World) -> None:
     first, second, third = events(3)
     gone = replace(second, type="order.discarded", payload=b"{}")
-    await Inbox(QUEUE, ORDERS, world.work).take([first, gone, third])
+    await Inbox(QUEUE, ORDERS, world.work).handle([first, gone, third])
     assert await effects(world) == {"a": [1, 3]}
 
 
 async def test_an_unhandled_event_can_be_discarded(world: World) -> None:
     inbox = Inbox(QUEUE, ORDERS, world.work)
     found = three()
-    await inbox.take(found)
+    await inbox.handle(found)
     async with await world.psycopg() as connection:
-        await operations.discard(connection, QUEUE, found[1].stream, 2)
+        await InboxOperations(connection, QUEUE).discard(found[1].stream, 2)
     await inbox.retry_due()
     assert await effects(world) == {"a": [1, 3]}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kit.outbox.outbox_rows import entry
 from outbox import RetryPolicy
 from outbox.adaptive_interval import AdaptiveInterval
-from outbox.inbox.position import Position, Verdict
+from outbox.inbox.position import Decision, Position
 from outbox.log.buckets import BUCKETS, bucket_of
 from outbox.postgres.notify import MAX_PAYLOAD, _chunks
 from outbox.publisher.publisher import Outcome
@@ -141,21 +141,21 @@ FIRST, OTHER = uuid4(), uuid4()
 @pytest.mark.parametrize(
     ("sequence", "event_id", "verdict"),
     [
-        (1, OTHER, Verdict.DUPLICATE),
-        (2, FIRST, Verdict.DUPLICATE),
-        (2, OTHER, Verdict.FORKED),
-        (3, OTHER, Verdict.APPLY),
-        (4, OTHER, Verdict.GAP),
+        (1, OTHER, Decision.DUPLICATE),
+        (2, FIRST, Decision.DUPLICATE),
+        (2, OTHER, Decision.FORKED),
+        (3, OTHER, Decision.APPLY),
+        (4, OTHER, Decision.GAP),
     ],
 )
-def test_a_position_decides_by_sequence(sequence: int, event_id: UUID, verdict: Verdict) -> None:
+def test_a_position_decides_by_sequence(sequence: int, event_id: UUID, verdict: Decision) -> None:
     assert Position(2, FIRST, blocked=False, parked=0).decide(sequence, event_id) is verdict
 
 
 @pytest.mark.parametrize("sequence", [3, 4])
 def test_everything_new_waits_behind_a_blocked_event(sequence: int) -> None:
     position = Position(2, FIRST, blocked=True, parked=1)
-    assert position.decide(sequence, OTHER) is Verdict.BEHIND
+    assert position.decide(sequence, OTHER) is Decision.BEHIND
 
 
 def test_retries_end() -> None:

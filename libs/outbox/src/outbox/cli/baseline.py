@@ -14,8 +14,7 @@ from outbox.cli.options import (
 )
 from outbox.cli.running import confirm, run
 from outbox.event import Stream
-from outbox.inbox.baseline import baseline as set_baseline
-from outbox.inbox.beginnings import beginnings
+from outbox.inbox.operations import InboxOperations
 from outbox.operations.database import open_database
 from outbox.plural import counted
 
@@ -52,9 +51,10 @@ async def _begin_after(
         open_database(producer_url) as producer,
         open_database(consumer_url) as consuming,
     ):
-        return await beginnings(producer, consuming, consumer, aggregate_types=aggregate_types)
+        operations = InboxOperations(consuming, consumer)
+        return await operations.beginnings(producer, aggregate_types=aggregate_types)
 
 
 async def _set(url: str, consumer: str, sequences: dict[Stream, int]) -> int:
     async with open_database(url) as connection:
-        return await set_baseline(connection, consumer, sequences, only_new=True)
+        return await InboxOperations(connection, consumer).baseline(sequences, only_new=True)

@@ -14,8 +14,7 @@ from outbox.cli.options import Consumer, ConsumerName, DatabaseUrl, Json, Yes
 from outbox.cli.running import FOUND, confirm, fail, run
 from outbox.errors import NothingMissing
 from outbox.event import Stream
-from outbox.inbox import operations
-from outbox.inbox.operations import Gap, Parked
+from outbox.inbox.operations import Gap, InboxOperations, ParkedEvent, list_parked
 from outbox.operations.database import open_database
 from outbox.plural import counted
 
@@ -54,9 +53,9 @@ def list_(
 ) -> None:
     """List parked events, the oldest first, without their bodies."""
 
-    async def ask() -> list[Parked]:
+    async def ask() -> list[ParkedEvent]:
         async with open_database(database_url) as connection:
-            return await operations.list_parked(
+            return await list_parked(
                 connection,
                 consumer,
                 reason=reason,
@@ -101,7 +100,7 @@ def gaps(
 
     async def ask() -> list[Gap]:
         async with open_database(database_url) as connection:
-            return await operations.list_gaps(connection, consumer, limit=limit)
+            return await InboxOperations(connection, consumer).gaps(limit=limit)
 
     found = run(ask())
     if as_json:
@@ -126,7 +125,7 @@ def redrive(
     async def do() -> int:
         async with open_database(database_url) as connection:
             wanted = _stream(stream) if stream else None
-            return await operations.redrive(connection, consumer, stream=wanted, reason=reason)
+            return await InboxOperations(connection, consumer).redrive(stream=wanted, reason=reason)
 
     streams = run(do())
     if as_json:
@@ -157,11 +156,11 @@ def discard(
         _print(found, as_json)
     confirm(f"Discard {sequence} of {chosen} for ever?", yes=yes)
 
-    async def do() -> Parked:
+    async def do() -> ParkedEvent:
         async with open_database(database_url) as connection:
             id_ = found[0].event_id if event_id else None
-            return await operations.discard(
-                connection, consumer, chosen, sequence, event_id=id_, note=note
+            return await InboxOperations(connection, consumer).discard(
+                chosen, sequence, event_id=id_, note=note
             )
 
     gone = run(do())
@@ -198,8 +197,8 @@ def skip(
 
     async def do() -> tuple[int, int]:
         async with open_database(database_url) as connection:
-            return await operations.skip(
-                connection, consumer, chosen, through=last, tail=tail, note=note
+            return await InboxOperations(connection, consumer).skip(
+                chosen, through=last, tail=tail, note=note
             )
 
     first, last = run(do())
@@ -209,14 +208,14 @@ def skip(
         say(f"{first} to {last} of {chosen} are skipped")
 
 
-async def _show(url: str, consumer: str, stream: Stream, sequence: int | None) -> list[Parked]:
+async def _show(url: str, consumer: str, stream: Stream, sequence: int | None) -> list[ParkedEvent]:
     async with open_database(url) as connection:
-        return await operations.show(connection, consumer, stream, sequence)
+        return await InboxOperations(connection, consumer).show(stream, sequence)
 
 
 async def _progress(url: str, consumer: str, stream: Stream) -> tuple[int, int | None]:
     async with open_database(url) as connection:
-        return await operations.progress(connection, consumer, stream)
+        return await InboxOperations(connection, consumer).progress(stream)
 
 
 def _stream(given: str) -> Stream:
@@ -240,7 +239,7 @@ _COLUMNS = (
 )
 
 
-def _print(found: list[Parked], as_json: bool) -> None:
+def _print(found: list[ParkedEvent], as_json: bool) -> None:
     if as_json:
         emit(found)
         return

@@ -190,10 +190,10 @@ class Consumer:
         self._observe_lag(envelopes)
         if again:
             for envelope, delivery in zip(envelopes, readable, strict=True):
-                await self.inbox.take_redelivered(envelope)
+                await self.inbox.handle_redelivered(envelope)
                 await intake.ack([delivery])
         while envelopes and not again and not stop.is_set():
-            taken = await self.inbox.take_some(envelopes)
+            taken = await self.inbox.handle_some(envelopes)
             await intake.ack(readable[:taken])
             envelopes, readable = envelopes[taken:], readable[taken:]
 

@@ -1,13 +1,31 @@
-"""What to do with a delivery, given how far its stream has come. Pure."""
+"""How far a consumer has come in each stream: the decision about a delivery, and the locked rows.
+
+Invariant: a decision needs nothing but the position. The rows of a batch are locked in the order
+of their keys, and only the transaction that locked them stores them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Self
 from uuid import UUID
 
+import psycopg
 
-class Verdict(StrEnum):
+from outbox.errors import TransactionEnded
+from outbox.event import Envelope, Stream
+
+Connection = psycopg.AsyncConnection[Any]
+
+LOCK_TIMEOUT = 5.0
+"""Seconds that a transaction of the inbox waits for any lock before it gives way."""
+TRANSACTION_TIMEOUT = 90.0
+"""Seconds after which PostgreSQL ends a transaction of the inbox, and its connection with it."""
+
+
+class Decision(StrEnum):
     """What the inbox does with an event."""
 
     APPLY = "apply"
@@ -15,14 +33,14 @@ class Verdict(StrEnum):
     BEHIND = "behind"
     """An earlier event of the stream waits for its retry; this one waits behind it."""
     GAP = "gap"
-    """An earlier event has not arrived yet; this one is held until it has."""
+    """An earlier event has not arrived yet; this one waits until it has."""
     FORKED = "forked"
     """Another event had this sequence: the producer was restored from an older state."""
 
     @property
     def parks(self) -> bool:
         """Whether the event is kept for later."""
-        return self in (Verdict.BEHIND, Verdict.GAP, Verdict.FORKED)
+        return self in (Decision.BEHIND, Decision.GAP, Decision.FORKED)
 
 
 @dataclass(slots=True)
@@ -34,16 +52,191 @@ class Position:
     blocked: bool
     parked: int
 
-    def decide(self, sequence: int, event_id: UUID) -> Verdict:
-        """The verdict on a delivery with this sequence and id."""
+    def decide(self, sequence: int, event_id: UUID) -> Decision:
+        """Decide about a delivery with this sequence and id."""
         if sequence == self.last_sequence and event_id != self.last_event_id:
-            return Verdict.FORKED if self.last_event_id else Verdict.DUPLICATE
+            return Decision.FORKED if self.last_event_id else Decision.DUPLICATE
         if sequence <= self.last_sequence:
-            return Verdict.DUPLICATE
+            return Decision.DUPLICATE
         if self.blocked:
-            return Verdict.BEHIND
-        return Verdict.APPLY if sequence == self.last_sequence + 1 else Verdict.GAP
+            return Decision.BEHIND
+        return Decision.APPLY if sequence == self.last_sequence + 1 else Decision.GAP
 
     def advance(self, sequence: int, event_id: UUID) -> None:
         """The event at this sequence has taken effect."""
         self.last_sequence, self.last_event_id = sequence, event_id
+
+
+_STREAMS = """
+SELECT DISTINCT * FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
+    AS s(source, aggregate_type, aggregate_id)
+ ORDER BY source, aggregate_type, aggregate_id
+"""
+
+_CREATE = f"""
+INSERT INTO inbox (consumer, source, aggregate_type, aggregate_id)
+SELECT %(consumer)s, s.* FROM ({_STREAMS}) s
+ON CONFLICT DO NOTHING
+"""  # noqa: S608
+
+# A second statement: its snapshot is newer than the wait for the locks of the first.
+_LOCK = f"""
+SELECT source, aggregate_type, aggregate_id, last_sequence, last_event_id, blocked, parked
+  FROM inbox JOIN ({_STREAMS}) s USING (source, aggregate_type, aggregate_id)
+ WHERE consumer = %(consumer)s
+ ORDER BY source, aggregate_type, aggregate_id
+   FOR UPDATE OF inbox
+"""  # noqa: S608
+
+# The limit on the whole transaction replaces PostgreSQL's limit on an idle one: psycopg ends a
+# pipeline with a Flush after its Sync, and the Flush switches the limit on an idle one off.
+_BEGIN = """
+SELECT set_config('lock_timeout', %s, true), set_config('transaction_timeout', %s, true),
+       pg_current_xact_id()::text
+"""
+
+_STORE = """
+UPDATE inbox SET last_sequence = s.last_sequence, last_event_id = s.last_event_id,
+                 blocked = s.blocked, parked = s.parked
+  FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(last_sequences)s::bigint[],
+              %(last_event_ids)s::uuid[], %(blocked)s::boolean[], %(parked)s::int[])
+    AS s(source, aggregate_type, aggregate_id, last_sequence, last_event_id, blocked, parked)
+ WHERE inbox.consumer = %(consumer)s AND inbox.source = s.source
+   AND inbox.aggregate_type = s.aggregate_type AND inbox.aggregate_id = s.aggregate_id
+   AND pg_current_xact_id() = %(transaction_id)s::xid8
+"""
+
+# A count that is still there when its event comes again means that a process died in between.
+_COUNT_ATTEMPT = """
+INSERT INTO inbox_attempts AS a (consumer, source, aggregate_type, aggregate_id, sequence, attempts)
+VALUES (%s, %s, %s, %s, %s, 1)
+ON CONFLICT (consumer, source, aggregate_type, aggregate_id, sequence)
+DO UPDATE SET attempts = greatest(a.attempts - %s, 0) + 1, last_at = clock_timestamp()
+RETURNING attempts
+"""
+
+_FORGET_ATTEMPTS = """
+DELETE FROM inbox_attempts
+ WHERE consumer = %s AND source = %s AND aggregate_type = %s AND aggregate_id = %s AND sequence = %s
+"""
+
+_FORGET_ATTEMPTS_OF_NEXT = """
+DELETE FROM inbox_attempts a
+ USING inbox i JOIN unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
+       AS s(source, aggregate_type, aggregate_id) USING (source, aggregate_type, aggregate_id)
+ WHERE i.consumer = %(consumer)s
+   AND (a.consumer, a.source, a.aggregate_type, a.aggregate_id, a.sequence)
+     = (i.consumer, i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1)
+"""
+
+_FORGET_PASSED_ATTEMPTS = """
+DELETE FROM inbox_attempts a USING inbox i
+ WHERE a.consumer = %s AND i.consumer = a.consumer AND i.source = a.source
+   AND i.aggregate_type = a.aggregate_type AND i.aggregate_id = a.aggregate_id
+   AND a.sequence <= i.last_sequence
+"""
+
+
+class LockedPositions(dict[Stream, Position]):
+    """Positions of one consumer whose rows are locked until the transaction ends."""
+
+    def __init__(self, connection: Connection, consumer: str) -> None:
+        super().__init__()
+        self._connection = connection
+        self._consumer = consumer
+        self._transaction_id = ""
+
+    @classmethod
+    async def lock(
+        cls,
+        connection: Connection,
+        consumer: str,
+        streams: Iterable[Stream],
+        *,
+        lock_timeout: float = LOCK_TIMEOUT,
+        transaction_timeout: float = TRANSACTION_TIMEOUT,
+    ) -> Self:
+        """Lock the rows of these streams, creating missing ones, in one round trip.
+
+        Nothing in this transaction waits for a lock longer than `lock_timeout` seconds. After
+        `transaction_timeout` seconds the server ends it, whatever its client does.
+        """
+        locked = cls(connection, consumer)
+        parameters = {"consumer": consumer, **columns(streams)}
+        limits = [f"{seconds * 1000:.0f}ms" for seconds in (lock_timeout, transaction_timeout)]
+        async with connection.pipeline():
+            begun = await connection.execute(_BEGIN, limits)
+            await connection.execute(_CREATE, parameters)
+            cursor = await connection.execute(_LOCK, parameters)
+        for source, kind, id_, *rest in await cursor.fetchall():
+            locked[Stream(source, kind, id_)] = Position(*rest)
+        [(*_, locked._transaction_id)] = await begun.fetchall()
+        return locked
+
+    def decide(self, event: Envelope) -> Decision:
+        """Decide about a delivery."""
+        return self[event.stream].decide(event.sequence, event.id)
+
+    def is_next(self, event: Envelope) -> bool:
+        """Whether the event has the next sequence of its stream."""
+        return self[event.stream].last_sequence + 1 == event.sequence
+
+    async def count_attempt(self, event: Envelope, *, survived: int = 0) -> int:
+        """Count an attempt to handle an event; returns how many there have been with this one.
+
+        `survived` attempts before it did not kill their process and are subtracted.
+        """
+        parameters = [*self._key(event), survived]
+        cursor = await self._connection.execute(_COUNT_ATTEMPT, parameters)
+        row = await cursor.fetchone()
+        assert row is not None
+        return int(row[0])
+
+    async def forget_attempts(self, event: Envelope) -> None:
+        """The event's handler has ended, and the process lives."""
+        await self._connection.execute(_FORGET_ATTEMPTS, self._key(event))
+
+    async def forget_attempts_of_next(self, streams: Iterable[Stream]) -> None:
+        """Forget the attempts at the next event of each of these streams."""
+        parameters = {"consumer": self._consumer, **columns(streams)}
+        await self._connection.execute(_FORGET_ATTEMPTS_OF_NEXT, parameters)
+
+    async def store(self) -> None:
+        """Write the positions back.
+
+        Raises `TransactionEnded` if this is another transaction than the one that locked them: it
+        would commit its effects without the positions of those before.
+        """
+        values = self.values()
+        parameters = {
+            "consumer": self._consumer,
+            "transaction_id": self._transaction_id,
+            **columns(self),
+            "last_sequences": [position.last_sequence for position in values],
+            "last_event_ids": [position.last_event_id for position in values],
+            "blocked": [position.blocked for position in values],
+            "parked": [position.parked for position in values],
+        }
+        stored = await self._connection.execute(_STORE, parameters)
+        if stored.rowcount != len(self):
+            raise TransactionEnded("ended it", may_be_committed=True)
+
+    def _key(self, event: Envelope) -> list[object]:
+        stream = event.stream
+        key = (stream.source, stream.aggregate_type, stream.aggregate_id, event.sequence)
+        return [self._consumer, *key]
+
+
+async def forget_passed_attempts(connection: Connection, *, consumer: str) -> None:
+    """Forget the counts of events that their streams have passed, as by a discard."""
+    await connection.execute(_FORGET_PASSED_ATTEMPTS, [consumer])
+
+
+def columns(streams: Iterable[Stream]) -> dict[str, list[str]]:
+    """Parameters for `unnest`."""
+    listed = list(streams)
+    return {
+        "sources": [stream.source for stream in listed],
+        "types": [stream.aggregate_type for stream in listed],
+        "ids": [stream.aggregate_id for stream in listed],
+    }

@@ -49,7 +49,7 @@ class Retrier:
                     with self._reporting.measured():
                         await self._inbox.report()
                 if self._is_due("upkeep", UPKEEP_EVERY):
-                    await self._inbox.keep_house(self._settings.foreign)
+                    await self._inbox.do_housekeeping(self._settings.foreign)
                 if not more:
                     await self._pause(redrives, stop)
 

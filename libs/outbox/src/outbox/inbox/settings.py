@@ -9,7 +9,7 @@ from types import NoneType
 from outbox.argument_checks import counts, instance, ordered, seconds, server_seconds
 from outbox.failures import RetryPolicy, is_unreadable
 from outbox.inbox.handlers import Unhandled
-from outbox.inbox.positions import LOCK_TIMEOUT, TRANSACTION_TIMEOUT
+from outbox.inbox.position import LOCK_TIMEOUT, TRANSACTION_TIMEOUT
 from outbox.inbox.unsequenced import UnsequencedMessages
 
 MAX_PREFETCH = 65_535

@@ -1,32 +1,26 @@
 """Messages of producers that number nothing: deduplicated by message id, for a while.
 
-Each such message is a stream of its own with one event in it, so that all the inbox can do is
-done for it too: once in effect, parked, retried, counted, redriven. What has no order cannot be
-put into one. The ids are forgotten after the retention, or the inbox would grow for ever.
+Each such message is a stream of its own with one event in it. So the inbox does for it all that it
+does for others: it takes effect once, and is parked, retried, counted and redriven. It has no
+order. The ids are forgotten after the retention, or the inbox would grow for ever.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid5
 
-import psycopg
 from aiormq.abc import DeliveredMessage
 
 from outbox.errors import UnreadableMessage
 from outbox.event import Envelope, Stream
+from outbox.inbox.position import Connection
 from outbox.rabbitmq.cloudevents import event_time, short_text, within_calendar
 
-log = logging.getLogger(__name__)
-
-Connection = psycopg.AsyncConnection[Any]
-
 MESSAGE = "message id"
-"""The aggregate type of such streams; no event class can have it, for want of the space."""
+"""The aggregate type of such streams. It has a space, which no event class may have."""
 FORGET_AT_ONCE = 1_000
 _NAMESPACE = UUID("8f0e1a52-6b6d-4f51-9d0e-2f5f3c0f7c55")
 
@@ -41,11 +35,11 @@ WITH old AS (
   SELECT m.consumer, m.source, m.message_id FROM inbox_messages m
    WHERE m.consumer = %(consumer)s
      AND m.taken_at < clock_timestamp() - make_interval(secs => %(seconds)s)
-     AND NOT EXISTS (SELECT FROM inbox_parked p
-                      WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id)
-                          = (m.consumer, m.source, %(type)s, m.message_id))
+     AND NOT EXISTS (SELECT FROM inbox i
+                      WHERE (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
+                          = (m.consumer, m.source, %(type)s, m.message_id) AND i.parked > 0)
    ORDER BY m.taken_at LIMIT %(limit)s
-), places AS (
+), positions AS (
   DELETE FROM inbox i USING old o
    WHERE (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
        = (o.consumer, o.source, %(type)s, o.message_id)
@@ -58,10 +52,10 @@ RETURNING 1
 
 @dataclass(frozen=True, slots=True)
 class UnsequencedMessages:
-    """That a consumer takes messages without a sequence too, and from whom they are.
+    """How a consumer handles messages without a sequence.
 
-    `source` names those that have no `app_id`. An id that comes again within `retention` is a
-    duplicate; later it would take effect again.
+    `source` is the source of those that have no `app_id`. An id that comes again within
+    `retention` is a duplicate; later it would take effect again.
     """
 
     source: str = "foreign"
@@ -97,22 +91,25 @@ def is_unsequenced(stream: Stream) -> bool:
     return stream.aggregate_type == MESSAGE
 
 
-async def remember(connection: Connection, consumer: str, streams: Sequence[Stream]) -> None:
-    """Note when these messages took effect."""
-    sources = [stream.source for stream in streams]
-    ids = [stream.aggregate_id for stream in streams]
-    await connection.execute(_REMEMBER, [consumer, sources, ids])
+@dataclass(frozen=True, slots=True)
+class MessageIds:
+    """The ids of the unsequenced messages that one consumer has handled."""
 
+    connection: Connection
+    consumer: str
 
-async def forget_old(
-    connection: Connection, consumer: str, retention: timedelta, *, limit: int = FORGET_AT_ONCE
-) -> int:
-    """Forget message ids past their retention; returns how many."""
-    parameters = {
-        "consumer": consumer,
-        "seconds": retention.total_seconds(),
-        "type": MESSAGE,
-        "limit": limit,
-    }
-    cursor = await connection.execute(_FORGET, parameters)
-    return len(await cursor.fetchall())
+    async def remember(self, streams: Sequence[Stream]) -> None:
+        """Note when these messages took effect."""
+        sources = [stream.source for stream in streams]
+        ids = [stream.aggregate_id for stream in streams]
+        await self.connection.execute(_REMEMBER, [self.consumer, sources, ids])
+
+    async def forget_old(self, retention: timedelta, *, limit: int = FORGET_AT_ONCE) -> int:
+        """Forget message ids past their retention, with their inbox rows; returns how many."""
+        parameters = {
+            "consumer": self.consumer,
+            "seconds": retention.total_seconds(),
+            "type": MESSAGE,
+            "limit": limit,
+        }
+        return (await self.connection.execute(_FORGET, parameters)).rowcount

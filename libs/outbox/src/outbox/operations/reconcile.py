@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from outbox.event import Stream
+from outbox.inbox.parked_events import ParkedEvents
 from outbox.operations.database import Connection
 from outbox.rabbitmq.subscription import Subscribed
 
@@ -45,11 +46,6 @@ SELECT source, aggregate_type, aggregate_id, last_sequence FROM inbox
 _STREAMS = """
 FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(applied)s::bigint[])
      AS s(source, aggregate_type, aggregate_id, applied)
-"""
-_PARKED = f"""
-SELECT source, aggregate_type, aggregate_id, p.sequence
-  {_STREAMS} JOIN inbox_parked p USING (source, aggregate_type, aggregate_id)
- WHERE p.consumer = %(consumer)s AND p.sequence > s.applied AND p.reason <> 'forked'
 """
 _WRITTEN = f"""
 SELECT source, aggregate_type, aggregate_id, o.sequence, o.event_id,
@@ -299,8 +295,9 @@ async def _explain_behind(
     """Find out what became of each event that the consumer has not applied."""
     parked: dict[Stream, set[int]] = defaultdict(set)
     written: dict[Stream, dict[int, tuple[Why, UUID]]] = defaultdict(dict)
-    for *key, sequence in await _rows(consumer, _PARKED, pairs, consumer=report.consumer):
-        parked[Stream(*key)].add(sequence)
+    applied = {pair.stream: pair.applied for pair in pairs}
+    for stream, sequence in await ParkedEvents(consumer, report.consumer).beyond(applied):
+        parked[stream].add(sequence)
     for *key, sequence, id_, why in await _rows(producer, _WRITTEN, pairs, grace=grace):
         written[Stream(*key)][sequence] = Why(why), id_
     for pair in pairs:

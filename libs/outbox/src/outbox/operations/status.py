@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from outbox.inbox.parked_events import (
+from outbox.inbox.parked_events import ParkedEvents
+from outbox.inbox.parked_rows import (
     CRASHED,
     FAILED,
     FORKED,
-    NEXT_ATTEMPT,
     UNHANDLED,
     UNREADABLE,
+    ParkedCount,
+    ParkedStream,
 )
-from outbox.inbox.parked_figures import WEIGHT
 from outbox.jobs import JobCount, count_jobs
 from outbox.operations.database import Connection, fetch, has_table
 from outbox.operations.lanes import LaneMap, lane_map
@@ -52,17 +53,6 @@ _CONSUMERS = """
 SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
   FROM inbox GROUP BY consumer ORDER BY consumer
 """
-_PARKED = f"""
-SELECT consumer, reason, count(*) AS events, sum({WEIGHT}) AS bytes,
-       min(parked_at) AS oldest, min({NEXT_ATTEMPT}) AS next_attempt
-  FROM inbox_parked GROUP BY consumer, reason ORDER BY consumer, reason
-"""  # noqa: S608
-_HEAVIEST = f"""
-SELECT DISTINCT ON (consumer) consumer, source || '/' || aggregate_type || '/' || aggregate_id
-         AS stream, count(*) AS events, sum({WEIGHT}) AS bytes
-  FROM inbox_parked GROUP BY consumer, source, aggregate_type, aggregate_id
- ORDER BY consumer, bytes DESC
-"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +99,6 @@ class ConsumerStreams:
     consumer: str
     streams: int
     blocked: int
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedCount:
-    """Parked events of one consumer for one reason."""
-
-    consumer: str
-    reason: str
-    events: int
-    bytes: int
-    oldest: datetime
-    next_attempt: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedStream:
-    """The stream of one consumer with the most bytes parked."""
-
-    consumer: str
-    stream: str
-    events: int
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +169,6 @@ async def _outbox(connection: Connection) -> OutboxStatus:
 async def _inbox(connection: Connection) -> InboxStatus:
     return InboxStatus(
         await fetch(connection, ConsumerStreams, _CONSUMERS),
-        await fetch(connection, ParkedCount, _PARKED),
-        await fetch(connection, ParkedStream, _HEAVIEST),
+        await ParkedEvents(connection).counts(),
+        await ParkedEvents(connection).heaviest(),
     )

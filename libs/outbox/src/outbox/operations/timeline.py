@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from outbox.inbox.parked_events import NEXT_ATTEMPT
+from outbox.event import Stream
+from outbox.inbox.parked_events import ParkedEvents
+from outbox.inbox.parked_rows import ParkedEvent
 from outbox.operations.database import Connection, fetch, has_table
 
 _WRITTEN = """
@@ -32,11 +34,6 @@ SELECT consumer, last_sequence, last_event_id, blocked FROM inbox
  WHERE source = %(source)s AND aggregate_type = %(kind)s AND aggregate_id = %(aggregate)s
  ORDER BY consumer
 """
-_PARKED = f"""
-SELECT consumer, source, aggregate_type, aggregate_id, reason, attempts,
-       {NEXT_ATTEMPT} AS next_attempt_at, last_error, parked_at
-  FROM inbox_parked WHERE event_id = %(id)s ORDER BY consumer
-"""  # noqa: S608
 # Around the time that a UUIDv7 carries (RFC 9562, section 5.7): one day's partition, not all.
 _NEAR_BEFORE, _NEAR_AFTER = timedelta(hours=1), timedelta(days=1)
 _EVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -69,6 +66,11 @@ class WrittenEvent:
     last_error: str | None
     parked_at: datetime | None
 
+    @property
+    def stream(self) -> Stream:
+        """The stream that the event belongs to."""
+        return Stream(self.source, self.aggregate_type, self.aggregate_id)
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduledEvent:
@@ -98,21 +100,6 @@ class ConsumerPosition:
 
 
 @dataclass(frozen=True, slots=True)
-class ParkedDelivery:
-    """The event as a consumer has parked it."""
-
-    consumer: str
-    source: str
-    aggregate_type: str
-    aggregate_id: str
-    reason: str
-    attempts: int
-    next_attempt_at: datetime | None
-    last_error: str | None
-    parked_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Traces:
     """What one database knows of the event."""
 
@@ -121,7 +108,7 @@ class Traces:
     scheduled: ScheduledEvent | None
     caused: list[CausedEvent]
     positions: list[ConsumerPosition]
-    parked: list[ParkedDelivery]
+    parked: list[ParkedEvent]
 
 
 async def timeline(databases: Mapping[str, Connection], event_id: UUID) -> list[Step]:
@@ -133,8 +120,8 @@ async def _traces(databases: Mapping[str, Connection], event_id: UUID) -> list[T
     """Ask each database, in the order given. The stream is known once any of them has told it."""
     written = {name: await _written(database, event_id) for name, database in databases.items()}
     parked = {name: await _parked(database, event_id) for name, database in databases.items()}
-    known: list[WrittenEvent | ParkedDelivery] = [event for event in written.values() if event]
-    known += [event for events in parked.values() for event in events]
+    known = [event.stream for event in written.values() if event]
+    known += [event.stream for events in parked.values() for event in events]
     return [
         Traces(
             database=name,
@@ -184,23 +171,22 @@ async def _caused(connection: Connection, event_id: UUID) -> list[CausedEvent]:
     return await fetch(connection, CausedEvent, _CAUSED, {"id": event_id, "since": since})
 
 
-async def _positions(
-    connection: Connection, event: WrittenEvent | ParkedDelivery
-) -> list[ConsumerPosition]:
+async def _positions(connection: Connection, stream: Stream) -> list[ConsumerPosition]:
     if not await has_table(connection, "inbox"):
         return []
-    stream = {
-        "source": event.source,
-        "kind": event.aggregate_type,
-        "aggregate": event.aggregate_id,
+    key = {
+        "source": stream.source,
+        "kind": stream.aggregate_type,
+        "aggregate": stream.aggregate_id,
     }
-    return await fetch(connection, ConsumerPosition, _POSITIONS, stream)
+    return await fetch(connection, ConsumerPosition, _POSITIONS, key)
 
 
-async def _parked(connection: Connection, event_id: UUID) -> list[ParkedDelivery]:
+async def _parked(connection: Connection, event_id: UUID) -> list[ParkedEvent]:
     if not await has_table(connection, "inbox_parked"):
         return []
-    return await fetch(connection, ParkedDelivery, _PARKED, {"id": event_id})
+    found = await ParkedEvents(connection).find(event_id=event_id)
+    return sorted(found, key=lambda event: event.consumer)
 
 
 def _steps(traces: list[Traces]) -> list[Step]:
@@ -219,8 +205,7 @@ def _steps(traces: list[Traces]) -> list[Step]:
 
 
 def _steps_at_producer(database: str, event: WrittenEvent) -> Iterator[Step]:
-    stream = f"{event.source}/{event.aggregate_type}/{event.aggregate_id}"
-    detail = f"{event.type}, {stream} at {event.sequence}"
+    detail = f"{event.type}, {event.stream} at {event.sequence}"
     yield Step("written", True, event.created_at, database, detail)
     if event.published_at:
         tries = f" after {event.attempts} failed attempts" if event.attempts else ""
@@ -247,7 +232,7 @@ def _steps_at_consumer(found: Traces, written: WrittenEvent | None) -> Iterator[
             yield Step("applied", True, event.created_at, found.database, detail)
 
 
-def _delivered(database: str, event: ParkedDelivery) -> Step:
+def _delivered(database: str, event: ParkedEvent) -> Step:
     due = event.next_attempt_at
     next_attempt = f", next attempt {due:%Y-%m-%d %H:%M:%S%z}" if due else ""
     error = f": {event.last_error}" if event.last_error else ""

@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
 from outbox.inbox.handlers import Handlers
-from outbox.operations.database import Connection, fetch
+from outbox.inbox.parked_events import ParkedEvents
+from outbox.inbox.parked_rows import ParkedType
+from outbox.operations.database import Connection
 from outbox.operations.doctor.findings import Finding, error, ok, warning
 from outbox.plural import counted
-
-_TYPES = """
-SELECT consumer, type, count(*) AS events, min(parked_at) AS oldest,
-       count(*) FILTER (WHERE reason = 'unhandled') AS unhandled
-  FROM inbox_parked WHERE reason NOT IN ('forked', 'discarded')
- GROUP BY consumer, type ORDER BY consumer, type
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingType:
-    """Parked events of one type; `unhandled` of them block their streams without a handler."""
-
-    consumer: str
-    type: str
-    events: int
-    oldest: datetime
-    unhandled: int
 
 
 async def check_handlers(
     connection: Connection, queues: Mapping[str, Handlers] | None = None
 ) -> list[Finding]:
     """Compare parked types with the handlers by queue, as far as those are known."""
-    waiting = await fetch(connection, WaitingType, _TYPES)
+    waiting = await ParkedEvents(connection).types()
     found = [finding for one in waiting for finding in _of(one, queues or {})]
     return found or [ok("handlers", "no parked type lacks a handler")]
 
 
-def _of(waiting: WaitingType, queues: Mapping[str, Handlers]) -> list[Finding]:
+def _of(waiting: ParkedType, queues: Mapping[str, Handlers]) -> list[Finding]:
     name, handlers = f"{waiting.consumer}: {waiting.type}", queues.get(waiting.consumer)
     since = f"{waiting.oldest:%Y-%m-%d %H:%M:%S%z}"
     if handlers is not None and waiting.type in handlers:

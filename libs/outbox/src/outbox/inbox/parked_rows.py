@@ -1,0 +1,122 @@
+"""What a parked event looks like, why it is parked, and how what is parked is counted.
+
+The statements are in `outbox.inbox.parked_events`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from outbox.event import Envelope, Stream
+from outbox.inbox.position import Decision
+
+FAILED, CRASHED, UNREADABLE, DISCARDED = "failed", "crashed", "unreadable", "discarded"
+UNHANDLED = "unhandled"
+FORKED = Decision.FORKED.value
+REASONS = (
+    *(decision.value for decision in Decision if decision.parks),
+    FAILED,
+    CRASHED,
+    UNREADABLE,
+    UNHANDLED,
+    DISCARDED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an event is parked, and when it is tried again.
+
+    `reason` is one of `REASONS`, `delay` is in seconds; without one a person has to
+    redrive the event. `counts` says whether it was an attempt of the event's own. `is_first` is
+    false when it has failed before.
+    """
+
+    reason: str
+    error: str
+    delay: float | None = None
+    counts: bool = True
+    traceback: str | None = None
+    is_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that waits. `body` are its raw bytes, left out of lists, as is the traceback."""
+
+    consumer: str
+    stream: Stream
+    sequence: int
+    event_id: UUID
+    reason: str
+    type: str
+    version: int
+    time: datetime
+    attempts: int
+    next_attempt_at: datetime | None
+    last_error: str | None
+    parked_at: datetime
+    correlation_id: str
+    causation_id: str | None
+    traceparent: str | None
+    size: int
+    body: bytes | None
+    last_traceback: str | None
+
+    @property
+    def is_discarded(self) -> bool:
+        """Whether it is a tombstone: its stream passes it without an effect."""
+        return self.reason == DISCARDED
+
+    @property
+    def envelope(self) -> Envelope:
+        """The event as it was delivered."""
+        context = (self.correlation_id, self.causation_id, self.traceparent)
+        what = (self.event_id, self.stream, self.sequence, self.type, self.version, self.time)
+        return Envelope(*what, bytes(self.body or b""), *context)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Sequences that a stream waits for, and how many events wait behind them since when."""
+
+    stream: Stream
+    first: int
+    last: int
+    waiting: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedCount:
+    """Parked events of one consumer for one reason."""
+
+    consumer: str
+    reason: str
+    events: int
+    bytes: int
+    oldest: datetime
+    next_attempt: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedStream:
+    """The stream of one consumer that has the most bytes parked."""
+
+    consumer: str
+    stream: str
+    events: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedType:
+    """Parked events of one type; `unhandled` of them stop their streams for want of a handler."""
+
+    consumer: str
+    type: str
+    events: int
+    oldest: datetime
+    unhandled: int
