@@ -4,6 +4,6 @@ Each module is one operation: `status`, `lanes`, `partitions`, `reconcile`, `rep
 `parked_in_outbox` (redrive and discard what the broker refused), `doctor`. They take psycopg
 connections from `database.open_database`, return dataclasses and print nothing. They may be called
 while everything runs: a change keeps the order of every stream, and relays and consumers hear of it
-at its commit. Parked events of a consumer have theirs in `outbox.inbox.operations` and
-`outbox.inbox.baseline`, jobs in `outbox.jobs`.
+at its commit. What a person does about parked events and a new consumer's
+beginning is in `outbox.inbox.operations`, about jobs in `outbox.jobs`.
 """
