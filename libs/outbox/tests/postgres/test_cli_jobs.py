@@ -26,7 +26,7 @@ async def mails(job: Job) -> Result:
 
 @pytest.fixture
 async def pair(broker_url: str) -> AsyncIterator[Pair]:
-    """One mail is done, one has failed, one waits of a kind that nobody works on."""
+    """One mail is done, one mail has failed, and a job of a kind without a worker waits."""
     async with open_pair(broker_url) as opened:
         async with opened.producer.work.begin() as unit:
             await jobs.enqueue(unit, "mail", key="a", payload="a@x")
@@ -83,7 +83,7 @@ async def test_a_failed_job_is_in_status_and_doctor_until_it_is_dealt_with(pair:
     assert await doctor_says(pair) == {"ok": "none has failed, 1 wait"}
 
 
-async def test_a_job_that_nobody_works_on_is_named_by_the_doctor(pair: Pair) -> None:
+async def test_the_doctor_names_a_job_without_a_worker(pair: Pair) -> None:
     await pair.producer.execute(
         "UPDATE outbox_jobs SET next_attempt_at = now() - interval '1 h' WHERE kind = 'pay'"
     )
@@ -133,7 +133,7 @@ async def test_a_job_whose_call_is_being_made_cannot_be_discarded(pair: Pair) ->
     await pair.say("jobs", "discard", "pay", "a", "--yes", status=2)
 
 
-async def test_one_job_is_told_in_the_singular(pair: Pair) -> None:
+async def test_one_job_is_counted_in_the_singular(pair: Pair) -> None:
     assert "1 job\n" in (await pair.say("jobs", "list", "--kind", "pay")).out
     assert "2 jobs\n" in (await pair.say("jobs", "list", "--kind", "mail")).out
     said = await pair.say("jobs", "redrive", "--kind", "mail", "--key", "b")

@@ -24,7 +24,7 @@ def run(url: str, script: str) -> None:
         connection.execute(script.encode())
 
 
-async def test_what_is_printed_for_an_empty_database_makes_all_tables(database_url: str) -> None:
+async def test_the_sql_for_an_empty_database_creates_all_tables(database_url: str) -> None:
     said = await ask(database_url, "schema", "--check", "--json", status=1)
     assert [group["found"] for group in said.json["groups"]] == [None, None, None]
     run(database_url, ";\n".join(said.json["statements"]))
@@ -37,14 +37,14 @@ async def test_what_is_printed_for_an_empty_database_makes_all_tables(database_u
     }
 
 
-async def test_the_printed_text_can_be_given_to_psql(database_url: str) -> None:
+async def test_psql_accepts_the_printed_sql(database_url: str) -> None:
     said = await ask(database_url, "schema", "--group", "inbox", status=0)
     _, _, script = said.out.partition("\nCREATE TABLE")
     run(database_url, f"CREATE TABLE{script}")
     await ask(database_url, "schema", "--group", "inbox", "--check")
 
 
-async def test_only_what_is_there_is_asked_for_unless_named(database_url: str) -> None:
+async def test_only_existing_groups_are_compared_unless_named(database_url: str) -> None:
     said = await ask(database_url, "schema", "--group", "jobs", "--json")
     run(database_url, ";\n".join(said.json["statements"]))
     await ask(database_url, "schema", "--check")
@@ -53,7 +53,7 @@ async def test_only_what_is_there_is_asked_for_unless_named(database_url: str) -
     await ask(database_url, "schema", "--group", "wrong", status=2)
 
 
-async def test_a_missing_table_and_a_lost_comment_are_put_back(world: World) -> None:
+async def test_the_sql_restores_a_missing_table_and_a_lost_comment(world: World) -> None:
     await world.execute("DROP TABLE inbox_attempts")
     await world.execute("COMMENT ON TABLE outbox IS NULL")
     said = await ask(world.database_url, "schema", "--check", "--json", status=1)
@@ -67,7 +67,7 @@ def declare_later(metadata: MetaData) -> None:
     metadata.tables["inbox"].comment = comment(2)
 
 
-async def test_an_older_version_is_upgraded_by_what_is_printed_and_the_doctor_says_so(
+async def test_the_printed_sql_upgrades_an_older_version_and_the_doctor_names_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = (("ALTER TABLE {schema}inbox ADD COLUMN IF NOT EXISTS note text",),)
@@ -81,5 +81,5 @@ async def test_an_older_version_is_upgraded_by_what_is_printed_and_the_doctor_sa
     await ask(world.database_url, "schema", "--check")
 
 
-async def test_the_command_says_its_version() -> None:
+async def test_the_command_prints_its_version() -> None:
     assert outbox.__version__ in (await say({}, "--version")).out

@@ -27,7 +27,7 @@ async def effects_are(pair: Pair, count: int) -> bool:
     return await pair.consumer.rows("SELECT count(*) FROM effects") == [(count,)]
 
 
-async def test_a_new_consumer_with_a_baseline_begins_with_what_comes(pair: Pair) -> None:
+async def test_a_new_consumer_with_a_baseline_begins_with_new_events(pair: Pair) -> None:
     await pair.producer.emit(Happened("a"), Happened("a"), Happened("b"))
     await pair.producer.execute("UPDATE outbox SET published_at = now()")
     async with running(pair.producer.relay(), pair.consumer.consumer(record)):
@@ -42,7 +42,9 @@ async def test_a_new_consumer_with_a_baseline_begins_with_what_comes(pair: Pair)
     assert (await pair.say("baseline", QUEUE, "--json")).json == {"streams": 0, "changed": 0}
 
 
-async def test_a_baseline_leaves_alone_what_its_consumer_has_begun_meanwhile(pair: Pair) -> None:
+async def test_a_baseline_leaves_streams_alone_that_its_consumer_has_begun_meanwhile(
+    pair: Pair,
+) -> None:
     await pair.producer.emit(*(Happened(name) for name in "abc"))
     async with (
         open_database(pair.producer.database_url) as producer,

@@ -144,13 +144,13 @@ async def test_a_function_may_name_the_topology(pair: Pair) -> None:
     assert f"queue {QUEUE}" in await errors(pair, "--app", "kit.outbox.topology:topology")
 
 
-async def test_without_a_management_url_bindings_are_said_to_be_skipped(pair: Pair) -> None:
+async def test_without_a_management_url_bindings_are_skipped(pair: Pair) -> None:
     said = await pair.say("doctor", *APP, "--management-url", "http://127.0.0.1:1", status=1)
     assert "skipped" in said.out
     await pair.say("doctor", *APP, "--management-url", "ftp://127.0.0.1", status=2)
 
 
-async def test_a_type_that_waits_for_a_handler_is_named_with_what_to_do(pair: Pair) -> None:
+async def test_a_parked_type_without_a_handler_is_named_with_a_fix(pair: Pair) -> None:
     handlers: Handlers = {"order.happened": record}
     [first, second, third] = events(3)
     unknown = [replace(event, type="order.payed") for event in (second, third)]
@@ -167,7 +167,7 @@ async def test_a_type_that_waits_for_a_handler_is_named_with_what_to_do(pair: Pa
     assert "unhandled" in said.out
 
 
-async def test_a_type_that_will_be_unhandled_is_named_before_its_turn_comes(pair: Pair) -> None:
+async def test_a_type_that_will_be_unhandled_is_named_before_it_is_retried(pair: Pair) -> None:
     [_, second] = events(2)
     handlers: Handlers = {"order.happened": record}
     await Inbox(QUEUE, handlers, pair.consumer.work).handle([replace(second, type="order.payed")])
@@ -183,7 +183,7 @@ async def test_an_app_that_raises_is_one_line_and_status_2(pair: Pair) -> None:
 
 
 async def handlers_said(pair: Pair, app: str) -> dict[str, str]:
-    """The one finding about handlers; that no relay runs is an error of its own."""
+    """The one finding about handlers. The missing relay is another error."""
     url = pair.consumer.database_url
     words = ("doctor", "--json", "--app", app, "--database-url", url)
     said = await pair.say(*words, status=1)
@@ -204,7 +204,7 @@ async def test_a_queue_that_two_databases_consume_is_named(pair: Pair) -> None:
         await eventually(is_named)
 
 
-async def test_two_processes_of_one_service_are_no_mistake(pair: Pair) -> None:
+async def test_two_processes_of_one_service_are_fine(pair: Pair) -> None:
     management = Management(management_url(), pair.producer.broker_url)
 
     async def both_are_listed() -> bool:

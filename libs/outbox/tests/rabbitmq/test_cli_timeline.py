@@ -67,7 +67,7 @@ async def one_parked(pair: Pair) -> bool:
 
 
 async def steps_of(pair: Pair, *consumer: str) -> list[dict[str, Any]]:
-    """By the consumer's database in the environment, unless it is named."""
+    """The consumer's database is the one in the environment, unless it is given."""
     [(event_id,)] = await pair.producer.rows("SELECT event_id FROM outbox ORDER BY id LIMIT 1")
     found: list[dict[str, Any]] = (
         await pair.say("timeline", str(event_id), *consumer, "--json")

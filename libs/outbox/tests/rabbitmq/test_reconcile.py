@@ -50,7 +50,7 @@ async def test_a_stream_that_never_arrived_is_named(pair: Pair) -> None:
     assert await missing(pair) == [("shop/order/c", 1, 3, "lost", True)]
 
 
-async def test_a_gap_before_parked_events_is_no_tail(pair: Pair) -> None:
+async def test_a_gap_before_parked_events_is_not_a_tail(pair: Pair) -> None:
     async with running(pair.producer.relay()):
         await pair.producer.emit(Happened("a"), Happened("a"))
         await eventually(lambda: pair.producer.has_unpublished(0))
@@ -84,7 +84,7 @@ async def test_events_no_longer_in_the_outbox_table_are_forgotten(pair: Pair) ->
     ]
 
 
-async def test_a_producer_that_was_restored_from_an_older_state_shows(pair: Pair) -> None:
+async def test_a_producer_that_was_restored_from_an_older_state_is_noticed(pair: Pair) -> None:
     await pair.producer.execute("UPDATE outbox_streams SET last = 2 WHERE aggregate_id = 'a'")
     assert await missing(pair) == [("shop/order/a", 3, 3, "ahead", True)]
 
@@ -97,7 +97,7 @@ async def test_a_consumer_that_never_received_anything_has_to_be_named(pair: Pai
     assert len(named) == 3
 
 
-async def test_what_was_not_compared_is_not_whole(pair: Pair) -> None:
+async def test_a_comparison_that_left_something_out_is_not_whole(pair: Pair) -> None:
     for words in (
         ("--consumer", "kitchen.odrers"),
         ("--consumer", "kitchen.orders", "--consumer", "kitchen.odrers"),

@@ -17,7 +17,7 @@ async def pair(broker_url: str) -> AsyncIterator[Pair]:
 
 
 async def published(pair: Pair, *events: Happened) -> None:
-    """Write events and have them counted as published, with nobody to take them."""
+    """Write events and mark them as published without publishing them."""
     await pair.producer.emit(*events)
     await pair.producer.execute("UPDATE outbox SET published_at = clock_timestamp()")
 
@@ -53,7 +53,7 @@ async def total(pair: Pair, count: int) -> bool:
     return await pair.consumer.rows("SELECT count(*) FROM effects") == [(count,)]
 
 
-async def test_relays_hear_of_a_replay_and_look_from_the_beginning_at_once(pair: Pair) -> None:
+async def test_a_replay_makes_relays_rescan_at_once(pair: Pair) -> None:
     async with running(pair.producer.relay(rescan_interval=3600)):
         await pair.producer.emit(*(Happened("a") for _ in range(5)))
         await pair.producer.delivered(5)
@@ -72,7 +72,7 @@ async def hears(pair: Pair) -> bool:
     ) == [(1,)]
 
 
-async def test_only_what_was_chosen_is_replayed(pair: Pair) -> None:
+async def test_only_chosen_events_are_replayed(pair: Pair) -> None:
     await published(pair, Happened("a"), Happened("b"), Happened("a", type="order.ended"))
     said = await pair.say("replay", "--aggregate", "order/b", "--yes")
     assert "1 event is published again" in said.out
@@ -81,7 +81,7 @@ async def test_only_what_was_chosen_is_replayed(pair: Pair) -> None:
     assert await unpublished(pair) == [("b", 1), ("a", 2)]
 
 
-async def test_a_dry_run_and_a_no_change_nothing(pair: Pair) -> None:
+async def test_a_dry_run_or_the_answer_no_changes_nothing(pair: Pair) -> None:
     await published(pair, Happened("a"))
     dry = await pair.say("replay", "--since", "1d", "--dry-run", "--json")
     assert (dry.json["events"], dry.json["replayed"]) == (1, 0)
@@ -90,7 +90,7 @@ async def test_a_dry_run_and_a_no_change_nothing(pair: Pair) -> None:
     assert await unpublished(pair) == []
 
 
-async def test_a_replay_of_everything_has_to_be_meant(pair: Pair) -> None:
+async def test_a_replay_needs_a_condition(pair: Pair) -> None:
     await pair.say("replay", "--yes", status=2)
     await pair.say("replay", "--since", "yesterday", status=2)
     await pair.say("replay", "--aggregate", "order", status=2)

@@ -1,8 +1,8 @@
 """Every statement on `outbox_jobs`. Each is short; none is open while a call is being made.
 
 Invariant: a claim draws a new lease id, and only the holder of the lease extends it or reports that
-the attempt failed. An answer counts from any attempt, whoever holds the lease by then, because all
-attempts make the same call with the same key. The first answer ends the job. A later one finds no
+the attempt failed. An answer counts from any attempt, even if another has the lease by then, because
+all attempts make the same call with the same key. The first answer ends the job. A later one finds no
 row, and its transaction rolls back. See decision 1122.
 
 One file, because all statements on one table are here.
@@ -189,7 +189,7 @@ class JobStore:
         self._connection = connection
 
     async def claim(self, kinds: Sequence[str], lease: float) -> Job | None:
-        """Lease the next due job of these kinds for so many seconds; None if there is none."""
+        """Lease the next due job of these kinds for `lease` seconds; None if there is none."""
         parameters = {"kinds": list(kinds), "seconds": lease, "lease_id": uuid4()}
         async with self._connection.cursor(row_factory=class_row(Job)) as cursor:
             await cursor.execute(CLAIM, parameters)

@@ -2,7 +2,7 @@
 
 A gap shows by itself when the next event arrives; the loss of a stream's last events does not.
 Comparing how far both sides have come finds both. The producer is read first: what it writes
-meanwhile can make the consumer look ahead, never behind.
+meanwhile can make the consumer seem ahead, never behind.
 
 One file, because finding the streams that differ and saying why each event is missing is one
 comparison.
@@ -202,7 +202,7 @@ def _subscribed(subscriptions: Iterable[Subscribed]) -> dict[str, Kinds]:
 def _missed(
     compared: dict[str, Kinds], consumers: Collection[str], aggregate_types: Collection[str]
 ) -> list[str]:
-    """What was asked for and is not among the compared."""
+    """The names that were asked for and could not be compared."""
     missed = {*consumers} - {*compared}
     missed |= {*aggregate_types} - {kind for _, kind in _all(compared)}
     return sorted(missed) or ([] if compared else ["any consumer"])

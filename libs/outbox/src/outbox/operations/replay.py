@@ -78,7 +78,7 @@ class Replayable:
 
 
 async def replayable(connection: Connection, selection: Selection) -> list[Replayable]:
-    """What `replay` would publish again, by type."""
+    """The events that `replay` would publish again, by type."""
     where, parameters = selection.where()
     return await fetch(connection, Replayable, _PREVIEW.format(where=where), parameters)
 

@@ -35,7 +35,7 @@ async def fill(world: World, count: int, *, state: str = "waiting") -> None:
     await world.execute("ANALYZE outbox_jobs")
 
 
-async def test_done_jobs_past_their_retention_all_go_even_while_there_is_work(
+async def test_all_done_jobs_past_their_retention_are_deleted_even_under_load(
     world: World,
 ) -> None:
     await fill(world, 5_000, state="done")
@@ -94,7 +94,7 @@ async def fill_done(world: World, count: int) -> None:
     await world.execute("ANALYZE outbox_jobs")
 
 
-async def test_the_next_attempt_is_the_first_that_is_free_or_whose_lease_ends(
+async def test_the_next_attempt_is_the_first_free_job_or_the_first_lease_to_end(
     world: World,
 ) -> None:
     async with await world.psycopg() as connection:

@@ -55,7 +55,7 @@ async def test_the_same_key_is_one_job(world: World) -> None:
     assert await world.rows("SELECT count(*) FROM outbox_jobs") == [(2,)]
 
 
-async def test_an_unknown_outcome_is_the_same_call_again_and_the_last_is_failed(
+async def test_a_call_with_an_unknown_outcome_is_repeated_until_the_last_attempt_fails(
     world: World,
 ) -> None:
     keys: list[str] = []
@@ -82,7 +82,7 @@ async def test_an_unknown_outcome_is_the_same_call_again_and_the_last_is_failed(
     assert await states(world, ("a", "done"))
 
 
-async def test_what_is_declined_is_failed_at_once_and_can_be_discarded(world: World) -> None:
+async def test_a_declined_job_fails_at_once_and_can_be_discarded(world: World) -> None:
     async def no(job: Job) -> Result:
         raise jobs.Declined("never")
 
@@ -94,7 +94,7 @@ async def test_what_is_declined_is_failed_at_once_and_can_be_discarded(world: Wo
     assert await states(world, ("a", "discarded"))
 
 
-async def test_a_result_that_cannot_be_committed_is_an_attempt_and_leaves_nothing(
+async def test_a_result_that_cannot_be_committed_counts_as_an_attempt_and_leaves_nothing(
     world: World,
 ) -> None:
     async def half(job: Job) -> Result:
@@ -142,7 +142,7 @@ class Slow:
         return running
 
 
-async def test_a_job_ends_once_and_what_answers_later_commits_nothing(world: World) -> None:
+async def test_a_job_ends_once_and_a_later_answer_commits_nothing(world: World) -> None:
     await enqueue(world, "a")
     slow = Slow(world)
     first = await slow.begin()
@@ -153,7 +153,7 @@ async def test_a_job_ends_once_and_what_answers_later_commits_nothing(world: Wor
     assert await states(world, ("a", "done"))
 
 
-async def test_the_first_answer_counts_though_another_worker_has_begun_the_same_call(
+async def test_the_first_answer_counts_although_another_worker_makes_the_same_call(
     world: World,
 ) -> None:
     await enqueue(world, "a")
@@ -168,14 +168,14 @@ async def test_the_first_answer_counts_though_another_worker_has_begun_the_same_
     assert await states(world, ("a", "done"))
 
 
-async def test_a_call_is_given_up_when_its_job_has_ended(world: World) -> None:
+async def test_a_call_is_cancelled_when_its_job_has_ended(world: World) -> None:
     await enqueue(world, "a")
     first = await Slow(world).begin(heartbeat=0.05)
     assert await worker(world, swift).run_due() == 1
     assert await asyncio.wait_for(first, 60) == 1
 
 
-async def test_a_job_that_another_attempt_was_declined_of_stays_failed(world: World) -> None:
+async def test_a_job_stays_failed_after_another_attempt_was_declined(world: World) -> None:
     await enqueue(world, "a")
     slow = Slow(world)
     first = await slow.begin()
@@ -186,7 +186,7 @@ async def test_a_job_that_another_attempt_was_declined_of_stays_failed(world: Wo
     assert await world.rows("SELECT count(*) FROM outbox") == [(0,)]
 
 
-async def test_an_answer_that_comes_when_no_attempt_is_left_still_ends_its_job(
+async def test_an_answer_after_the_last_attempt_still_ends_its_job(
     world: World,
 ) -> None:
     await enqueue(world, "a")
@@ -240,7 +240,7 @@ async def test_a_long_call_keeps_its_lease(world: World) -> None:
 
 
 async def extended(world: World) -> bool:
-    """Whether the lease holds although its first time is over."""
+    """Whether the lease is valid although its first period is over."""
     return await world.rows(
         "SELECT clock_timestamp() > created_at + interval '3.5 s'"
         " AND lease_until > clock_timestamp() FROM outbox_jobs"
@@ -259,7 +259,7 @@ async def test_a_worker_that_dies_in_every_attempt_leaves_a_failed_job(world: Wo
     assert str(error).startswith("NoAnswer: the outcome of attempt 3, the last, is unknown")
 
 
-async def test_the_event_of_a_job_follows_from_the_event_that_led_to_it(world: World) -> None:
+async def test_the_event_of_a_job_has_the_cause_of_the_job(world: World) -> None:
     [cause] = events(1)
     async with world.work.begin(cause=cause) as unit:
         await jobs.enqueue(unit, "pay", key="a", payload={"order": "a"})
