@@ -1,4 +1,4 @@
-"""`outbox schema`: versions, and statements that can be run as they are printed."""
+"""`outbox schema`: versions, and statements that run as they are printed."""
 
 from __future__ import annotations
 

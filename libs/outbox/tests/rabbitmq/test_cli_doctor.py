@@ -1,4 +1,4 @@
-"""`outbox doctor`: each thing that is wrong is found, and the fix is said."""
+"""`outbox doctor`: each thing that is wrong is named with its fix."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Every statement on `outbox_jobs`. Each is short; none is open while a call is being made.
 
-Invariant: a claim draws a new lease id, and only the holder of the lease extends it or reports that
-the attempt failed. An answer counts from any attempt, even if another has the lease by then, because
-all attempts make the same call with the same key. The first answer ends the job. A later one finds no
-row, and its transaction rolls back. See decision 1122.
+Invariant: a claim draws a new lease id. Only the holder of the lease extends it or reports that the
+attempt failed. An answer counts from any attempt, even if another attempt has the lease by then:
+all of them make the same call with the same key. The first answer ends the job. A later one finds
+no row, and its transaction rolls back. See decision 1122.
 
 One file, because all statements on one table are here.
 """
