@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
@@ -28,14 +28,8 @@ from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import ParkedEvent, list_parked
 from outbox.inbox.settings import InboxSettings
 from outbox.log.deferred import raw_connection
+from outbox.log.relay_queries import mark_published, unpublished
 from outbox.log.work import Work
-
-_UNPUBLISHED = """
-SELECT id, event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
-       payload::text, correlation_id, causation_id, traceparent
-  FROM outbox WHERE published_at IS NULL AND parked_at IS NULL ORDER BY id
-"""
-_MARK = "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY(%s)"
 
 FAILPOINT = "OUTBOX_FAILPOINT"
 
@@ -134,23 +128,15 @@ async def relay_once(connection: AsyncConnection, publish: Publishes) -> list[En
     with the relay, the events of an aggregate wait behind one that was not taken.
     """
     raw = await raw_connection(connection)
-    cursor = await raw.execute(_UNPUBLISHED)
     taken: list[tuple[int, Envelope]] = []
     stuck: set[Stream] = set()
-    for id_, *columns in await cursor.fetchall():
-        envelope = _envelope(columns)
+    for id_, envelope in await unpublished(raw):
         if envelope.stream not in stuck and publish(envelope):
             taken.append((id_, envelope))
         else:
             stuck.add(envelope.stream)
-    await raw.execute(_MARK, [[id_ for id_, _ in taken]])
+    await mark_published(raw, [id_ for id_, _ in taken])
     return [envelope for _, envelope in taken]
-
-
-def _envelope(columns: Sequence[Any]) -> Envelope:
-    id_, source, kind, aggregate, sequence, type_, version, time, payload, *context = columns
-    stream = Stream(source, kind, aggregate)
-    return Envelope(id_, stream, sequence, type_, version, time, payload.encode(), *context)
 
 
 async def killed_at(

@@ -17,6 +17,7 @@ from outbox.event import Stream
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import FORKED, Gap, ParkedEvent
 from outbox.inbox.position import Connection, LockedPositions
+from outbox.log import operator_queries as sql
 
 __all__ = ["Gap", "InboxOperations", "ParkedEvent", "list_parked", "producer_streams"]
 
@@ -27,11 +28,6 @@ REDRIVE = "inbox_redrive"
 """The channel on which consumers hear that something is to be tried now; says for whom."""
 
 _NOTIFY = "SELECT pg_notify(%s, %s)"
-
-_PRODUCER_STREAMS = """
-SELECT source, aggregate_type, aggregate_id, last FROM outbox_streams
- WHERE %(types)s::text[] IS NULL OR aggregate_type = ANY(%(types)s)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +221,7 @@ async def producer_streams(
     Publish nothing to them meanwhile, or begin to consume before: an event that is written between
     this reading and the binding of the queue becomes a gap.
     """
-    cursor = await producer.execute(_PRODUCER_STREAMS, {"types": aggregate_types})
+    cursor = await producer.execute(sql.STREAMS_OF_TYPES, {"types": aggregate_types})
     return {Stream(source, kind, id_): last for source, kind, id_, last in await cursor.fetchall()}
 
 

@@ -15,8 +15,10 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
 from outbox.errors import DatabaseEncoding
+from outbox.event import Envelope, Stream
 from outbox.log.row import OutboxRow
 
 Connection = psycopg.AsyncConnection[Any]
@@ -139,6 +141,13 @@ SELECT count(*) FROM moved
 _NEXT_DUE = (
     "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM outbox_scheduled"
 )
+
+_ALL_UNPUBLISHED = """
+SELECT id, event_id, source, aggregate_type, aggregate_id, sequence, type, version,
+       created_at AS time, payload::text, correlation_id, causation_id, traceparent
+  FROM outbox WHERE published_at IS NULL AND parked_at IS NULL ORDER BY id
+"""
+_MARK_IDS = "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY(%s)"
 
 
 class OutboxReader:
@@ -286,3 +295,21 @@ class Schedule:
 def array_of(ids: Iterable[int]) -> str:
     """A PostgreSQL array as text: faster than handing the driver number by number."""
     return "{" + ",".join(map(str, ids)) + "}"
+
+
+async def unpublished(connection: Connection) -> list[tuple[int, Envelope]]:
+    """All unpublished events with their ids, in order, for tests without a relay."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_ALL_UNPUBLISHED)
+        return [(row.pop("id"), _envelope(row)) for row in await cursor.fetchall()]
+
+
+async def mark_published(connection: Connection, ids: list[int]) -> None:
+    """Mark these rows published, for tests without a relay."""
+    await connection.execute(_MARK_IDS, [ids])
+
+
+def _envelope(row: dict[str, Any]) -> Envelope:
+    stream = Stream(row.pop("source"), row.pop("aggregate_type"), row.pop("aggregate_id"))
+    payload = row.pop("payload").encode()
+    return Envelope(id=row.pop("event_id"), stream=stream, payload=payload, **row)

@@ -13,31 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from outbox.log import operator_queries as sql
 from outbox.operations.database import Connection, fetch, rescan
-
-_PARKED = "published_at IS NULL AND parked_at IS NOT NULL"
-_DISCARDABLE = "published_at IS NULL AND (parked_at IS NOT NULL OR last_error = 'returned')"
-_LIST = """
-SELECT event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
-       parked_at, attempts, last_error, payload::text AS payload
-  FROM outbox
- WHERE {which} AND (%(ids)s::uuid[] IS NULL OR event_id = ANY(%(ids)s))
- ORDER BY id
-"""
-# A binding of `order.#` matches the bare `order` too, where a longer type would be too long.
-_DISCARD = f"""
-UPDATE outbox
-   SET type = CASE WHEN octet_length(aggregate_type) > 245 THEN aggregate_type
-                   ELSE aggregate_type || '.discarded' END,
-       version = 1, payload = '{{}}', parked_at = NULL, attempts = 0, last_error = NULL
- WHERE {_DISCARDABLE} AND event_id = ANY(%(ids)s)
-RETURNING event_id
-"""  # noqa: S608
-_REDRIVE = f"""
-UPDATE outbox SET parked_at = NULL, attempts = 0, last_error = NULL
- WHERE {_PARKED} AND event_id = ANY(%(ids)s)
-RETURNING event_id
-"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +42,14 @@ async def list_parked(
     connection: Connection, ids: Sequence[UUID] | None = None
 ) -> list[UnpublishedEvent]:
     """Events that the broker refused, all of them or those with these ids, in order."""
-    return await _list(connection, _PARKED, ids)
+    return await _list(connection, sql.PARKED, ids)
 
 
 async def list_discardable(
     connection: Connection, ids: Sequence[UUID] | None = None
 ) -> list[UnpublishedEvent]:
     """Parked events, and those that came back because no queue is bound for them."""
-    return await _list(connection, _DISCARDABLE, ids)
+    return await _list(connection, sql.DISCARDABLE, ids)
 
 
 async def discard(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
@@ -81,19 +58,21 @@ async def discard(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     An event that a relay is publishing at this moment, because it is routable again, goes out as
     it was.
     """
-    return await _change(connection, _DISCARD, ids)
+    return await _change(connection, sql.DISCARD, ids)
 
 
 async def redrive(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     """Have parked events published as they are, once the cause is mended; returns their ids."""
-    return await _change(connection, _REDRIVE, ids)
+    return await _change(connection, sql.REDRIVE, ids)
 
 
 async def _list(
     connection: Connection, which: str, ids: Sequence[UUID] | None
 ) -> list[UnpublishedEvent]:
     parameters = {"ids": None if ids is None else list(ids)}
-    return await fetch(connection, UnpublishedEvent, _LIST.format(which=which), parameters)
+    return await fetch(
+        connection, UnpublishedEvent, sql.UNPUBLISHED_EVENTS.format(which=which), parameters
+    )
 
 
 async def _change(connection: Connection, statement: str, ids: Sequence[UUID]) -> list[UUID]:

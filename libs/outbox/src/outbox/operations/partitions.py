@@ -5,20 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from outbox.log import operator_queries as sql
 from outbox.operations.database import Connection, fetch, value
-
-_PARTITIONS = """
-SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds,
-       pg_total_relation_size(c.oid) AS bytes, greatest(c.reltuples, 0)::bigint AS events,
-       coalesce(open.waiting, 0) AS waiting, coalesce(open.parked, 0) AS parked
-  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-  LEFT JOIN (SELECT tableoid, count(*) FILTER (WHERE parked_at IS NULL) AS waiting,
-                    count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
-               FROM outbox WHERE published_at IS NULL GROUP BY tableoid) open
-         ON open.tableoid = c.oid
- WHERE i.inhparent = to_regclass('outbox') AND NOT i.inhdetachpending
- ORDER BY c.relname
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +31,7 @@ class DayPartition:
 
 async def day_partitions(connection: Connection) -> list[DayPartition]:
     """All partitions, the oldest first."""
-    return await fetch(connection, DayPartition, _PARTITIONS)
+    return await fetch(connection, DayPartition, sql.DAYS)
 
 
 async def today(connection: Connection) -> date:

@@ -21,6 +21,7 @@ from uuid import UUID
 
 from outbox.event import Stream
 from outbox.inbox.parked_events import ParkedEvents
+from outbox.log import operator_queries as sql
 from outbox.operations.database import Connection
 from outbox.rabbitmq.subscription import Subscribed
 
@@ -31,35 +32,11 @@ PAGE = 2_000
 Kinds = set[tuple[str, str]]
 """Sources and aggregate types."""
 
-# Sorted by bytes on both sides: two databases may disagree about everything else.
-_ORDER = 'ORDER BY source COLLATE "C", aggregate_type COLLATE "C", aggregate_id COLLATE "C"'
-_PRODUCED = f"""
-SELECT source, aggregate_type, aggregate_id, last FROM outbox_streams
- WHERE last > 0 AND (source, aggregate_type) IN
-       (SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[])) {_ORDER}
-"""  # noqa: S608
 _APPLIED = f"""
 SELECT source, aggregate_type, aggregate_id, last_sequence FROM inbox
  WHERE consumer = %(consumer)s AND (source, aggregate_type) IN
-       (SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[])) {_ORDER}
+       (SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[])) {sql.STREAM_ORDER}
 """  # noqa: S608
-_STREAMS = """
-FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(applied)s::bigint[])
-     AS s(source, aggregate_type, aggregate_id, applied)
-"""
-_WRITTEN = f"""
-SELECT source, aggregate_type, aggregate_id, o.sequence, o.event_id,
-       CASE WHEN o.published_at IS NOT NULL
-            THEN CASE WHEN o.published_at < clock_timestamp() - make_interval(secs => %(grace)s)
-                      THEN 'lost' ELSE 'under way' END
-            WHEN o.parked_at IS NOT NULL THEN 'parked at the source' ELSE 'unpublished' END
-  {_STREAMS} JOIN outbox o USING (source, aggregate_type, aggregate_id)
- WHERE o.sequence > s.applied
-"""
-_LAST = f"""
-SELECT source, aggregate_type, aggregate_id, last
-  {_STREAMS} JOIN outbox_streams USING (source, aggregate_type, aggregate_id)
-"""
 
 
 class Why(StrEnum):
@@ -213,7 +190,7 @@ def _all(kinds_of: dict[str, Kinds]) -> Kinds:
 
 
 async def _produced_kinds(producer: Connection) -> Kinds:
-    cursor = await producer.execute("SELECT DISTINCT source, aggregate_type FROM outbox_streams")
+    cursor = await producer.execute(sql.PRODUCED_KINDS)
     return {(source, kind) for source, kind in await cursor.fetchall()}
 
 
@@ -255,7 +232,7 @@ async def _pairs(
         "types": [kind for _, kind in in_order],
     }
     async with (
-        _reading(producer, _PRODUCED, parameters) as produced,
+        _reading(producer, sql.PRODUCED_STREAMS, parameters) as produced,
         _reading(consumer, _APPLIED, {**parameters, "consumer": name}) as applied,
     ):
         left, right = await anext(produced, None), await anext(applied, None)
@@ -298,7 +275,7 @@ async def _explain_behind(
     applied = {pair.stream: pair.applied for pair in pairs}
     for stream, sequence in await ParkedEvents(consumer, report.consumer).beyond(applied):
         parked[stream].add(sequence)
-    for *key, sequence, id_, why in await _rows(producer, _WRITTEN, pairs, grace=grace):
+    for *key, sequence, id_, why in await _rows(producer, sql.EVENTS_BEHIND, pairs, grace=grace):
         written[Stream(*key)][sequence] = Why(why), id_
     for pair in pairs:
         _explain_gaps(pair, parked[pair.stream], written[pair.stream], report)
@@ -335,7 +312,7 @@ def _runs(
 
 async def _confirm_ahead(producer: Connection, pairs: Sequence[Pair]) -> list[MissingEvents]:
     """Streams in which the consumer is still ahead when the producer is asked again."""
-    last = {Stream(*key): last for *key, last in await _rows(producer, _LAST, pairs)}
+    last = {Stream(*key): last for *key, last in await _rows(producer, sql.LAST_SEQUENCES, pairs)}
     return [
         MissingEvents(
             str(pair.stream), last.get(pair.stream, 0) + 1, pair.applied, Why.AHEAD, True, []

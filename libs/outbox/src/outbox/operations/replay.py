@@ -10,28 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from outbox.log import operator_queries as sql
 from outbox.operations.database import Connection, fetch, rescan, value
 
 BATCH = 5_000
-
-_PREVIEW = """
-SELECT type, count(*) AS events, count(DISTINCT (source, aggregate_id)) AS aggregates,
-       min(created_at) AS oldest, max(created_at) AS newest
-  FROM outbox WHERE {where} GROUP BY type ORDER BY type
-"""
-# `published_at` is checked again on the rows: another replay may run at the same time.
-_REPLAY = """
-WITH chosen AS (
-  SELECT id, created_at FROM outbox WHERE {where} AND id > %(after)s ORDER BY id LIMIT %(limit)s
-), cleared AS (
-  UPDATE outbox o SET published_at = NULL, attempts = 0, last_error = NULL
-    FROM chosen c
-   WHERE o.id = c.id AND o.created_at = c.created_at AND o.published_at IS NOT NULL
-  RETURNING 1
-)
-SELECT (SELECT max(id) FROM chosen), (SELECT count(*) FROM cleared)
-"""
-_HISTORY_FROM = "SELECT created_at FROM outbox ORDER BY id LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +62,12 @@ class Replayable:
 async def replayable(connection: Connection, selection: Selection) -> list[Replayable]:
     """The events that `replay` would publish again, by type."""
     where, parameters = selection.where()
-    return await fetch(connection, Replayable, _PREVIEW.format(where=where), parameters)
+    return await fetch(connection, Replayable, sql.REPLAYABLE.format(where=where), parameters)
 
 
 async def history_from(connection: Connection) -> datetime | None:
     """The time of the oldest event in the table; older ones cannot be replayed."""
-    found: datetime | None = await value(connection, _HISTORY_FROM)
+    found: datetime | None = await value(connection, sql.HISTORY_FROM)
     return found
 
 
@@ -99,7 +81,7 @@ async def replay(connection: Connection, selection: Selection, *, batch: int = B
         now: datetime = await value(connection, "SELECT clock_timestamp()")
         selection = Selection(selection.since, now, selection.aggregate, selection.type)
     where, parameters = selection.where()
-    statement = _REPLAY.format(where=where)
+    statement = sql.REPLAY.format(where=where)
     after, replayed = 0, 0
     while True:
         cursor = await connection.execute(

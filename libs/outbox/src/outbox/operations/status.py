@@ -17,6 +17,7 @@ from outbox.inbox.parked_rows import (
     ParkedStream,
 )
 from outbox.jobs import JobCount, count_jobs
+from outbox.log import operator_queries as sql
 from outbox.operations.database import Connection, fetch, has_table
 from outbox.operations.lanes import LaneMap, lane_map
 from outbox.operations.partitions import day_partitions, days_covered, today
@@ -27,28 +28,6 @@ NAMED = 3
 GIVEN_UP = (FAILED, CRASHED, UNREADABLE, UNHANDLED, FORKED)
 """Reasons for which a parked event needs a person, once it has no attempt left."""
 
-_BACKLOG = """
-SELECT count(*) AS events,
-       extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_seconds,
-       count(*) FILTER (WHERE attempts > 0) AS failing,
-       count(DISTINCT (source, aggregate_type, aggregate_id)) FILTER (WHERE attempts > 0)
-         AS backed_off
-  FROM (SELECT * FROM outbox WHERE published_at IS NULL AND parked_at IS NULL
-         ORDER BY id LIMIT %(limit)s) waiting
-"""
-_TROUBLES = """
-SELECT CASE WHEN parked_at IS NULL THEN 'backed off' ELSE 'parked' END AS state,
-       coalesce(last_error, 'unknown') AS error, type, count(*) AS events,
-       min(created_at) AS oldest, (array_agg(event_id ORDER BY id))[1:%(named)s] AS first
-  FROM outbox
- WHERE published_at IS NULL AND (parked_at IS NOT NULL OR attempts > 0)
- GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
-"""
-_SCHEDULED = """
-SELECT count(*) AS events, min(due_at) AS next_due,
-       count(*) FILTER (WHERE due_at < clock_timestamp()) AS overdue
-  FROM outbox_scheduled
-"""
 _CONSUMERS = """
 SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
   FROM inbox GROUP BY consumer ORDER BY consumer
@@ -153,12 +132,12 @@ async def status(connection: Connection) -> Status:
 
 
 async def _outbox(connection: Connection) -> OutboxStatus:
-    [backlog] = await fetch(connection, Backlog, _BACKLOG, {"limit": COUNTED_TO})
-    [scheduled] = await fetch(connection, Scheduled, _SCHEDULED)
+    [backlog] = await fetch(connection, Backlog, sql.BACKLOG, {"limit": COUNTED_TO})
+    [scheduled] = await fetch(connection, Scheduled, sql.SCHEDULED)
     partitions = await day_partitions(connection)
     return OutboxStatus(
         backlog=backlog,
-        troubles=await fetch(connection, Trouble, _TROUBLES, {"named": NAMED}),
+        troubles=await fetch(connection, Trouble, sql.TROUBLES, {"named": NAMED}),
         scheduled=scheduled,
         lanes=await lane_map(connection),
         partitions=len(partitions),

@@ -17,18 +17,9 @@ from uuid import UUID
 from outbox.event import Stream
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import ParkedEvent
+from outbox.log import operator_queries as sql
 from outbox.operations.database import Connection, fetch, has_table
 
-_WRITTEN = """
-SELECT event_id, source, aggregate_type, aggregate_id, sequence, type, created_at, published_at,
-       attempts, last_error, parked_at
-  FROM outbox WHERE event_id = %(id)s AND created_at >= %(since)s AND created_at < %(until)s
-"""
-_SCHEDULED = "SELECT key, due_at FROM outbox_scheduled WHERE event_id = %(id)s"
-_CAUSED = """
-SELECT event_id, type, created_at FROM outbox
- WHERE causation_id = %(id)s::text AND created_at >= %(since)s ORDER BY id LIMIT 20
-"""
 _POSITIONS = """
 SELECT consumer, last_sequence, last_event_id, blocked FROM inbox
  WHERE source = %(source)s AND aggregate_type = %(kind)s AND aggregate_id = %(aggregate)s
@@ -140,7 +131,7 @@ async def _written(connection: Connection, event_id: UUID) -> WrittenEvent | Non
         return None
     for since, until in (_near(event_id), _EVER):
         parameters = {"id": event_id, "since": since, "until": until}
-        if found := await fetch(connection, WrittenEvent, _WRITTEN, parameters):
+        if found := await fetch(connection, WrittenEvent, sql.EVENT, parameters):
             return found[0]
     return None
 
@@ -160,7 +151,7 @@ def _drawn(event_id: UUID) -> datetime | None:
 async def _scheduled(connection: Connection, event_id: UUID) -> ScheduledEvent | None:
     if not await has_table(connection, "outbox_scheduled"):
         return None
-    found = await fetch(connection, ScheduledEvent, _SCHEDULED, {"id": event_id})
+    found = await fetch(connection, ScheduledEvent, sql.SCHEDULED_EVENT, {"id": event_id})
     return found[0] if found else None
 
 
@@ -168,7 +159,7 @@ async def _caused(connection: Connection, event_id: UUID) -> list[CausedEvent]:
     if not await has_table(connection, "outbox"):
         return []
     since, _ = _near(event_id)
-    return await fetch(connection, CausedEvent, _CAUSED, {"id": event_id, "since": since})
+    return await fetch(connection, CausedEvent, sql.CAUSED_EVENTS, {"id": event_id, "since": since})
 
 
 async def _positions(connection: Connection, stream: Stream) -> list[ConsumerPosition]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from outbox.jobs import JobCount, list_jobs
+from outbox.log import operator_queries as sql
 from outbox.operations.database import Connection, value
 from outbox.operations.doctor.findings import Finding, error, ok, warning
 from outbox.operations.status import NAMED, InboxStatus, OutboxStatus, status
@@ -29,10 +30,6 @@ SELECT count(*), max(extract(epoch FROM clock_timestamp() - xact_start))::float8
  WHERE datname = current_database() AND pid <> pg_backend_pid()
    AND xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
 """
-_FUTURE = """
-SELECT count(*) FROM outbox
- WHERE published_at IS NULL AND created_at > clock_timestamp() + interval '1 minute'
-"""
 
 
 async def check_flow(connection: Connection) -> list[Finding]:
@@ -41,7 +38,7 @@ async def check_flow(connection: Connection) -> list[Finding]:
     found = [await _clock(connection), *await _server(connection), await _transactions(connection)]
     if now.outbox:
         found += [_relays(now.outbox), *_backlog(now.outbox), _scheduled(now.outbox)]
-        if await value(connection, _FUTURE):
+        if await value(connection, sql.EVENTS_FROM_THE_FUTURE):
             fix = "set the database server's clock right (NTP)"
             found.append(warning("clock", "the outbox table has events from the future", fix))
     if now.inbox:

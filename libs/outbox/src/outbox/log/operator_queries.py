@@ -1,0 +1,174 @@
+"""What operators ask of the outbox table: replay, redrive, discard, status, one event, streams.
+
+The statements are psycopg's, with named parameters. `outbox.operations` runs them and has a
+dataclass for the rows of each; its fields are named like the columns.
+
+One file, because together with `statements` (adding) and `relay_queries` (publishing) it has all
+SQL on the tables `outbox`, `outbox_streams` and `outbox_scheduled`.
+"""
+
+from __future__ import annotations
+
+REPLAYABLE = """
+SELECT type, count(*) AS events, count(DISTINCT (source, aggregate_id)) AS aggregates,
+       min(created_at) AS oldest, max(created_at) AS newest
+  FROM outbox WHERE {where} GROUP BY type ORDER BY type
+"""
+"""Published events by type; `where` is the condition of a `Selection`."""
+
+# `published_at` is checked again on the rows: another replay may run at the same time.
+REPLAY = """
+WITH chosen AS (
+  SELECT id, created_at FROM outbox WHERE {where} AND id > %(after)s ORDER BY id LIMIT %(limit)s
+), cleared AS (
+  UPDATE outbox o SET published_at = NULL, attempts = 0, last_error = NULL
+    FROM chosen c
+   WHERE o.id = c.id AND o.created_at = c.created_at AND o.published_at IS NOT NULL
+  RETURNING 1
+)
+SELECT (SELECT max(id) FROM chosen), (SELECT count(*) FROM cleared)
+"""
+"""Clears `published_at` of one batch above an id; returns the last id and how many."""
+
+HISTORY_FROM = "SELECT created_at FROM outbox ORDER BY id LIMIT 1"
+"""The time of the oldest event."""
+
+PARKED = "published_at IS NULL AND parked_at IS NOT NULL"
+"""Condition: the broker refused the event itself."""
+
+DISCARDABLE = "published_at IS NULL AND (parked_at IS NOT NULL OR last_error = 'returned')"
+"""Condition: parked, or returned because no queue is bound."""
+
+UNPUBLISHED_EVENTS = """
+SELECT event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
+       parked_at, attempts, last_error, payload::text AS payload
+  FROM outbox
+ WHERE {which} AND (%(ids)s::uuid[] IS NULL OR event_id = ANY(%(ids)s))
+ ORDER BY id
+"""
+"""Events for which the condition `which` is true, all of them or those with these ids."""
+
+# A binding of `order.#` matches the bare `order` too, where a longer type would be too long.
+DISCARD = f"""
+UPDATE outbox
+   SET type = CASE WHEN octet_length(aggregate_type) > 245 THEN aggregate_type
+                   ELSE aggregate_type || '.discarded' END,
+       version = 1, payload = '{{}}', parked_at = NULL, attempts = 0, last_error = NULL
+ WHERE {DISCARDABLE} AND event_id = ANY(%(ids)s)
+RETURNING event_id
+"""  # noqa: S608
+"""Replaces events by tombstones under their ids and sequences. See decision 1121."""
+
+REDRIVE = f"""
+UPDATE outbox SET parked_at = NULL, attempts = 0, last_error = NULL
+ WHERE {PARKED} AND event_id = ANY(%(ids)s)
+RETURNING event_id
+"""  # noqa: S608
+"""Has parked events published as they are."""
+
+BACKLOG = """
+SELECT count(*) AS events,
+       extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_seconds,
+       count(*) FILTER (WHERE attempts > 0) AS failing,
+       count(DISTINCT (source, aggregate_type, aggregate_id)) FILTER (WHERE attempts > 0)
+         AS backed_off
+  FROM (SELECT * FROM outbox WHERE published_at IS NULL AND parked_at IS NULL
+         ORDER BY id LIMIT %(limit)s) waiting
+"""
+"""Unpublished events, counted up to a limit."""
+
+TROUBLES = """
+SELECT CASE WHEN parked_at IS NULL THEN 'backed off' ELSE 'parked' END AS state,
+       coalesce(last_error, 'unknown') AS error, type, count(*) AS events,
+       min(created_at) AS oldest, (array_agg(event_id ORDER BY id))[1:%(named)s] AS first
+  FROM outbox
+ WHERE published_at IS NULL AND (parked_at IS NOT NULL OR attempts > 0)
+ GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
+"""
+"""Events that failed, by state, last error and type."""
+
+SCHEDULED = """
+SELECT count(*) AS events, min(due_at) AS next_due,
+       count(*) FILTER (WHERE due_at < clock_timestamp()) AS overdue
+  FROM outbox_scheduled
+"""
+"""Scheduled events that are not yet in the outbox table."""
+
+EVENT = """
+SELECT event_id, source, aggregate_type, aggregate_id, sequence, type, created_at, published_at,
+       attempts, last_error, parked_at
+  FROM outbox WHERE event_id = %(id)s AND created_at >= %(since)s AND created_at < %(until)s
+"""
+"""One event, looked up in the days around a time."""
+
+SCHEDULED_EVENT = "SELECT key, due_at FROM outbox_scheduled WHERE event_id = %(id)s"
+"""The same event before it is due."""
+
+CAUSED_EVENTS = """
+SELECT event_id, type, created_at FROM outbox
+ WHERE causation_id = %(id)s::text AND created_at >= %(since)s ORDER BY id LIMIT 20
+"""
+"""Events that a handler of the event emitted."""
+
+# Sorted by bytes on both sides: two databases may disagree about everything else.
+STREAM_ORDER = 'ORDER BY source COLLATE "C", aggregate_type COLLATE "C", aggregate_id COLLATE "C"'
+"""A part of the statements that compare streams of two databases."""
+
+BEHIND = """
+FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(applied)s::bigint[])
+     AS s(source, aggregate_type, aggregate_id, applied)
+"""
+"""Some streams with the sequences that a consumer has applied, to be joined."""
+
+PRODUCED_STREAMS = f"""
+SELECT source, aggregate_type, aggregate_id, last FROM outbox_streams
+ WHERE last > 0 AND (source, aggregate_type) IN
+       (SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[])) {STREAM_ORDER}
+"""  # noqa: S608
+"""How far the streams of some sources and aggregate types have come, in `STREAM_ORDER`."""
+
+EVENTS_BEHIND = f"""
+SELECT source, aggregate_type, aggregate_id, o.sequence, o.event_id,
+       CASE WHEN o.published_at IS NOT NULL
+            THEN CASE WHEN o.published_at < clock_timestamp() - make_interval(secs => %(grace)s)
+                      THEN 'lost' ELSE 'under way' END
+            WHEN o.parked_at IS NOT NULL THEN 'parked at the source' ELSE 'unpublished' END
+  {BEHIND} JOIN outbox o USING (source, aggregate_type, aggregate_id)
+ WHERE o.sequence > s.applied
+"""
+"""Events that a consumer has not applied, each with the reason."""
+
+LAST_SEQUENCES = f"""
+SELECT source, aggregate_type, aggregate_id, last
+  {BEHIND} JOIN outbox_streams USING (source, aggregate_type, aggregate_id)
+"""
+"""How far these streams have come."""
+
+PRODUCED_KINDS = "SELECT DISTINCT source, aggregate_type FROM outbox_streams"
+"""Which sources and aggregate types there are."""
+
+STREAMS_OF_TYPES = """
+SELECT source, aggregate_type, aggregate_id, last FROM outbox_streams
+ WHERE %(types)s::text[] IS NULL OR aggregate_type = ANY(%(types)s)
+"""
+"""How far all streams, or those of some aggregate types, have come."""
+
+DAYS = """
+SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds,
+       pg_total_relation_size(c.oid) AS bytes, greatest(c.reltuples, 0)::bigint AS events,
+       coalesce(open.waiting, 0) AS waiting, coalesce(open.parked, 0) AS parked
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+  LEFT JOIN (SELECT tableoid, count(*) FILTER (WHERE parked_at IS NULL) AS waiting,
+                    count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
+               FROM outbox WHERE published_at IS NULL GROUP BY tableoid) open
+         ON open.tableoid = c.oid
+ WHERE i.inhparent = to_regclass('outbox') AND NOT i.inhdetachpending
+ ORDER BY c.relname
+"""
+"""The partitions with their sizes and their unpublished events."""
+
+EVENTS_FROM_THE_FUTURE = """
+SELECT count(*) FROM outbox
+ WHERE published_at IS NULL AND created_at > clock_timestamp() + interval '1 minute'
+"""
+"""How many unpublished events are stamped later than now."""
