@@ -4,13 +4,13 @@
 SHELL := /bin/bash
 DEVSTACK := PYTHONPATH=tools/devstack/src$(if $(PYTHONPATH),:$(PYTHONPATH)) python3 -m devstack
 VENV := venv/bin/
+UNIT := libs/*/tests/unit service-*/tests/unit tools/*/tests/unit tests/architecture
 export ARGS SERVICE M STACK YES FROM
 
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
-        test test-orders test-processor test-libs test-versions bench chaos lint types format \
-        migrate migrate-orders \
-        migrate-processor migration seed republish-restaurants audit outbox venv install lock \
+        test test-unit test-orders test-processor test-libs test-versions test-env test-env-stop \
+        bench chaos lint types format migrate migrate-orders migrate-processor migration seed republish-restaurants audit outbox venv install lock \
         audit-dependencies secrets clean
 
 help: ## print this list
@@ -41,12 +41,18 @@ doctor: ## find what is wrong with this machine or checkout, and say the fix
 
 test: ## all tests, on a PostgreSQL and a RabbitMQ of their own (ARGS="-k word")
 	@$(DEVSTACK) test --args="$$ARGS"
+test-unit: venv ## the tests that need no server (ARGS="-k word")
+	@$(VENV)pytest -q -n 2 --dist loadgroup $(UNIT) $$ARGS
 test-orders: ## the tests of service-orders
 	@$(DEVSTACK) test --part orders --args="$$ARGS"
 test-processor: ## the tests of service-processor
 	@$(DEVSTACK) test --part processor --args="$$ARGS"
 test-libs: ## the tests of libraries, tools and the layout's rules
 	@$(DEVSTACK) test --part libs --args="$$ARGS"
+test-env: ## leave the tests' servers running, print their variables (docs/running.md)
+	@$(DEVSTACK) test-env
+test-env-stop: ## end them
+	@$(DEVSTACK) test-env --stop
 test-versions: ## the library's wheel on its lowest and newest versions (ARGS="--whole --python python3.13")
 	@$(DEVSTACK) test-versions $$ARGS
 bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" ROUNDS=3)
@@ -61,8 +67,8 @@ lint: venv ## ruff and the import rules
 types: venv ## mypy --strict
 	@$(VENV)mypy libs/*/src service-*/src tools/*/src bench chaos
 format: venv ## let ruff format and fix what it can
-	@$(VENV)ruff check --fix .
 	@$(VENV)ruff format .
+	@$(VENV)ruff check --fix .
 
 migrate: ## both schemas to head
 	@$(DEVSTACK) migrate

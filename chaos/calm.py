@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 from chaos.checker import Verdict, examine
 from chaos.sides import KITCHEN, SHOP, Place
@@ -36,10 +35,3 @@ def _unsettled(place: Place) -> int:
         with place.connect(side) as connection:
             count += sum(int(str(n)) for (n,) in connection.execute(UNSETTLED).fetchall())
     return count
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 60) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(within):
-        while not await condition():  # noqa: ASYNC110 the condition is in another process
-            await asyncio.sleep(0.1)

@@ -8,11 +8,12 @@ import random
 import pytest
 
 from chaos import commands, hand, stack
-from chaos.calm import eventually, settled
+from chaos.calm import settled
 from chaos.fleet import Fleet
 from chaos.sides import KITCHEN, SHOP, Place
 from chaos.writers import Writers
 from devstack.native.system import System
+from kit.waiting import eventually
 
 
 @pytest.mark.timeout(180)

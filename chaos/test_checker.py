@@ -8,10 +8,10 @@ import signal
 import pytest
 
 from chaos import commands, hand
-from chaos.calm import eventually
 from chaos.checker import Verdict, examine
 from chaos.fleet import Fleet
 from chaos.sides import KITCHEN, SHOP, WRITE, Place, Told
+from kit.waiting import eventually
 from outbox import Outbox
 
 EVENTS, AGGREGATES = 6, ("a", "b", "c")

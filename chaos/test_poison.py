@@ -11,10 +11,11 @@ import os
 import pytest
 
 from chaos import commands
-from chaos.calm import eventually, settled
+from chaos.calm import settled
 from chaos.checker import examine
 from chaos.fleet import Fleet
 from chaos.sides import EXITS, KITCHEN, RAISES, SHOP, WRITE, Place, Told
+from kit.waiting import eventually
 from outbox import Outbox
 
 EVENTS = int(os.environ.get("CHAOS_EVENTS") or 1000)

@@ -15,13 +15,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chaos import commands
-from chaos.calm import eventually, settled
+from chaos.calm import settled
 from chaos.checker import Verdict
 from chaos.faults import STEPS, Faults
 from chaos.fleet import Fleet
 from chaos.sides import KITCHEN, SHOP, Place, Side
 from chaos.writers import Writers
 from devstack.native.system import System
+from kit.waiting import eventually
 
 FAULTS = int(os.environ.get("CHAOS_FAULTS") or 25)
 SECONDS = int(os.environ.get("CHAOS_SECONDS") or 1200)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -15,17 +14,11 @@ import psycopg
 import pytest
 
 from kit.services.order_client import ORDER, TERMINAL, Shop
+from kit.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 AWAY = int(os.environ.get("CHAOS_AWAY_SECONDS", "20"))
-
-
-def eventually(condition: Callable[[], bool], *, within: float = 30) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.05)
 
 
 def test_an_order_is_settled_within_a_second(shop: Shop) -> None:
@@ -48,7 +41,7 @@ def test_every_process_killed_once_loses_and_doubles_nothing(shop: Shop) -> None
     with shop.customers(200, every=0.1):
         for name in ("orders-worker", "processor-worker", "orders-api", "rabbitmq", "postgres"):
             before = len(shop.placed)
-            eventually(lambda before=before: len(shop.placed) >= before + 20)  # type: ignore[misc]
+            wait_until(lambda before=before: len(shop.placed) >= before + 20)  # type: ignore[misc]
             shop.system.kill(name)
     assert len(shop.placed) >= 200
     shop.system.wait_ready()
@@ -59,11 +52,11 @@ def test_a_broker_that_is_away_delays_orders_and_loses_none(shop: Shop) -> None:
     workers = ("orders-worker", "processor-worker")
     before = [shop.system.pid_of(name) for name in workers]
     with shop.system.without("rabbitmq"):
-        eventually(lambda: shop.readiness("orders") == (200, "degraded"))
-        eventually(lambda: shop.readiness("orders-worker") == (503, "unavailable"))
+        wait_until(lambda: shop.readiness("orders") == (200, "degraded"))
+        wait_until(lambda: shop.readiness("orders-worker") == (503, "unavailable"))
         away_until = time.monotonic() + AWAY
         shop.system.kill("orders-api")  # it also starts without a broker
-        eventually(lambda: shop.place() is not None)
+        wait_until(lambda: shop.place() is not None)
         while time.monotonic() < away_until:
             assert shop.place(), shop.refused
             time.sleep(0.5)
@@ -75,9 +68,9 @@ def test_a_broker_that_is_away_delays_orders_and_loses_none(shop: Shop) -> None:
 def test_a_queue_unbound_by_hand_comes_back_and_what_went_past_it_is_replayed(shop: Shop) -> None:
     """The audit's stream takes everything, so that nothing comes back as unroutable meanwhile."""
     with shop.customers(20, every=0.05):
-        eventually(lambda: len(shop.placed) > 10)
+        wait_until(lambda: len(shop.placed) > 10)
         unbind(shop, "orders", "processor.orders", "order.#")
-    eventually(lambda: shop.end_of(shop.place() or "", 0.5) in TERMINAL, within=90)
+    wait_until(lambda: shop.end_of(shop.place() or "", 0.5) in TERMINAL, within=90)
     with psycopg.connect(shop.system.environment["orders"]["DATABASE_URL_ORDERS"]) as database:
         database.execute("UPDATE outbox SET published_at = NULL")
     shop.assert_nothing_lost_or_doubled()

@@ -21,7 +21,7 @@ import pytest
 from devstack.native.system import System
 from kit.services.order_client import Shop
 from kit.services.rental_client import Rider
-from kit.services.ticket_client import until
+from kit.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from devstack.native.system import CHECKOUT, Layout, System
-from kit.services.ticket_client import TicketDesk, until
+from kit.services.ticket_client import TicketDesk
+from kit.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

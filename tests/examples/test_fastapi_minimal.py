@@ -11,13 +11,15 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
+
+from kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "fastapi-minimal"
@@ -97,13 +99,6 @@ def running(*command: str | Path, cwd: Path, env: dict[str, str]) -> Iterator[Pa
     assert status in (0, -15), log.read_text()
 
 
-def eventually(condition: Callable[[], bool], log: Path) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
-
-
 def test_the_readme_alone_leads_to_a_cooked_soup(
     venv: Path, newcomer: Path, database_url: str, broker_url: str
 ) -> None:
@@ -121,10 +116,10 @@ def test_the_readme_alone_leads_to_a_cooked_soup(
         running(venv / "bin/uvicorn", "app:app", "--port", port, cwd=newcomer, env=env) as api,
         httpx.Client(base_url=f"http://127.0.0.1:{port}") as shop,
     ):
-        eventually(lambda: answers(shop), api)
+        assert until(lambda: answers(shop), WITHIN), api.read_text()
         placed = shop.post("/orders", json={"meal": "soup"})
         assert (placed.status_code, placed.json()) == (201, {"id": 1, "meal": "soup"})
-        eventually(lambda: meals(database_url) == [(1, "soup")], worker)
+        assert until(lambda: meals(database_url) == [(1, "soup")], WITHIN), worker.read_text()
         assert "cooked soup for order 1" in worker.read_text()
         assert "kitchen.orders" in run(venv / "bin/outbox", "status", cwd=newcomer, env=env)
         assert doctor_errors(venv, cwd=newcomer, env=env) == []

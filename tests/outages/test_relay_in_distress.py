@@ -10,8 +10,9 @@ from prometheus_client import REGISTRY
 
 from devstack.native.rabbitmq import RabbitMQ
 from devstack.native.system import System
-from kit.outbox.world import EXCHANGE, Happened, World, eventually, running
+from kit.outbox.world import EXCHANGE, Happened, World, running
 from kit.servers.alarms import frozen, memory_alarm, messages_up_to
+from kit.waiting import eventually
 from outbox.relay import doorbell
 
 BIG = b'{"pad": "%s"}' % (b"x" * 5000)

@@ -26,7 +26,8 @@ import service_orders.metadata
 import service_processor.metadata
 from contracts import SUBSCRIPTIONS, OrderProcessed, OrderProcessingStarted, RestaurantCreated
 from kit.http.live_services import Live
-from kit.outbox.world import eventually, running
+from kit.outbox.world import running
+from kit.waiting import eventually
 from outbox import (
     ConsumerSettings,
     Envelope,

@@ -12,8 +12,8 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from devstack.native.redis import users
 from devstack.native.services import ORDERS
-from kit.outbox.world import eventually
 from kit.servers.redis_server import RedisServer, redis_server
+from kit.waiting import eventually
 from servicekit.cache.read_through import Entry, Versioned
 from servicekit.cache.redis_store import RedisStore
 from servicekit.process.urls import RedisUrl

@@ -23,9 +23,10 @@ import service_orders.metadata
 import service_processor.bootstrap
 import service_processor.metadata
 from contracts.subscriptions import ORDERS, PROCESSOR
-from kit.outbox.world import eventually, running
+from kit.outbox.world import running
 from kit.servers.databases import fresh_database
 from kit.services.external_systems import ExternalWorld
+from kit.waiting import eventually
 from outbox import Handlers, Outbox, Work, build_worker, open_work
 from service_orders.domains.orders import ORDERS as ORDERS_DOMAIN
 from service_orders.waiting import SETTLED

@@ -1,12 +1,11 @@
-"""An unsteady database and broker, a toy application, and a way to wait for a condition."""
+"""A database and a broker that can be cut off, and a toy application."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -86,18 +85,6 @@ async def broker_outage(broker_url: str) -> AsyncIterator[Outage]:
 @pytest.fixture
 def unsteady_broker(broker_url: str, broker_outage: Outage) -> AmqpUrl:
     return AmqpUrl(broker_outage.before(broker_url))
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
-    """Wait until a condition holds, a minute at most."""
-
-    async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(60):
-            while not await condition():  # noqa: ASYNC110 conditions of servers have no event
-                await asyncio.sleep(0.02)
-
-    return wait
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ from structlog.testing import capture_logs
 
 from contracts import AUDIT
 from kit.outbox.deliveries import events
-from kit.outbox.world import eventually, running
+from kit.outbox.world import running
 from kit.servers.delays import Delays
 from kit.services.restaurant import open_restaurant, reserve
 from kit.services.service import Service
+from kit.waiting import eventually
 from outbox import Relay
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader

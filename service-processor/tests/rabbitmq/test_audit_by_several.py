@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 
 from contracts import AUDIT
 from kit.outbox.deliveries import events
-from kit.outbox.world import eventually, running
+from kit.outbox.world import running
 from kit.services.service import Service
+from kit.waiting import eventually
 from outbox import Part
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader

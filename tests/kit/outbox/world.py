@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -166,13 +166,6 @@ async def running(*parts: Part) -> AsyncIterator[asyncio.Event]:
         stop.set()
         async with asyncio.timeout(60):
             await asyncio.gather(*tasks)
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 60) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(within):
-        while not await condition():  # noqa: ASYNC110 the condition is in another process
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -18,6 +17,7 @@ import httpx
 import psycopg
 
 from devstack.native.system import System
+from kit.waiting import until
 
 TICKET = {"subject": "No sound", "text": "The left speaker is silent.", "email": "ann@example.com"}
 STATUSES = ("open", "answered", "awaiting_reply", "closed")
@@ -108,13 +108,6 @@ class TicketDesk:
         )
         assert told == [entry[:2] for entry in self.histories() if entry[1] > 1]
         assert self.rows("processor", "SELECT * FROM inbox_parked") == []
-
-
-def until(condition: Callable[[], bool], within: float) -> None:
-    """Wait until it holds, or the time is up."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline and not condition():
-        time.sleep(0.1)
 
 
 @dataclass

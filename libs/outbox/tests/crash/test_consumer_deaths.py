@@ -24,7 +24,8 @@ from kit.outbox.deliveries import (
     queue_is_empty,
     stream_of,
 )
-from kit.outbox.world import QUEUE, World, eventually
+from kit.outbox.world import QUEUE, World
+from kit.waiting import eventually
 from outbox.inbox.operations import InboxOperations
 
 TESTS = Path(__file__).parents[4] / "tests"

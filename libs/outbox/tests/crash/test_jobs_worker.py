@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from kit.outbox.job_rows import enqueue, states
-from kit.outbox.world import World, eventually
+from kit.outbox.world import World
+from kit.waiting import eventually
 
 TESTS = Path(__file__).parents[4] / "tests"
 

@@ -14,7 +14,8 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from kit.outbox.processes.relay import relay_process
-from kit.outbox.world import Happened, World, eventually
+from kit.outbox.world import Happened, World
+from kit.waiting import eventually
 from outbox.failpoints import RELAY_STEPS
 from outbox.supervise import pause
 

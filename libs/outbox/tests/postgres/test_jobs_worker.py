@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from kit.outbox.deliveries import events
 from kit.outbox.job_rows import enqueue, states
-from kit.outbox.world import Happened, World, eventually, running
+from kit.outbox.world import Happened, World, running
+from kit.waiting import eventually
 from outbox import RetryPolicy, UnitOfWork, jobs
 from outbox.jobs import Job, JobHandler, JobSettings, JobWorker, Result
 

@@ -17,15 +17,8 @@ from kit.outbox.deliveries import (
     queue_is_empty,
     record,
 )
-from kit.outbox.world import (
-    EXCHANGE,
-    QUEUE,
-    SOURCE,
-    Happened,
-    World,
-    eventually,
-    running,
-)
+from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, Happened, World, running
+from kit.waiting import eventually
 from outbox import metrics
 from outbox.event import MAX_PAYLOAD, Stream
 from outbox.rabbitmq.cloudevents import to_message

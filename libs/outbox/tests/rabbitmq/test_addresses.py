@@ -13,7 +13,8 @@ from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from kit.outbox.world import Happened, World, eventually, running
+from kit.outbox.world import Happened, World, running
+from kit.waiting import eventually
 from outbox import Notifier
 from outbox.addresses import BrokerAddress, Database, DatabaseAddress, masked
 from outbox.errors import InvalidSetting

@@ -10,7 +10,8 @@ import pytest
 
 from kit.outbox.deliveries import events
 from kit.outbox.operator import Pair, management_url, open_pair, record
-from kit.outbox.world import EXCHANGE, QUEUE, Happened, eventually, running
+from kit.outbox.world import EXCHANGE, QUEUE, Happened, running
+from kit.waiting import eventually
 from outbox import Application, Consumer, Handlers, Relay
 from outbox.inbox.inbox import Inbox
 from outbox.operations.database import open_database

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from kit.outbox.operator import Pair, open_pair
-from kit.outbox.world import eventually, running
+from kit.outbox.world import running
+from kit.waiting import eventually
 
 
 @pytest.fixture

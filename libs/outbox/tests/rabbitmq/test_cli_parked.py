@@ -8,7 +8,8 @@ import pytest
 
 from kit.outbox.deliveries import events
 from kit.outbox.operator import Pair, effects, open_pair, record
-from kit.outbox.world import QUEUE, Happened, eventually, running
+from kit.outbox.world import QUEUE, Happened, running
+from kit.waiting import eventually
 from outbox import Envelope, UnitOfWork
 
 

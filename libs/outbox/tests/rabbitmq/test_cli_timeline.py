@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 
 from kit.outbox.operator import Pair, open_pair, record
-from kit.outbox.world import Happened, eventually, running
+from kit.outbox.world import Happened, running
+from kit.waiting import eventually
 from outbox import Envelope, UnitOfWork
 
 

@@ -15,15 +15,8 @@ from kit.outbox.deliveries import (
     queue_is_empty,
     record,
 )
-from kit.outbox.world import (
-    EXCHANGE,
-    QUEUE,
-    SOURCE,
-    Happened,
-    World,
-    eventually,
-    running,
-)
+from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, Happened, World, running
+from kit.waiting import eventually
 from outbox import Envelope, Outbox, UnitOfWork
 from outbox.rabbitmq.cloudevents import to_message
 from outbox.rabbitmq.topology import dead_letters_of

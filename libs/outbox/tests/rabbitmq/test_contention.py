@@ -8,7 +8,8 @@ from collections import Counter
 import psycopg
 
 from kit.outbox.deliveries import effects, events, has_effects, publish, record
-from kit.outbox.world import World, eventually, running
+from kit.outbox.world import World, running
+from kit.waiting import eventually
 from outbox import Envelope, UnitOfWork
 from outbox.errors import Unreadable
 

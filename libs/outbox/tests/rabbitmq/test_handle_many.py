@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from kit.outbox.deliveries import effects, events, has_effects, parks, publish
-from kit.outbox.world import Happened, World, eventually, running
+from kit.outbox.world import Happened, World, running
+from kit.waiting import eventually
 from outbox import Envelope, UnitOfWork, handle_many
 
 SEND = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, %(sequence)s)"

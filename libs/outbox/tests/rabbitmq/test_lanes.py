@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 import pytest
 
 from kit.outbox.operator import Pair, open_pair
-from kit.outbox.world import Happened, World, eventually, running
+from kit.outbox.world import Happened, World, running
+from kit.waiting import eventually
 from outbox import Relay
 from outbox.relay.lanes import Lanes
 from outbox.supervise import pause

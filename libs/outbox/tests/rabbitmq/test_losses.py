@@ -15,9 +15,10 @@ from sqlalchemy.exc import ProgrammingError as WrappedError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from kit.outbox.world import QUEUE, Happened, World, eventually, install, running
+from kit.outbox.world import QUEUE, Happened, World, install, running
 from kit.servers import addresses
 from kit.servers.databases import filled_database
+from kit.waiting import eventually
 from outbox import Envelope, Maintenance, Notifier, Outbox, UnitOfWork, Work
 from outbox.errors import BrokerRefused, DatabaseRefused
 from outbox.jobs import JobSettings, JobWorker

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client import REGISTRY
 
 from kit.outbox.deliveries import events, has_effects, parks, publish, record
-from kit.outbox.world import EXCHANGE, QUEUE, Happened, World, eventually, running
+from kit.outbox.world import EXCHANGE, QUEUE, Happened, World, running
+from kit.waiting import eventually
 from outbox import Envelope, Maintenance, UnitOfWork
 from outbox.jobs import Declined, Job, JobWorker, Result, enqueue
 from outbox.postgres.day_partitions import OUTBOX

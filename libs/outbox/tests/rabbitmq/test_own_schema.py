@@ -11,7 +11,8 @@ from sqlalchemy import MetaData, create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from kit.outbox.operator import say
-from kit.outbox.world import SOURCE, Happened, World, eventually, running
+from kit.outbox.world import SOURCE, Happened, World, running
+from kit.waiting import eventually
 from outbox import (
     Envelope,
     Maintenance,

@@ -16,7 +16,8 @@ from kit.outbox.deliveries import (
     record,
     stream_of,
 )
-from kit.outbox.world import QUEUE, World, eventually, running
+from kit.outbox.world import QUEUE, World, running
+from kit.waiting import eventually
 from outbox import metrics
 from outbox.inbox.operations import InboxOperations
 from outbox.operations.doctor.flow import check_flow

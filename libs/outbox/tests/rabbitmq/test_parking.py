@@ -18,7 +18,8 @@ from kit.outbox.deliveries import (
     record,
     stream_of,
 )
-from kit.outbox.world import EXCHANGE, QUEUE, World, eventually, running
+from kit.outbox.world import EXCHANGE, QUEUE, World, running
+from kit.waiting import eventually
 from outbox import Envelope, RetryPolicy, UnitOfWork, Unreadable, UnsequencedMessages
 from outbox.errors import NothingMissing, NotParked
 from outbox.event import Stream

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kit.outbox.operator import Pair, open_pair, record
-from kit.outbox.world import Happened, eventually, running
+from kit.outbox.world import Happened, running
+from kit.waiting import eventually
 
 
 @pytest.fixture

@@ -17,16 +17,9 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from aio_pika.exceptions import ChannelPreconditionFailed
 
 from kit.outbox.deliveries import effects, events, has_effects, publish, record
-from kit.outbox.world import (
-    EXCHANGE,
-    QUEUE,
-    TAKES,
-    Happened,
-    World,
-    eventually,
-    running,
-)
+from kit.outbox.world import EXCHANGE, QUEUE, TAKES, Happened, World, running
 from kit.servers import addresses
+from kit.waiting import eventually
 from outbox import Consumer, Topology, metrics
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader

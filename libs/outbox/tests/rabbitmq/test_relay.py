@@ -10,8 +10,9 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from kit.outbox.world import EXCHANGE, QUEUE, Happened, World, eventually, running
+from kit.outbox.world import EXCHANGE, QUEUE, Happened, World, running
 from kit.servers import addresses
+from kit.waiting import eventually
 from outbox import Relay
 from outbox.errors import EventTooLarge, LanesMismatch
 from outbox.relay.lanes import Lanes

@@ -6,7 +6,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from kit.outbox.deliveries import effects, events, has_effects, publish, record
-from kit.outbox.world import Happened, World, eventually, running
+from kit.outbox.world import Happened, World, running
+from kit.waiting import eventually
 from outbox import Envelope, UnitOfWork
 
 SEND = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, 0)"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
-from kit.outbox.world import Happened, World, eventually, running
+from kit.outbox.world import Happened, World, running
+from kit.waiting import eventually
 from outbox.log.relay_queries import MOVE
 
 

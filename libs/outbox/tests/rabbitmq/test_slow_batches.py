@@ -12,7 +12,8 @@ from kit.outbox.deliveries import (
     queue_is_empty,
     record,
 )
-from kit.outbox.world import QUEUE, World, eventually, running
+from kit.outbox.world import QUEUE, World, running
+from kit.waiting import eventually
 from outbox import Envelope, InboxSettings, UnitOfWork
 from outbox.inbox.inbox import Inbox
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from kit.outbox.deliveries import events, publish, record
-from kit.outbox.world import QUEUE, World, eventually, running
+from kit.outbox.world import QUEUE, World, running
+from kit.waiting import eventually
 from outbox import Envelope, InboxSettings, RetryPolicy, UnitOfWork, jobs
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations, list_parked

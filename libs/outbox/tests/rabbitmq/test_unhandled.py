@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from kit.outbox.deliveries import effects, events, has_effects, parks, publish, record
-from kit.outbox.world import QUEUE, World, eventually, running
+from kit.outbox.world import QUEUE, World, running
+from kit.waiting import eventually
 from outbox import Envelope, Handlers, InboxSettings, handle_many, ignore
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations

@@ -9,7 +9,8 @@ import pytest
 
 from kit.outbox.operator import Pair, effects, open_pair, record
 from kit.outbox.outbox_rows import entry
-from kit.outbox.world import EXCHANGE, SOURCE, Happened, World, eventually, running
+from kit.outbox.world import EXCHANGE, SOURCE, Happened, World, running
+from kit.waiting import eventually
 from outbox import Outbox
 from outbox.operations.database import open_database
 from outbox.operations.doctor import examine

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 
 from kit.outbox.deliveries import events, has_effects, publish, record
-from kit.outbox.world import World, eventually, running
+from kit.outbox.world import World, running
+from kit.waiting import eventually
 from outbox import Envelope, UnitOfWork
 from outbox.inbox.watchdog import Watchdog
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from kit.waiting import eventually
 from servicekit.database.engine import (
     connect,
     create_engine,
@@ -28,7 +29,6 @@ from servicekit.process.urls import PostgresUrl
 from servicekit.testing import Outage
 
 LogLines = Callable[..., list[dict[str, Any]]]
-Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -61,15 +61,15 @@ async def burst(client: httpx.AsyncClient) -> list[int]:
 
 
 async def test_after_the_backends_were_killed_no_request_fails(
-    database: PostgresUrl, metrics: HttpMetrics, eventually: Eventually
+    database: PostgresUrl, metrics: HttpMetrics
 ) -> None:
     async with service(database, metrics) as client:
         assert await burst(client) == [200] * 8
-        await kill_backends(database, eventually)
+        await kill_backends(database)
         assert await burst(client) == [200] * 8
 
 
-async def kill_backends(url: PostgresUrl, eventually: Eventually) -> None:
+async def kill_backends(url: PostgresUrl) -> None:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         others = (
             "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 
+from kit.waiting import eventually
 from servicekit.database.engine import connect
 from servicekit.http import long_polling
 from servicekit.http.long_polling import Waiters, keys_of
 from servicekit.process.urls import PostgresUrl
 from servicekit.testing import Outage
 
-Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 CHANNEL = "settled"
 
 
@@ -74,7 +74,7 @@ async def test_a_settled_thing_is_answered_without_waiting(waiters: Waiters) -> 
 
 
 async def test_a_notification_wakes_the_waiter_of_that_key_only(
-    waiters: Waiters, writer: psycopg.AsyncConnection, eventually: Eventually
+    waiters: Waiters, writer: psycopg.AsyncConnection
 ) -> None:
     mine, other = Thing(), Thing()
     waiting_for_mine, waiting_for_other = waits(waiters, mine, "a"), waits(waiters, other, "b")
@@ -88,7 +88,7 @@ async def test_a_notification_wakes_the_waiter_of_that_key_only(
 
 
 async def test_a_notification_of_something_not_yet_settled_waits_on(
-    waiters: Waiters, writer: psycopg.AsyncConnection, eventually: Eventually
+    waiters: Waiters, writer: psycopg.AsyncConnection
 ) -> None:
     thing = Thing()
     request = waits(waiters, thing)
@@ -125,7 +125,7 @@ async def test_a_change_between_the_read_and_the_wait_is_not_lost(
     assert time.monotonic() - began < 10
 
 
-async def test_at_the_deadline_it_is_read_again(waiters: Waiters, eventually: Eventually) -> None:
+async def test_at_the_deadline_it_is_read_again(waiters: Waiters) -> None:
     thing = Thing()
     request = waits(waiters, thing, seconds=1)
     await eventually(lambda: has_read(thing))
@@ -155,7 +155,6 @@ async def test_a_settlement_during_an_outage_is_seen_after_it(
     unsteady_database: PostgresUrl,
     database_outage: Outage,
     stop: asyncio.Event,
-    eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(long_polling, "SLOWEST_RETRY", 0.05)
@@ -211,7 +210,7 @@ async def test_listening_resumes_after_any_number_of_failures(
 
 
 async def test_a_stopping_process_answers_with_what_is_known(
-    waiters: Waiters, stop: asyncio.Event, eventually: Eventually
+    waiters: Waiters, stop: asyncio.Event
 ) -> None:
     thing = Thing()
     request = waits(waiters, thing)
@@ -223,7 +222,7 @@ async def test_a_stopping_process_answers_with_what_is_known(
 
 
 async def test_thousands_wait_over_one_connection(
-    waiters: Waiters, writer: psycopg.AsyncConnection, eventually: Eventually
+    waiters: Waiters, writer: psycopg.AsyncConnection
 ) -> None:
     things = [Thing() for _ in range(3000)]
     requests = [waits(waiters, thing, str(n)) for n, thing in enumerate(things)]
@@ -243,7 +242,7 @@ async def test_thousands_wait_over_one_connection(
 
 
 async def test_an_unreadable_notification_does_no_harm(
-    waiters: Waiters, writer: psycopg.AsyncConnection, eventually: Eventually
+    waiters: Waiters, writer: psycopg.AsyncConnection
 ) -> None:
     thing = Thing()
     request = waits(waiters, thing)

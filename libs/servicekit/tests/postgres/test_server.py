@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from kit.waiting import eventually
 from servicekit.http.app import ServiceApp, create_app
 from servicekit.http.exception_handlers import CrashBoundary
 from servicekit.http.fields import WaitSeconds
@@ -20,8 +21,6 @@ from servicekit.observe.metrics import HttpMetrics
 from servicekit.process.server import bind, serve
 from servicekit.process.startup_errors import StartupProblem
 from servicekit.process.urls import PostgresUrl
-
-Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
 def test_a_taken_port_is_named_with_its_variable() -> None:
@@ -58,7 +57,7 @@ async def test_a_bound_port_refuses_callers_until_it_is_served(toy_app: ServiceA
         assert "server" not in answer.headers
 
 
-async def test_the_end_waits_for_a_request_in_flight(eventually: Eventually) -> None:
+async def test_the_end_waits_for_a_request_in_flight() -> None:
     running, finish = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,7 +105,7 @@ async def test_the_end_is_bounded_when_a_request_hangs() -> None:
 
 
 async def test_a_long_poll_does_not_delay_the_end(
-    database: PostgresUrl, metrics: HttpMetrics, eventually: Eventually
+    database: PostgresUrl, metrics: HttpMetrics
 ) -> None:
     stop = asyncio.Event()
     listener = bind("127.0.0.1", 0, variable="TOYS_PORT")

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture, MockType
 
+from kit.waiting import eventually
 from servicekit.process import broker
 from servicekit.process.broker import BrokerIsAway, BrokerProbe, refuse_bad_credentials
 from servicekit.process.startup_errors import StartupProblem
 from servicekit.process.urls import AmqpUrl
 from servicekit.testing import Outage
-
-Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
 async def is_up(probe: BrokerProbe) -> bool:
@@ -41,7 +40,6 @@ def tried_in_vain(attempts: MockType) -> Callable[[], Awaitable[bool]]:
 async def test_the_probe_follows_the_broker_with_one_line_each_way(
     unsteady_broker: AmqpUrl,
     broker_outage: Outage,
-    eventually: Eventually,
     mocker: MockerFixture,
     log_lines: Callable[[], list[dict[str, Any]]],
 ) -> None:
@@ -59,7 +57,7 @@ async def test_the_probe_follows_the_broker_with_one_line_each_way(
 
 
 async def test_a_broker_away_at_start_hinders_nobody(
-    unsteady_broker: AmqpUrl, broker_outage: Outage, eventually: Eventually
+    unsteady_broker: AmqpUrl, broker_outage: Outage
 ) -> None:
     await broker_outage.begin()
     await refuse_bad_credentials(unsteady_broker, variable="RABBITMQ_URL")

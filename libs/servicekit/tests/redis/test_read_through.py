@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import pytest
 from redis import Redis
 
 from kit.servers.redis_server import RedisServer, redis_server
+from kit.waiting import eventually
 from servicekit.cache.read_through import TRUSTED, CachedValue, Entry, ReadThrough, Versioned
 from servicekit.cache.redis_store import DEADLINE, RedisStore
 
-Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 PATIENCE = 1.0
 """Longer than the service's, so that a machine that stands still is not a Redis that hangs."""
 
@@ -60,7 +60,7 @@ def redis(server: RedisServer) -> Iterator[Redis]:
 
 
 @pytest.fixture
-async def store(server: RedisServer, eventually: Eventually) -> AsyncIterator[RedisStore]:
+async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
     async with RedisStore(server.url, deadline=PATIENCE, pause=0.1) as store:
         await eventually(lambda: there(store))
         yield store
@@ -85,7 +85,7 @@ def reads(truth: Truth, store: RedisStore) -> ReadThrough[str]:
 
 
 async def test_a_second_read_asks_only_the_cache(
-    reads: ReadThrough[str], truth: Truth, store: RedisStore, eventually: Eventually
+    reads: ReadThrough[str], truth: Truth, store: RedisStore
 ) -> None:
     async def from_the_cache() -> bool:
         truth.statements.clear()
@@ -115,7 +115,7 @@ async def test_a_crowd_that_asks_for_one_key_shares_one_query(
 
 
 async def test_a_value_is_believed_for_a_second_and_then_compared_by_its_version(
-    reads: ReadThrough[str], truth: Truth, store: RedisStore, eventually: Eventually
+    reads: ReadThrough[str], truth: Truth, store: RedisStore
 ) -> None:
     await reads.get("k")
     await eventually(lambda: trusted(store))
@@ -128,7 +128,7 @@ async def test_a_value_is_believed_for_a_second_and_then_compared_by_its_version
 
 
 async def test_an_unchanged_value_is_confirmed_without_being_loaded(
-    reads: ReadThrough[str], truth: Truth, store: RedisStore, eventually: Eventually
+    reads: ReadThrough[str], truth: Truth, store: RedisStore
 ) -> None:
     await store.keep(Entry("toy:k", 1, body(1).body))
     assert await reads.get("k") == body(1)
@@ -153,7 +153,7 @@ async def test_a_slow_reader_does_not_put_an_old_value_back(
 
 
 async def test_a_write_of_which_only_the_version_is_told_hides_the_old_value(
-    reads: ReadThrough[str], truth: Truth, store: RedisStore, eventually: Eventually
+    reads: ReadThrough[str], truth: Truth, store: RedisStore
 ) -> None:
     await reads.get("k")
     await eventually(lambda: trusted(store))
@@ -186,7 +186,7 @@ GARBAGE: dict[str, Callable[[Redis], object]] = {
 
 @pytest.mark.parametrize("kind", GARBAGE)
 async def test_garbage_is_neither_answered_nor_in_the_way(
-    kind: str, truth: Truth, store: RedisStore, redis: Redis, eventually: Eventually
+    kind: str, truth: Truth, store: RedisStore, redis: Redis
 ) -> None:
     reads = ReadThrough[str]("toy", truth, store)
     await reads.get("k")
@@ -219,7 +219,7 @@ def test_a_request_waits_for_a_hanging_redis_at_most_twice_and_never_longer_than
 
 
 async def test_a_redis_that_hangs_costs_little_and_then_nothing(
-    reads: ReadThrough[str], server: RedisServer, store: RedisStore, eventually: Eventually
+    reads: ReadThrough[str], server: RedisServer, store: RedisStore
 ) -> None:
     server.freeze()
     await assert_paid_once(reads)
@@ -230,7 +230,7 @@ async def test_a_redis_that_hangs_costs_little_and_then_nothing(
 
 
 async def test_a_redis_that_died_is_used_again_when_it_is_back(
-    reads: ReadThrough[str], server: RedisServer, store: RedisStore, eventually: Eventually
+    reads: ReadThrough[str], server: RedisServer, store: RedisStore
 ) -> None:
     await reads.get("k")
     server.kill()
@@ -255,7 +255,7 @@ async def test_without_redis_at_the_start_everything_is_read(tmp_path: Path, tru
 
 
 async def test_a_write_that_a_frozen_redis_makes_late_is_not_believed(
-    truth: Truth, server: RedisServer, store: RedisStore, eventually: Eventually
+    truth: Truth, server: RedisServer, store: RedisStore
 ) -> None:
     """What lay in its socket takes effect when it thaws, and may be old by then."""
     reads = ReadThrough[str]("toy", truth, store)

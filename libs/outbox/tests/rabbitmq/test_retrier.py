@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kit.outbox.deliveries import effects, events, has_effects, record, stream_of
-from kit.outbox.world import QUEUE, World, eventually, running
+from kit.outbox.world import QUEUE, World, running
+from kit.waiting import eventually
 from outbox import Envelope, RetryPolicy, UnitOfWork
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations, list_parked

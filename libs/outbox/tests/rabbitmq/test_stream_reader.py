@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import aio_pika
 
-from kit.outbox.world import EXCHANGE, TAKES, Happened, World, eventually, running
+from kit.outbox.world import EXCHANGE, TAKES, Happened, World, running
+from kit.waiting import eventually
 from outbox import Topology
 from outbox.publisher.fast import FastPublisher
 from outbox.publisher.open import open_publisher

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from kit.outbox.world import Happened, World, eventually, running
+from kit.outbox.world import Happened, World, running
+from kit.waiting import eventually
 from outbox.log.relay_queries import MAX_WINDOW_BYTES, OutboxReader
 from outbox.log.row import OutboxRow
 

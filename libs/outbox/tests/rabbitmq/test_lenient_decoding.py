@@ -19,7 +19,8 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from kit.outbox.deliveries import effects, events, has_effects, parks, publish, record
-from kit.outbox.world import EXCHANGE, QUEUE, TAKES, World, eventually, running
+from kit.outbox.world import EXCHANGE, QUEUE, TAKES, World, running
+from kit.waiting import eventually
 from outbox import Envelope, Topology, UnitOfWork, UnsequencedMessages
 from outbox.publisher.aiormq_channel import RawChannel
 from outbox.rabbitmq import stream_reader

@@ -21,7 +21,8 @@ from kit.outbox.day_partitions import (
     set_aside,
     today,
 )
-from kit.outbox.world import Happened, World, eventually, running
+from kit.outbox.world import Happened, World, running
+from kit.waiting import eventually
 from outbox import DayPartitions, Maintenance
 from outbox.postgres import day_partitions
 from outbox.postgres.day_partitions import OUTBOX

@@ -15,15 +15,8 @@ from sqlalchemy.orm import Session
 
 from kit.outbox.deliveries import effects, record
 from kit.outbox.orm_models import Taken, effect
-from kit.outbox.world import (
-    QUEUE,
-    SOURCE,
-    Happened,
-    World,
-    eventually,
-    install,
-    running,
-)
+from kit.outbox.world import QUEUE, SOURCE, Happened, World, install, running
+from kit.waiting import eventually
 from outbox import Envelope, Notifier, Outbox, RetryPolicy, UnitOfWork, Work, jobs
 from outbox.errors import AutocommitRefused, UnitEnded
 from outbox.inbox.watchdog import Watchdog

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from kit.outbox.day_partitions import exists, names, old_partition, said, today
-from kit.outbox.world import Happened, World, eventually, running
+from kit.outbox.world import Happened, World, running
+from kit.waiting import eventually
 from outbox import Maintenance
 from outbox.postgres.day_partitions import OUTBOX, SET_ASIDE
 
