@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from outbox.relay.watermark import LowWatermark
 
+NO_WRITERS: frozenset[bytes] = frozenset()
+
+
+def after_read(watermark: LowWatermark, last: int | None) -> int:
+    watermark.rise(last)
+    return watermark.value
+
 
 def test_the_watermark_rises_only_when_all_that_may_have_drawn_below_it_are_over() -> None:
     watermark = LowWatermark()
@@ -29,3 +36,12 @@ def test_the_watermark_rises_no_further_than_what_was_read() -> None:
     assert after_read(watermark, 50) == 50
     assert after_read(watermark, 80) == 80
     assert after_read(watermark, None) == 100
+
+
+def test_lowering_never_raises_the_watermark() -> None:
+    watermark = LowWatermark(value=100)
+    watermark.lower(None)
+    watermark.lower(41)
+    assert watermark.value == 40
+    watermark.lower(90)
+    assert watermark.value == 40
