@@ -13,9 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from kit.waiting import eventually
 from servicekit.http.app import ServiceApp, create_app
-from servicekit.http.exception_handlers import CrashBoundary
 from servicekit.http.fields import WaitSeconds
 from servicekit.http.long_polling import Waiters
+from servicekit.http.middleware import RequestBoundary
 from servicekit.http.routing import Router
 from servicekit.observe.metrics import HttpMetrics
 from servicekit.process.server import bind, serve
@@ -91,7 +91,7 @@ async def test_the_end_is_bounded_when_a_request_hangs() -> None:
     listener = bind("127.0.0.1", 0, variable="TOYS_PORT")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     stop = asyncio.Event()
-    app_here = CrashBoundary(app)
+    app_here = RequestBoundary(app)
     serving_it = serve(app_here, listener, stop=stop, variable="TOYS_PORT", grace=1)
     server = asyncio.create_task(serving_it)
     async with httpx.AsyncClient(timeout=60) as client:

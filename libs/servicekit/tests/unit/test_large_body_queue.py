@@ -12,8 +12,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from bench.bodies import MANY_VALUES_IN_FEW_BYTES
 from servicekit.http.large_body_queue import LARGE, MANY, WAITING, LargeBodyQueue
+from servicekit.http.middleware import BodyLimit
 from servicekit.http.problems import Overloaded
-from servicekit.http.routing import BodyLimit
 from servicekit.http.strict_json import MalformedJson
 
 LARGE_BODY, SMALL_BODY = b'"' + b"x" * LARGE + b'"', b'"x"'

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servicekit.http import problems
 from servicekit.http.problems import Problem
+from servicekit.http.security_headers import with_security_headers
 
 __all__ = ["ANY_HOST", "LOOPBACK_HOSTS", "AccessGuard", "AccessRules", "Hosts", "Origins"]
 
@@ -104,7 +105,10 @@ class AccessRules:
 
 
 class AccessGuard:
-    """Refuses what `access` does not let in: 421 and 403, before anything is read."""
+    """Refuses what `access` does not let in, 421 and 403, before anything is read.
+
+    Every answer, a refusal too, gets the security headers.
+    """
 
     def __init__(self, app: ASGIApp, access: AccessRules) -> None:
         self.app = app
@@ -112,6 +116,7 @@ class AccessGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            send = with_security_headers(send)
             refused = self.access.refusal(scope["method"], scope["path"], scope["headers"])
             if refused is not None:
                 await problems.response(refused, scope)(scope, receive, send)

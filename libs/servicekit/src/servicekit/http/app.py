@@ -1,8 +1,8 @@
 """Put a FastAPI application together so that every rule for every endpoint holds.
 
-The order of the layers, from outside in: trace, metrics, access line, security headers, edge
-(hosts, origins), crash boundary, guard (slash, NUL bytes, UTF-8), body limit, HEAD, then the
-framework's own exception handling and the routes.
+Four layers of ours are around each request, from outside in: `RequestObserver` (trace, metrics, log
+line), `AccessGuard` (hosts, origins, security headers), `RequestBoundary` (unreadable addresses,
+crashes, HEAD) and `BodyLimit`. The framework's CORS comes after the second if origins are given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,14 @@ from starlette.responses import JSONResponse, Response
 from servicekit.http import openapi
 from servicekit.http.access_rules import AccessRules
 from servicekit.http.docs_pages import docs_router
-from servicekit.http.exception_handlers import CrashBoundary, install_problem_handlers
-from servicekit.http.head_requests import HeadRequests
+from servicekit.http.exception_handlers import install_problem_handlers
 from servicekit.http.large_body_queue import LargeBodyQueue
+from servicekit.http.middleware import BodyLimit, RequestBoundary
 from servicekit.http.problems import Problem, ProblemSpec, title_of
-from servicekit.http.routing import BodyLimit, JsonRoute, RequestGuard, Router
-from servicekit.http.security_headers import SecurityHeaders
+from servicekit.http.routing import JsonRoute, Router
 from servicekit.observe.health import Health
-from servicekit.observe.logs import AccessLog
-from servicekit.observe.metrics import (
-    HttpMetrics,
-    MetricsMiddleware,
-    http_metrics,
-    metrics_router,
-)
-from servicekit.observe.trace import TraceMiddleware
+from servicekit.observe.metrics import HttpMetrics, http_metrics, metrics_router
+from servicekit.observe.requests import RequestObserver
 
 __all__ = ["API_BASE", "KEY_LIFETIME", "ServiceApp", "create_app"]
 
@@ -99,15 +92,10 @@ def create_app(
 
 def _layers(metrics: HttpMetrics, access: AccessRules) -> list[Middleware]:
     return [
-        Middleware(TraceMiddleware),
-        Middleware(MetricsMiddleware, metrics=metrics),
-        Middleware(AccessLog),
-        Middleware(SecurityHeaders),
+        Middleware(RequestObserver, metrics=metrics),
         *access.layers(),
-        Middleware(CrashBoundary),
-        Middleware(RequestGuard),
+        Middleware(RequestBoundary),
         Middleware(BodyLimit),
-        Middleware(HeadRequests),
     ]
 
 

@@ -1,6 +1,5 @@
 """Which exception becomes which problem: the framework's, the database's, the service's table."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -11,15 +10,14 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit.database import errors
 from servicekit.http import problems
 from servicekit.http.problems import Problem, ProblemSpec
 
-__all__ = ["CrashBoundary", "install_problem_handlers"]
+__all__ = ["field_of", "install_problem_handlers", "validation_failed"]
 
 MAX_FIELD_ERRORS = 50
 MAX_FIELD = 200
@@ -101,37 +99,3 @@ async def _database_error(request: Request, error: Exception) -> Response:
     if isinstance(error, sqlalchemy.exc.DBAPIError) and errors.is_unavailable(error):
         return await _database_unavailable(request, error)
     raise error
-
-
-class CrashBoundary:
-    """What no handler knows is logged once, with its traceback, and answered as a bare 500.
-
-    A request that outlives the server's grace is answered 503 `shutting_down`. One whose caller
-    hung up (or was refused for slowness) in the middle of the body is nobody's crash: no answer.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, watched)
-        except asyncio.CancelledError:
-            # The server cancels what outlives its grace; whether it took effect nobody knows.
-            if started or scope["type"] != "http":
-                raise
-            await problems.response(problems.shutting_down(), scope)(scope, receive, send)
-        except ClientDisconnect:
-            return  # nobody is there to be answered
-        except Exception:
-            log.exception("request_crashed", method=scope.get("method"), path=scope.get("path"))
-            if started or scope["type"] != "http":
-                raise
-            await problems.response(problems.internal_error(), scope)(scope, receive, send)

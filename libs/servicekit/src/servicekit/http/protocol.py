@@ -80,6 +80,7 @@ class TooSlow(Problem):
         super().__init__(408, "request_timeout", detail)
 
 
+# see decision 1412
 class LimitedProtocol(HttpToolsProtocol):
     """One connection. `patience`: seconds from a request's first byte to its last, and without
     anything of an answer being taken.

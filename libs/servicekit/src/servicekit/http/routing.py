@@ -1,29 +1,21 @@
-"""Routes that read JSON strictly, and the checks every request passes before it reaches one.
-
-All are plain ASGI or route level: no task, no queue and no copy of the body per request.
-"""
+"""Routes that read JSON strictly. Every endpoint is on one of these."""
 
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
-from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from servicekit.http import problems, strict_json
+from servicekit.http import strict_json
 from servicekit.http.exception_handlers import field_of, validation_failed
-from servicekit.http.large_body_queue import LARGE, LargeBodyQueue
-from servicekit.http.problems import BodyTooLarge, Overloaded, Problem
+from servicekit.http.large_body_queue import LargeBodyQueue
+from servicekit.http.problems import Problem
 from servicekit.http.query_parameters import known_names, refuse_others
 
-__all__ = ["BodyLimit", "JsonRequest", "JsonRoute", "ProbeRoute", "RequestGuard", "Router"]
-
-MAX_BODY = 1024 * 1024
-MAX_HELD = 32 * MAX_BODY
+__all__ = ["JsonRequest", "JsonRoute", "ProbeRoute", "Router"]
 
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
@@ -136,89 +128,3 @@ class Router(APIRouter):
 def _operation_id(route: APIRoute) -> str:
     first, *others = route.name.split("_")
     return first + "".join(word.capitalize() for word in others)
-
-
-class RequestGuard:
-    """A path works with and without its trailing slash, unredirected.
-
-    NUL bytes and what is no UTF-8 get no further, in the path or the query.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        path: str = scope["path"]
-        for field, text in (
-            ("path", scope.get("raw_path") or path.encode()),
-            ("query", scope["query_string"]),
-        ):
-            if message := _refusal_of_octets(text):
-                refused = validation_failed([{"field": field, "message": message}])
-                await problems.response(refused, scope)(scope, receive, send)
-                return
-        if len(path) > 1 and path.endswith("/") and _sent_with_slash(scope):
-            scope["path"] = path[:-1]
-        await self.app(scope, receive, send)
-
-
-def _refusal_of_octets(text: bytes) -> str | None:
-    """Why this part of an address cannot be read, once it is percent-decoded."""
-    octets = unquote_to_bytes(text)
-    if b"\x00" in octets:
-        return "NUL bytes are not allowed."
-    try:
-        octets.decode("utf-8")
-    except UnicodeDecodeError:
-        return "This is not UTF-8."
-    return None
-
-
-def _sent_with_slash(scope: Scope) -> bool:
-    """Whether the last slash is the path's own, and not the end of an id (`%2F`)."""
-    raw: bytes | None = scope.get("raw_path")
-    return raw is None or raw.partition(b"?")[0].endswith(b"/")
-
-
-class BodyLimit:
-    """413 for a body over `limit` bytes: at once when it is announced, else when it is exceeded.
-
-    503 for a large one while the bodies of all requests that are not done have over `held` bytes.
-    """
-
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY, held: int = MAX_HELD) -> None:
-        self.app = app
-        self.limit = limit
-        self.held = held
-        self._holds = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        announced = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
-        # The server has checked that a content-length is a number (RFC 9112, section 6.3).
-        if len(announced) > 15 or (announced.isdigit() and int(announced) > self.limit):
-            await problems.response(BodyTooLarge(self.limit), scope)(scope, receive, send)
-            return
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            size = len(message.get("body", b""))
-            read += size
-            self._holds += size
-            if read > self.limit:
-                raise BodyTooLarge(self.limit)
-            if read > LARGE and self._holds > self.held:
-                raise Overloaded
-            return message
-
-        try:
-            await self.app(scope, counted, send)
-        finally:
-            self._holds -= read

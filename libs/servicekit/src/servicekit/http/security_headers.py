@@ -1,9 +1,9 @@
-"""What every answer carries, so that a browser takes it for what it is and puts it in no frame."""
+"""Headers of every answer: a browser takes it for what it is, and puts it in no frame."""
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Send
 
-__all__ = ["SECURITY_HEADERS", "SecurityHeaders"]
+__all__ = ["SECURITY_HEADERS", "with_security_headers"]
 
 # OWASP REST Security Cheat Sheet, "Security Headers"; JSON needs nothing from anywhere.
 SECURITY_HEADERS = {
@@ -14,22 +14,14 @@ SECURITY_HEADERS = {
 }
 
 
-class SecurityHeaders:
-    """Adds them all; a page that says more of itself keeps what it says."""
+def with_security_headers(send: Send) -> Send:
+    """Add them all to the answer; a page that sets one of them itself keeps its own."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    async def secured(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def secured(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self.app(scope, receive, secured)
+    return secured

@@ -8,18 +8,16 @@ Metrics count the rest.
 import json
 import logging
 import sys
-import time
 from collections.abc import Sequence
 from typing import TextIO
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from servicekit.observe import trace
 from servicekit.process.settings import LogFormat, LogLevel
 
-__all__ = ["AccessLog", "configure"]
+__all__ = ["configure"]
 
 QUIET_LIBRARIES = ("alembic", "asyncio", "httpx", "sqlalchemy", "psycopg", "uvicorn")
 SILENT_LIBRARIES = ("aio_pika", "aiormq")
@@ -115,32 +113,3 @@ def _middle_left_out(text: str, most: int) -> str:
         return text
     half = most // 2
     return f"{text[:half]} … {len(text) - 2 * half} characters left out … {text[-half:]}"
-
-
-class AccessLog:
-    """One line per request: DEBUG, or WARNING when the answer was a 5xx."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.log = structlog.get_logger("access")
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        began = time.perf_counter()
-        path = scope["path"]
-
-        async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                # Asked before anything is built: structlog's own filter costs ten times as much.
-                if status >= 500 or logging.root.isEnabledFor(logging.DEBUG):
-                    self._answered(scope["method"], path, status, time.perf_counter() - began)
-            await send(message)
-
-        await self.app(scope, receive, watched)
-
-    def _answered(self, method: str, path: str, status: int, seconds: float) -> None:
-        line = self.log.warning if status >= 500 else self.log.debug
-        line("answered", method=method, path=path, status=status, ms=round(seconds * 1000, 1))
