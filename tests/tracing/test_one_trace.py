@@ -195,3 +195,11 @@ async def test_without_a_provider_the_trace_is_carried_through_all_the_same(
                 "SELECT DISTINCT split_part(traceparent, '-', 2) FROM outbox"
             )
             assert await cursor.fetchall() == [(caller.split("-")[1],)]
+
+
+async def test_a_request_is_one_server_span(
+    http: httpx.AsyncClient, exporter: InMemorySpanExporter
+) -> None:
+    await http.get("/orders/01890000-0000-7000-8000-000000000001")
+    spans = [span for span in exporter.get_finished_spans() if span.kind is otel.SpanKind.SERVER]
+    assert [span.name for span in spans] == ["GET /api/v1/orders/{order_id}"]
