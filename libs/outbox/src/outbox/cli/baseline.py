@@ -29,7 +29,7 @@ def baseline(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Let a new consumer begin with what comes from now on, not at the first event of a stream.
+    """Let a new consumer begin with the next event of each stream, not with the first.
 
     Bind its queue before. Streams in which it has applied an event are left alone.
     """

@@ -64,7 +64,7 @@ def redrive(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Publish events that the broker refused again, after the cause is mended."""
+    """Publish events again that the broker refused, once the cause is mended."""
     _change(_REDRIVE, database_url, event_ids, yes=yes, as_json=as_json)
 
 

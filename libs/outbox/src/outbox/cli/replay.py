@@ -40,7 +40,7 @@ def replay(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Publish events again. Consumers treat those that they have had as duplicates."""
+    """Publish events again. To a consumer that has had an event it is a duplicate."""
     selection = Selection(_time(since), _time(until), _aggregate(aggregate), type_)
     if selection.is_everything:
         fail("say which: --since, --aggregate or --type")
