@@ -24,7 +24,7 @@ async def test_partitions_lists_days_and_creates_missing_ones(pair: Pair) -> Non
     )
     await pair.producer.execute(f"DROP TABLE {newest[0]}")
     before = (await pair.say("partitions", "--json")).json
-    assert sum(day["waiting"] for day in before["partitions"]) == 1
+    assert sum(day["unpublished"] for day in before["partitions"]) == 1
     after = (await pair.say("partitions", "--ensure", "--json")).json
     assert after["days_covered"] == before["days_covered"] + 1
 

@@ -26,7 +26,7 @@ def partitions(*, database_url: DatabaseUrl, ensure: Ensure = False, as_json: Js
         emit({"days_covered": covered, "partitions": plain(found)})
     else:
         columns = ("partition", "bounds", "bytes", "events (estimate)", "unpublished", "parked")
-        rows = ((p.name, p.bounds, p.bytes, p.events, p.waiting, p.parked) for p in found)
+        rows = ((p.name, p.bounds, p.bytes, p.events, p.unpublished, p.parked) for p in found)
         table("partitions", columns, rows)
         say(f"room for {counted(covered, 'day')}, today included")
     if not covered:

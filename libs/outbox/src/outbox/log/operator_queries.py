@@ -156,9 +156,9 @@ SELECT source, aggregate_type, aggregate_id, last FROM outbox_streams
 DAYS = """
 SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds,
        pg_total_relation_size(c.oid) AS bytes, greatest(c.reltuples, 0)::bigint AS events,
-       coalesce(open.waiting, 0) AS waiting, coalesce(open.parked, 0) AS parked
+       coalesce(open.unpublished, 0) AS unpublished, coalesce(open.parked, 0) AS parked
   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-  LEFT JOIN (SELECT tableoid, count(*) FILTER (WHERE parked_at IS NULL) AS waiting,
+  LEFT JOIN (SELECT tableoid, count(*) FILTER (WHERE parked_at IS NULL) AS unpublished,
                     count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
                FROM outbox WHERE published_at IS NULL GROUP BY tableoid) open
          ON open.tableoid = c.oid

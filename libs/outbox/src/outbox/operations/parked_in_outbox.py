@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from outbox.log import operator_queries as sql
+from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, fetch, rescan
 
 
@@ -42,14 +42,14 @@ async def list_parked(
     connection: Connection, ids: Sequence[UUID] | None = None
 ) -> list[UnpublishedEvent]:
     """Events that the broker refused, all of them or those with these ids, in order."""
-    return await _list(connection, sql.PARKED, ids)
+    return await _list(connection, outbox_sql.PARKED, ids)
 
 
 async def list_discardable(
     connection: Connection, ids: Sequence[UUID] | None = None
 ) -> list[UnpublishedEvent]:
     """Parked events, and those that came back because no queue is bound for them."""
-    return await _list(connection, sql.DISCARDABLE, ids)
+    return await _list(connection, outbox_sql.DISCARDABLE, ids)
 
 
 async def discard(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
@@ -58,12 +58,12 @@ async def discard(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     An event that a relay is publishing at this moment, because it is routable again, goes out as
     it was.
     """
-    return await _change(connection, sql.DISCARD, ids)
+    return await _change(connection, outbox_sql.DISCARD, ids)
 
 
 async def redrive(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     """Have parked events published as they are, once the cause is mended; returns their ids."""
-    return await _change(connection, sql.REDRIVE, ids)
+    return await _change(connection, outbox_sql.REDRIVE, ids)
 
 
 async def _list(
@@ -71,7 +71,7 @@ async def _list(
 ) -> list[UnpublishedEvent]:
     parameters = {"ids": None if ids is None else list(ids)}
     return await fetch(
-        connection, UnpublishedEvent, sql.UNPUBLISHED_EVENTS.format(which=which), parameters
+        connection, UnpublishedEvent, outbox_sql.UNPUBLISHED_EVENTS.format(which=which), parameters
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from outbox.log import operator_queries as sql
+from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, fetch, value
 
 
@@ -17,7 +17,7 @@ class DayPartition:
     bounds: str
     bytes: int
     events: int
-    waiting: int
+    unpublished: int
     parked: int
 
     @property
@@ -31,7 +31,7 @@ class DayPartition:
 
 async def day_partitions(connection: Connection) -> list[DayPartition]:
     """All partitions, the oldest first."""
-    return await fetch(connection, DayPartition, sql.DAYS)
+    return await fetch(connection, DayPartition, outbox_sql.DAYS)
 
 
 async def today(connection: Connection) -> date:

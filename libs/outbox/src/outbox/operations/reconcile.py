@@ -20,8 +20,9 @@ from typing import Any
 from uuid import UUID
 
 from outbox.event import Stream
+from outbox.inbox import operator_queries as inbox_sql
 from outbox.inbox.parked_events import ParkedEvents
-from outbox.log import operator_queries as sql
+from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection
 from outbox.rabbitmq.subscription import Subscribed
 
@@ -31,12 +32,6 @@ PAGE = 2_000
 
 Kinds = set[tuple[str, str]]
 """Sources and aggregate types."""
-
-_APPLIED = f"""
-SELECT source, aggregate_type, aggregate_id, last_sequence FROM inbox
- WHERE consumer = %(consumer)s AND (source, aggregate_type) IN
-       (SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[])) {sql.STREAM_ORDER}
-"""  # noqa: S608
 
 
 class Why(StrEnum):
@@ -190,12 +185,12 @@ def _all(kinds_of: dict[str, Kinds]) -> Kinds:
 
 
 async def _produced_kinds(producer: Connection) -> Kinds:
-    cursor = await producer.execute(sql.PRODUCED_KINDS)
+    cursor = await producer.execute(outbox_sql.PRODUCED_KINDS)
     return {(source, kind) for source, kind in await cursor.fetchall()}
 
 
 async def _consumed_kinds(connection: Connection) -> dict[str, Kinds]:
-    cursor = await connection.execute("SELECT DISTINCT consumer, source, aggregate_type FROM inbox")
+    cursor = await connection.execute(inbox_sql.CONSUMED_KINDS)
     kinds_of: dict[str, Kinds] = defaultdict(set)
     for name, source, kind in await cursor.fetchall():
         kinds_of[name].add((source, kind))
@@ -232,8 +227,8 @@ async def _pairs(
         "types": [kind for _, kind in in_order],
     }
     async with (
-        _reading(producer, sql.PRODUCED_STREAMS, parameters) as produced,
-        _reading(consumer, _APPLIED, {**parameters, "consumer": name}) as applied,
+        _reading(producer, outbox_sql.PRODUCED_STREAMS, parameters) as produced,
+        _reading(consumer, inbox_sql.APPLIED_STREAMS, {**parameters, "consumer": name}) as applied,
     ):
         left, right = await anext(produced, None), await anext(applied, None)
         while left or right:
@@ -275,7 +270,9 @@ async def _explain_behind(
     applied = {pair.stream: pair.applied for pair in pairs}
     for stream, sequence in await ParkedEvents(consumer, report.consumer).beyond(applied):
         parked[stream].add(sequence)
-    for *key, sequence, id_, why in await _rows(producer, sql.EVENTS_BEHIND, pairs, grace=grace):
+    for *key, sequence, id_, why in await _rows(
+        producer, outbox_sql.EVENTS_BEHIND, pairs, grace=grace
+    ):
         written[Stream(*key)][sequence] = Why(why), id_
     for pair in pairs:
         _explain_gaps(pair, parked[pair.stream], written[pair.stream], report)
@@ -312,7 +309,9 @@ def _runs(
 
 async def _confirm_ahead(producer: Connection, pairs: Sequence[Pair]) -> list[MissingEvents]:
     """Streams in which the consumer is still ahead when the producer is asked again."""
-    last = {Stream(*key): last for *key, last in await _rows(producer, sql.LAST_SEQUENCES, pairs)}
+    last = {
+        Stream(*key): last for *key, last in await _rows(producer, outbox_sql.LAST_SEQUENCES, pairs)
+    }
     return [
         MissingEvents(
             str(pair.stream), last.get(pair.stream, 0) + 1, pair.applied, Why.AHEAD, True, []

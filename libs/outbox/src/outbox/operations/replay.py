@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from outbox.log import operator_queries as sql
+from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, fetch, rescan, value
 
 BATCH = 5_000
@@ -62,12 +62,14 @@ class Replayable:
 async def replayable(connection: Connection, selection: Selection) -> list[Replayable]:
     """The events that `replay` would publish again, by type."""
     where, parameters = selection.where()
-    return await fetch(connection, Replayable, sql.REPLAYABLE.format(where=where), parameters)
+    return await fetch(
+        connection, Replayable, outbox_sql.REPLAYABLE.format(where=where), parameters
+    )
 
 
 async def history_from(connection: Connection) -> datetime | None:
     """The time of the oldest event in the table; older ones cannot be replayed."""
-    found: datetime | None = await value(connection, sql.HISTORY_FROM)
+    found: datetime | None = await value(connection, outbox_sql.HISTORY_FROM)
     return found
 
 
@@ -81,7 +83,7 @@ async def replay(connection: Connection, selection: Selection, *, batch: int = B
         now: datetime = await value(connection, "SELECT clock_timestamp()")
         selection = Selection(selection.since, now, selection.aggregate, selection.type)
     where, parameters = selection.where()
-    statement = sql.REPLAY.format(where=where)
+    statement = outbox_sql.REPLAY.format(where=where)
     after, replayed = 0, 0
     while True:
         cursor = await connection.execute(

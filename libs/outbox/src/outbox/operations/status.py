@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from outbox.inbox import operator_queries as inbox_sql
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import (
     CRASHED,
@@ -17,7 +18,7 @@ from outbox.inbox.parked_rows import (
     ParkedStream,
 )
 from outbox.jobs import JobCount, count_jobs
-from outbox.log import operator_queries as sql
+from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, fetch, has_table
 from outbox.operations.lanes import LaneMap, lane_map
 from outbox.operations.partitions import day_partitions, days_covered, today
@@ -27,11 +28,6 @@ NAMED = 3
 """How many ids are shown of each kind of trouble."""
 GIVEN_UP = (FAILED, CRASHED, UNREADABLE, UNHANDLED, FORKED)
 """Reasons for which a parked event needs a person, once it has no attempt left."""
-
-_CONSUMERS = """
-SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
-  FROM inbox GROUP BY consumer ORDER BY consumer
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +128,12 @@ async def status(connection: Connection) -> Status:
 
 
 async def _outbox(connection: Connection) -> OutboxStatus:
-    [backlog] = await fetch(connection, Backlog, sql.BACKLOG, {"limit": COUNTED_TO})
-    [scheduled] = await fetch(connection, Scheduled, sql.SCHEDULED)
+    [backlog] = await fetch(connection, Backlog, outbox_sql.BACKLOG, {"limit": COUNTED_TO})
+    [scheduled] = await fetch(connection, Scheduled, outbox_sql.SCHEDULED)
     partitions = await day_partitions(connection)
     return OutboxStatus(
         backlog=backlog,
-        troubles=await fetch(connection, Trouble, sql.TROUBLES, {"named": NAMED}),
+        troubles=await fetch(connection, Trouble, outbox_sql.TROUBLES, {"named": NAMED}),
         scheduled=scheduled,
         lanes=await lane_map(connection),
         partitions=len(partitions),
@@ -147,7 +143,7 @@ async def _outbox(connection: Connection) -> OutboxStatus:
 
 async def _inbox(connection: Connection) -> InboxStatus:
     return InboxStatus(
-        await fetch(connection, ConsumerStreams, _CONSUMERS),
+        await fetch(connection, ConsumerStreams, inbox_sql.CONSUMERS),
         await ParkedEvents(connection).counts(),
         await ParkedEvents(connection).heaviest(),
     )

@@ -15,16 +15,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from outbox.event import Stream
+from outbox.inbox import operator_queries as inbox_sql
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import ParkedEvent
-from outbox.log import operator_queries as sql
+from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, fetch, has_table
 
-_POSITIONS = """
-SELECT consumer, last_sequence, last_event_id, blocked FROM inbox
- WHERE source = %(source)s AND aggregate_type = %(kind)s AND aggregate_id = %(aggregate)s
- ORDER BY consumer
-"""
 # Around the time that a UUIDv7 carries (RFC 9562, section 5.7): one day's partition, not all.
 _NEAR_BEFORE, _NEAR_AFTER = timedelta(hours=1), timedelta(days=1)
 _EVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -131,7 +127,7 @@ async def _written(connection: Connection, event_id: UUID) -> WrittenEvent | Non
         return None
     for since, until in (_near(event_id), _EVER):
         parameters = {"id": event_id, "since": since, "until": until}
-        if found := await fetch(connection, WrittenEvent, sql.EVENT, parameters):
+        if found := await fetch(connection, WrittenEvent, outbox_sql.EVENT, parameters):
             return found[0]
     return None
 
@@ -151,7 +147,7 @@ def _drawn(event_id: UUID) -> datetime | None:
 async def _scheduled(connection: Connection, event_id: UUID) -> ScheduledEvent | None:
     if not await has_table(connection, "outbox_scheduled"):
         return None
-    found = await fetch(connection, ScheduledEvent, sql.SCHEDULED_EVENT, {"id": event_id})
+    found = await fetch(connection, ScheduledEvent, outbox_sql.SCHEDULED_EVENT, {"id": event_id})
     return found[0] if found else None
 
 
@@ -159,7 +155,9 @@ async def _caused(connection: Connection, event_id: UUID) -> list[CausedEvent]:
     if not await has_table(connection, "outbox"):
         return []
     since, _ = _near(event_id)
-    return await fetch(connection, CausedEvent, sql.CAUSED_EVENTS, {"id": event_id, "since": since})
+    return await fetch(
+        connection, CausedEvent, outbox_sql.CAUSED_EVENTS, {"id": event_id, "since": since}
+    )
 
 
 async def _positions(connection: Connection, stream: Stream) -> list[ConsumerPosition]:
@@ -170,7 +168,7 @@ async def _positions(connection: Connection, stream: Stream) -> list[ConsumerPos
         "kind": stream.aggregate_type,
         "aggregate": stream.aggregate_id,
     }
-    return await fetch(connection, ConsumerPosition, _POSITIONS, key)
+    return await fetch(connection, ConsumerPosition, inbox_sql.POSITIONS, key)
 
 
 async def _parked(connection: Connection, event_id: UUID) -> list[ParkedEvent]:

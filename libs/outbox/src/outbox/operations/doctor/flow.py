@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from outbox.jobs import JobCount, list_jobs
-from outbox.log import operator_queries as sql
+from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, value
 from outbox.operations.doctor.findings import Finding, error, ok, warning
 from outbox.operations.status import NAMED, InboxStatus, OutboxStatus, status
@@ -38,7 +38,7 @@ async def check_flow(connection: Connection) -> list[Finding]:
     found = [await _clock(connection), *await _server(connection), await _transactions(connection)]
     if now.outbox:
         found += [_relays(now.outbox), *_backlog(now.outbox), _scheduled(now.outbox)]
-        if await value(connection, sql.EVENTS_FROM_THE_FUTURE):
+        if await value(connection, outbox_sql.EVENTS_FROM_THE_FUTURE):
             fix = "set the database server's clock right (NTP)"
             found.append(warning("clock", "the outbox table has events from the future", fix))
     if now.inbox:
