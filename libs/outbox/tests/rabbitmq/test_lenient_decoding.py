@@ -130,7 +130,7 @@ async def test_an_event_takes_effect_whatever_its_other_properties_say(world: Wo
 
 
 async def test_a_foreign_message_may_have_an_id_that_is_no_text(world: World) -> None:
-    async with running(world.consumer(record, foreign=UnsequencedMessages())):
+    async with running(world.consumer(record, unsequenced=UnsequencedMessages())):
         for _ in range(2):
             await publish_frames(
                 world,
@@ -157,7 +157,7 @@ async def test_a_time_that_the_database_cannot_give_back_is_unknown(world: World
     message = aio_pika.Message(b"{}", message_id="a", type="order.happened", timestamp=1)
     end = struct.pack(">Q", int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp() * 1000))
     await publish_frames(world, message, "order.happened", (struct.pack(">Q", 1), end))
-    async with running(world.consumer(breaks, foreign=UnsequencedMessages())):
+    async with running(world.consumer(breaks, unsequenced=UnsequencedMessages())):
         await eventually(lambda: parks(world, [("failed", 1)]), within=60)
         broken = False
         await eventually(lambda: has_effects(world, 1), within=60)

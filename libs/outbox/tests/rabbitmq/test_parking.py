@@ -222,7 +222,7 @@ async def test_a_baseline_can_be_taken_from_the_producer(world: World) -> None:
 
 async def test_foreign_messages_are_deduplicated_by_their_id(world: World) -> None:
     message = aio_pika.Message(b"{}", message_id="m-1", app_id="till", type="order.happened")
-    async with running(world.consumer(record, foreign=UnsequencedMessages())):
+    async with running(world.consumer(record, unsequenced=UnsequencedMessages())):
         async with world.broker() as channel:
             exchange = await channel.get_exchange(EXCHANGE, ensure=False)
             for _ in range(3):

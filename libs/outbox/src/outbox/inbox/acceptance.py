@@ -1,8 +1,8 @@
-"""Which deliveries a consumer takes at all. What it refuses goes to its dead letters.
+"""Which deliveries a consumer accepts. What it refuses goes to its dead letters.
 
-Invariant: a message is parsed only after its size was looked at, and gets a row in the inbox only
-if its queue subscribes to its source and aggregate type: nobody can make the inbox grow by names
-that he invents. Refusing loses nothing: an event is still in its producer's outbox.
+Invariant: a message is parsed only after its size was checked. It gets a row in the inbox only if
+its queue subscribes to its source and aggregate type, so invented names cannot make the inbox
+grow. Refusing loses nothing: the event is still in its producer's outbox table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from outbox.rabbitmq.subscription import Subscribed
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16_384
-"""Of names and values together. The library's own have some 500."""
+"""The size of names and values together. The library's own headers have some 500 bytes."""
 
 
 class Reason(StrEnum):
@@ -38,7 +38,7 @@ class Reason(StrEnum):
 
 
 class Refused(Exception):
-    """A message that this consumer does not take."""
+    """A message that this consumer does not accept."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -52,14 +52,17 @@ class Acceptance:
         self,
         subscriptions: Iterable[Subscribed],
         *,
-        foreign: UnsequencedMessages | None = None,
+        unsequenced: UnsequencedMessages | None = None,
         senders: Mapping[str, Collection[str]] | None = None,
     ) -> None:
-        """`foreign`, if messages without a sequence are taken; `senders` are users by source."""
+        """`unsequenced` is set if messages without a sequence are accepted.
+
+        `senders` are the broker's users by source.
+        """
         self._types: dict[str, set[str]] = defaultdict(set)
         for subscription in subscriptions:
             self._types[subscription.source].update(subscription.aggregate_types)
-        self._foreign = foreign
+        self._unsequenced = unsequenced
         self._senders = senders or {}
 
     def event(self, delivery: DeliveredMessage) -> Envelope:
@@ -68,7 +71,7 @@ class Acceptance:
         try:
             envelope = from_delivery(delivery)
         except UnreadableMessage as problem:
-            envelope = self._foreign_event(delivery, problem)
+            envelope = self._without_sequence(delivery, problem)
         else:
             self._check_subscribed(envelope)
             kind = delivery.header.properties.content_type
@@ -77,11 +80,11 @@ class Acceptance:
         self._check_sender(delivery, envelope)
         return envelope
 
-    def _foreign_event(self, delivery: DeliveredMessage, problem: UnreadableMessage) -> Envelope:
-        if self._foreign is None:
+    def _without_sequence(self, delivery: DeliveredMessage, problem: UnreadableMessage) -> Envelope:
+        if self._unsequenced is None:
             raise Refused(Reason.UNREADABLE, str(problem))
         try:
-            return from_unsequenced(delivery, self._foreign)
+            return from_unsequenced(delivery, self._unsequenced)
         except UnreadableMessage as worse:
             raise Refused(Reason.UNREADABLE, str(worse)) from None
 
@@ -104,14 +107,14 @@ class Acceptance:
 def _check_size(delivery: DeliveredMessage) -> None:
     size = body_size(delivery)
     if size > MAX_PAYLOAD:
-        raise Refused(Reason.TOO_LARGE, f"a body of {size} bytes; at most {MAX_PAYLOAD} are taken")
+        raise Refused(Reason.TOO_LARGE, f"a body of {size} bytes; at most {MAX_PAYLOAD}")
     headers = delivery.header.properties.headers or {}
     if len(headers) > MAX_HEADERS or _bytes_of(headers) > MAX_HEADER_BYTES:
         raise Refused(Reason.HEADERS, f"{len(headers)} headers of {_bytes_of(headers)} bytes")
 
 
 def _bytes_of(headers: object) -> int:
-    """Of all texts in headers, however deep, and one for any other value."""
+    """The length of all texts in headers, however deep, and 1 for any other value."""
     total, left = 0, [headers]
     while left:
         value = left.pop()
@@ -125,7 +128,7 @@ def _bytes_of(headers: object) -> int:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """What is subscribed to, for a line of the log."""
+    """The names, shortened for a log line."""
     return ", ".join(sorted(names))[:200]
 
 

@@ -1,7 +1,7 @@
 """The consumer: from a queue, through the inbox, to one ack for a whole batch.
 
-Invariant: a delivery is acked only after its effects, its answers and its place in the stream
-are committed. Whatever dies before is delivered again and found to be a duplicate.
+Invariant: a delivery is acked only after its effects, its answers and its stream's position are
+committed. If the process dies before the ack, the event is delivered again and is a duplicate.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from outbox.errors import InvalidSetting
 from outbox.event import Envelope
 from outbox.failpoints import hit
 from outbox.inbox.acceptance import Acceptance, Refused
-from outbox.inbox.delivery_buffer import DeliveryBuffer
 from outbox.inbox.handlers import Handlers, check_reached
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.retrier import Retrier
@@ -36,14 +35,17 @@ from outbox.rabbitmq.cloudevents import UNKNOWN_TIME
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.consumer_tags import tag_of
 from outbox.rabbitmq.declarer import Declarer
+from outbox.rabbitmq.delivery_buffer import ConsumerCancelled, DeliveryBuffer
 from outbox.rabbitmq.topology import Topology
 from outbox.supervise import Enduring, Up, end, keep_running, pause, together
 from outbox.throttled_warnings import Throttled
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-ROOM, LOOK_AGAIN = 0.9, 0.5
-"""A consumer that parks too much goes on below this part of its bound; seconds between looks."""
+LINGER = 0.004
+"""Seconds that a busy consumer waits for a larger batch; they cost less than a transaction."""
+ROOM, CHECK_ROOM_EVERY = 0.9, 0.5
+"""A consumer that parks too much goes on below this part of its bound; it checks so often (s)."""
 
 
 class Consumer:
@@ -73,12 +75,14 @@ class Consumer:
         self._topology = topology
         self._settings = settings or ConsumerSettings()
         self._acceptance = Acceptance(
-            topology.of(queue), foreign=self._settings.foreign, senders=self._settings.senders
+            topology.of(queue),
+            unsequenced=self._settings.unsequenced,
+            senders=self._settings.senders,
         )
-        self._refusals = Throttled(log)
+        self._refusals = Throttled(logger)
         self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
         self.inbox = Inbox(queue, handlers, work, self._settings, self._watchdog)
-        if self._settings.foreign is None:
+        if self._settings.unsequenced is None:
             check_reached(queue, handlers, topology.of(queue))
         self._retrier = Retrier(self.inbox, work, self._settings)
         self._lag = metrics.LAG_SECONDS.labels(queue)
@@ -89,8 +93,8 @@ class Consumer:
         """Consume until told to stop, through any loss of database or broker.
 
         Raises what needs a person: `BrokerRefused` or `DatabaseRefused` at the first connection,
-        `SchemaBehind` at any. While its queue is not as declared it is not `running`, and goes on
-        when it is.
+        `SchemaBehind` at any. While its queue is not as declared it is not `running`; it goes on
+        when the queue is right.
         """
         name = f"consumer {self._queue}"
         enduring = Enduring(name)
@@ -118,66 +122,86 @@ class Consumer:
             checks = Declarer(broker, parts, needed=[name for name, _ in parts], confirms=False)
             await checks.declare()
             channel = await broker.channel(publisher_confirms=False)
-            await channel.set_qos(prefetch_count=self._settings.prefetch)
-            intake = await DeliveryBuffer.open(
-                channel, self._queue, batch=self._settings.batch, tag=tag
+            buffer = await DeliveryBuffer.open(
+                channel,
+                self._queue,
+                prefetch=self._settings.prefetch,
+                batch=self._settings.batch,
+                linger=LINGER,
+                tag=tag,
             )
-            watch = asyncio.create_task(self._watch(checks, intake, stop))
+            watch = asyncio.create_task(self._watch(checks, buffer, stop))
             stack.push_async_callback(end, watch)
             self.running = True
-            up("is connected, and takes events unless another one does")
+            up("is connected, and receives events unless another one does")
             try:
-                await self._consume(intake, stop)
+                await self._consume(buffer, stop)
             finally:
                 self.running = False
 
     async def _has_room(self, stop: asyncio.Event) -> bool:
-        """Wait until less is parked: what is left in the queue loses nothing. False if stopped."""
+        """Wait until less is parked; events are safe in the queue meanwhile. False if stopped."""
         most = self._settings.parked_bytes
         if self.inbox.parked_bytes >= most:
-            log.error(
-                "%s takes nothing while %d bytes of it are parked, at most %d:"
+            logger.error(
+                "%s receives nothing while it has %d bytes parked, at most %d:"
                 " redrive or discard some",
                 self._queue,
                 self.inbox.parked_bytes,
                 most,
             )
             while self.inbox.parked_bytes > most * ROOM and not stop.is_set():
-                await pause(stop, LOOK_AGAIN)
+                await pause(stop, CHECK_ROOM_EVERY)
         return not stop.is_set()
 
-    async def _consume(self, intake: DeliveryBuffer, stop: asyncio.Event) -> None:
+    async def _consume(self, buffer: DeliveryBuffer, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                batch = await intake.next_batch()
-            except ConnectionError:
+                batch = await buffer.next_batch()
+            except ConsumerCancelled:
                 if stop.is_set():
                     return
                 raise
             if self.inbox.parked_bytes >= self._settings.parked_bytes:
-                return  # what has come goes back to the queue with the connection
+                return  # what was received goes back to the queue with the connection
             hit("consumer.delivered")
             with self._batch_seconds.time():
-                # Perhaps the process died of one of those that come again: they go singly.
-                for again, deliveries in groupby(batch, key=_redelivered):
+                # A process may have died of a redelivered event: each of those is handled alone.
+                for redelivered, deliveries in groupby(batch, key=_is_redelivered):
                     if not stop.is_set():
-                        await self._take(intake, list(deliveries), stop, again=again)
+                        await self._handle(buffer, list(deliveries), stop, alone=redelivered)
             hit("consumer.acked")
 
-    async def _take(
+    async def _handle(
         self,
-        intake: DeliveryBuffer,
+        buffer: DeliveryBuffer,
         deliveries: Sequence[DeliveredMessage],
         stop: asyncio.Event,
         *,
-        again: bool,
+        alone: bool,
     ) -> None:
-        envelopes: list[Envelope] = []
-        readable: list[DeliveredMessage] = []
+        events, accepted = await self._accept(buffer, deliveries)
+        self._observe_lag(events)
+        if alone:
+            for event, delivery in zip(events, accepted, strict=True):
+                await self.inbox.handle_redelivered(event)
+                await buffer.ack([delivery])
+            return
+        while events and not stop.is_set():
+            handled = await self.inbox.handle_some(events)
+            await buffer.ack(accepted[:handled])
+            events, accepted = events[handled:], accepted[handled:]
+
+    async def _accept(
+        self, buffer: DeliveryBuffer, deliveries: Sequence[DeliveredMessage]
+    ) -> tuple[list[Envelope], list[DeliveredMessage]]:
+        """The events, and their deliveries; what is refused becomes a dead letter."""
+        events: list[Envelope] = []
+        accepted: list[DeliveredMessage] = []
         for delivery in deliveries:
             try:
-                envelopes.append(self._acceptance.event(delivery))
-                readable.append(delivery)
+                events.append(self._acceptance.event(delivery))
+                accepted.append(delivery)
             except Refused as problem:
                 metrics.DEAD_LETTERED.labels(self._queue, problem.reason).inc()
                 self._refusals.warning(
@@ -186,33 +210,25 @@ class Consumer:
                     problem.reason,
                     problem,
                 )
-                await intake.dead_letter(delivery)
-        self._observe_lag(envelopes)
-        if again:
-            for envelope, delivery in zip(envelopes, readable, strict=True):
-                await self.inbox.handle_redelivered(envelope)
-                await intake.ack([delivery])
-        while envelopes and not again and not stop.is_set():
-            taken = await self.inbox.handle_some(envelopes)
-            await intake.ack(readable[:taken])
-            envelopes, readable = envelopes[taken:], readable[taken:]
+                await buffer.dead_letter(delivery)
+        return events, accepted
 
-    def _observe_lag(self, envelopes: Sequence[Envelope]) -> None:
-        """Of the oldest event; a producer's clock may be ahead of ours."""
-        known = [envelope.time for envelope in envelopes if envelope.time != UNKNOWN_TIME]
+    def _observe_lag(self, events: Sequence[Envelope]) -> None:
+        """Observe the age of the oldest event; a producer's clock may be ahead of ours."""
+        known = [event.time for event in events if event.time != UNKNOWN_TIME]
         if known:
             self._lag.observe(max(0.0, time.time() - min(known).timestamp()))
 
-    async def _watch(self, checks: Declarer, intake: DeliveryBuffer, stop: asyncio.Event) -> None:
-        """Bring back bindings that somebody removed; end the wait for deliveries on stop."""
+    async def _watch(self, checks: Declarer, buffer: DeliveryBuffer, stop: asyncio.Event) -> None:
+        """Restore bindings that were removed; end the wait for deliveries on stop."""
         try:
             while not stop.is_set():
                 await pause(stop, self._settings.topology_check)
                 if not stop.is_set():
                     await checks.declare()
         finally:
-            intake.wake()
+            buffer.wake()
 
 
-def _redelivered(delivery: DeliveredMessage) -> bool:
+def _is_redelivered(delivery: DeliveredMessage) -> bool:
     return bool(delivery.redelivered)

@@ -1,7 +1,7 @@
-"""Handlers: of one event at a time, of many, or none on purpose.
+"""Handlers: for one event at a time, for many together, or none on purpose.
 
-Invariant: a type is handled, ignored on purpose, or unhandled; an unhandled one is never taken
-for an ignored one without being said so.
+Invariant: a type is handled, ignored on purpose, or unhandled. An unhandled type is never skipped
+without a line in the log.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from outbox.handler_signatures import check_handler
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.rabbitmq.subscription import Subscribed, takes
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Handler = Callable[[UnitOfWork, Envelope], Awaitable[None]]
 ManyHandler = Callable[[UnitOfWork, Sequence[Envelope]], Awaitable[None]]
 Unhandled = Literal["park", "skip"]
-"""What becomes of an event whose type is neither handled nor ignored."""
+"""What is done with an event whose type is neither handled nor ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandleMany:
-    """A handler that takes a list; see `handle_many`."""
+    """A handler of a list of events; see `handle_many`."""
 
     function: ManyHandler
 
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """In the place of a handler; see `ignore`."""
+    """Stands where a handler would; see `ignore`."""
 
 
 ignore: Final = Ignore()
-"""In the place of a handler: the type is known, and has no effect here.
+"""Instead of a handler: the type is known, and has no effect here.
 
 handlers = {"order.placed": on_placed, "order.viewed": ignore}
 """
 
 Handlers = Mapping[str, Handler | HandleMany | Ignore]
-"""By event type."""
+"""Handlers by event type."""
 
 
 def handle_many(function: ManyHandler) -> HandleMany:
-    """A handler of all events of its type that came together: one statement for all of them.
+    """A handler of all events of its type that are in one batch: one statement for all of them.
 
     async def on_placed(unit: UnitOfWork, events: Sequence[Envelope]) -> None: ...
 
@@ -66,7 +66,7 @@ def handle_many(function: ManyHandler) -> HandleMany:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A handler with what it is measured by."""
+    """A handler with its metric."""
 
     type: str
     one: Handler | None
@@ -90,7 +90,7 @@ class Bindings:
         return sorted({*self.bound, *self.ignored})
 
     def ignores(self, event: Envelope) -> bool:
-        """Whether the event has no effect here on purpose, its own or its producer's."""
+        """Whether the event has no effect here: its type is ignored, or it is a tombstone."""
         return event.type in self.ignored or (event.is_tombstone and event.type not in self.bound)
 
     def knows(self, event: Envelope) -> bool:
@@ -98,11 +98,11 @@ class Bindings:
         return event.type in self.bound or self.ignores(event)
 
     def say_unhandled(self, type_: str) -> None:
-        """Once per type and process."""
+        """Log it, once per type and process."""
         if type_ not in self._said:
             self._said.add(type_)
             done = "parked" if self.unhandled == "park" else "skipped"
-            log.warning(
+            logger.warning(
                 "%s has no handler of %s: its events are %s; handle or ignore the type",
                 self.consumer,
                 type_,
@@ -111,7 +111,7 @@ class Bindings:
 
 
 def bind(consumer: str, handlers: Handlers, unhandled: Unhandled = "park") -> Bindings:
-    """Each handler with its metric, looked up once. Raises `InvalidSetting`."""
+    """Look up each handler's metric once. Raises `InvalidSetting`."""
     if not isinstance(handlers, Mapping):
         raise InvalidSetting(
             f"handlers of {consumer}:",
@@ -134,8 +134,8 @@ def bind(consumer: str, handlers: Handlers, unhandled: Unhandled = "park") -> Bi
 def check_reached(queue: str, handlers: Handlers, subscriptions: Iterable[Subscribed]) -> None:
     """Raises `InvalidSetting` for a type that never comes to its handler.
 
-    A queue takes aggregate types. Where one with a dot has the name of a handled type, an event
-    type was written in its place, and every event would be a dead letter.
+    A queue subscribes to aggregate types. If one has a dot and the name of a handled type, an
+    event type was written instead, and every event would become a dead letter.
     """
     known = list(subscriptions)
     aggregates = sorted({name for one in known for name in one.aggregate_types})

@@ -1,4 +1,4 @@
-"""What a person can do about a consumer's streams: look, redrive, discard, skip, set a baseline.
+"""What a person can do about a consumer's streams: show, redrive, discard, skip, baseline.
 
 Invariant: whatever changes a stream happens under the lock of its row, as in the consumer itself,
 and leaves the order as it was. Each method is one transaction of its own on the connection given

@@ -1,4 +1,4 @@
-"""Beside the consumer, on the database alone: parked events whose time has come, and upkeep."""
+"""Beside the consumer, on the database alone: retries parked events that are due, and cleans up."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from outbox.postgres.listen import Listener
 from outbox.supervise import Up, keep_running
 
 LISTEN_SLICE = 0.25
-"""So many seconds at most the end waits for a doorbell that nobody rings."""
+"""A stop waits at most this many seconds for the wait for a doorbell to end."""
 REPORT_EVERY = 1.0
-UPKEEP_EVERY = 600.0
+HOUSEKEEPING_EVERY = 600.0
 RESUME_EVERY = 60.0
-"""A process of an older release that still runs may park again what this one handles."""
+"""A process of an older release may still run and park again what this one handles."""
 
 
 class Retrier:
-    """Looks every so often, and at once when rung."""
+    """Retries at regular intervals, and at once after a redrive."""
 
     def __init__(self, inbox: Inbox, work: Work, settings: ConsumerSettings) -> None:
         self._inbox = inbox
         self._work = work
         self._settings = settings
-        # It counts all that is parked.
+        # A report counts everything that is parked.
         self._reporting = AdaptiveInterval(REPORT_EVERY, time.monotonic)
         self._due: dict[str, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until told to stop, through any loss of the database."""
+        """Retry until told to stop, through any loss of the database."""
         name = f"retrier {self._inbox.consumer}"
-        await keep_running(name, lambda up: self._session(up, stop), stop)
+        await keep_running(name, lambda up: self._run_session(up, stop), stop)
 
-    async def _session(self, up: Up, stop: asyncio.Event) -> None:
+    async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         await self._work.check()
         async with Listener.on(self._work.engine, REDRIVE) as redrives:
             while not stop.is_set():
                 if self._is_due("unhandled", RESUME_EVERY):
                     await self._inbox.resume_unhandled()
                 more = await self._inbox.retry_due()
-                up("looks after parked events")
+                up("retries parked events")
                 if self._reporting.is_due():
                     with self._reporting.measured():
                         await self._inbox.report()
-                if self._is_due("upkeep", UPKEEP_EVERY):
-                    await self._inbox.do_housekeeping(self._settings.foreign)
+                if self._is_due("housekeeping", HOUSEKEEPING_EVERY):
+                    await self._inbox.do_housekeeping(self._settings.unsequenced)
                 if not more:
                     await self._pause(redrives, stop)
 

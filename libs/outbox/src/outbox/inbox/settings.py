@@ -1,4 +1,4 @@
-"""What can be set about a consumer."""
+"""The settings of an inbox and of a consumer."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class InboxSettings:
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     crashes: int = 3
-    """An event of which so many attempts ended without a result is parked as `crashed`."""
+    """An event is parked as `crashed` after this many attempts that ended without a result."""
     lock_timeout: float = LOCK_TIMEOUT
     """No transaction of the inbox waits longer for a lock."""
     transaction_timeout: float = TRANSACTION_TIMEOUT
-    """PostgreSQL ends a longer transaction of the inbox, even if its process stands still."""
+    """PostgreSQL ends a longer transaction of the inbox, even if its process is stopped."""
     unreadable: Callable[[BaseException], bool] = is_unreadable
     """Whether what a handler raised means that the body cannot be read: no retry."""
     unhandled: Unhandled = "park"
-    """What becomes of a type that is neither handled nor ignored: its events are parked, or
-    skipped, which is said once per type in the log."""
+    """What is done with events of a type that is neither handled nor ignored. Skipping is logged
+    once per type."""
     commit_after: float = 1.0
-    """When a transaction's handlers have taken so long it commits; the rest goes in the next."""
+    """A transaction commits after its handlers ran for this long; the next one does the rest."""
 
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""
@@ -45,21 +45,21 @@ class InboxSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerSettings(InboxSettings):
-    """Those of the inbox, and those of a queue. Times are in seconds."""
+    """The settings of the inbox and of one queue. Times are in seconds."""
 
     batch: int = 200
     prefetch: int = 500
     retry_every: float = 1.0
     topology_check: float = 30.0
     parked_bytes: int = 1024 * 1024 * 1024
-    """So much may be parked; then nothing is taken until less is: it waits in the queue."""
+    """Above this bound nothing is received until less is parked: events wait in the queue."""
     hangs_after: float = 60.0
     """A handler that takes longer ends the process. At most `transaction_timeout`: one handler
     at its limit must not lose the others' work."""
     senders: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """By source, the broker's users that may speak for it; of a source not named, any user may."""
-    foreign: UnsequencedMessages | None = None
-    """Set to take messages of producers that number nothing; else they are dead letters."""
+    """The broker's users that may send for a source. For a source not named here any user may."""
+    unsequenced: UnsequencedMessages | None = None
+    """Set to accept messages of producers that number nothing; else they are dead letters."""
 
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""
@@ -69,4 +69,4 @@ class ConsumerSettings(InboxSettings):
         seconds(self, "retry_every", "topology_check", "hangs_after")
         ordered(self, "hangs_after", "transaction_timeout")
         instance("ConsumerSettings.senders", self.senders, Mapping)
-        instance("ConsumerSettings.foreign", self.foreign, UnsequencedMessages, NoneType)
+        instance("ConsumerSettings.unsequenced", self.unsequenced, UnsequencedMessages, NoneType)

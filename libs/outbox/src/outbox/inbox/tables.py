@@ -49,7 +49,7 @@ def declare_inbox(metadata: MetaData) -> None:
 
 
 def _declare_attempts(metadata: MetaData) -> None:
-    # Events that were begun and not yet ended: who finds a row here knows that a process died.
+    # Attempts that have begun and not ended: a row that is still here means that a process died.
     Table(
         "inbox_attempts",
         metadata,
@@ -70,7 +70,7 @@ def _declare_messages(metadata: MetaData) -> None:
         Column("message_id", Text, primary_key=True),
         Column("taken_at", DateTime(True), nullable=False, server_default=_NOW),
     )
-    # Upkeep asks for the oldest.
+    # Housekeeping asks for the oldest.
     Index("inbox_messages_age", messages.c.consumer, messages.c.taken_at)
 
 
@@ -111,7 +111,7 @@ def _declare_parked(metadata: MetaData) -> None:
 
 
 def _declare_discarded(metadata: MetaData) -> None:
-    """What somebody decided to do without: the whole event, or a range that never arrived."""
+    """What a person discarded or skipped: the whole event, or a range that never arrived."""
     Table(
         "inbox_discarded",
         metadata,

@@ -67,7 +67,7 @@ def from_unsequenced(delivery: DeliveredMessage, terms: UnsequencedMessages) -> 
     properties = delivery.header.properties
     headers = properties.headers or {}
     if "sequence" in headers:
-        raise UnreadableMessage("place in a stream, though it has a sequence")
+        raise UnreadableMessage("stream, though it has a sequence")
     message_id = short_text(properties.message_id) or short_text(headers.get("cloudEvents:id"))
     kind = short_text(properties.message_type) or short_text(delivery.routing_key)
     if not message_id or not kind:

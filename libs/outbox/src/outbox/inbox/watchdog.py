@@ -1,8 +1,8 @@
-"""Ends a process whose handler hangs; whoever supervises it starts it anew.
+"""Ends a process whose handler hangs; its supervisor starts it again.
 
-A thread, because a handler that blocks the event loop stops every task of it. It counts its own
-looks, not seconds: a process that stood still as a whole has not let its handler go on either.
-What hung is delivered again, and counted like any other death: the third time it is parked as
+It is a thread, because a handler that blocks the event loop stops all of its tasks. It counts its
+own checks, not seconds: when the whole process was stopped, its handler could not go on either.
+The event is delivered again and counted like any other crash: the third time it is parked as
 `crashed`.
 """
 
@@ -17,12 +17,12 @@ from contextlib import contextmanager, suppress
 
 from outbox.stacks import stacks
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EXIT_STATUS = 70
 """EX_SOFTWARE of sysexits.h."""
-LOOKS = 8
-"""How often within the limit is looked."""
+CHECKS = 8
+"""How often it checks within the limit."""
 
 
 def _end(_what: str) -> None:
@@ -31,24 +31,24 @@ def _end(_what: str) -> None:
 
 
 class Watchdog:
-    """Knows what is being handled since when. `end` is called once with what hangs.
+    """Knows what is being handled since when. `end` is called once, with what hangs.
 
-    Before that the log has the stacks of all threads, and of the tasks of the loop that watches.
+    Before that it logs the stacks of all threads, and of the tasks of the loop that it watches.
     """
 
     def __init__(self, limit: float, end: Callable[[str], None] = _end) -> None:
         self._limit = limit
         self._end = end
         self._since: dict[int, tuple[int, object]] = {}
-        self._looks = 0
+        self._checks = 0
         self._next = 0
         self._closing = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self, what: object) -> int:
-        """Something begins; give the number returned to `done`."""
+        """Something begins; pass the number returned to `done`."""
         self._next += 1
-        self._since[self._next] = (self._looks, what)
+        self._since[self._next] = (self._checks, what)
         return self._next
 
     def done(self, number: int) -> None:
@@ -79,11 +79,13 @@ class Watchdog:
             thread.join()
 
     def _watch(self) -> None:
-        while not self._closing.wait(self._limit / LOOKS):
-            self._looks += 1
+        while not self._closing.wait(self._limit / CHECKS):
+            self._checks += 1
             for since, what in list(self._since.values()):
-                if self._looks - since > LOOKS:
+                if self._checks - since > CHECKS:
                     where = stacks(self._loop)
-                    log.critical("hangs for %g s, process ends: %s\n%s", self._limit, what, where)
+                    logger.critical(
+                        "hangs for %g s, process ends: %s\n%s", self._limit, what, where
+                    )
                     self._end(str(what))
                     return

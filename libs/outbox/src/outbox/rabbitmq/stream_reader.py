@@ -1,27 +1,21 @@
-"""Reading a stream queue from an offset on: nothing is taken off it, anybody may read it again.
+"""Reads a stream queue from an offset on. Nothing is removed: others may read it again.
 
-A broker keeps no offset for AMQP 0-9-1 consumers of a stream (RabbitMQ, "Streams", "Offset
-Tracking"), so the reader keeps it. What was handled and not kept is handled again.
+A broker keeps no offset for AMQP 0-9-1 consumers of a stream queue (RabbitMQ, "Streams", "Offset
+Tracking"), so the reader's owner keeps it. What was handled before it was kept is handled again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
-from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp.common import FieldTable
 
 from outbox.addresses import Broker, BrokerAddress
 from outbox.rabbitmq.connection import connect
-from outbox.rabbitmq.stream_bounds import (
-    Arrivals,
-    Offset,
-    StreamBounds,
-    StreamedEvent,
-    consuming,
-    event_of,
-)
+from outbox.rabbitmq.delivery_buffer import ConsumerCancelled, DeliveryBuffer
+from outbox.rabbitmq.stream_bounds import Offset, StreamBounds, StreamedEvent, event_of
 from outbox.rabbitmq.topology import Topology
 from outbox.supervise import Up, keep_running
 
@@ -31,7 +25,7 @@ PREFETCH, BATCH = 500, 500
 
 
 class StreamReader:
-    """Gives batches of events to `handle`, in the order in which the broker took them."""
+    """Gives batches of events to `handle`, in the order in which the broker stored them."""
 
     def __init__(
         self,
@@ -52,7 +46,7 @@ class StreamReader:
     async def run(self, stop: asyncio.Event) -> None:
         """Read until told to stop, through any loss of the broker; each session asks `begin`.
 
-        It may look at both ends first: a stream that was deleted counts from 0 anew.
+        `begin` may ask for both ends first: a stream queue that was deleted counts from 0 again.
         Raises `BrokerRefused` or `TopologyMismatch`, which need a person.
         """
         await keep_running(f"reader of {self._stream}", lambda up: self._session(up, stop), stop)
@@ -69,29 +63,31 @@ class StreamReader:
                 begin = await _unless(stop, self._begin(StreamBounds(broker, self._stream)))
                 if begin is None or stop.is_set():
                     return
-                underlay, arrived = await consuming(channel, self._stream, begin, PREFETCH)
-                waker = asyncio.create_task(_wake(stop, arrived))
+                arguments: FieldTable = {"x-stream-offset": begin}
+                buffer = await DeliveryBuffer.open(
+                    channel, self._stream, prefetch=PREFETCH, batch=BATCH, arguments=arguments
+                )
+                waker = asyncio.create_task(_wake(stop, buffer))
                 stack.callback(waker.cancel)
                 up("is connected")
-                await self._read(underlay, arrived, stop)
+                await self._read(buffer, stop)
             finally:
                 self.running = False
 
-    async def _read(self, channel: AbstractChannel, arrived: Arrivals, stop: asyncio.Event) -> None:
+    async def _read(self, buffer: DeliveryBuffer, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            batch = await _batch(arrived)
-            if batch[-1] is None and not stop.is_set():
-                raise ConnectionError(f"the broker ended the reader of {self._stream}")
-            deliveries = [delivery for delivery in batch if delivery is not None]
-            if deliveries:
-                await self._handle([event_of(delivery) for delivery in deliveries])
-                tag = deliveries[-1].delivery_tag
-                assert tag is not None
-                await channel.basic_ack(tag, multiple=True)
+            try:
+                deliveries = await buffer.next_batch()
+            except ConsumerCancelled:
+                if stop.is_set():
+                    return
+                raise
+            await self._handle([event_of(delivery) for delivery in deliveries])
+            await buffer.ack(deliveries)
 
 
 async def _unless(stop: asyncio.Event, asked: Coroutine[None, None, Offset]) -> Offset | None:
-    """What was asked for, or None if the call to stop comes first."""
+    """The answer, or None if the call to stop comes first."""
     asking, stopping = asyncio.create_task(asked), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -102,14 +98,6 @@ async def _unless(stop: asyncio.Event, asked: Coroutine[None, None, Offset]) -> 
         await asyncio.gather(asking, stopping, return_exceptions=True)
 
 
-async def _wake(stop: asyncio.Event, arrived: Arrivals) -> None:
+async def _wake(stop: asyncio.Event, buffer: DeliveryBuffer) -> None:
     await stop.wait()
-    arrived.put_nowait(None)
-
-
-async def _batch(arrived: Arrivals) -> list[DeliveredMessage | None]:
-    batch = [await arrived.get()]
-    with suppress(asyncio.QueueEmpty):
-        while len(batch) < BATCH and batch[-1] is not None:
-            batch.append(arrived.get_nowait())
-    return batch
+    buffer.wake()
