@@ -87,6 +87,7 @@ def test_the_public_api_of_the_outbox_is_pinned() -> None:
 
     assert outbox.__all__ == [
         "Application",
+        "BackgroundService",
         "Consumer",
         "ConsumerSettings",
         "DayPartitions",
@@ -101,7 +102,6 @@ def test_the_public_api_of_the_outbox_is_pinned() -> None:
         "Notifier",
         "Outbox",
         "OutboxError",
-        "Part",
         "Relay",
         "RelaySettings",
         "RetryPolicy",

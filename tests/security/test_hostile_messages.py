@@ -29,10 +29,10 @@ from kit.http.live_services import Live
 from kit.outbox.world import running
 from kit.waiting import eventually
 from outbox import (
+    BackgroundService,
     ConsumerSettings,
     Envelope,
     Outbox,
-    Part,
     Stream,
     Work,
     build_worker,
@@ -131,7 +131,9 @@ async def work_on(live: Live, outbox: Outbox) -> AsyncIterator[Work]:
         yield work
 
 
-def parts_of(live: Live, work: Work, url: str, exchange: str, **more: Any) -> dict[str, Part]:
+def parts_of(
+    live: Live, work: Work, url: str, exchange: str, **more: Any
+) -> dict[str, BackgroundService]:
     return build_worker(
         database_url=live.database,
         broker_url=url,

@@ -17,7 +17,7 @@ from kit.outbox.deliveries import events
 from kit.outbox.world import running
 from kit.services.service import Service
 from kit.waiting import eventually
-from outbox import Part
+from outbox import BackgroundService
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader
 from service_processor.audit.journal import Journal, PlaceMoved
@@ -64,7 +64,7 @@ async def come_to(service: Service, offset: int) -> None:
     await eventually(there, within=40)
 
 
-async def all_are_there(*parts: Part) -> None:
+async def all_are_there(*parts: BackgroundService) -> None:
     async def there() -> bool:
         return all(part.running for part in parts)
 

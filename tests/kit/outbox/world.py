@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from kit.servers.databases import filled_database
 from outbox import (
+    BackgroundService,
     Consumer,
     Handler,
     Notifier,
     Outbox,
-    Part,
     Relay,
     Subscription,
     Topology,
@@ -156,7 +156,7 @@ class World:
 
 
 @asynccontextmanager
-async def running(*parts: Part) -> AsyncIterator[asyncio.Event]:
+async def running(*parts: BackgroundService) -> AsyncIterator[asyncio.Event]:
     """Run relays and consumers for the length of the block, then stop them in good order."""
     stop = asyncio.Event()
     tasks = [asyncio.create_task(part.run(stop)) for part in parts]

@@ -38,12 +38,13 @@ from outbox.rabbitmq.subscription import Subscription
 from outbox.rabbitmq.topology import Topology
 from outbox.relay.relay import Relay
 from outbox.relay.settings import RelaySettings
-from outbox.worker import Part, build_worker, open_work
+from outbox.worker import BackgroundService, build_worker, open_work
 
 __version__ = _version("outbox-rabbitmq")
 
 __all__ = [
     "Application",
+    "BackgroundService",
     "Consumer",
     "ConsumerSettings",
     "DayPartitions",
@@ -58,7 +59,6 @@ __all__ = [
     "Notifier",
     "Outbox",
     "OutboxError",
-    "Part",
     "Relay",
     "RelaySettings",
     "RetryPolicy",

@@ -21,7 +21,7 @@ from outbox.rabbitmq.topology import Topology
 from outbox.relay.relay import Relay
 
 
-class Part(Protocol):
+class BackgroundService(Protocol):
     """Works until told to stop; `running` says whether it has all its connections."""
 
     @property
@@ -39,7 +39,7 @@ def build_worker(
     work: Work,
     queues: Mapping[str, Handlers],
     settings: ConsumerSettings | None = None,
-) -> dict[str, Part]:
+) -> dict[str, BackgroundService]:
     """A relay, a consumer for each queue and the maintenance, by name.
 
     `settings` are those of every consumer.

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from kit.outbox.world import World
-from outbox import Envelope, Part, UnitOfWork
+from outbox import BackgroundService, Envelope, UnitOfWork
 from outbox.jobs import Job, JobWorker, Result
 from outbox.schema import GROUPS, SchemaBehind
 
@@ -33,7 +33,7 @@ async def test_who_needs_tables_that_are_not_there_ends_and_names_the_call(
 ) -> None:
     for table in GROUPS[group].tables:
         await world.execute(f"DROP TABLE {table}")
-    parts: dict[str, Part] = {
+    parts: dict[str, BackgroundService] = {
         "outbox": world.relay(),
         "inbox": world.consumer(handler),
         "jobs": JobWorker(world.work, {"call": call}),

@@ -27,7 +27,7 @@ from outbox.inbox.position import Decision, LockedPositions
 from outbox.inbox.settings import InboxSettings
 from outbox.inbox.unsequenced import MessageIds, is_unsequenced
 from outbox.inbox.watchdog import Watchdog
-from outbox.log.deferred import Outgoing
+from outbox.log.deferred import DeferredStatements
 from outbox.log.guard import GuardedTransaction, guarded
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.log.work import Work
@@ -70,15 +70,15 @@ class Transactions:
             )
             hit("consumer.locked")
             parked = ParkedEvents(guard.raw, self.consumer)
-            outgoing = Outgoing(guard.connection, together=True)
-            transaction = InboxTransaction(self, guard, positions, parked, outgoing)
+            deferred = DeferredStatements(guard.connection, together=True)
+            transaction = InboxTransaction(self, guard, positions, parked, deferred)
             yield transaction
             # Statements that handlers left to be sent can hang as handlers can.
             with self.watchdog.over(f"what was left to send for {self.consumer}"):
                 await transaction.finish(counted)
             hit("consumer.handled")
         hit("consumer.committed")
-        self.work.committed(transaction.outgoing)
+        self.work.committed(transaction.deferred)
         for decision, count in transaction.decisions.items():
             metrics.CONSUMED.labels(self.consumer, decision).inc(count)
 
@@ -91,7 +91,7 @@ class InboxTransaction:
     guard: GuardedTransaction
     positions: LockedPositions
     parked: ParkedEvents
-    outgoing: Outgoing
+    deferred: DeferredStatements
     decisions: Counter[str] = field(default_factory=Counter)
     _groups: dict[str, list[Envelope]] = field(default_factory=dict)
     _grouped: dict[Stream, str] = field(default_factory=dict)
@@ -186,7 +186,7 @@ class InboxTransaction:
         """Send all that is still kept back, and store the positions."""
         for kind in list(self._groups):
             await self._flush(kind)
-        await self.outgoing.flush()
+        await self.deferred.flush()
         if counted is not None:
             await self.positions.forget_attempts(counted)
         if self._unsequenced:
@@ -269,7 +269,7 @@ class InboxTransaction:
 
     async def _call(self, handler: Bound, events: list[Envelope]) -> None:
         cause = events[0] if handler.one is not None else None
-        unit = self.begun_by.work.within(self.guard.connection, cause, self.outgoing)
+        unit = self.begun_by.work.within(self.guard.connection, cause, self.deferred)
         self._units.append((unit, events))
         try:
             if handler.one is not None:

@@ -22,7 +22,7 @@ PIPELINE = 500
 """So many statements at most are kept back."""
 
 
-class Outgoing:
+class DeferredStatements:
     """Belongs to one transaction. `together` keeps statements back; else each goes at once."""
 
     def __init__(self, connection: AsyncConnection, *, together: bool = False) -> None:

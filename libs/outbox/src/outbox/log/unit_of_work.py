@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from outbox import tracing
 from outbox.errors import UnitEnded
 from outbox.event import Envelope, Event
-from outbox.log.deferred import Outgoing
+from outbox.log.deferred import DeferredStatements
 from outbox.log.outbox import Outbox
 from outbox.postgres.notify import Notifier
 
@@ -40,14 +40,14 @@ class UnitOfWork:
         *,
         cause: Envelope | None = None,
         traceparent: str | None = None,
-        outgoing: Outgoing | None = None,
+        deferred: DeferredStatements | None = None,
         lifetime: _Lifetime | None = None,
     ) -> None:
         self.cause = cause
         self._connection = connection
         self._outbox = outbox
         self._traceparent = traceparent
-        self._outgoing = outgoing or Outgoing(connection)
+        self._deferred = deferred or DeferredStatements(connection)
         self._lifetime = lifetime or _Lifetime()
 
     @property
@@ -84,7 +84,7 @@ class UnitOfWork:
             self._outbox,
             cause=event,
             traceparent=event.traceparent,
-            outgoing=self._outgoing,
+            deferred=self._deferred,
             lifetime=self._lifetime,
         )
 
@@ -95,8 +95,8 @@ class UnitOfWork:
             rows, parameters = self._outbox.rows(
                 *events, cause=self.cause, traceparent=self._trace(*events)
             )
-            await self._outgoing.send(f"WITH {rows} SELECT 1", parameters, outbox_only=True)
-            self._outgoing.emitted = True
+            await self._deferred.send(f"WITH {rows} SELECT 1", parameters, outbox_only=True)
+            self._deferred.emitted = True
 
     async def write(self, tables: str, parameters: Mapping[str, Any], *events: Event) -> None:
         """Write rows and emit events in one statement.
@@ -106,8 +106,8 @@ class UnitOfWork:
         """
         self._must_be_open()
         rows, more = self._outbox.rows(*events, cause=self.cause, traceparent=self._trace(*events))
-        await self._outgoing.send(f"WITH {tables}, {rows} SELECT 1", {**parameters, **more})
-        self._outgoing.emitted = True
+        await self._deferred.send(f"WITH {tables}, {rows} SELECT 1", {**parameters, **more})
+        self._deferred.emitted = True
 
     async def send(self, statement: str, parameters: Mapping[str, Any]) -> None:
         """Run a statement whose answer nobody needs, in the driver's paramstyle.
@@ -117,14 +117,14 @@ class UnitOfWork:
         it writes. What it raises may therefore be raised later, at the latest before the commit.
         """
         self._must_be_open()
-        await self._outgoing.send(statement, parameters)
+        await self._deferred.send(statement, parameters)
 
     async def schedule(self, event: Event, *, key: str, at: datetime) -> None:
         """Emit an event later; the same key again replaces it."""
         await self._outbox.schedule(
             self.connection, event, key=key, at=at, cause=self.cause, traceparent=self._trace(event)
         )
-        self._outgoing.scheduled = True
+        self._deferred.scheduled = True
 
     async def unschedule(self, key: str) -> bool:
         """Cancel a scheduled event, before emitting others of its aggregate; false if too late."""
@@ -133,7 +133,7 @@ class UnitOfWork:
     def announce(self, channel: str, key: str) -> None:
         """Once committed, tell those who wait on the channel that the key has settled."""
         self._must_be_open()
-        self._outgoing.announced.append((channel, key))
+        self._deferred.announced.append((channel, key))
 
     def _trace(self, *events: Event) -> str | None:
         return tracing.creating([event.type for event in events], self._traceparent)
@@ -156,7 +156,7 @@ class UnitOfWork:
 
     def committed(self, notifier: Notifier) -> None:
         """Say what was to be said after commit. For those who begin units of work."""
-        self._outgoing.committed(notifier)
+        self._deferred.committed(notifier)
 
 
 class SingleWrite:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from outbox.addresses import on_psycopg
 from outbox.errors import AutocommitRefused
 from outbox.event import Envelope
-from outbox.log.deferred import Outgoing
+from outbox.log.deferred import DeferredStatements
 from outbox.log.guard import guarded
 from outbox.log.outbox import Outbox
 from outbox.log.unit_of_work import SingleWrite, UnitOfWork
@@ -80,14 +80,14 @@ class Work:
         self,
         connection: AsyncConnection,
         cause: Envelope | None,
-        outgoing: Outgoing | None = None,
+        deferred: DeferredStatements | None = None,
     ) -> UnitOfWork:
         """The unit of work of a handler, inside a transaction that the consumer began."""
         trace = cause.traceparent if cause else None
         return UnitOfWork(
-            connection, self._outbox, cause=cause, traceparent=trace, outgoing=outgoing
+            connection, self._outbox, cause=cause, traceparent=trace, deferred=deferred
         )
 
-    def committed(self, outgoing: Outgoing) -> None:
+    def committed(self, deferred: DeferredStatements) -> None:
         """Say what a committed transaction has to say."""
-        outgoing.committed(self._notifier)
+        deferred.committed(self._notifier)

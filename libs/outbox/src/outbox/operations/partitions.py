@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, fetch, value
+from outbox.postgres.day_partitions import OUTBOX
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,7 @@ class DayPartition:
     @property
     def day(self) -> date | None:
         """Its day in UTC, or None if this library did not create it."""
-        try:
-            return datetime.strptime(self.name, "outbox_p%Y%m%d").date()  # noqa: DTZ007 a day
-        except ValueError:
-            return None
+        return OUTBOX.day_of(self.name)
 
 
 async def day_partitions(connection: Connection) -> list[DayPartition]:

@@ -1,11 +1,13 @@
-"""Day partitions of a table: made ahead of time, dropped behind.
+"""A table with a partition for each day: partitions are made ahead of time and dropped when old.
 
-There is no DEFAULT partition: it would have to be searched under a strong lock whenever a
-partition is added. A missing partition makes inserts fail, so that days are made well ahead.
-Neither adding nor dropping takes an ACCESS EXCLUSIVE lock on the parent.
+There is no DEFAULT partition: PostgreSQL would have to search it under a strong lock whenever a
+partition is added. Without a partition inserts fail, so days are made well ahead. Neither making
+nor dropping takes an ACCESS EXCLUSIVE lock on the parent.
 
-Which day it is says the database, whose clock stamps the rows: one worker's clock that is wrong
-must neither drop today's partition nor leave tomorrow's out.
+The database decides what today is, because its clock stamps the rows. A worker whose clock is
+wrong must neither drop today's partition nor leave out tomorrow's.
+
+One file, because making and dropping share the names, the lock and the rule of which day is which.
 """
 
 from __future__ import annotations
@@ -19,15 +21,12 @@ from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from outbox.postgres.partition_bounds import takes_now
-from outbox.postgres.partition_statements import make_days
-
-# In every process the same: those that look after one table must meet.
+# The same in every process: those that maintain one table exclude each other (decision 1309).
 _LOCKS = 7_306_914_221
 _LOCK_TIMEOUT = "2s"
 _TODAY = "SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date"
 
-# In the parent's own schema, whatever else the search path leads to.
+# Only in the parent's own schema: the search path may lead to tables of these names in others.
 _TABLES = """
 SELECT c.oid::regclass::text AS name,
        CASE WHEN c.relnamespace = parent.relnamespace THEN c.relname END AS own
@@ -39,7 +38,8 @@ _ATTACHED = f"""{_TABLES} JOIN pg_inherits i ON i.inhrelid = c.oid
 _PENDING = f"""{_TABLES} JOIN pg_inherits i ON i.inhrelid = c.oid
  WHERE parent.oid = to_regclass(:table) AND i.inhparent = parent.oid AND i.inhdetachpending
 """
-# Written on a table before it is detached: what has it was set aside by this, not by a person.
+# The comment of a table that maintenance has set aside, written before the table is detached. A
+# table that a person detached does not have it.
 SET_ASIDE = "past its retention, maintenance drops it"
 _IS_SET_ASIDE = f"coalesce(obj_description(c.oid, 'pg_class') = '{SET_ASIDE}', false)"
 _SPARED = f"{_ATTACHED} AND {_IS_SET_ASIDE}"
@@ -48,19 +48,51 @@ _LOOSE = f"""{_TABLES}
    AND c.relkind = 'r' AND c.relname ~ ('^' || :table || '_p[0-9]{{8}}$')
    AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid)
 """
-# Left by whoever died between detaching one and dropping it.
+# Left behind by a process that died between detaching and dropping.
 _TO_DROP = f"{_LOOSE} AND {_IS_SET_ASIDE}"
 _BY_HAND = f"{_LOOSE} AND NOT {_IS_SET_ASIDE}"
+
+_CONSTRAINT = "SELECT pg_get_partition_constraintdef(to_regclass(:name))"
+
+# LIKE + CHECK + ATTACH, because ATTACH takes only SHARE UPDATE EXCLUSIVE on the parent
+# (PostgreSQL, ALTER TABLE, "ATTACH PARTITION"); the CHECK spares the scan. The text has no per cent
+# sign and no colon before a word, because drivers and SQLAlchemy would take them for parameters.
+# A migration's script can hold it, so it reads the day when it runs.
+_MAKE = """
+DO $$
+DECLARE
+  parent CONSTANT regclass := '{parent}';
+  home CONSTANT text := (SELECT quote_ident(nspname) FROM pg_namespace WHERE oid =
+                         (SELECT relnamespace FROM pg_class WHERE oid = parent));
+  today CONSTANT date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+  day date;
+  name text;
+  first text;
+  past text;
+BEGIN
+  FOR day IN SELECT generate_series({first}, {last}, interval '1 day')::date LOOP
+    name := home || '.{table}_p' || to_char(day, 'YYYYMMDD');
+    CONTINUE WHEN to_regclass(name) IS NOT NULL;
+    first := quote_literal(to_char(day, 'YYYY-MM-DD') || ' 00:00+00');
+    past := quote_literal(to_char(day + 1, 'YYYY-MM-DD') || ' 00:00+00');
+    EXECUTE 'CREATE TABLE ' || name || ' (LIKE ' || parent
+      || ' INCLUDING DEFAULTS INCLUDING CONSTRAINTS, CONSTRAINT of_its_day CHECK ({column} >= '
+      || first || ' AND {column} < ' || past || '))';
+    EXECUTE 'ALTER TABLE ' || parent || ' ATTACH PARTITION ' || name
+      || ' FOR VALUES FROM (' || first || ') TO (' || past || ')';
+    EXECUTE 'ALTER TABLE ' || name || ' DROP CONSTRAINT of_its_day';
+  END LOOP;
+END $$"""
 
 
 @dataclass(frozen=True, slots=True)
 class DayPartitions:
-    """A table partitioned by RANGE over days of a timestamptz column, days being UTC."""
+    """A table partitioned by RANGE over the days (UTC) of a timestamptz column."""
 
     table: str
     column: str
     ahead: int = 14
-    """Days for which partitions are made beforehand."""
+    """Days for which partitions are made in advance."""
     keep: int = 7
     """Days after which a partition may go."""
     needed: str = "false"
@@ -68,15 +100,15 @@ class DayPartitions:
 
     @property
     def lock(self) -> int:
-        """The advisory lock of whoever makes or drops a partition of the table."""
+        """The advisory lock for making or dropping partitions of the table."""
         return _LOCKS + zlib.crc32(self.table.encode())
 
     def name_of(self, day: date) -> str:
-        """The partition of a day, as in `outbox_p20260131`."""
+        """The name of a day's partition, such as `outbox_p20260131`."""
         return f"{self.table}_p{day:%Y%m%d}"
 
     def day_of(self, name: str) -> date | None:
-        """The day of a partition, or None if it is not one of these: somebody else made it."""
+        """The day of a partition, or None if this library did not make it."""
         found = re.fullmatch(rf"{re.escape(self.table)}_p(\d{{8}})", name, re.ASCII)
         try:
             return date.fromisoformat(found[1]) if found else None
@@ -84,26 +116,26 @@ class DayPartitions:
             return None
 
     def first_days(self, parent: str) -> str:
-        """SQL that makes yesterday, today and the days ahead of a table that was just created.
+        """SQL that makes yesterday, today and the days ahead for a table that was just created.
 
-        `parent` is its name, quoted and with its schema. The database says what today is, so that
-        a script may be run on another day.
+        `parent` is its name, quoted and with its schema. The database decides what today is when
+        the SQL runs, so a script may be run on another day.
         """
         return self._make(parent, "today - 1", f"today + {self.ahead}")
 
     def days(self, today: date) -> list[date]:
-        """Yesterday, today and the days ahead: those that must be there."""
+        """The days that must have a partition: yesterday, today and the days ahead."""
         return [today + timedelta(days=n) for n in range(-1, self.ahead + 1)]
 
     def add(self, day: date) -> str:
-        """SQL that makes the partition of a day, where it is missing."""
+        """SQL that makes the partition of a day if it is missing."""
         return self._make(self.table, f"date '{day}'", f"date '{day}'")
 
     async def ensure_ahead(self, engine: AsyncEngine) -> None:
-        """Make what is missing, one transaction a day; another process at it is left to it.
+        """Make the missing days, one transaction a day, unless another process makes them now.
 
-        A day that cannot be made, because somebody's partition has it, keeps no other from being
-        made; its error is raised at the end.
+        A day cannot be made if a foreign partition covers it. The other days are made all the
+        same; the error is raised at the end.
         """
         failed: DBAPIError | None = None
         async with engine.connect() as connection:
@@ -112,7 +144,7 @@ class DayPartitions:
             for missing in self.days(day):
                 try:
                     async with connection.begin():
-                        if await _is_ours_to_do(connection, self.lock):
+                        if await _acquire_lock(connection, self.lock):
                             await connection.execute(text(self.add(missing)))
                 except DBAPIError as problem:
                     if problem.connection_invalidated:
@@ -122,12 +154,12 @@ class DayPartitions:
             raise failed
 
     async def foreign(self, connection: AsyncConnection) -> list[str]:
-        """Partitions that are attached, but are not a day of ours: left to whoever made them."""
+        """Attached partitions that this library did not make and does not touch."""
         found = await self._found(connection, _ATTACHED)
         return [name for name, day in found.items() if day is None]
 
     async def detached_by_hand(self, connection: AsyncConnection) -> list[str]:
-        """Days that are not attached, and were not set aside by this: left to whoever did it."""
+        """Days that a person has detached; the library does not touch them."""
         return list(await self._days(connection, _BY_HAND))
 
     async def days_ahead(self, connection: AsyncConnection) -> int:
@@ -144,13 +176,14 @@ class DayPartitions:
         if day in (await self._days(connection, _ATTACHED)).values():
             return True
         others = await self.foreign(connection)
-        return any([await takes_now(connection, name, self.column) for name in others])
+        return any([await self._takes_now(connection, name) for name in others])
 
     async def drop_expired(self, engine: AsyncEngine) -> list[str]:
         """Drop partitions past the retention of which no row is needed; returns their names.
 
-        Killed at any step, it goes on where it was the next time. A row that becomes needed
-        between the check and the detaching (a replay) brings its partition back.
+        A partition is detached first and dropped afterwards (decision 0404). If the process is
+        killed at any step, the next run goes on from there. A row that becomes needed between the
+        check and the detaching (by a replay) brings its partition back.
         """
         autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         async with autocommit.connect() as connection:
@@ -163,8 +196,8 @@ class DayPartitions:
                 await self._set_aside(connection, oldest_kept)
                 dropped = await self._drop(connection, oldest_kept)
             except BaseException:
-                # Settings and locks are the session's: nobody else may get it from the pool. To
-                # undo them here would fail where the session is lost, or in mid-statement.
+                # The settings and locks belong to the session, so it must not go back to the pool.
+                # Undoing them here would fail on a session that is lost or in mid-statement.
                 await connection.invalidate()
                 raise
             await connection.execute(text("RESET lock_timeout"))
@@ -177,7 +210,7 @@ class DayPartitions:
         return [name for name in old if not await self._is_needed(connection, name)]
 
     async def _set_aside(self, connection: AsyncConnection, oldest_kept: date) -> None:
-        """Detach what has expired, and end what somebody began."""
+        """Detach expired partitions, and finish detachments that were interrupted."""
         for name in await self._found(connection, _PENDING):
             await connection.execute(self._detach(name, "FINALIZE"))
         for name in await self._found(connection, _SPARED):
@@ -187,7 +220,7 @@ class DayPartitions:
             await connection.execute(self._detach(name, "CONCURRENTLY"))
 
     async def _drop(self, connection: AsyncConnection, oldest_kept: date) -> list[str]:
-        """Drop what was set aside, or attach it again if it or a row of it is needed after all."""
+        """Drop partitions that were set aside, or attach those again that are needed after all."""
         dropped: list[str] = []
         for name, day in (await self._days(connection, _TO_DROP)).items():
             if day >= oldest_kept or await self._is_needed(connection, name):
@@ -203,12 +236,12 @@ class DayPartitions:
         return bool((await connection.execute(text(query))).scalar_one())
 
     async def _found(self, connection: AsyncConnection, query: str) -> dict[str, date | None]:
-        """The tables found, by name, as this connection reaches them, with their days."""
+        """The tables that the query finds, by the name for this connection, with their days."""
         rows = await connection.execute(text(f"{query} ORDER BY 1"), {"table": self.table})
         return {name: self.day_of(own or "") for name, own in rows}
 
     async def _days(self, connection: AsyncConnection, query: str) -> dict[str, date]:
-        """Those of the tables found that are days of ours, the oldest first."""
+        """The tables that the query finds and this library made, the oldest first."""
         found = await self._found(connection, query)
         return {name: day for name, day in found.items() if day is not None}
 
@@ -222,13 +255,26 @@ class DayPartitions:
         )
 
     def _make(self, parent: str, first: str, last: str) -> str:
-        return make_days(
-            parent=parent, table=self.table, column=self.column, first=first, last=last
+        """SQL that makes the days from `first` to `last`, which are SQL dates, where missing.
+
+        They may use `today`, the database's day when the statement runs. The days go to the
+        schema of the parent.
+        """
+        quoted = parent.replace("'", "''")
+        return _MAKE.format(
+            parent=quoted, table=self.table, column=self.column, first=first, last=last
         )
+
+    async def _takes_now(self, connection: AsyncConnection, name: str) -> bool:
+        """Whether a row stamped now would go to this partition, whatever its name."""
+        bounds = (await connection.execute(text(_CONSTRAINT), {"name": name})).scalar_one()
+        now = f'SELECT clock_timestamp() AS "{self.column}"'
+        query = f"SELECT {bounds} FROM ({now}) AS present"  # noqa: S608
+        return bool((await connection.exec_driver_sql(query)).scalar_one())
 
 
 OUTBOX = DayPartitions("outbox", "created_at", needed="published_at IS NULL")
-"""The log. What is not published, or parked, is needed."""
+"""The outbox table. Rows that are unpublished, parked ones included, are needed."""
 
 
 def today(connection: Connection) -> date:
@@ -241,7 +287,7 @@ def _mark(name: str, comment: str | None) -> TextClause:
     return text(f"COMMENT ON TABLE {name} IS " + ("NULL" if comment is None else f"'{comment}'"))
 
 
-async def _is_ours_to_do(connection: AsyncConnection, lock: int) -> bool:
+async def _acquire_lock(connection: AsyncConnection, lock: int) -> bool:
     locked = await connection.execute(
         text("SELECT pg_try_advisory_xact_lock(:key), set_config('lock_timeout', :wait, true)"),
         {"key": lock, "wait": _LOCK_TIMEOUT},

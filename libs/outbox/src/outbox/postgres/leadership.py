@@ -1,7 +1,7 @@
-"""One of many at work: the others stand by, and one of them takes over when it is gone.
+"""Leadership: one of several processes does a certain work, the others stand by.
 
-The lock is a database session's own (PostgreSQL, "Advisory Locks"): no lease and no clock. Who has
-lost the session stops working at once; until it has noticed, two may work.
+Leadership is a session-level advisory lock (PostgreSQL, "Advisory Locks"): no lease and no clock. A
+process that has lost the session stops working at once; until it notices, two may work.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from outbox.addresses import Database, DatabaseAddress
 from outbox.postgres.sessions import open_lock_session
 from outbox.supervise import Enduring, Up, keep_running, pause, run_until_first
 
-# Asked again and again: a statement that waits for a lock keeps dead rows from being cleared.
+# The lock is tried again and again: a statement that waits for it would keep vacuum from its work.
 EVERY = 1.0
 
-# Of the inbox that this consumer writes, whatever else its search path leads to.
-_TAKE = """
+# Leaders of different schemas do not compete: the key has the schema of the inbox.
+_ACQUIRE = """
 SELECT pg_try_advisory_lock(hashtext('turns in ' || relnamespace::regnamespace), hashtext(%s))
   FROM pg_class WHERE oid = to_regclass('inbox')
 """
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Worker(Protocol):
-    """What must not be done by two at a time."""
+    """The work that no two processes may do at the same time."""
 
     @property
     def running(self) -> bool: ...
@@ -38,7 +38,7 @@ class Worker(Protocol):
 
 
 class Leader:
-    """Runs `worker` while no other process on this database runs one of this name."""
+    """Runs `worker` while no other process on this database runs one of the same name."""
 
     def __init__(self, worker: Worker, *, name: str, database_url: Database) -> None:
         self._worker = worker
@@ -48,28 +48,32 @@ class Leader:
 
     @property
     def running(self) -> bool:
-        """Whether it works, or stands by for one that does."""
+        """Whether it works, or stands by for another process that does."""
         return self.standing_by or self._worker.running
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work or stand by until told to stop, through any loss of the database."""
-        name = f"turn of {self._name}"
+        name = f"leadership of {self._name}"
         enduring = Enduring(name)
         await keep_running(
             name, lambda up: enduring.run(lambda: self._session(up, stop), stop), stop
         )
 
     async def _session(self, up: Up, stop: asyncio.Event) -> None:
-        async with await open_lock_session(self._database, f"turn of {self._name}") as connection:
+        name = f"leadership of {self._name}"
+        async with await open_lock_session(self._database, name) as lock_session:
             up("is connected, and works unless another process does")
-            if await self._comes(connection, stop):
-                log.info("it is the turn of %s in this process", self._name)
-                await run_until_first(self._worker.run(stop), _watch(connection))
+            if await self._acquire(lock_session, stop):
+                logger.info("this process has the leadership of %s", self._name)
+                await run_until_first(self._worker.run(stop), _watch(lock_session))
 
-    async def _comes(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> bool:
+    async def _acquire(
+        self, lock_session: psycopg.AsyncConnection[Any], stop: asyncio.Event
+    ) -> bool:
+        """Wait for the lock; false if told to stop before."""
         try:
             while not stop.is_set():
-                cursor = await connection.execute(_TAKE, [self._name])
+                cursor = await lock_session.execute(_ACQUIRE, [self._name])
                 if await cursor.fetchone() == (True,):
                     return True
                 self.standing_by = True
@@ -79,8 +83,8 @@ class Leader:
             self.standing_by = False
 
 
-async def _watch(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Never ends but by the loss of the session, and of the lock with it."""
+async def _watch(lock_session: psycopg.AsyncConnection[Any]) -> None:
+    """End only when the session is lost, and the lock with it."""
     while True:
         await asyncio.sleep(EVERY)
-        await connection.execute("SELECT 1")
+        await lock_session.execute("SELECT 1")

@@ -1,8 +1,8 @@
-"""Notifications after commit: the relay's doorbell, and ids that somebody waits for.
+"""Notifications after commit: the relay's doorbell, and keys that have settled.
 
-NOTIFY inside a business transaction takes a lock that serialises all commits; here it goes out
-on a connection of its own, once per few milliseconds however many transactions committed. A
-notification that is lost costs time, never an event: who listens polls as well.
+NOTIFY inside a business transaction takes a lock that serialises all commits. Here it goes out on a
+connection of its own, once per few milliseconds however many transactions committed. A notification
+that is lost costs time, never an event: every listener polls as well.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _NOTIFY = (
 
 
 class Notifier:
-    """Sends what committed transactions have to say. One per process; `async with` runs it.
+    """Sends the notifications of committed transactions. One per process; `async with` runs it.
 
-    It outlives any trouble: without it events leave at the relay's next look, a second later.
+    It survives any error. Without it events leave at the relay's next poll, a second later.
     """
 
     def __init__(self, database: Database, *, interval: float = INTERVAL) -> None:
-        """Raises `InvalidSetting` for what is no database's address."""
+        """Raises `InvalidSetting` if this is not a database's address."""
         self._address = DatabaseAddress.of(database)
         self._dependent = Dependent("notifier")
         self._interval = interval
@@ -57,7 +57,7 @@ class Notifier:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Send what is left, then close; do not wait long for a database that is away."""
+        """Send the rest, then close; do not wait long for a database that is away."""
         assert self._task
         self._closing.set()
         self._wake.set()
@@ -86,8 +86,8 @@ class Notifier:
             try:
                 await self._send(connection)
             except psycopg.OperationalError as problem:
-                # Noticed with the next ring, perhaps hours late: whether it is back is asked first.
-                logger.debug("the notifier connects anew: %s", one_line(problem))
+                # The loss may be hours old: only a new connection tells whether the server is away.
+                logger.debug("the notifier connects again: %s", one_line(problem))
 
     def _note(self, problem: Exception) -> None:
         if database_lost(problem):
@@ -110,7 +110,7 @@ class Notifier:
         try:
             await connection.execute(_NOTIFY, [list(column) for column in zip(*rows, strict=True)])
         except psycopg.DataError as problem:
-            # Kept, it would come up again for ever; those who listen poll as well.
+            # Kept, they would fail for ever; listeners poll as well.
             why = one_line(problem)
             logger.warning("notifications are dropped, PostgreSQL refuses them: %s", why)
         except psycopg.Error:

@@ -1,4 +1,4 @@
-"""Housekeeping of tables that have a partition a day, in any worker: several at once do no harm."""
+"""Maintenance of tables with a partition for each day. It runs in any worker, or in several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from outbox import metrics
 from outbox.postgres.day_partitions import OUTBOX, DayPartitions
 from outbox.supervise import Up, keep_running, one_line, pause
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 INTERVAL = 3600.0
 AFTER_TROUBLE = 60.0
@@ -23,7 +23,7 @@ AGAIN = 0.1
 
 
 class Maintenance:
-    """Makes partitions ahead and drops those behind, at the start and every hour."""
+    """Makes partitions ahead and drops old ones, at the start and every hour."""
 
     def __init__(
         self,
@@ -39,14 +39,15 @@ class Maintenance:
         self.running = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look after the table until told to stop."""
+        """Maintain the table until told to stop."""
         await keep_running("maintenance", lambda up: self._session(up, stop), stop)
 
     async def prepare(self, *, within: float = 5.0) -> bool:
-        """Make what is missing before anything is written; whether there is a partition for today.
+        """Make missing partitions before the first write; returns whether today has one.
 
-        For a process that starts where no worker may have run for weeks. `within` is how many
-        seconds to try; one that may not make tables still finds those that a worker made.
+        This is for a process that starts where no worker may have run for weeks (decision 0814).
+        `within` is how many seconds to try. A process without the right to create tables still
+        finds those that a worker made.
         """
         deadline = time.monotonic() + within
         while not await self._prepared():
@@ -59,7 +60,7 @@ class Maintenance:
         try:
             await self._partitions.ensure_ahead(self._engine)
         except (DBAPIError, PoolTimeout) as problem:
-            log.info("partitions are left to a worker: %s", one_line(problem))
+            logger.info("partitions are left to a worker: %s", one_line(problem))
         try:
             async with self._engine.connect() as connection:
                 return await self._partitions.has_today(connection)
@@ -78,18 +79,18 @@ class Maintenance:
             self.running = False
 
     async def _make(self) -> bool:
-        """A day that cannot be made says so; it needs a person only when few are left."""
+        """Log a day that cannot be made; it needs a person only when few days are left."""
         try:
             await self._partitions.ensure_ahead(self._engine)
         except DBAPIError as problem:
             if problem.connection_invalidated:
                 raise
-            log.warning("days of %s are missing: %s", self._partitions.table, one_line(problem))
+            logger.warning("days of %s are missing: %s", self._partitions.table, one_line(problem))
         async with self._engine.connect() as connection:
             days = await self._partitions.days_ahead(connection)
         metrics.DAYS_AHEAD.labels(self._partitions.table).set(days)
         if days < ALARM_BELOW:
-            log.error(
+            logger.error(
                 "%s has partitions for %d days only: inserts will fail",
                 self._partitions.table,
                 days,
@@ -97,19 +98,19 @@ class Maintenance:
         return days >= ALARM_BELOW
 
     async def _drop(self) -> bool:
-        """A table in use is left for later: nothing waits behind a lock for long."""
+        """Leave a table that is in use for later: nothing waits behind a lock for long."""
         try:
             for name in await self._partitions.drop_expired(self._engine):
-                log.info("dropped %s", name)
+                logger.info("dropped %s", name)
         except DBAPIError as problem:
             if problem.connection_invalidated:
                 raise
-            log.warning("partitions stay for now: %s", one_line(problem))
+            logger.warning("partitions stay for now: %s", one_line(problem))
             return False
         return True
 
     async def _tell(self) -> None:
-        """Say once what is there that this part does not touch."""
+        """Log once each table that maintenance does not touch."""
         partitions, table = self._partitions, self._partitions.table
         async with self._engine.connect() as connection:
             for name in await partitions.foreign(connection):
@@ -120,4 +121,4 @@ class Maintenance:
     def _once(self, sentence: str) -> None:
         if sentence not in self._told:
             self._told.add(sentence)
-            log.warning(sentence)
+            logger.warning(sentence)

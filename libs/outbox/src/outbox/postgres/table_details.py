@@ -1,8 +1,9 @@
-"""What a table of this library needs besides what SQLAlchemy declares, done when it is created.
+"""What a table of the library needs besides its SQLAlchemy declaration, done when it is created.
 
-Whoever creates it: `metadata.create_all`, `outbox.schema`, or the `op.create_table` of a migration
-that Alembic wrote, which makes a `Table` of its own. So the listener is on the class, and tells
-the library's tables by their comment. The comment of a group's first table has its version too.
+A table may be created by `metadata.create_all`, by `outbox.schema`, or by the `op.create_table` of
+a migration that Alembic wrote, which makes a `Table` of its own. So the listener is on the class
+`Table` and recognises the library's tables by their comment. The comment of a group's first table
+holds the version too.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ def comment(version: int | None = None) -> str:
 
 
 def version_in(comment: str | None) -> int | None:
-    """The version that such a comment has, or None."""
+    """The version in a comment of the library, or None."""
     found = re.fullmatch(rf"{MARK} (\d{{1,9}})", comment or "", re.ASCII)
     return int(found[1]) if found else None
 
 
 def prefix(schema: str | None) -> str:
-    """What stands before a table's name, quoted where necessary."""
+    """The schema before a table's name, quoted where necessary, with a dot; or nothing."""
     return "" if schema is None else f"{_quoting.quote(schema)}."
 
 
 def completed_by(table: str, statement: Completes) -> None:
-    """Have the statement run whenever a table of the library of this name was created."""
+    """Run the statement after the library's table of this name was created."""
     _completes[table] = statement
 
 
 def room_for_updates(name: str) -> str:
-    """Room in each page for a row's next version, so that an update touches no index."""
+    """Leave room in each page for a row's next version, so that an update touches no index."""
     return f"ALTER TABLE {name} SET (fillfactor = 70)"
 
 

@@ -15,13 +15,13 @@ from enum import StrEnum
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox import (
+    BackgroundService,
     Consumer,
     ConsumerSettings,
     DayPartitions,
     Handlers,
     Maintenance,
     Outbox,
-    Part,
     Relay,
     Topology,
     Work,
@@ -87,9 +87,9 @@ class Worker:
 
     foundation: Foundation
     work: Work
-    services: dict[Role, dict[str, Part]] = field(default_factory=dict)
+    services: dict[Role, dict[str, BackgroundService]] = field(default_factory=dict)
 
-    def add(self, role: Role, name: str, service: Part) -> None:
+    def add(self, role: Role, name: str, service: BackgroundService) -> None:
         """Add a background service; `name` is what health and logs call it."""
         self.services.setdefault(role, {})[name] = service
 
