@@ -11,7 +11,7 @@ import pytest
 from kit.services.rental_saga import Saga, saga
 from service_orders.domains.rentals.errors import RentalNotActive, ScooterInUse
 from service_orders.domains.rentals.models import Rental
-from service_orders.domains.rentals.states import TERMINAL, PaymentStatus, RentalStatus
+from service_orders.domains.rentals.states import LIFECYCLE, PaymentStatus, RentalStatus
 
 HELD, CLEARED = ("hold", 300, "held"), ("clear", 69, "cleared")
 RELEASED = ("release", 300, "released")
@@ -138,7 +138,7 @@ async def test_every_order_of_finishing_and_hearing_of_the_deposit_ends_in_one_s
         await _take(ride, rental_id, "finish")
         await ride.settle()
         ended = await ride.rental(rental_id)
-        assert ended.status in TERMINAL, order
+        assert ended.status in LIFECYCLE.terminal, order
         assert ride.external.ledger(str(rental_id)) == _ledger_of(ended), order
 
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
@@ -31,7 +30,6 @@ from service_orders.settings import DATABASE_VARIABLE, DEVELOPMENT_KEY, Settings
 from service_orders.waiting import SETTLED
 from servicekit.cache.read_through import ReadThrough, Store
 from servicekit.cache.redis_store import RedisStore
-from servicekit.database.dataloader import DataLoader
 from servicekit.database.id_allocation import IdBlocks
 from servicekit.http.access_rules import AccessRules
 from servicekit.http.app import KEY_LIFETIME, ServiceApp, create_app
@@ -96,13 +94,13 @@ def build_dependencies(
     return Dependencies(
         work=work,
         waiters=waiters,
-        orders=DataLoader(partial(orders.find_all, work)),
-        bookings=DataLoader(partial(bookings.find_all, work)),
+        orders=orders.ROWS.reader(work),
+        bookings=bookings.ROWS.reader(work),
         booking_ids=IdBlocks(work.engine, "bookings_id_seq"),
         booking_limit=booking_limit,
         restaurant_zones=KnownZones(work),
         tickets=ReadThrough("ticket-1", StoredTickets(work), cache),
-        rentals=DataLoader(partial(rentals.find_all, work)),
+        rentals=rentals.reader(work),
         rental_finisher=Finisher(work),
         offer_issuer=offer_issuer,
     )

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from service_orders.domains.rentals.offer_issuer import OfferIssuer
     from service_orders.domains.restaurants.service import KnownZones
     from servicekit.cache.read_through import ReadThrough
-    from servicekit.database.dataloader import DataLoader
     from servicekit.database.id_allocation import IdBlocks
     from servicekit.http.long_polling import Waiters
+    from servicekit.service.rows import Reader
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Dependencies:
 
     work: Work
     waiters: Waiters
-    orders: DataLoader[UUID, Order]
-    bookings: DataLoader[int, Booking]
+    orders: Reader[UUID, Order]
+    bookings: Reader[int, Booking]
     booking_ids: IdBlocks
     booking_limit: timedelta
     restaurant_zones: KnownZones
     tickets: ReadThrough[UUID]
-    rentals: DataLoader[UUID, Rental]
+    rentals: Reader[UUID, Rental]
     rental_finisher: Finisher
     offer_issuer: OfferIssuer
 

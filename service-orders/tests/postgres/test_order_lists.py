@@ -74,8 +74,8 @@ async def test_every_list_is_served_by_an_index(
 ) -> None:
     async with service.work.begin() as unit:
         await unit.connection.execute(text(MANY_ORDERS))
-    wanted = repository.newest(user_id=user_id, status=status)
-    statement = repository.NEWEST_FIRST.select(wanted, PageRequest())
+    wanted = repository.ROWS.filtered(user_id=user_id, status=status)
+    statement = repository.ROWS.newest_first.select(wanted, PageRequest())
     query = statement.compile(
         dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]
         compile_kwargs={"literal_binds": True},

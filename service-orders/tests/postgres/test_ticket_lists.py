@@ -63,8 +63,8 @@ async def test_a_malformed_query_is_refused(desk: Desk, query: dict[str, str]) -
 async def test_every_list_is_served_by_an_index(
     desk: Desk, email: str | None, status: TicketStatus | None, index: str
 ) -> None:
-    wanted = repository.newest(email=email, status=status)
-    query = repository.NEWEST_FIRST.select(wanted, PageRequest()).compile(
+    wanted = repository.ROWS.filtered(email=email, status=status)
+    query = repository.ROWS.newest_first.select(wanted, PageRequest()).compile(
         dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]
         compile_kwargs={"literal_binds": True},
     )

@@ -23,13 +23,14 @@ from outbox.jobs import JobSettings, JobWorker
 from outbox.testing import RecordingPublisher, deliver, relay_once
 from service_orders.domains.rentals import handlers as rentals
 from service_orders.domains.rentals import repository, service
-from service_orders.domains.rentals.models import HistoryEntry, Rental
+from service_orders.domains.rentals.models import Rental
 from service_processor.domains.payments import handlers as payments
 from service_processor.domains.payments.provider import Provider, payment_jobs
 from servicekit.database.engine import create_engine
 from servicekit.database.migrations import upgrade
 from servicekit.process.runtime import Service
 from servicekit.process.urls import PostgresUrl
+from servicekit.service.history import HistoryEntry
 
 EAGER = JobSettings(retry=RetryPolicy(attempts=None, base=0.001, ceiling=0.001))
 

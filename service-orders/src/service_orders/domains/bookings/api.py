@@ -10,9 +10,9 @@ from outbox import SingleWrite, UnitOfWork
 from service_orders.dependencies import Deps
 from service_orders.domains.bookings import repository, service
 from service_orders.domains.bookings.errors import BookingNotFound, RestaurantNotFound
-from service_orders.domains.bookings.models import Booking
-from service_orders.domains.bookings.schemas import Book, BookingHistory, BookingView
-from service_orders.domains.bookings.states import BookingStatus, IllegalTransition, is_settled
+from service_orders.domains.bookings.models import booking_history
+from service_orders.domains.bookings.schemas import Book, BookingView
+from service_orders.domains.bookings.states import BookingStatus
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import IntId, WaitSeconds
 from servicekit.http.idempotency import Answer, Once
@@ -21,10 +21,11 @@ from servicekit.http.openapi import problem_responses
 from servicekit.http.pagination import Page, PageQuery
 from servicekit.http.problems import ProblemSpec
 from servicekit.http.routing import Router
+from servicekit.service.history import HistoryView
+from servicekit.service.lifecycle import ILLEGAL_TRANSITION, IllegalTransition
 
 NOT_FOUND = ProblemSpec(404, "booking_not_found")
 NO_RESTAURANT = ProblemSpec(404, "restaurant_not_found")
-ILLEGAL_TRANSITION = ProblemSpec(409, "illegal_transition", members=("allowed",))
 
 PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
     BookingNotFound: NOT_FOUND,
@@ -64,25 +65,16 @@ async def list_bookings(
     status: BookingStatus | None = None,
 ) -> Page[BookingView]:
     """List bookings, optionally filtered by restaurant and status."""
-    wanted = repository.newest(restaurant_id=restaurant_id, status=status)
     async with deps.work.read() as connection:
-        found = await repository.page_of(connection, wanted, page)
-    return repository.NEWEST_FIRST.page(found, page, BookingView.of)
+        return await repository.ROWS.page(
+            connection, page, BookingView.of, restaurant_id=restaurant_id, status=status
+        )
 
 
 @router.get("/{booking_id}", summary="Get a booking", responses=problem_responses(NOT_FOUND))
 async def get_booking(booking_id: IntId, deps: Deps, wait: WaitSeconds = 0) -> BookingView:
     """Get a booking. With `?wait=` the answer comes when it is confirmed, rejected or cancelled."""
-
-    async def read() -> Booking:
-        booking = await deps.bookings.get(booking_id)
-        if booking is None:
-            raise BookingNotFound(booking_id)
-        return booking
-
-    found = await deps.waiters.until_settled(
-        service.key_of(booking_id), read, lambda booking: is_settled(booking.status), wait
-    )
+    found = await service.CHANGES.settled(deps.waiters, deps.bookings, booking_id, wait)
     return BookingView.of(found)
 
 
@@ -109,8 +101,8 @@ async def cancel_booking(booking_id: IntId, deps: Deps, once: Once) -> Response:
     summary="Get the history of a booking",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_booking_history(booking_id: IntId, deps: Deps) -> BookingHistory:
+async def get_booking_history(booking_id: IntId, deps: Deps) -> HistoryView:
     """Get every status the booking has had, oldest first, with the event that caused it."""
     async with deps.work.read() as connection:
-        await service.get(connection, booking_id)
-        return BookingHistory.of(await repository.history_of(connection, booking_id))
+        await repository.ROWS.get(connection, booking_id)
+        return HistoryView.of(await booking_history.of(connection, booking_id))

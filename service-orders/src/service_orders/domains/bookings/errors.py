@@ -1,17 +1,15 @@
-"""What can be wrong with a request about bookings."""
+"""The refusals of requests about bookings."""
 
 from __future__ import annotations
 
-
-class BookingNotFound(LookupError):
-    """There is no booking with this id."""
-
-    def __init__(self, booking_id: int) -> None:
-        super().__init__(f"There is no booking {booking_id}.")
+from servicekit.service.rows import NotFound
 
 
-class RestaurantNotFound(LookupError):
-    """Nobody can book at a restaurant that is not known."""
+class BookingNotFound(NotFound):
+    noun = "booking"
 
-    def __init__(self, restaurant_id: int) -> None:
-        super().__init__(f"There is no restaurant {restaurant_id}.")
+
+class RestaurantNotFound(NotFound):
+    """The restaurant of a booking is not known."""
+
+    noun = "restaurant"

@@ -1,4 +1,4 @@
-"""What service-processor's answers do to a booking."""
+"""Handles the answers of service-processor about bookings."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Mapping
 
 from contracts import BookingChecking, BookingConfirmed, BookingRejected
 from outbox import Envelope, Handler, UnitOfWork
-from service_orders.domains.bookings import service
+from service_orders.domains.bookings.service import CHANGES
 from service_orders.domains.bookings.states import BookingStatus
 
 
 async def on_checking(unit: UnitOfWork, event: Envelope) -> None:
-    """A table is being looked for."""
+    """The processor looks for a table."""
     checking = BookingChecking.of(event)
-    await service.follow(unit, checking.booking_id, BookingStatus.CHECKING_AVAILABILITY)
+    await CHANGES.follow(unit, checking.booking_id, BookingStatus.CHECKING_AVAILABILITY)
 
 
 async def on_confirmed(unit: UnitOfWork, event: Envelope) -> None:
-    """A table is held, unless the booking was cancelled before: then it is on its way back."""
+    """A table is allocated. If the booking was cancelled before, the processor releases it."""
     confirmed = BookingConfirmed.of(event)
-    await service.follow(
+    await CHANGES.follow(
         unit, confirmed.booking_id, BookingStatus.CONFIRMED, table_id=confirmed.table_id
     )
 
 
 async def on_rejected(unit: UnitOfWork, event: Envelope) -> None:
-    """There is no table."""
+    """There is no table for the booking."""
     rejected = BookingRejected.of(event)
-    await service.follow(unit, rejected.booking_id, BookingStatus.REJECTED, reason=rejected.reason)
+    await CHANGES.follow(unit, rejected.booking_id, BookingStatus.REJECTED, reason=rejected.reason)
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -1,16 +1,14 @@
-"""Bookings as they look from outside."""
+"""The bodies of requests and answers about bookings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Self
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service_orders.domains.bookings.models import Booking, HistoryEntry
+from service_orders.domains.bookings.models import Booking
 from service_orders.domains.bookings.states import BookingStatus
 from servicekit.http.fields import Timestamp, Whole
 from servicekit.http.local_time import LocalTime, ShownTime, shown
@@ -18,12 +16,12 @@ from servicekit.http.local_time import LocalTime, ShownTime, shown
 MAX_GUESTS = 1000
 SHORTEST, LONGEST, USUAL = 15, 24 * 60, 120  # minutes
 
-# A time that is not past when somebody pastes it, however long this process has run.
+# A year ahead: the example is still in the future after this process has run for months.
 SOON = (datetime.now(UTC) + timedelta(days=365)).strftime("%Y-%m-01T19:00:00")
 
 
 class Book(BaseModel):
-    """A table for so many guests. A time without an offset is in the restaurant's zone."""
+    """A request for a table. A time without an offset is in the restaurant's time zone."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -38,7 +36,7 @@ class Book(BaseModel):
 
 
 class BookingView(BaseModel):
-    """A booking and where it stands; `booking_datetime` has the restaurant's offset."""
+    """A booking and its status. `booking_datetime` has the restaurant's offset."""
 
     id: int = Field(examples=[1])
     restaurant_id: int = Field(examples=[1])
@@ -47,7 +45,9 @@ class BookingView(BaseModel):
     guests_count: int
     status: BookingStatus
     reason: str | None
-    table_id: int | None = Field(description="Once confirmed; kept when cancelled after that.")
+    table_id: int | None = Field(
+        description="The table, once confirmed; a later cancellation keeps it."
+    )
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -65,25 +65,3 @@ class BookingView(BaseModel):
             created_at=booking.created_at,
             updated_at=booking.updated_at,
         )
-
-
-class BookingHistoryItem(BaseModel):
-    """A status that the booking has had."""
-
-    status: str
-    at: Timestamp
-    reason: str | None
-    caused_by: UUID | None = Field(description="The event that caused it; null for a request.")
-
-
-class BookingHistory(BaseModel):
-    """Oldest first."""
-
-    items: list[BookingHistoryItem]
-
-    @classmethod
-    def of(cls, entries: Sequence[HistoryEntry]) -> Self:
-        items = [
-            BookingHistoryItem.model_validate(entry, from_attributes=True) for entry in entries
-        ]
-        return cls(items=items)

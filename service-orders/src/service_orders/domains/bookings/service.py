@@ -1,28 +1,30 @@
-"""What can be done with bookings. The caller began the transaction, and commits it."""
+"""Use cases of bookings. The caller begins the transaction and commits it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from contracts import BookingCancelled, BookingCreated
 from outbox import SingleWrite, UnitOfWork
-from service_orders.domains.bookings import repository, states
-from service_orders.domains.bookings.errors import BookingNotFound, RestaurantNotFound
-from service_orders.domains.bookings.models import Booking, HistoryEntry
+from service_orders.domains.bookings import repository
+from service_orders.domains.bookings.errors import RestaurantNotFound
+from service_orders.domains.bookings.models import Booking, booking_history
 from service_orders.domains.bookings.schemas import Book
-from service_orders.domains.bookings.states import BookingStatus
+from service_orders.domains.bookings.states import LIFECYCLE, BookingStatus
 from service_orders.waiting import SETTLED
 from servicekit.http.local_time import TimeRefused, period
+from servicekit.service.changes import Changes, RowsWithHistory
 
 TIME = "booking_datetime"
 
 
-def key_of(booking_id: int) -> str:
-    """What those who wait for a booking listen for."""
-    return f"booking/{booking_id}"
+CHANGES = Changes(
+    RowsWithHistory(repository.ROWS, booking_history),
+    LIFECYCLE,
+    SETTLED,
+    key=lambda booking_id: f"booking/{booking_id}",
+)
 
 
 async def ask(
@@ -33,9 +35,9 @@ async def ask(
     *,
     furthest: timedelta,
 ) -> Booking:
-    """Record a booking and have the processor look for a table.
+    """Store a booking and emit the event that asks the processor for a table.
 
-    Raises `RestaurantNotFound` (which has no zone), or `TimeRefused`.
+    `zone` is None for an unknown restaurant. Raises `RestaurantNotFound` or `TimeRefused`.
     """
     if zone is None:
         raise RestaurantNotFound(wanted.restaurant_id)
@@ -60,74 +62,15 @@ async def ask(
     return booking
 
 
-async def get(connection: AsyncConnection, booking_id: int) -> Booking:
-    """Raises `BookingNotFound`."""
-    booking = await repository.find(connection, booking_id)
-    if booking is None:
-        raise BookingNotFound(booking_id)
-    return booking
-
-
 async def cancel(unit: UnitOfWork, booking_id: int) -> Booking:
-    """Cancel a booking and have its table freed, held already or about to be.
+    """Cancel a booking; the processor then releases its table, also one that it allocates later.
 
     Raises `BookingNotFound` or `IllegalTransition`.
     """
-    booking = await _locked(unit, booking_id)
-    states.move(booking.status, BookingStatus.CANCELLED)
-    now = datetime.now(UTC)
-    await _move(unit, booking, BookingStatus.CANCELLED, at=now, table_id=booking.table_id)
-    await unit.emit(BookingCancelled(booking_id=booking_id, cancelled_at=now))
-    return await get(unit.connection, booking_id)
-
-
-async def follow(
-    unit: UnitOfWork,
-    booking_id: int,
-    target: BookingStatus,
-    *,
-    reason: str | None = None,
-    table_id: int | None = None,
-) -> None:
-    """Go where an event leads; what comes too late is noted in the history and changes nothing."""
-    booking, at = await _locked(unit, booking_id), datetime.now(UTC)
-    if states.may_move(booking.status, target):
-        await _move(unit, booking, target, at=at, reason=reason, table_id=table_id)
-    else:
-        ignored = f"ignored {target}: the booking was {booking.status} already"
-        await _note(unit, booking_id, booking.status, reason=ignored, at=at)
-
-
-async def _locked(unit: UnitOfWork, booking_id: int) -> Booking:
-    booking = await repository.locked(unit.connection, booking_id)
-    if booking is None:
-        raise BookingNotFound(booking_id)
+    booking = await CHANGES.move(unit, booking_id, BookingStatus.CANCELLED)
+    at = booking.updated_at.astimezone(UTC)
+    await unit.emit(BookingCancelled(booking_id=booking_id, cancelled_at=at))
     return booking
-
-
-async def _move(
-    unit: UnitOfWork,
-    booking: Booking,
-    status: BookingStatus,
-    *,
-    at: datetime,
-    reason: str | None = None,
-    table_id: int | None = None,
-) -> None:
-    await repository.set_status(
-        unit.connection, booking.id, status, reason=reason, table_id=table_id, at=at
-    )
-    await _note(unit, booking.id, status, reason=reason, at=at)
-    if states.is_settled(status):
-        unit.announce(SETTLED, key_of(booking.id))
-
-
-async def _note(
-    unit: UnitOfWork, booking_id: int, status: BookingStatus, *, reason: str | None, at: datetime
-) -> None:
-    cause = unit.cause.id if unit.cause else None
-    entry = HistoryEntry(status.value, at, reason, cause)
-    await repository.add_history(unit.connection, booking_id, entry)
 
 
 def _created(booking: Booking, end: datetime) -> BookingCreated:

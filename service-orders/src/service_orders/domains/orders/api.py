@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Query, Response
 
 from outbox import SingleWrite, UnitOfWork
-from service_orders.dependencies import Dependencies, Deps
+from service_orders.dependencies import Deps
 from service_orders.domains.orders import repository, service
 from service_orders.domains.orders.errors import OrderNotFound, TooMany
-from service_orders.domains.orders.models import Order
+from service_orders.domains.orders.models import order_history
 from service_orders.domains.orders.schemas import (
-    History,
     OrderStatusView,
     OrderSummary,
     OrderView,
     PlaceOrder,
 )
-from service_orders.domains.orders.states import IllegalTransition, OrderStatus, is_terminal
+from service_orders.domains.orders.states import OrderStatus
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import UuidId, WaitSeconds
 from servicekit.http.idempotency import Answer, Once
@@ -28,9 +26,10 @@ from servicekit.http.openapi import problem_responses
 from servicekit.http.pagination import Page, PageQuery
 from servicekit.http.problems import ProblemSpec
 from servicekit.http.routing import Router
+from servicekit.service.history import HistoryView
+from servicekit.service.lifecycle import ILLEGAL_TRANSITION, IllegalTransition
 
 NOT_FOUND = ProblemSpec(404, "order_not_found")
-ILLEGAL_TRANSITION = ProblemSpec(409, "illegal_transition", members=("allowed",))
 TOO_MANY = ProblemSpec(422, "too_many_of_one_product", members=("errors",))
 
 PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
@@ -76,16 +75,16 @@ async def list_orders(
     status: OrderStatus | None = None,
 ) -> Page[OrderSummary]:
     """List orders without their products, optionally filtered by user and status."""
-    wanted = repository.newest(user_id=user_id, status=status)
     async with deps.work.read() as connection:
-        orders = await repository.page_of(connection, wanted, page)
-    return repository.NEWEST_FIRST.page(orders, page, OrderSummary.of)
+        return await repository.ROWS.page(
+            connection, page, OrderSummary.of, user_id=user_id, status=status
+        )
 
 
 @router.get("/{order_id}", summary="Get an order", responses=problem_responses(NOT_FOUND))
 async def get_order(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) -> OrderView:
     """Get an order with its products. With `?wait=` the answer comes when the order is settled."""
-    order = await _settled(order_id, deps, wait)
+    order = await service.CHANGES.settled(deps.waiters, deps.orders, order_id, wait)
     async with deps.work.read() as connection:
         return OrderView.of_lines(order, await repository.lines_of(connection, order_id))
 
@@ -97,7 +96,9 @@ async def get_order(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) -> Orde
 )
 async def get_order_status(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) -> OrderStatusView:
     """Get the status of an order. With `?wait=` the answer comes when the order is settled."""
-    return OrderStatusView.of(await _settled(order_id, deps, wait))
+    return OrderStatusView.of(
+        await service.CHANGES.settled(deps.waiters, deps.orders, order_id, wait)
+    )
 
 
 @router.post(
@@ -120,22 +121,8 @@ async def cancel_order(order_id: UuidId, deps: Deps, once: Once) -> Response:
     summary="Get the history of an order",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_order_history(order_id: UuidId, deps: Deps) -> History:
+async def get_order_history(order_id: UuidId, deps: Deps) -> HistoryView:
     """Get every status the order has had, oldest first, with the event that caused it."""
     async with deps.work.read() as connection:
-        await service.get(connection, order_id)
-        return History.of(await repository.history_of(connection, order_id))
-
-
-async def _settled(order_id: UUID, deps: Dependencies, seconds: float) -> Order:
-    """The order once it is settled, or as it is after `seconds`. Raises `OrderNotFound`."""
-
-    async def read() -> Order:
-        order = await deps.orders.get(order_id)
-        if order is None:
-            raise OrderNotFound(order_id)
-        return order
-
-    return await deps.waiters.until_settled(
-        str(order_id), read, lambda order: is_terminal(order.status), seconds
-    )
+        await repository.ROWS.get(connection, order_id)
+        return HistoryView.of(await order_history.of(connection, order_id))

@@ -1,15 +1,12 @@
-"""What can be wrong with a request about orders."""
+"""The refusals of requests about orders."""
 
 from __future__ import annotations
 
-from uuid import UUID
+from servicekit.service.rows import NotFound
 
 
-class OrderNotFound(LookupError):
-    """There is no order with this id."""
-
-    def __init__(self, order_id: UUID) -> None:
-        super().__init__(f"There is no order {order_id}.")
+class OrderNotFound(NotFound):
+    noun = "order"
 
 
 class TooMany(ValueError):

@@ -1,4 +1,4 @@
-"""The tables of orders, and an order as it is read from them."""
+"""The tables of orders, and the dataclasses of their rows."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from service_orders.domains.orders.states import OrderStatus
 from service_orders.metadata import metadata
+from servicekit.service.history import History
 
 orders = Table(
     "orders",
@@ -35,7 +36,7 @@ orders = Table(
     Column("created_at", DateTime(True), nullable=False),
     Column("updated_at", DateTime(True), nullable=False),
     CheckConstraint("amount >= 0", name="amount"),
-    # Lists go from the newest id down; ids are UUIDv7, so that newest means latest placed.
+    # Each serves one filter of the list. Ids are UUIDv7, so the highest id is the newest order.
     Index("orders_by_user", "user_id", "id"),
     Index("orders_by_status", "status", "id"),
     Index("orders_by_user_and_status", "user_id", "status", "id"),
@@ -51,21 +52,12 @@ order_lines = Table(
     CheckConstraint("quantity > 0", name="quantity"),
 )
 
-order_history = Table(
-    "order_history",
-    metadata,
-    Column("order_id", ForeignKey("orders.id"), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("status", Text, nullable=False),
-    Column("at", DateTime(True), nullable=False),
-    Column("reason", Text),
-    Column("caused_by", Uuid),
-)
+order_history = History("order", orders)
 
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """So many of one product."""
+    """A quantity of one product."""
 
     product_id: str
     quantity: int
@@ -82,13 +74,3 @@ class Order:
     reason: str | None
     created_at: datetime
     updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """A status that an order has had, and the event that caused it, if one did."""
-
-    status: str
-    at: datetime
-    reason: str | None
-    caused_by: UUID | None

@@ -1,4 +1,4 @@
-"""Orders as they look from outside."""
+"""The bodies of requests and answers about orders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service_orders.domains.orders.models import HistoryEntry, Order, OrderLine
+from service_orders.domains.orders.models import Order, OrderLine
 from service_orders.domains.orders.states import OrderStatus
 from servicekit.http.fields import Line, Money, Timestamp, Whole
 
@@ -16,14 +16,14 @@ MAX_QUANTITY = 1_000_000
 
 
 class ProductView(BaseModel):
-    """So many of one product."""
+    """A quantity of one product."""
 
     product_id: Annotated[str, Line(1, 255)] = Field(examples=["product_001"])
     quantity: Annotated[int, Whole(1, MAX_QUANTITY)] = Field(examples=[2])
 
 
 class PlaceOrder(BaseModel):
-    """What somebody orders. Several lines of one product are added up."""
+    """The products of a new order. Several lines of one product are added up."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -46,7 +46,7 @@ class PlaceOrder(BaseModel):
 
 
 class OrderStatusView(BaseModel):
-    """Where an order stands."""
+    """The status of an order."""
 
     id: UUID
     status: OrderStatus
@@ -66,7 +66,7 @@ class OrderStatusView(BaseModel):
 
 
 class OrderSummary(OrderStatusView):
-    """An order as it stands in a list, without its products."""
+    """An order in a list, without its products."""
 
     user_id: str
     amount: Money
@@ -77,7 +77,7 @@ class OrderSummary(OrderStatusView):
 
 
 class OrderView(OrderSummary):
-    """An order with all that belongs to it."""
+    """An order with its products."""
 
     products: list[ProductView]
 
@@ -88,30 +88,4 @@ class OrderView(OrderSummary):
             products=[
                 ProductView(product_id=line.product_id, quantity=line.quantity) for line in lines
             ],
-        )
-
-
-class HistoryItem(BaseModel):
-    """A status that the order has had."""
-
-    status: str
-    at: Timestamp
-    reason: str | None
-    caused_by: UUID | None = Field(description="The event that caused it; null for a request.")
-
-
-class History(BaseModel):
-    """Oldest first."""
-
-    items: list[HistoryItem]
-
-    @classmethod
-    def of(cls, entries: Sequence[HistoryEntry]) -> Self:
-        return cls(
-            items=[
-                HistoryItem(
-                    status=entry.status, at=entry.at, reason=entry.reason, caused_by=entry.caused_by
-                )
-                for entry in entries
-            ]
         )

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import Query, Response
 
 from outbox import UnitOfWork
-from service_orders.dependencies import Dependencies, Deps
+from service_orders.dependencies import Deps
 from service_orders.domains.rentals import metrics, repository, service
 from service_orders.domains.rentals.errors import (
     OfferExpired,
@@ -25,16 +25,14 @@ from service_orders.domains.rentals.errors import (
     UserHasDebt,
     UserNotFound,
 )
-from service_orders.domains.rentals.models import Rental
 from service_orders.domains.rentals.schemas import (
     AskForOffer,
     OfferView,
     ReceiptView,
-    RentalHistory,
     RentalView,
     StartRental,
 )
-from service_orders.domains.rentals.states import RentalStatus, is_settled
+from service_orders.domains.rentals.states import RentalStatus
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import WaitSeconds
 from servicekit.http.idempotency import Answer, Once
@@ -42,6 +40,7 @@ from servicekit.http.openapi import problem_responses
 from servicekit.http.pagination import Page, PageQuery
 from servicekit.http.problems import ProblemSpec
 from servicekit.http.routing import Router
+from servicekit.service.history import HistoryView
 
 NOT_FOUND = ProblemSpec(404, "rental_not_found")
 NO_SCOOTER = ProblemSpec(404, "scooter_not_found")
@@ -116,7 +115,9 @@ async def start_rental(
         raise
     if not started or not wait:
         return response
-    settled = RentalView.of(await _settled(started[0], deps, wait))
+    settled = RentalView.of(
+        await service.CHANGES.settled(deps.waiters, deps.rentals, started[0], wait)
+    )
     location = {"Location": response.headers["Location"]}
     return Response(settled.model_dump_json(), 201, location, "application/json")
 
@@ -129,16 +130,17 @@ async def list_rentals(
     status: RentalStatus | None = None,
 ) -> Page[RentalView]:
     """List rentals, optionally filtered by user and status."""
-    wanted = repository.newest(user_id=user_id, status=status)
     async with deps.work.read() as connection:
-        found = await repository.page_of(connection, wanted, page)
-    return repository.NEWEST_FIRST.page(found, page, RentalView.of)
+        return await repository.ROWS.page(
+            connection, page, RentalView.of, user_id=user_id, status=status
+        )
 
 
 @router.get("/rentals/{rental_id}", summary="Get a rental", responses=problem_responses(NOT_FOUND))
 async def get_rental(rental_id: UUID, deps: Deps, wait: WaitSeconds = 0) -> RentalView:
     """Get a rental. With `?wait=` the answer comes when no answer about its payment is awaited."""
-    return RentalView.of(await _settled(rental_id, deps, wait))
+    rental = await service.CHANGES.settled(deps.waiters, deps.rentals, rental_id, wait)
+    return RentalView.of(rental)
 
 
 @router.post(
@@ -166,24 +168,10 @@ async def finish_rental(rental_id: UUID, deps: Deps, once: Once) -> Response:
     summary="Get the history of a rental",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_rental_history(rental_id: UUID, deps: Deps) -> RentalHistory:
+async def get_rental_history(rental_id: UUID, deps: Deps) -> HistoryView:
     """Get every status the rental has had, oldest first, with the event that caused it."""
     async with deps.work.read() as connection:
         entries = await repository.history_of(connection, rental_id)
     if entries is None:
         raise RentalNotFound(rental_id)
-    return RentalHistory.of(entries)
-
-
-async def _settled(rental_id: UUID, deps: Dependencies, seconds: float) -> Rental:
-    """The rental once it is settled, or as it is after `seconds`. Raises `RentalNotFound`."""
-
-    async def read() -> Rental:
-        rental = await deps.rentals.get(rental_id)
-        if rental is None:
-            raise RentalNotFound(rental_id)
-        return rental
-
-    return await deps.waiters.until_settled(
-        service.key_of(rental_id), read, lambda rental: is_settled(rental.status), seconds
-    )
+    return HistoryView.of(entries)

@@ -1,13 +1,14 @@
-"""What can be wrong with a request about offers and rentals."""
+"""The refusals of requests about offers and rentals."""
 
 from __future__ import annotations
 
 from typing import ClassVar
-from uuid import UUID
+
+from servicekit.service.rows import NotFound
 
 
 class OfferRefused(Exception):
-    """There is no offer for this user and scooter. `reason` is what the metrics call it."""
+    """There is no offer for this user and scooter. `reason` is its name in the metrics."""
 
     reason: ClassVar[str]
 
@@ -34,7 +35,7 @@ class UserHasDebt(OfferRefused):
 
 
 class OffersUnavailable(OfferRefused):
-    """What an offer needs cannot be had now; `missing` says what."""
+    """Something that an offer needs is not available now; `missing` says what."""
 
     reason = "offers_unavailable"
 
@@ -43,7 +44,7 @@ class OffersUnavailable(OfferRefused):
 
 
 class StartRefused(Exception):
-    """No rental begins. `reason` is what the metrics call it."""
+    """The rental does not start. `reason` is its name in the metrics."""
 
     reason: ClassVar[str]
 
@@ -76,15 +77,14 @@ class ScooterInUse(StartRefused):
         super().__init__(f"Somebody rides {scooter_id} already.")
 
 
-class RentalNotFound(LookupError):
-    """There is no rental with this id, or not any more."""
+class RentalNotFound(NotFound):
+    """There is no rental with this id, or its day was dropped."""
 
-    def __init__(self, rental_id: UUID) -> None:
-        super().__init__(f"There is no rental {rental_id}.")
+    noun = "rental"
 
 
 class RentalNotActive(ValueError):
-    """Only a ride that has begun can be finished."""
+    """The rental has no ride that could be finished."""
 
     def __init__(self, status: str) -> None:
         super().__init__(f"This rental is {status}; only one that is ACTIVE can be finished.")

@@ -1,8 +1,8 @@
-"""The tables of rentals, and a rental as it is read from them.
+"""The tables of rentals, and the dataclass of a rental.
 
-`rentals` has a partition a day. What must be unique over all of them has small tables of its own,
-since a constraint of a partitioned table has to contain the partition key (PostgreSQL, "Table
-Partitioning"). The history is a column: it is read with its rental and dropped with it.
+`rentals` has a partition per day. A constraint of a partitioned table has to contain the partition
+key (PostgreSQL, "Table Partitioning"), so values that are unique over all days have small tables of
+their own. The history is a column: it is dropped with its rental.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service_orders.domains.rentals.pricing import Price, cost
-from service_orders.domains.rentals.states import TERMINAL, PaymentStatus, RentalStatus
+from service_orders.domains.rentals.states import LIFECYCLE, PaymentStatus, RentalStatus
 from service_orders.metadata import metadata
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,14 +54,14 @@ rentals = Table(
     Column("history", JSONB, nullable=False),
     PrimaryKeyConstraint("id", "started_at"),
     CheckConstraint("total_amount >= 0", name="total"),
-    # Lists go from the newest day down, and stop where the page is full.
+    # A list reads the newest day first, and stops when the page is full.
     Index("rentals_by_age", "started_at", "id"),
     Index("rentals_by_user", "user_id", "started_at", "id"),
     Index("rentals_by_status", "status", "started_at", "id"),
     postgresql_partition_by="RANGE (started_at)",
 )
 
-# The keys are the promise: one open rental per scooter, one rental per offer.
+# The keys guarantee one open rental per scooter and one rental per offer.
 open_rentals = Table(
     "open_rentals",
     metadata,
@@ -86,8 +86,8 @@ user_summary = Table(
     CheckConstraint("debt >= 0", name="debt"),
 )
 
-NEEDED = f"status NOT IN ({', '.join(sorted(repr(status.value) for status in TERMINAL))})"
-"""SQL on a row of `rentals`: its partition must stay, however old."""
+NEEDED = f"status NOT IN ({', '.join(sorted(repr(status.value) for status in LIFECYCLE.terminal))})"
+"""SQL on a row of `rentals`: its partition is not dropped, however old it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Rental:
     total_amount: int
 
     def cost_at(self, now: datetime) -> int:
-        """What the ride costs if it ends at `now`; what it did cost, once it has ended."""
+        """The cost of the ride if it ends at `now`; once it has ended, its cost."""
         if self.active_at is None:
             return 0
         price = Price(
@@ -121,20 +121,10 @@ class Rental:
         return cost(price, ((self.finished_at or now) - self.active_at).total_seconds())
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """A status that a rental has had, and the event that caused it, if one did."""
-
-    status: str
-    at: datetime
-    reason: str | None
-    caused_by: UUID | None
-
-
 def started_at(rental_id: UUID) -> datetime | None:
-    """The time in a UUIDv7 (RFC 9562, section 5.7), in which partition the rental lies.
+    """The time in a UUIDv7 (RFC 9562, section 5.7), which says the partition of the rental.
 
-    None for an id whose bits are no time that Python knows.
+    None for an id whose bits are no time that Python can represent.
     """
     try:
         return EPOCH + timedelta(milliseconds=rental_id.int >> 80)

@@ -1,7 +1,7 @@
-"""What service-processor's answers about the money do to a rental.
+"""Applies the answers of service-processor about the payment to a rental.
 
-Each answer leads to one status. One that comes again, or too late, is a line in the history and
-changes nothing else.
+Each answer leads to one status. An answer that comes again, or too late, is a line in the history
+and changes nothing else (decision 0013).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from outbox import UnitOfWork
-from service_orders.domains.rentals import repository, service, states
+from service_orders.domains.rentals import metrics, repository, service
 from service_orders.domains.rentals.models import Rental
 from service_orders.domains.rentals.states import PaymentStatus, RentalStatus
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """Where an answer leads, and why."""
+    """The status that an answer leads to, and its reason."""
 
     status: RentalStatus
     reason: str | None = None
@@ -34,29 +34,34 @@ OUTCOMES: Mapping[PaymentStatus, _Outcome] = {
 
 
 async def follow(unit: UnitOfWork, rental_id: UUID, payment: PaymentStatus) -> None:
-    """Go where an answer about the money leads. Raises `RentalNotFound`."""
-    rental, at = await service.locked(unit, rental_id), datetime.now(UTC)
-    outcome = OUTCOMES[payment]
-    if not states.may_move(rental.status, outcome.status):
-        ignored = f"ignored {payment}: the rental was {rental.status} already"
-        await service.note(unit, rental, ignored, at)
-        return
-    values: dict[str, object] = {"reason": outcome.reason}
+    """Move a rental where an answer about the payment leads. Raises `RentalNotFound`."""
+    outcome, now = OUTCOMES[payment], datetime.now(UTC)
+    values: dict[str, object] = {"payment_status": payment.value}
     if payment is PaymentStatus.HELD:
-        values["active_at"] = at
-    await service.move(unit, rental, outcome.status, payment, at, **values)
-    await _settle(unit, rental, payment)
+        values["active_at"] = now
+    rental = await service.CHANGES.follow(
+        unit,
+        rental_id,
+        outcome.status,
+        at=now,
+        reason=outcome.reason,
+        outcome=payment,
+        **values,
+    )
+    if rental is not None:
+        metrics.RENTALS.labels(rental.status.value).inc()
+        await _settle(unit, rental, payment)
 
 
 async def released(unit: UnitOfWork, rental_id: UUID) -> None:
-    """The deposit was given back; the status stands. Raises `RentalNotFound`."""
-    rental, at = await service.locked(unit, rental_id), datetime.now(UTC)
-    given_back = {"payment_status": PaymentStatus.RELEASED.value}
-    await service.note(unit, rental, "the deposit was given back", at, **given_back)
+    """Note that the deposit was given back; the status stays. Raises `RentalNotFound`."""
+    rental = await service.CHANGES.store.lock(unit.connection, rental_id)
+    released = PaymentStatus.RELEASED.value
+    await service.CHANGES.note(unit, rental, "the deposit was given back", payment_status=released)
 
 
 async def _settle(unit: UnitOfWork, rental: Rental, payment: PaymentStatus) -> None:
-    """What an end means for the scooter, and for what is known of the user."""
+    """Free the scooter of a declined rental, and add an ended one to the summary of its user."""
     if payment is PaymentStatus.HELD:
         return
     if payment is PaymentStatus.DECLINED:

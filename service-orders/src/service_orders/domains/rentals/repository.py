@@ -1,6 +1,6 @@
-"""The statements of rentals; each is built here and run in the caller's transaction.
+"""The statements of rentals.
 
-Whoever reads or changes a rental says its day too, so that one partition is touched.
+Each statement about one rental also names its day, so that PostgreSQL touches one partition.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Select
 
 from outbox import Event, UnitOfWork, Work
+from service_orders.domains.rentals.errors import RentalNotFound
 from service_orders.domains.rentals.models import (
-    HistoryEntry,
     Rental,
     open_rentals,
     rentals,
@@ -26,15 +27,17 @@ from service_orders.domains.rentals.models import (
     user_summary,
 )
 from service_orders.domains.rentals.offers import Offer
-from service_orders.domains.rentals.states import PaymentStatus, RentalStatus
-from servicekit.http.pagination import Keyset, PageRequest
+from service_orders.domains.rentals.states import PaymentStatus
+from servicekit.http.pagination import Keyset
+from servicekit.service.history import HistoryEntry
+from servicekit.service.rows import Reader, Rows
 
-NEWEST_FIRST = Keyset(rentals.c.started_at, rentals.c.id)
+ROWS = Rows[UUID, Rental](
+    rentals, Rental, RentalNotFound, newest_first=Keyset(rentals.c.started_at, rentals.c.id)
+)
 CLOCKS_APART = timedelta(days=1)
 
-_RENTAL = select(*(rentals.c[field] for field in Rental.__slots__))
-
-# The offer first: of two that start with one token only one goes on to the scooter.
+# The offer comes first: of two requests with one token only one goes on to the scooter.
 _CLAIM = text("""
 WITH used AS (
   INSERT INTO used_offers (offer_id, expires_at) VALUES (:offer_id, :expires_at)
@@ -57,9 +60,9 @@ started AS (
 
 
 async def claim(connection: AsyncConnection, rental_id: UUID, offer: Offer) -> tuple[bool, bool]:
-    """Take the offer and the scooter for a rental; whether each was free.
+    """Claim the offer and the scooter for a rental; return whether each was free.
 
-    Waits for whoever is about to take the same. Unless both were free, roll back.
+    Waits for a concurrent claim of the same. The caller rolls back unless both were free.
     """
     wanted = {
         "offer_id": offer.id,
@@ -79,10 +82,17 @@ async def start(unit: UnitOfWork, rental: Rental, event: Event) -> None:
     await unit.write(_STARTED, {**row, "history": json.dumps([_as_json(entry)])}, event)
 
 
-async def find_all(work: Work, rental_ids: Sequence[UUID]) -> dict[UUID, Rental]:
-    """These rentals as they are now, as far as they exist; in one round trip.
+SOME = ROWS.filtered().where(
+    rentals.c.started_at.between(bindparam("first"), bindparam("last")),
+    rentals.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
+)
+"""Rentals by their ids (`ids`), which were started from `first` to `last`."""
 
-    The times of the ids narrow it down to the partitions that may have them.
+
+async def find_all(work: Work, rental_ids: Sequence[UUID]) -> dict[UUID, Rental]:
+    """Those of these rentals that exist, in one round trip.
+
+    The times of the ids limit it to the partitions that may have them.
     """
     latest = datetime.now(UTC) + CLOCKS_APART
     times = {id_: at for id_ in rental_ids if (at := started_at(id_)) and at < latest}
@@ -91,41 +101,43 @@ async def find_all(work: Work, rental_ids: Sequence[UUID]) -> dict[UUID, Rental]
     wanted = {"ids": list(times), "first": min(times.values()), "last": max(times.values())}
     async with work.read() as connection:
         rows = await connection.execute(SOME, wanted)
-        return {row.id: _rental(row) for row in rows}
+        return {row.id: ROWS.read(row) for row in rows}
 
 
-SOME = _RENTAL.where(
-    rentals.c.started_at.between(bindparam("first"), bindparam("last")),
-    rentals.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
-)
-"""Rentals by their ids (`ids`), which were started from `first` to `last`."""
+def reader(work: Work) -> Reader[UUID, Rental]:
+    """A reader of single rentals for the endpoints of one process."""
+    return Reader(partial(find_all, work), RentalNotFound)
 
 
 async def find(connection: AsyncConnection, rental_id: UUID) -> Rental | None:
-    """A rental as it is now."""
-    return await _one(connection, _RENTAL, rental_id)
+    """A rental as it is now; None if there is none."""
+    return await _one(connection, ROWS.filtered(), rental_id)
 
 
-async def locked(connection: AsyncConnection, rental_id: UUID) -> Rental | None:
-    """A rental that nobody else changes until this transaction ends."""
-    return await _one(connection, _RENTAL.with_for_update(), rental_id)
+class RentalStore:
+    """Rentals with their histories, for `Changes`."""
 
+    async def lock(self, connection: AsyncConnection, rental_id: UUID) -> Rental:
+        rental = await _one(connection, ROWS.filtered().with_for_update(), rental_id)
+        if rental is None:
+            raise RentalNotFound(rental_id)
+        return rental
 
-def newest(*, user_id: str | None, status: RentalStatus | None) -> Select[Any]:
-    """Rentals, narrowed down; served by one of the indexes rentals_by_…."""
-    found = _RENTAL
-    if user_id is not None:
-        found = found.where(rentals.c.user_id == user_id)
-    if status is not None:
-        found = found.where(rentals.c.status == status.value)
-    return found
-
-
-async def page_of(
-    connection: AsyncConnection, found: Select[Any], page: PageRequest
-) -> list[Rental]:
-    """The rentals of a page, and one more if there is a next."""
-    return [_rental(row) for row in await connection.execute(NEWEST_FIRST.select(found, page))]
+    async def change(
+        self,
+        connection: AsyncConnection,
+        rental: Rental,
+        entry: HistoryEntry,
+        values: Mapping[str, Any],
+    ) -> Rental:
+        noted = literal([_as_json(entry)], JSONB)
+        changed = await connection.execute(
+            update(rentals)
+            .where(rentals.c.id == rental.id, rentals.c.started_at == rental.started_at)
+            .values(**values, history=rentals.c.history.op("||")(noted))
+            .returning(*ROWS.columns)
+        )
+        return ROWS.read(changed.one())
 
 
 async def history_of(connection: AsyncConnection, rental_id: UUID) -> list[HistoryEntry] | None:
@@ -135,23 +147,8 @@ async def history_of(connection: AsyncConnection, rental_id: UUID) -> list[Histo
     return None if entries is None else [_entry(entry) for entry in entries]
 
 
-async def change(
-    connection: AsyncConnection,
-    rental: Rental,
-    entry: HistoryEntry,
-    values: Mapping[str, object],
-) -> None:
-    """Change a rental that is locked, and append to its history."""
-    noted = literal([_as_json(entry)], JSONB)
-    await connection.execute(
-        update(rentals)
-        .where(rentals.c.id == rental.id, rentals.c.started_at == rental.started_at)
-        .values(**values, history=rentals.c.history.op("||")(noted))
-    )
-
-
 async def free_scooter(connection: AsyncConnection, rental: Rental) -> None:
-    """Let others ride it."""
+    """Make the scooter available again."""
     await connection.execute(
         delete(open_rentals).where(
             open_rentals.c.scooter_id == rental.scooter_id, open_rentals.c.rental_id == rental.id
@@ -160,7 +157,7 @@ async def free_scooter(connection: AsyncConnection, rental: Rental) -> None:
 
 
 async def debt_of(connection: AsyncConnection, user_id: str) -> int:
-    """What a user owes us."""
+    """The debt of a user to us."""
     found = select(user_summary.c.debt).where(user_summary.c.user_id == user_id)
     return (await connection.execute(found)).scalar_one_or_none() or 0
 
@@ -168,7 +165,7 @@ async def debt_of(connection: AsyncConnection, user_id: str) -> int:
 async def summarise(
     connection: AsyncConnection, user_id: str, payment: PaymentStatus, *, rides: int, debt: int
 ) -> None:
-    """Add to what is known of a user."""
+    """Add rides and debt to the summary of a user."""
     row = insert(user_summary).values(
         user_id=user_id, rides_count=rides, debt=debt, last_payment_status=payment.value
     )
@@ -184,16 +181,11 @@ async def _one(connection: AsyncConnection, found: Select[Any], rental_id: UUID)
     if started_at(rental_id) is None:
         return None
     row = (await connection.execute(found.where(*_is(rental_id)))).one_or_none()
-    return None if row is None else _rental(row)
+    return None if row is None else ROWS.read(row)
 
 
 def _is(rental_id: UUID) -> tuple[Any, Any]:
     return rentals.c.id == rental_id, rentals.c.started_at == started_at(rental_id)
-
-
-def _rental(row: Any) -> Rental:
-    status, payment = RentalStatus(row.status), PaymentStatus(row.payment_status)
-    return Rental(**{**row._mapping, "status": status, "payment_status": payment})
 
 
 def _as_json(entry: HistoryEntry) -> dict[str, str | None]:

@@ -1,22 +1,21 @@
-"""Offers and rentals as they look from outside. Money is whole units, as JSON integers."""
+"""The bodies of requests and answers about offers and rentals. Money is in whole units."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service_orders.domains.rentals.models import HistoryEntry, Rental
+from service_orders.domains.rentals.models import Rental
 from service_orders.domains.rentals.offers import LONGEST_TOKEN, Offer
 from service_orders.domains.rentals.states import PaymentStatus, RentalStatus
 from servicekit.http.fields import Line, Text, Timestamp
 
 
 class AskForOffer(BaseModel):
-    """Who wants to ride which scooter."""
+    """The user and the scooter of an offer."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"user_id": "user-1", "scooter_id": "scooter-1"}]}
@@ -27,7 +26,7 @@ class AskForOffer(BaseModel):
 
 
 class OfferView(BaseModel):
-    """A price that holds until the offer expires, whatever happens to tariffs meanwhile."""
+    """A price that is valid until the offer expires, also when tariffs change."""
 
     id: UUID
     user_id: str = Field(examples=["user-1"])
@@ -81,7 +80,7 @@ class _Ride(BaseModel):
 
 
 class RentalView(_Ride):
-    """A rental and where it stands."""
+    """A rental and its status."""
 
     status: RentalStatus
     payment_status: PaymentStatus
@@ -102,28 +101,8 @@ class RentalView(_Ride):
 
 
 class ReceiptView(_Ride):
-    """A ride that has ended; the same however often it is asked for."""
+    """A ride that has ended; every call gets the same."""
 
     @classmethod
     def of(cls, rental: Rental) -> Self:
         return cls.model_validate(cls._fields(rental))
-
-
-class RentalHistoryItem(BaseModel):
-    """A status that the rental has had."""
-
-    status: str
-    at: Timestamp
-    reason: str | None
-    caused_by: UUID | None = Field(description="The event that caused it; null for a request.")
-
-
-class RentalHistory(BaseModel):
-    """Oldest first."""
-
-    items: list[RentalHistoryItem]
-
-    @classmethod
-    def of(cls, entries: Sequence[HistoryEntry]) -> Self:
-        items = [RentalHistoryItem.model_validate(entry, from_attributes=True) for entry in entries]
-        return cls(items=items)

@@ -1,4 +1,4 @@
-"""What can be done with rentals. The caller began the transaction, and commits it."""
+"""Use cases of rentals. The caller begins the transaction and commits it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from uuid_utils.compat import uuid7
 
 from contracts import RentalFinished, RentalStarted
 from outbox import UnitOfWork
-from service_orders.domains.rentals import metrics, repository, states
+from service_orders.domains.rentals import metrics, repository
 from service_orders.domains.rentals.errors import (
     OfferUsed,
     RentalNotActive,
-    RentalNotFound,
     ScooterInUse,
 )
-from service_orders.domains.rentals.models import HistoryEntry, Rental, started_at
+from service_orders.domains.rentals.models import Rental, started_at
 from service_orders.domains.rentals.offers import Offer
-from service_orders.domains.rentals.states import PaymentStatus, RentalStatus
+from service_orders.domains.rentals.states import LIFECYCLE, PaymentStatus, RentalStatus
 from service_orders.waiting import SETTLED
+from servicekit.service.changes import Changes
 
-
-def key_of(rental_id: UUID) -> str:
-    """What those who wait for a rental listen for."""
-    return f"rental/{rental_id}"
+CHANGES = Changes(
+    repository.RentalStore(),
+    LIFECYCLE,
+    SETTLED,
+    key=lambda rental_id: f"rental/{rental_id}",
+)
 
 
 async def start(unit: UnitOfWork, offer: Offer) -> Rental:
-    """Begin a rental; the ride begins once the deposit is held.
+    """Start a rental; the ride begins when the deposit is held.
 
     Raises `OfferUsed` or `ScooterInUse`.
     """
@@ -44,60 +46,30 @@ async def start(unit: UnitOfWork, offer: Offer) -> Rental:
 
 
 async def finish(unit: UnitOfWork, rental_id: UUID) -> Rental:
-    """End the ride, free the scooter, have the total taken. Once; later calls find it ended.
+    """End the ride, free the scooter, and ask for the payment. Later calls find the ride ended.
 
     Raises `RentalNotFound` or `RentalNotActive`.
     """
-    rental = await locked(unit, rental_id)
+    rental = await CHANGES.store.lock(unit.connection, rental_id)
     if rental.finished_at is not None:
         return rental
     if rental.status is not RentalStatus.ACTIVE:
         raise RentalNotActive(rental.status.value)
     now = datetime.now(UTC)
     total = rental.cost_at(now)
-    ended = {"finished_at": now, "total_amount": total}
-    await move(unit, rental, RentalStatus.FINISHING, PaymentStatus.CLEARING, now, **ended)
+    ended = await CHANGES.move_locked(
+        unit,
+        rental,
+        RentalStatus.FINISHING,
+        at=now,
+        payment_status=PaymentStatus.CLEARING.value,
+        finished_at=now,
+        total_amount=total,
+    )
+    metrics.RENTALS.labels(ended.status.value).inc()
     await repository.free_scooter(unit.connection, rental)
     await unit.emit(RentalFinished(rental_id=rental_id, total_amount=total, finished_at=now))
-    return await locked(unit, rental_id)
-
-
-async def locked(unit: UnitOfWork, rental_id: UUID) -> Rental:
-    """A rental that nobody else changes until this transaction ends. Raises `RentalNotFound`."""
-    rental = await repository.locked(unit.connection, rental_id)
-    if rental is None:
-        raise RentalNotFound(rental_id)
-    return rental
-
-
-async def move(
-    unit: UnitOfWork,
-    rental: Rental,
-    status: RentalStatus,
-    payment: PaymentStatus,
-    at: datetime,
-    **values: object,
-) -> None:
-    """Go to a status that is allowed; whoever waits for a settled one is told."""
-    reason = values.get("reason")
-    changed = {"status": status.value, "payment_status": payment.value, **values}
-    entry = HistoryEntry(status.value, at, str(reason) if reason else None, _cause(unit))
-    await repository.change(unit.connection, rental, entry, changed)
-    metrics.RENTALS.labels(status.value).inc()
-    if states.is_settled(status):
-        unit.announce(SETTLED, key_of(rental.id))
-
-
-async def note(
-    unit: UnitOfWork, rental: Rental, reason: str, at: datetime, **values: object
-) -> None:
-    """A line in the history under the status that stands."""
-    entry = HistoryEntry(rental.status.value, at, reason, _cause(unit))
-    await repository.change(unit.connection, rental, entry, values)
-
-
-def _cause(unit: UnitOfWork) -> UUID | None:
-    return unit.cause.id if unit.cause else None
+    return ended
 
 
 def _of(offer: Offer) -> Rental:

@@ -1,9 +1,10 @@
-"""The life of a rental: a table and one function."""
+"""The lifecycle of a rental, and the state of its payment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
+
+from servicekit.service.lifecycle import Lifecycle
 
 
 class RentalStatus(StrEnum):
@@ -16,7 +17,7 @@ class RentalStatus(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """Where the money stands, as far as service-processor has said."""
+    """The state of the payment, as far as service-processor has told."""
 
     HOLDING = "HOLDING"
     HELD = "HELD"
@@ -27,23 +28,16 @@ class PaymentStatus(StrEnum):
     RELEASED = "RELEASED"
 
 
-ALLOWED: Mapping[RentalStatus, frozenset[RentalStatus]] = {
-    RentalStatus.STARTING: frozenset({RentalStatus.ACTIVE, RentalStatus.CANCELLED}),
-    RentalStatus.ACTIVE: frozenset({RentalStatus.FINISHING}),
-    RentalStatus.FINISHING: frozenset({RentalStatus.FINISHED, RentalStatus.PAYMENT_FAILED}),
-    RentalStatus.FINISHED: frozenset(),
-    RentalStatus.PAYMENT_FAILED: frozenset(),
-    RentalStatus.CANCELLED: frozenset(),
-}
-TERMINAL = frozenset(status for status, targets in ALLOWED.items() if not targets)
-_IN_BETWEEN = frozenset({RentalStatus.STARTING, RentalStatus.FINISHING})
-
-
-def may_move(current: RentalStatus, target: RentalStatus) -> bool:
-    """Whether a rental may go from one status to the other."""
-    return target in ALLOWED[current]
-
-
-def is_settled(status: RentalStatus) -> bool:
-    """Whether nothing is awaited from the payment provider."""
-    return status not in _IN_BETWEEN
+LIFECYCLE = Lifecycle(
+    "rental",
+    {
+        RentalStatus.STARTING: {RentalStatus.ACTIVE, RentalStatus.CANCELLED},
+        RentalStatus.ACTIVE: {RentalStatus.FINISHING},
+        RentalStatus.FINISHING: {RentalStatus.FINISHED, RentalStatus.PAYMENT_FAILED},
+        RentalStatus.FINISHED: set(),
+        RentalStatus.PAYMENT_FAILED: set(),
+        RentalStatus.CANCELLED: set(),
+    },
+    # Settled: no answer about the payment is awaited.
+    settled=set(RentalStatus) - {RentalStatus.STARTING, RentalStatus.FINISHING},
+)

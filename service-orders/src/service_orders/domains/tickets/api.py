@@ -19,17 +19,17 @@ from service_orders.domains.tickets.errors import (
     TicketNotFound,
     TooManyComments,
 )
+from service_orders.domains.tickets.models import ticket_history
 from service_orders.domains.tickets.schemas import (
     AddComment,
     CommentView,
     Email,
     MoveTicket,
     OpenTicket,
-    TicketHistory,
     TicketSummary,
     TicketView,
 )
-from service_orders.domains.tickets.states import IllegalTransition, TicketStatus
+from service_orders.domains.tickets.states import TicketStatus
 from servicekit.cache.read_through import Versioned
 from servicekit.http import etags
 from servicekit.http.app import API_BASE
@@ -39,10 +39,11 @@ from servicekit.http.openapi import problem_responses
 from servicekit.http.pagination import Page, PageQuery
 from servicekit.http.problems import ProblemSpec
 from servicekit.http.routing import Router
+from servicekit.service.history import HistoryView
+from servicekit.service.lifecycle import ILLEGAL_TRANSITION, IllegalTransition
 
 NOT_FOUND = ProblemSpec(404, "ticket_not_found")
 COMMENT_NOT_FOUND = ProblemSpec(404, "comment_not_found")
-ILLEGAL_TRANSITION = ProblemSpec(409, "illegal_transition", members=("allowed",))
 CLOSED = ProblemSpec(409, "ticket_closed")
 FULL = ProblemSpec(409, "too_many_comments")
 STALE = ProblemSpec(412, "precondition_failed", members=("version",))
@@ -110,10 +111,10 @@ async def list_tickets(
     email: Annotated[Email | None, Query()] = None,
 ) -> Page[TicketSummary]:
     """List tickets without their comments, optionally filtered by email address and status."""
-    wanted = repository.newest(email=email, status=status)
     async with deps.work.read() as connection:
-        tickets = await repository.page_of(connection, wanted, page)
-    return repository.NEWEST_FIRST.page(tickets, page, TicketSummary.model_validate)
+        return await repository.ROWS.page(
+            connection, page, TicketSummary.model_validate, email=email, status=status
+        )
 
 
 @router.get(
@@ -208,10 +209,10 @@ async def delete_comment(ticket_id: UuidId, comment_id: UuidId, deps: Deps) -> R
     summary="Get the history of a ticket",
     responses=problem_responses(NOT_FOUND),
 )
-async def get_ticket_history(ticket_id: UuidId, deps: Deps) -> TicketHistory:
+async def get_ticket_history(ticket_id: UuidId, deps: Deps) -> HistoryView:
     """Get every status the ticket has had, oldest first, with the event that caused it."""
     async with deps.work.read() as connection:
-        entries = await repository.history_of(connection, ticket_id)
+        entries = await ticket_history.of(connection, ticket_id)
     if not entries:
         raise TicketNotFound(ticket_id)
-    return TicketHistory.of(entries)
+    return HistoryView.of(entries)

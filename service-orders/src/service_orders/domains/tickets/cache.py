@@ -1,4 +1,4 @@
-"""Tickets as they go out, read for many callers at once."""
+"""Reads tickets for the cache of answers, for many callers at once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from servicekit.cache.read_through import Versioned
 
 
 class StoredTickets:
-    """Where tickets are read when no cache has them."""
+    """The store behind the cache: answers with tickets, by id."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
 
     async def load(self, keys: Sequence[UUID]) -> Mapping[UUID, Versioned]:
-        """These tickets with their comments, as far as they exist; rendered once for all."""
+        """The answers about those of these tickets that exist."""
         found = await repository.find_all(self._work, keys)
         return {ticket.id: rendered(TicketView.of(ticket, comments)) for ticket, comments in found}
 
@@ -27,5 +27,5 @@ class StoredTickets:
 
 
 def rendered(view: TicketView) -> Versioned:
-    """The body as it is answered."""
+    """The body of an answer, with its version."""
     return Versioned(view.version, view.model_dump_json().encode())

@@ -1,15 +1,14 @@
-"""What can be wrong with a request about tickets."""
+"""The refusals of requests about tickets."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
+from servicekit.service.rows import NotFound
 
-class TicketNotFound(LookupError):
-    """There is no ticket with this id."""
 
-    def __init__(self, ticket_id: UUID) -> None:
-        super().__init__(f"There is no ticket {ticket_id}.")
+class TicketNotFound(NotFound):
+    noun = "ticket"
 
 
 class CommentNotFound(LookupError):
@@ -20,21 +19,21 @@ class CommentNotFound(LookupError):
 
 
 class TicketClosed(ValueError):
-    """Nobody can add to a closed ticket."""
+    """A closed ticket accepts no comments."""
 
     def __init__(self, ticket_id: UUID) -> None:
         super().__init__(f"Ticket {ticket_id} is closed and takes no comment.")
 
 
 class TooManyComments(ValueError):
-    """The ticket has as many comments as a ticket may have."""
+    """The ticket has the greatest number of comments that it may have."""
 
     def __init__(self, ticket_id: UUID, limit: int) -> None:
         super().__init__(f"Ticket {ticket_id} has {limit:,} comments; open another one.")
 
 
 class StaleTicket(ValueError):
-    """The ticket has moved on from the version that `If-Match` named."""
+    """The ticket has another version than `If-Match` names."""
 
     def __init__(self, ticket_id: UUID, version: int) -> None:
         self.version = version

@@ -1,4 +1,4 @@
-"""What service-processor's events do to a ticket."""
+"""Handles the events of service-processor about tickets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service_orders.domains.tickets import service
 
 
 async def on_close_due(unit: UnitOfWork, event: Envelope) -> None:
-    """Nobody has moved the ticket for long, as far as service-processor knows."""
+    """The ticket has been idle for long, as far as service-processor knows."""
     await service.close_if_unmoved(unit, TicketCloseDue.of(event))
 
 

@@ -1,4 +1,4 @@
-"""The tables of tickets, and what is read from them."""
+"""The tables of tickets, and the dataclasses of their rows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Table, T
 
 from service_orders.domains.tickets.states import TicketStatus
 from service_orders.metadata import metadata
+from servicekit.service.history import History
 
 tickets = Table(
     "tickets",
@@ -19,22 +20,22 @@ tickets = Table(
     Column("text", Text, nullable=False),
     Column("email", Text, nullable=False),
     Column("status", Text, nullable=False),
-    # Every change counts it up, comments too; each version has one event.
+    # Every change increases it by one, also a comment; each version has one event.
     Column("version", BigInteger, nullable=False),
-    # The version of the last transition: what the automatic close compares.
+    # The version of the last transition, which the automatic close compares.
     Column("status_version", BigInteger, nullable=False),
     Column("created_at", DateTime(True), nullable=False),
     Column("updated_at", DateTime(True), nullable=False),
-    # Lists go from the newest id down; ids are UUIDv7, so that newest means latest opened.
+    # Each serves one filter of the list. Ids are UUIDv7, so the highest id is the newest ticket.
     Index("tickets_by_email", "email", "id"),
     Index("tickets_by_status", "status", "id"),
     Index("tickets_by_email_and_status", "email", "status", "id"),
-    # Room in each page for the row's next version: a ticket changes all its life.
+    # Room in each page for the row's next version, because tickets change often.
     postgresql_with={"fillfactor": 80},
 )
 
-# In both a row is the doing of one version of its ticket: their order is the order of commits,
-# whatever the clocks of several processes say.
+# A comment or an entry of the history belongs to one version of its ticket. Versions order them as
+# they were committed, whatever the clocks of several processes say.
 ticket_comments = Table(
     "ticket_comments",
     metadata,
@@ -46,16 +47,7 @@ ticket_comments = Table(
     Column("created_at", DateTime(True), nullable=False),
 )
 
-ticket_history = Table(
-    "ticket_history",
-    metadata,
-    Column("ticket_id", ForeignKey("tickets.id"), primary_key=True),
-    Column("version", BigInteger, primary_key=True),
-    Column("status", Text, nullable=False),
-    Column("at", DateTime(True), nullable=False),
-    Column("reason", Text),
-    Column("caused_by", Uuid),
-)
+ticket_history = History("ticket", tickets, by_version=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +67,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """What somebody added to a ticket."""
+    """A comment on a ticket."""
 
     id: UUID
     ticket_id: UUID
     email: str
     text: str
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """A status that a ticket has had, and the event that caused it, if one did."""
-
-    status: str
-    at: datetime
-    reason: str | None
-    caused_by: UUID | None

@@ -1,4 +1,4 @@
-"""The statements of tickets; each change of a locked ticket is one statement with its event."""
+"""The statements of tickets. A change of a locked ticket is one statement with its event."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from uuid import UUID
 from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql import Select
 
 from outbox import Event, SingleWrite, UnitOfWork, Work
+from service_orders.domains.tickets.errors import TicketNotFound
 from service_orders.domains.tickets.models import (
     Comment,
-    HistoryEntry,
     Ticket,
     ticket_comments,
-    ticket_history,
     tickets,
 )
-from service_orders.domains.tickets.states import TicketStatus
-from servicekit.http.pagination import Keyset, PageRequest
+from servicekit.http.pagination import Keyset
+from servicekit.service.rows import Rows
 
-NEWEST_FIRST = Keyset(tickets.c.id)
+ROWS = Rows[UUID, Ticket](tickets, Ticket, TicketNotFound, newest_first=Keyset(tickets.c.id))
 
 _OPENED = """
 opened AS (
@@ -61,17 +59,16 @@ touched AS (
   DELETE FROM ticket_comments WHERE id = %(comment_id)s
 )"""
 
-_ROW = [tickets.c[field] for field in Ticket.__slots__]
 _COMMENT_ROW = [ticket_comments.c[field] for field in Comment.__slots__]
 _THESE = tickets.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))
 
-# Ticket and comments in one statement, hence in one snapshot: a version stands for its content.
+# A ticket and its comments are read in one snapshot, so a version stands for one content.
 _COMMENT_PARTS: list[ColumnElement[Any]] = []
 for _column in _COMMENT_ROW:
     _COMMENT_PARTS += [literal_column(f"'{_column.name}'"), _column]
 _COMMENTS = func.json_build_object(*_COMMENT_PARTS)
 _WHOLE = select(
-    *_ROW,
+    *ROWS.columns,
     select(func.json_agg(aggregate_order_by(_COMMENTS, ticket_comments.c.version)))
     .where(ticket_comments.c.ticket_id == tickets.c.id)
     .scalar_subquery()
@@ -100,7 +97,7 @@ async def moved(
 
 
 async def commented(unit: UnitOfWork, ticket: Ticket, comment: Comment, event: Event) -> None:
-    """Store the comment that is the ticket's new version, and emit the event."""
+    """Store a comment, which is a new version of the ticket, and emit the event."""
     parameters = {
         "comment_id": comment.id,
         "comment_email": comment.email,
@@ -111,28 +108,21 @@ async def commented(unit: UnitOfWork, ticket: Ticket, comment: Comment, event: E
 
 
 async def comment_deleted(unit: UnitOfWork, ticket: Ticket, comment_id: UUID, event: Event) -> None:
-    """Remove a comment, which is the ticket's new version, and emit the event."""
+    """Remove a comment, which is a new version of the ticket, and emit the event."""
     await unit.write(_COMMENT_DELETED, {"comment_id": comment_id, **_changed(ticket)}, event)
-
-
-async def locked(connection: AsyncConnection, ticket_id: UUID) -> Ticket | None:
-    """A ticket that nobody else changes until this transaction ends."""
-    found = select(*_ROW).where(tickets.c.id == ticket_id).with_for_update()
-    row = (await connection.execute(found)).one_or_none()
-    return None if row is None else _ticket(row)
 
 
 async def find_all(
     work: Work, ticket_ids: Sequence[UUID]
 ) -> list[tuple[Ticket, list[dict[str, Any]]]]:
-    """These tickets as they are now, as far as they exist, with their comments; one round trip."""
+    """Those of these tickets that exist, with their comments; in one round trip."""
     async with work.read() as connection:
         rows = await connection.execute(_WHOLE, {"ids": list(ticket_ids)})
-        return [(_ticket(row), row.comments or []) for row in rows]
+        return [(ROWS.read(row), row.comments or []) for row in rows]
 
 
 async def versions(work: Work, ticket_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Their versions alone: served by the primary key, whatever hangs on the tickets."""
+    """The versions of those of these tickets that exist, read by the primary key."""
     async with work.read() as connection:
         rows = await connection.execute(_VERSIONS, {"ids": list(ticket_ids)})
         return {row.id: row.version for row in rows}
@@ -153,38 +143,11 @@ async def comment_count(connection: AsyncConnection, ticket_id: UUID) -> int:
 
 
 async def has_comment(connection: AsyncConnection, ticket_id: UUID, comment_id: UUID) -> bool:
-    """Whether the comment is there, and is this ticket's."""
+    """Whether the ticket has this comment."""
     found = select(ticket_comments.c.id).where(
         ticket_comments.c.id == comment_id, ticket_comments.c.ticket_id == ticket_id
     )
     return (await connection.execute(found)).first() is not None
-
-
-async def history_of(connection: AsyncConnection, ticket_id: UUID) -> list[HistoryEntry]:
-    """Every status a ticket has had, oldest first; none if there is no such ticket."""
-    found = select(*(ticket_history.c[field] for field in HistoryEntry.__slots__))
-    rows = await connection.execute(
-        found.where(ticket_history.c.ticket_id == ticket_id).order_by(ticket_history.c.version)
-    )
-    return [HistoryEntry(*row) for row in rows]
-
-
-def newest(*, email: str | None, status: TicketStatus | None) -> Select[Any]:
-    """Tickets, narrowed down; served by the primary key or one of the indexes tickets_by_…."""
-    found = select(*_ROW)
-    if email is not None:
-        found = found.where(tickets.c.email == email)
-    if status is not None:
-        found = found.where(tickets.c.status == status.value)
-    return found
-
-
-async def page_of(
-    connection: AsyncConnection, found: Select[Any], page: PageRequest
-) -> list[Ticket]:
-    """The tickets of a page, and one more if there is a next."""
-    rows = await connection.execute(NEWEST_FIRST.select(found, page))
-    return [_ticket(row) for row in rows]
 
 
 def _changed(ticket: Ticket) -> dict[str, Any]:
@@ -194,8 +157,3 @@ def _changed(ticket: Ticket) -> dict[str, Any]:
         "version": ticket.version,
         "at": ticket.updated_at,
     }
-
-
-def _ticket(row: Any) -> Ticket:
-    fields = {field: getattr(row, field) for field in Ticket.__slots__}
-    return Ticket(**{**fields, "status": TicketStatus(row.status)})

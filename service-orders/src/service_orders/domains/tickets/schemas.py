@@ -1,4 +1,4 @@
-"""Tickets as they look from outside."""
+"""The bodies of requests and answers about tickets."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service_orders.domains.tickets.models import Comment, HistoryEntry, Ticket
+from service_orders.domains.tickets.models import Comment, Ticket
 from service_orders.domains.tickets.states import TicketStatus
 from servicekit.http.fields import Line, Text, Timestamp
 
-# One @ with something on both sides; whether somebody reads there only a mail can tell.
+# One @ with text on both sides. Only a mail can tell whether the address exists.
 Email = Annotated[str, Line(3, 254, r"^[^@\s]+@[^@\s]+$"), Field(examples=["ann@example.com"])]
 
 
 class OpenTicket(BaseModel):
-    """What somebody needs help with."""
+    """A new ticket."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -37,7 +37,7 @@ class OpenTicket(BaseModel):
 
 
 class MoveTicket(BaseModel):
-    """Where the ticket is to go."""
+    """The new status of a ticket."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "answered"}]})
 
@@ -45,7 +45,7 @@ class MoveTicket(BaseModel):
 
 
 class AddComment(BaseModel):
-    """What somebody has to add."""
+    """A new comment."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"email": "bob@example.com", "text": "Is it plugged in?"}]}
@@ -68,7 +68,7 @@ class CommentView(BaseModel):
 
 
 class TicketSummary(BaseModel):
-    """A ticket as it stands in a list, without its comments."""
+    """A ticket in a list, without its comments."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -77,7 +77,7 @@ class TicketSummary(BaseModel):
     text: str
     email: str
     status: TicketStatus
-    version: int = Field(description="Counts every change, comments too; the ETag says it again.")
+    version: int = Field(description="Every change increases it; it is also the ETag.")
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -93,24 +93,3 @@ class TicketView(TicketSummary):
         return cls(
             **summary.__dict__, comments=[CommentView.model_validate(one) for one in comments]
         )
-
-
-class TicketHistoryItem(BaseModel):
-    """A status that the ticket has had."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    status: str
-    at: Timestamp
-    reason: str | None
-    caused_by: UUID | None = Field(description="The event that caused it; null for a request.")
-
-
-class TicketHistory(BaseModel):
-    """Oldest first."""
-
-    items: list[TicketHistoryItem]
-
-    @classmethod
-    def of(cls, entries: Sequence[HistoryEntry]) -> Self:
-        return cls(items=[TicketHistoryItem.model_validate(entry) for entry in entries])

@@ -1,7 +1,7 @@
-"""What can be done with tickets. The caller began the transaction, and commits it.
+"""Use cases of tickets. The caller begins the transaction and commits it.
 
-Invariant: whoever changes a ticket holds its row, counts its version up by one and emits one
-event; so versions, events and commits of a ticket have one and the same order.
+Invariant: each change of a ticket locks its row, increases its version by one and emits one event.
+So the versions, events and commits of a ticket have the same order.
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ from contracts import (
     TicketStatusChanged,
 )
 from outbox import SingleWrite, UnitOfWork
-from service_orders.domains.tickets import repository, states
+from service_orders.domains.tickets import repository
 from service_orders.domains.tickets.errors import (
     CommentNotFound,
     StaleTicket,
     TicketClosed,
-    TicketNotFound,
     TooManyComments,
 )
 from service_orders.domains.tickets.models import Comment, Ticket
 from service_orders.domains.tickets.schemas import AddComment, OpenTicket
-from service_orders.domains.tickets.states import TicketStatus
+from service_orders.domains.tickets.states import LIFECYCLE, TicketStatus, accepts_comments
 
-# They are read and shown all together, by PATCH while the row is locked.
+# A ticket is read and answered with all its comments, by PATCH while its row is locked.
 MAX_COMMENTS = 1_000
 
 
 async def open_ticket(unit: UnitOfWork | SingleWrite, wanted: OpenTicket) -> Ticket:
-    """Record a ticket and say so."""
+    """Store a ticket and emit its event."""
     now = datetime.now(UTC)
     ticket = Ticket(
         uuid7(),
@@ -70,28 +69,28 @@ async def move(
     *,
     expected: Callable[[int], bool] = lambda _: True,
 ) -> Ticket:
-    """Take a ticket to another status; `expected` judges the version it has now.
+    """Move a ticket to another status if `expected` accepts the version that it has.
 
     Raises `TicketNotFound`, `StaleTicket` or `IllegalTransition`.
     """
-    ticket = await _locked(unit, ticket_id)
+    ticket = await repository.ROWS.lock(unit.connection, ticket_id)
     if not expected(ticket.version):
         raise StaleTicket(ticket_id, ticket.version)
-    return await _move(unit, ticket, states.move(ticket.status, target))
+    return await _move(unit, ticket, LIFECYCLE.move(ticket.status, target))
 
 
 async def close_if_unmoved(unit: UnitOfWork, due: TicketCloseDue) -> None:
-    """Close a ticket unless it has moved since; then the event came too late and means nothing."""
-    ticket = await _locked(unit, due.ticket_id)
+    """Close a ticket. If it has moved since, the event comes too late and changes nothing."""
+    ticket = await repository.ROWS.lock(unit.connection, due.ticket_id)
     if ticket.status_version == due.status_version:
-        target = states.move(ticket.status, TicketStatus.CLOSED)
+        target = LIFECYCLE.move(ticket.status, TicketStatus.CLOSED)
         await _move(unit, ticket, target, reason=f"stayed {ticket.status} for too long")
 
 
 async def comment(unit: UnitOfWork, ticket_id: UUID, wanted: AddComment) -> tuple[Ticket, Comment]:
-    """Add to a ticket. Raises `TicketNotFound`, `TicketClosed` or `TooManyComments`."""
-    before = await _locked(unit, ticket_id)
-    if not states.takes_comments(before.status):
+    """Add a comment. Raises `TicketNotFound`, `TicketClosed` or `TooManyComments`."""
+    before = await repository.ROWS.lock(unit.connection, ticket_id)
+    if not accepts_comments(before.status):
         raise TicketClosed(ticket_id)
     if await _is_full(unit, before):
         raise TooManyComments(ticket_id, MAX_COMMENTS)
@@ -109,8 +108,8 @@ async def comment(unit: UnitOfWork, ticket_id: UUID, wanted: AddComment) -> tupl
 
 
 async def delete_comment(unit: UnitOfWork, ticket_id: UUID, comment_id: UUID) -> Ticket:
-    """Remove a comment, of a closed ticket too. Raises `TicketNotFound` or `CommentNotFound`."""
-    ticket = _next(await _locked(unit, ticket_id))
+    """Remove a comment, also of a closed ticket. Raises `TicketNotFound` or `CommentNotFound`."""
+    ticket = _next(await repository.ROWS.lock(unit.connection, ticket_id))
     if not await repository.has_comment(unit.connection, ticket_id, comment_id):
         raise CommentNotFound(ticket_id, comment_id)
     event = TicketCommentDeleted(
@@ -124,17 +123,10 @@ async def delete_comment(unit: UnitOfWork, ticket_id: UUID, comment_id: UUID) ->
 
 
 async def _is_full(unit: UnitOfWork, ticket: Ticket) -> bool:
-    # Each comment is a version: only of a long story they have to be counted.
+    # Each comment is a version, so a ticket with few versions has few comments.
     if ticket.version <= MAX_COMMENTS:
         return False
     return await repository.comment_count(unit.connection, ticket.id) >= MAX_COMMENTS
-
-
-async def _locked(unit: UnitOfWork, ticket_id: UUID) -> Ticket:
-    ticket = await repository.locked(unit.connection, ticket_id)
-    if ticket is None:
-        raise TicketNotFound(ticket_id)
-    return ticket
 
 
 async def _move(
@@ -157,6 +149,6 @@ async def _move(
 
 
 def _next(ticket: Ticket) -> Ticket:
-    """The ticket's next version; its times never go back, whatever a machine's clock does."""
+    """The next version of a ticket. Its time never goes back, whatever a machine's clock does."""
     at = max(datetime.now(UTC), ticket.updated_at)
     return replace(ticket, version=ticket.version + 1, updated_at=at)

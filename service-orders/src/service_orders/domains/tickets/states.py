@@ -1,9 +1,10 @@
-"""The life of a ticket: a table and one function."""
+"""The lifecycle of a ticket."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
+
+from servicekit.service.lifecycle import Lifecycle
 
 
 class TicketStatus(StrEnum):
@@ -13,29 +14,17 @@ class TicketStatus(StrEnum):
     CLOSED = "closed"
 
 
-ALLOWED: Mapping[TicketStatus, frozenset[TicketStatus]] = {
-    TicketStatus.OPEN: frozenset({TicketStatus.ANSWERED, TicketStatus.CLOSED}),
-    TicketStatus.ANSWERED: frozenset({TicketStatus.AWAITING_REPLY, TicketStatus.CLOSED}),
-    TicketStatus.AWAITING_REPLY: frozenset({TicketStatus.ANSWERED, TicketStatus.CLOSED}),
-    TicketStatus.CLOSED: frozenset(),
-}
+LIFECYCLE = Lifecycle(
+    "ticket",
+    {
+        TicketStatus.OPEN: {TicketStatus.ANSWERED, TicketStatus.CLOSED},
+        TicketStatus.ANSWERED: {TicketStatus.AWAITING_REPLY, TicketStatus.CLOSED},
+        TicketStatus.AWAITING_REPLY: {TicketStatus.ANSWERED, TicketStatus.CLOSED},
+        TicketStatus.CLOSED: set(),
+    },
+)
 
 
-class IllegalTransition(ValueError):
-    """A ticket is asked to go where its status does not lead."""
-
-    def __init__(self, current: TicketStatus, target: TicketStatus) -> None:
-        self.allowed = sorted(ALLOWED[current])
-        super().__init__(f"A ticket that is {current} cannot become {target}.")
-
-
-def move(current: TicketStatus, target: TicketStatus) -> TicketStatus:
-    """The new status. Raises `IllegalTransition`."""
-    if target not in ALLOWED[current]:
-        raise IllegalTransition(current, target)
-    return target
-
-
-def takes_comments(status: TicketStatus) -> bool:
-    """Whether somebody may still add to the ticket."""
+def accepts_comments(status: TicketStatus) -> bool:
+    """Whether people may still add comments."""
     return status is not TicketStatus.CLOSED

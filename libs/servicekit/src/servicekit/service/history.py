@@ -1,0 +1,104 @@
+"""The history of a thing: one entry per status, with the event that caused it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from servicekit.http.fields import Timestamp
+
+__all__ = ["History", "HistoryEntry", "HistoryView"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A status that a thing has had, and the id of the event that caused it, if one did."""
+
+    status: str
+    at: datetime
+    reason: str | None = None
+    caused_by: UUID | None = None
+
+
+class HistoryItem(BaseModel):
+    """A status that the thing has had."""
+
+    status: str
+    at: Timestamp
+    reason: str | None
+    caused_by: UUID | None = Field(description="The event that caused it; null for a request.")
+
+
+class HistoryView(BaseModel):
+    """The history, oldest entry first."""
+
+    items: list[HistoryItem]
+
+    @classmethod
+    def of(cls, entries: Sequence[HistoryEntry]) -> Self:
+        items = [HistoryItem.model_validate(entry, from_attributes=True) for entry in entries]
+        return cls(items=items)
+
+
+class History:
+    """The table `<noun>_history`, declared on the MetaData of `owner`, the table of the things.
+
+    Entries are numbered 1, 2, 3 … in the column `number`. With `by_version` the column is
+    `version`: an entry has the version of its owner, and whoever changes the owner inserts it.
+    """
+
+    def __init__(self, noun: str, owner: Table, *, by_version: bool = False) -> None:
+        key = f"{noun}_id"
+        number: Column[int] = (
+            Column("version", BigInteger, primary_key=True)
+            if by_version
+            else Column("number", Integer, primary_key=True)
+        )
+        self.table = Table(
+            f"{noun}_history",
+            owner.metadata,
+            Column(key, ForeignKey(owner.c.id), primary_key=True),
+            number,
+            Column("status", Text, nullable=False),
+            Column("at", DateTime(True), nullable=False),
+            Column("reason", Text),
+            Column("caused_by", Uuid),
+        )
+        self._key, self._number = self.table.c[key], self.table.c[number.name]
+        fields = HistoryEntry.__slots__
+        self._columns = [self.table.c[field] for field in fields]
+        id_: Any = bindparam("id", type_=owner.c.id.type)
+        last = select(func.coalesce(func.max(self._number), 0) + 1).where(self._key == id_)
+        values = (bindparam(field, type_=self.table.c[field].type) for field in fields)
+        self._append = insert(self.table).from_select(
+            [key, number.name, *fields], select(id_, last.scalar_subquery(), *values)
+        )
+
+    async def add(self, connection: AsyncConnection, id_: Any, entry: HistoryEntry) -> None:
+        """Append an entry; the caller has locked the thing."""
+        await connection.execute(self._append, {"id": id_, **asdict(entry)})
+
+    async def of(self, connection: AsyncConnection, id_: Any) -> list[HistoryEntry]:
+        """All entries, oldest first; empty if there is no such thing."""
+        found = select(*self._columns).where(self._key == id_).order_by(self._number)
+        return [HistoryEntry(*row) for row in await connection.execute(found)]
