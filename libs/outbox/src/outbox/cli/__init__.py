@@ -1,4 +1,4 @@
-"""The command `outbox`: it asks, calls `outbox.operations` and prints.
+"""The command `outbox`: it asks, calls `outbox.operations` and prints (see decision 0701).
 
 There is one module for each command or group of commands, named like the command: `status.py`,
 `parked.py`; `discard` and `redrive` of the outbox table share `parked_in_outbox.py`. `commands`

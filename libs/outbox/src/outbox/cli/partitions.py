@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from outbox.addresses import DatabaseAddress
 from outbox.cli.console import emit, plain, say, table
 from outbox.cli.options import DatabaseUrl, Json
 from outbox.cli.running import FOUND, run
 from outbox.operations.database import open_database
-from outbox.operations.partitions import DayPartition, day_partitions, days_covered, today
+from outbox.operations.partitions import (
+    DayPartition,
+    day_partitions,
+    days_covered,
+    ensure_days,
+    today,
+)
 from outbox.plural import counted
-from outbox.postgres.day_partitions import OUTBOX
 
 Ensure = Annotated[bool, typer.Option("--ensure", help="Create the missing days first.")]
 
@@ -35,11 +38,7 @@ def partitions(*, database_url: DatabaseUrl, ensure: Ensure = False, as_json: Js
 
 async def _read(url: str, ensure: bool) -> tuple[list[DayPartition], int]:
     if ensure:
-        engine = create_async_engine(DatabaseAddress.of(url).engine_url)
-        try:
-            await OUTBOX.ensure_ahead(engine)
-        finally:
-            await engine.dispose()
+        await ensure_days(url)
     async with open_database(url) as connection:
         found = await day_partitions(connection)
         return found, days_covered(found, await today(connection))

@@ -159,6 +159,7 @@ class JobWorker:
 
     async def _call(self, job: Job, heartbeat: asyncio.Task[None]) -> Result:
         """Make the call; cancel it when the job has ended, because its answer could not be used."""
+        # Claiming counts the attempt; see decision 0507.
         if self._settings.retry.is_last(job.attempts - 1):
             raise NoAnswer(
                 f"the outcome of attempt {job.attempts - 1}, the last, is unknown: its worker died,"

@@ -2,8 +2,8 @@
 
 Invariant: no sequence is left out, because consumers count on every one. A tombstone keeps the
 event's id and sequence under a type that consumers know (`event.tombstone_of`): they advance past
-it, and nothing else happens. Where no queue is bound for the tombstone either, the relay marks it
-published after a few tries.
+it, and nothing else happens (see decision 0703). Where no queue is bound for the tombstone either,
+the relay marks it published after a few tries.
 """
 
 from __future__ import annotations

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from outbox.addresses import Database, DatabaseAddress
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, fetch, value
 from outbox.postgres.day_partitions import OUTBOX
@@ -25,6 +28,19 @@ class DayPartition:
     def day(self) -> date | None:
         """Its day in UTC, or None if this library did not create it."""
         return OUTBOX.day_of(self.name)
+
+
+async def ensure_days(database: Database) -> None:
+    """Create the missing days.
+
+    An address instead of a connection, because `DayPartitions` works on SQLAlchemy engines, as
+    migrations and `Maintenance` use it.
+    """
+    engine = create_async_engine(DatabaseAddress.of(database).engine_url)
+    try:
+        await OUTBOX.ensure_ahead(engine)
+    finally:
+        await engine.dispose()
 
 
 async def day_partitions(connection: Connection) -> list[DayPartition]:

@@ -1,9 +1,10 @@
-"""What is wrong with a database and its broker, each with its fix. Nothing is created or changed.
+"""What is wrong with a database and its broker, each with its fix.
 
-`schema` compares tables, indexes and partitions with what this release declares. `flow` checks
-whether events move: relays, backlog, parked events, jobs, clocks. `handlers` compares parked types
-with the application's handlers, `broker` the broker with its topology. A check that cannot be made
-says so as `skipped`; an `error` breaks a promise of the library, now or soon.
+Nothing is created or changed (see decision 0704). `schema` compares tables, indexes and partitions
+with what this release declares. `flow` checks whether events move: relays, backlog, parked events,
+jobs, clocks. `handlers` compares parked types with the application's handlers, `broker` the broker
+with its topology. A check that cannot be made says so as `skipped`; an `error` breaks a promise of
+the library, now or soon.
 """
 
 from __future__ import annotations
