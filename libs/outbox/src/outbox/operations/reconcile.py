@@ -1,8 +1,8 @@
 """A producer's streams against a consumer's inbox: which events should be there and are not.
 
 A gap shows by itself when the next event arrives; the loss of a stream's last events does not.
-Comparing how far both sides have come finds both (see decision 0702). The producer is read first: what it writes
-meanwhile can make the consumer seem ahead, never behind.
+Comparing how far both sides have come finds both (see decision 0702). The producer is read first:
+what it writes meanwhile can make the consumer seem ahead, never behind.
 
 One file, because finding the streams that differ and saying why each event is missing is one
 comparison.
