@@ -34,7 +34,7 @@ def quiet(library: str) -> Iterator[None]:
 @cache
 def _install(library: str) -> None:
     for name in _LOGGERS[library]:
-        logging.getLogger(name).addFilter(_wanted)
+        logging.getLogger(name).addFilter(_wanted)  # see decision 1113
 
 
 def _wanted(record: logging.LogRecord) -> bool:

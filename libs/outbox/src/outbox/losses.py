@@ -85,7 +85,7 @@ def broker_lost(problem: BaseException) -> bool:
     """
     if isinstance(problem, BrokerRefused):
         return True
-    if type(problem) is RuntimeError:
+    if type(problem) is RuntimeError:  # see decision 1112
         return _raised_by_a_client(problem.__traceback__)
     return isinstance(problem, BROKER_LOST)
 

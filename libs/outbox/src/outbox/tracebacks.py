@@ -1,7 +1,7 @@
 """What went wrong and where, without values: for logs and for the tables.
 
 Invariant: nothing but types, first lines of messages and the code's own lines is told. No local
-variables, no SQL parameters, no input of pydantic (docs/decisions/0811). What PostgreSQL or psycopg
+variables, no SQL parameters, no input of pydantic (decisions 0811 and 1134). What PostgreSQL or psycopg
 quotes of a value is masked; any other first line is told as it is, and may quote what it was about.
 """
 

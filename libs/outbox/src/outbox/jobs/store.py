@@ -42,6 +42,7 @@ RETURNING id
 """
 
 # `statement_timestamp()` is constant during a statement: the index scan ends where nothing is due.
+# The claim counts the attempt, so a job that kills its worker ends too: see decision 0507.
 CLAIM = f"""
 UPDATE outbox_jobs j
    SET lease_id = %(lease_id)s, attempts = attempts + 1,
@@ -55,7 +56,8 @@ UPDATE outbox_jobs j
 RETURNING {_COLUMNS}
 """  # noqa: S608
 
-# A job that failed without an answer keeps the lease id of its last attempt.
+# A job that failed without an answer keeps the lease id of its last attempt, whose
+# answer may still come: see decision 1122.
 _UNANSWERED = "(state = 'waiting' OR (state = 'failed' AND lease_id IS NOT NULL))"
 
 _EXTEND = f"""

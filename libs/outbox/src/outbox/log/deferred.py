@@ -31,6 +31,7 @@ class DeferredStatements:
         self._waiting: list[tuple[str, Mapping[str, Any]]] = []
         self._rows_wait = False
         if together:
+            # Before each statement that could see what the deferred ones write: decision 0501.
             event.listen(connection.sync_connection, "before_cursor_execute", self._before)
         self.emitted = False
         self.scheduled = False

@@ -134,6 +134,7 @@ def _refusing(raw: psycopg.AsyncConnection[Any]) -> Iterator[None]:
     factory = raw.cursor_factory
     if factory is psycopg.AsyncCursor:
         raw.cursor_factory = _GuardedCursor
+    # A handler cannot end the transaction that stores its position: see decision 1141.
     raw.commit = raw.rollback = refuse  # type: ignore[method-assign]
     try:
         yield

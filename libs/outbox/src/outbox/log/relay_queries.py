@@ -37,7 +37,7 @@ SELECT DISTINCT virtualtransaction FROM pg_locks
 _UNPUBLISHED = "published_at IS NULL AND parked_at IS NULL AND id > %(above)s"
 _OF_LANES = " AND get_bit(%(lanes)s::varbit, bucket %% %(of)s) = 1"
 # NOT IN over a query, because that is hashed; `<> ALL` of a parameter compares one by one.
-_NOT_IN_FLIGHT = " AND id NOT IN (SELECT unnest(%(in_flight)s::bigint[]))"
+_NOT_IN_FLIGHT = " AND id NOT IN (SELECT unnest(%(in_flight)s::bigint[]))"  # see decision 0402
 _NOT_BACKED_OFF = (
     " AND aggregate_type || '/' || aggregate_id NOT IN (SELECT unnest(%(backed_off)s::text[]))"
 )
@@ -71,7 +71,7 @@ UPDATE outbox SET published_at = clock_timestamp(), last_error = NULL
 """
 
 # An outbox table that was empty a minute ago has no statistics: the planner would read and sort the
-# whole backlog for each window instead of following the index.
+# whole backlog for each window instead of following the index. See decision 0402.
 _FOLLOW_THE_INDEX = """
 SELECT set_config('enable_sort', 'off', false), set_config('enable_bitmapscan', 'off', false),
        set_config('enable_seqscan', 'off', false)

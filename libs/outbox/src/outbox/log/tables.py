@@ -79,7 +79,7 @@ def _declare_log(metadata: MetaData) -> None:
         Column("type", Text, nullable=False),
         Column("version", SmallInteger, nullable=False),
         # `json`, not `jsonb`: the bytes go out as they came in, and psql can still look inside.
-        Column("payload", JSON, nullable=False),
+        Column("payload", JSON, nullable=False),  # see decision 0001
         Column("correlation_id", Text, nullable=False),
         Column("causation_id", Text),
         Column("traceparent", Text),

@@ -246,7 +246,7 @@ class DayPartitions:
         return {name: day for name, day in found.items() if day is not None}
 
     def _detach(self, name: str, how: str) -> TextClause:
-        return text(f"ALTER TABLE {self.table} DETACH PARTITION {name} {how}")
+        return text(f"ALTER TABLE {self.table} DETACH PARTITION {name} {how}")  # see decision 0404
 
     def _attach(self, name: str, day: date) -> TextClause:
         return text(

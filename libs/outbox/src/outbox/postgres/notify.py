@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 DOORBELL = "outbox_doorbell"
 SCHEDULED = "scheduled"
-INTERVAL = 0.002
+INTERVAL = 0.002  # see decision 0002
 RETRY_AFTER = 1.0
 CLOSE_WITHIN = 2.0
 # NOTIFY takes less than 8,000 bytes (PostgreSQL, NOTIFY, "payload").

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, event, text
 from sqlalchemy.dialects.postgresql import dialect
 
-MARK = "outbox-rabbitmq"
+MARK = "outbox-rabbitmq"  # see decision 1101
 DEFAULT_LANES = 16
 
 Completes = Callable[[str], str]

@@ -17,6 +17,7 @@ from pamqp.commands import Basic
 
 from outbox.rabbitmq.connection import is_blocked
 
+# Without one of them the relay publishes by the public API: see decision 0401.
 _LOOKED_FOR = ("_on_confirm_frame", "_on_return_frame", "_get_frame", "_read_content")
 
 
@@ -55,7 +56,7 @@ class RawChannel:
 
         def closed(closing: asyncio.Future[None]) -> None:
             problem = None if closing.cancelled() else closing.exception()
-            on_close(isinstance(problem, ChannelPreconditionFailed))
+            on_close(isinstance(problem, ChannelPreconditionFailed))  # see decision 0403
 
         self._channel._on_confirm_frame = confirmed
         self._channel._on_return_frame = returned

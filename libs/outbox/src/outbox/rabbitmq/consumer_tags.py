@@ -1,8 +1,8 @@
 """Consumer tags that say into which database a queue is consumed.
 
-Of two consumers of one queue the broker lets one work. If they have a database each, the second
-gets nothing until the first is gone, and then finds a gap in every stream. AMQP does not tell a
-client of the others; the management API lists their tags.
+The broker delivers to one of two consumers of a queue. If they have a database each, the second
+receives nothing until the first is gone, and then finds a gap in every stream. AMQP tells a client
+nothing about the other consumers; the management API lists their tags. See decision 1137.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Declarer:
             channel = await self.channel()
             old = await channel.declare_queue(name, passive=True)
             if not old.declaration_result.message_count:
-                await old.unbind(DEAD_LETTERS, key)
+                await old.unbind(DEAD_LETTERS, key)  # see decision 1152
                 old = await channel.declare_queue(name, passive=True)
                 if not old.declaration_result.message_count:
                     await old.delete(if_unused=False, if_empty=False)

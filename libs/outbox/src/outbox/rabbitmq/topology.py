@@ -22,8 +22,8 @@ from outbox.argument_checks import short_names
 from outbox.errors import TopologyMismatch
 from outbox.rabbitmq.subscription import Subscribed, check_subscribed
 
-DEAD_LETTERS = "dead"
-DELIVERY_LIMIT = 1_000_000
+DEAD_LETTERS = "dead"  # see decision 0004
+DELIVERY_LIMIT = 1_000_000  # see decision 0006
 SEGMENT_BYTES = 50_000_000
 DEAD_LETTER_BYTES = 64 * 1024 * 1024
 
@@ -182,7 +182,7 @@ def dead_letter_arguments() -> dict[str, Any]:
     return {
         "x-queue-type": "quorum",
         "x-max-length-bytes": DEAD_LETTER_BYTES,
-        "x-overflow": "drop-head",
+        "x-overflow": "drop-head",  # see decision 1213
     }
 
 

@@ -21,7 +21,7 @@ SCHEDULE = 1.0
 REPORT = 5.0
 LOCKED_AGAIN = 0.05
 """Seconds until a due event is tried again whose stream an open transaction has locked."""
-REBIND_AFTER = 1.0
+REBIND_AFTER = 1.0  # see decision 0005
 """Seconds; not at once, because the broker cancels the consumers of a deleted queue a moment late.
 
 A queue that is declared again within milliseconds keeps a consumer that hears nothing from it."""
