@@ -1,8 +1,8 @@
-"""What went wrong and where, without values: for logs and for the tables.
+"""What failed and where, without values: for logs and for the tables.
 
-Invariant: nothing but types, first lines of messages and the code's own lines is told. No local
-variables, no SQL parameters, no input of pydantic (decisions 0811 and 1134). What PostgreSQL or psycopg
-quotes of a value is masked; any other first line is told as it is, and may quote what it was about.
+Invariant: a text has only types, first lines of messages and lines of code. It has no local
+variable, no SQL parameter and no input of pydantic (decisions 0811 and 1134). Values that
+PostgreSQL or psycopg quotes are masked; any other first line stays as it is, and may quote a value.
 """
 
 from __future__ import annotations
