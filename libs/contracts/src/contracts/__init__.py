@@ -1,7 +1,10 @@
-"""The events that the services share, and who consumes them. Nothing else.
+"""The contracts of the services: the events that they exchange, and which queue takes which events.
 
-An event is immutable once published: a field may be added with a default, never
-renamed, removed or narrowed. The golden samples in `tests/golden` hold this.
+There is one module per domain, with a class for each event type. `subscriptions.py` declares the
+exchanges and queues, and `asyncapi.py` writes the AsyncAPI document of everything here. An event is
+immutable once published: a field may be added with a default, but never renamed, removed or
+narrowed. The golden samples in `tests/golden` keep this promise. The package depends on pydantic
+alone.
 """
 
 from contracts.base import Contract
@@ -41,6 +44,15 @@ from contracts.subscriptions import (
     AUDIT,
     AUDIT_KEPT,
     EXCHANGES,
+    ORDERS_BOOKINGS,
+    ORDERS_ORDERS,
+    ORDERS_RENTALS,
+    ORDERS_RESTAURANTS,
+    ORDERS_TICKETS,
+    PROCESSOR_BOOKINGS,
+    PROCESSOR_ORDERS,
+    PROCESSOR_RENTALS,
+    PROCESSOR_TICKETS,
     SUBSCRIPTIONS,
     UNSUBSCRIBED,
     Exchange,
@@ -88,6 +100,15 @@ __all__ = [
     "AUDIT_KEPT",
     "EVENTS",
     "EXCHANGES",
+    "ORDERS_BOOKINGS",
+    "ORDERS_ORDERS",
+    "ORDERS_RENTALS",
+    "ORDERS_RESTAURANTS",
+    "ORDERS_TICKETS",
+    "PROCESSOR_BOOKINGS",
+    "PROCESSOR_ORDERS",
+    "PROCESSOR_RENTALS",
+    "PROCESSOR_TICKETS",
     "SUBSCRIPTIONS",
     "UNSUBSCRIBED",
     "BookingCancelled",

@@ -1,7 +1,8 @@
-"""Who consumes what: the one place where a queue is named.
+"""Which queue takes which events: the one place where a queue has its name.
 
-A queue takes whole aggregate types, never single event types: a stream with left-out
-events would have holes in its sequence.
+A queue takes all events of an aggregate type, never single event types: a stream with left-out
+events would have holes in its sequence. A constant is called like its queue, and services refer to
+the constant.
 """
 
 from __future__ import annotations
@@ -10,26 +11,23 @@ from datetime import timedelta
 from typing import NamedTuple
 
 
-class Exchange(NamedTuple):
-    """Where a service publishes its events."""
-
-    source: str
-    name: str
-
-
 class Subscription(NamedTuple):
-    """Events of these aggregate types from one source go to one queue."""
+    """All events of these aggregate types from one source go to one queue.
 
-    source: str
+    `outbox.Subscription` has the same fields in the same order. There are two classes because
+    the contracts of the services must not depend on the library that carries their events.
+    """
+
     exchange: str
     queue: str
+    source: str
     aggregate_types: tuple[str, ...]
     parts: tuple[str, ...] = ()
-    """Further first words of types in streams of the aggregate: a table's in its restaurant's."""
+    """Further first words of event types in the same streams: a table's in its restaurant's."""
 
     @property
     def first_words(self) -> tuple[str, ...]:
-        """What the types of these events begin with."""
+        """The words that the types of these events begin with."""
         return (*self.aggregate_types, *self.parts)
 
     @property
@@ -38,24 +36,45 @@ class Subscription(NamedTuple):
         return tuple(f"{word}.#" for word in self.first_words)
 
 
+class Exchange(NamedTuple):
+    """The exchange to which a service publishes its events."""
+
+    source: str
+    name: str
+
+    def to(self, queue: str, *aggregate_types: str, parts: tuple[str, ...] = ()) -> Subscription:
+        """A subscription of `queue` to events of this exchange."""
+        return Subscription(self.name, queue, self.source, aggregate_types, parts)
+
+
 ORDERS = Exchange("service-orders", "orders")
 PROCESSOR = Exchange("service-processor", "processor")
 EXCHANGES: tuple[Exchange, ...] = (ORDERS, PROCESSOR)
 
+PROCESSOR_ORDERS = ORDERS.to("processor.orders", "order")
+ORDERS_ORDERS = PROCESSOR.to("orders.orders", "order")
+PROCESSOR_BOOKINGS = ORDERS.to("processor.bookings", "booking")
+ORDERS_BOOKINGS = PROCESSOR.to("orders.bookings", "booking")
+ORDERS_RESTAURANTS = PROCESSOR.to("orders.restaurants", "restaurant", parts=("table",))
+PROCESSOR_TICKETS = ORDERS.to("processor.tickets", "ticket")
+ORDERS_TICKETS = PROCESSOR.to("orders.tickets", "ticket")
+PROCESSOR_RENTALS = ORDERS.to("processor.rentals", "rental")
+ORDERS_RENTALS = PROCESSOR.to("orders.rentals", "payment")
+
 SUBSCRIPTIONS: tuple[Subscription, ...] = (
-    Subscription(*ORDERS, "processor.orders", ("order",)),
-    Subscription(*PROCESSOR, "orders.orders", ("order",)),
-    Subscription(*ORDERS, "processor.bookings", ("booking",)),
-    Subscription(*PROCESSOR, "orders.bookings", ("booking",)),
-    Subscription(*PROCESSOR, "orders.restaurants", ("restaurant",), parts=("table",)),
-    Subscription(*ORDERS, "processor.tickets", ("ticket",)),
-    Subscription(*PROCESSOR, "orders.tickets", ("ticket",)),
-    Subscription(*ORDERS, "processor.rentals", ("rental",)),
-    Subscription(*PROCESSOR, "orders.rentals", ("payment",)),
+    PROCESSOR_ORDERS,
+    ORDERS_ORDERS,
+    PROCESSOR_BOOKINGS,
+    ORDERS_BOOKINGS,
+    ORDERS_RESTAURANTS,
+    PROCESSOR_TICKETS,
+    ORDERS_TICKETS,
+    PROCESSOR_RENTALS,
+    ORDERS_RENTALS,
 )
 
 UNSUBSCRIBED: frozenset[str] = frozenset({"reservation"})
-"""Aggregate types that are published although nobody here but the audit takes them."""
+"""Aggregate types whose events only the audit consumes."""
 
 AUDIT = "audit"
 """The stream queue that takes every event of every exchange."""

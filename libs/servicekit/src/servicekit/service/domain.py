@@ -1,4 +1,4 @@
-"""What a domain gives to its service: routes and errors, handlers for one queue, or both."""
+"""What a domain gives to its service: routes and problems, handlers for one queue, or both."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from outbox import Handlers
+from outbox.rabbitmq.subscription import Subscribed
 from servicekit.http.problems import ProblemSpec
 from servicekit.http.routing import Router
 
@@ -15,10 +16,15 @@ class Domain:
     """One folder under `domains/`."""
 
     name: str
-    queue: str | None = None
+    subscription: Subscribed | None = None
     handlers: Handlers = field(default_factory=dict)
     router: Router | None = None
     problems: Mapping[type[Exception], ProblemSpec] = field(default_factory=dict)
+
+    @property
+    def queue(self) -> str | None:
+        """The queue that the domain consumes, if it consumes one."""
+        return self.subscription.queue if self.subscription else None
 
 
 def routers_of(domains: Iterable[Domain]) -> list[Router]:

@@ -1,9 +1,14 @@
 """Bookings: asked for here, given a table or refused by service-processor."""
 
+from contracts import ORDERS_BOOKINGS
 from service_orders.domains.bookings.api import PROBLEMS, router
 from service_orders.domains.bookings.handlers import HANDLERS
 from servicekit.service.domain import Domain
 
-QUEUE = "orders.bookings"
-
-BOOKINGS = Domain(name="bookings", router=router, problems=PROBLEMS, queue=QUEUE, handlers=HANDLERS)
+BOOKINGS = Domain(
+    name="bookings",
+    router=router,
+    problems=PROBLEMS,
+    subscription=ORDERS_BOOKINGS,
+    handlers=HANDLERS,
+)

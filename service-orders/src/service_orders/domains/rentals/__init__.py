@@ -1,9 +1,10 @@
 """Rentals: offered and started here; the money for them is moved by service-processor."""
 
+from contracts import ORDERS_RENTALS
 from service_orders.domains.rentals.api import PROBLEMS, router
 from service_orders.domains.rentals.handlers import HANDLERS
 from servicekit.service.domain import Domain
 
-QUEUE = "orders.rentals"
-
-RENTALS = Domain(name="rentals", router=router, problems=PROBLEMS, queue=QUEUE, handlers=HANDLERS)
+RENTALS = Domain(
+    name="rentals", router=router, problems=PROBLEMS, subscription=ORDERS_RENTALS, handlers=HANDLERS
+)

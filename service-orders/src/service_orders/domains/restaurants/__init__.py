@@ -1,11 +1,14 @@
 """Restaurants as service-processor tells of them: a copy, kept from its events."""
 
+from contracts import ORDERS_RESTAURANTS
 from service_orders.domains.restaurants.api import PROBLEMS, router
 from service_orders.domains.restaurants.handlers import HANDLERS
 from servicekit.service.domain import Domain
 
-QUEUE = "orders.restaurants"
-
 RESTAURANTS = Domain(
-    name="restaurants", router=router, problems=PROBLEMS, queue=QUEUE, handlers=HANDLERS
+    name="restaurants",
+    router=router,
+    problems=PROBLEMS,
+    subscription=ORDERS_RESTAURANTS,
+    handlers=HANDLERS,
 )

@@ -1,9 +1,10 @@
 """Tickets: opened, commented and moved here; service-processor says when one is to be closed."""
 
+from contracts import ORDERS_TICKETS
 from service_orders.domains.tickets.api import PROBLEMS, router
 from service_orders.domains.tickets.handlers import HANDLERS
 from servicekit.service.domain import Domain
 
-QUEUE = "orders.tickets"
-
-TICKETS = Domain(name="tickets", router=router, problems=PROBLEMS, queue=QUEUE, handlers=HANDLERS)
+TICKETS = Domain(
+    name="tickets", router=router, problems=PROBLEMS, subscription=ORDERS_TICKETS, handlers=HANDLERS
+)

@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from contracts import PROCESSOR_ORDERS
 from service_processor.domains.orders.api import PROBLEMS, router
 from service_processor.domains.orders.handlers import handlers
 from service_processor.domains.orders.inventory import Inventory
@@ -10,8 +11,6 @@ from service_processor.domains.orders.service import Fulfilment
 from service_processor.settings import Policy, Settings
 from servicekit.service.domain import Domain
 
-QUEUE = "processor.orders"
-
 
 def orders(settings: Settings) -> Domain:
     """The domain under these settings."""
@@ -19,7 +18,7 @@ def orders(settings: Settings) -> Domain:
     fulfilment = Fulfilment(_policy(settings), delay)
     return Domain(
         name="orders",
-        queue=QUEUE,
+        subscription=PROCESSOR_ORDERS,
         handlers=handlers(fulfilment),
         router=router,
         problems=PROBLEMS,

@@ -4,9 +4,8 @@ What is to be done is decided in a transaction (`policy.py`), done outside of an
 recorded with the job's end and its event in one transaction.
 """
 
+from contracts import PROCESSOR_RENTALS
 from service_processor.domains.payments.handlers import HANDLERS
 from servicekit.service.domain import Domain
 
-QUEUE = "processor.rentals"
-
-PAYMENTS = Domain(name="payments", queue=QUEUE, handlers=HANDLERS)
+PAYMENTS = Domain(name="payments", subscription=PROCESSOR_RENTALS, handlers=HANDLERS)
