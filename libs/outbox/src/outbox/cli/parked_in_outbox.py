@@ -12,9 +12,9 @@ import typer
 from outbox.cli.console import emit, say, table, warn
 from outbox.cli.options import DatabaseUrl, Json, Yes
 from outbox.cli.running import FOUND, confirm, run
+from outbox.log.row import StoredEvent
 from outbox.operations import parked_in_outbox
 from outbox.operations.database import Connection, open_database
-from outbox.operations.parked_in_outbox import UnpublishedEvent
 from outbox.plural import counted
 
 EventIds = Annotated[
@@ -26,7 +26,7 @@ EventIds = Annotated[
 class Change:
     """What a command does to events, and how it asks and reports."""
 
-    candidates: Callable[[Connection, Sequence[UUID] | None], Awaitable[list[UnpublishedEvent]]]
+    candidates: Callable[[Connection, Sequence[UUID] | None], Awaitable[list[StoredEvent]]]
     apply: Callable[[Connection, Sequence[UUID]], Awaitable[list[UUID]]]
     question: str
     done: tuple[str, str]
@@ -88,7 +88,7 @@ def _change(change: Change, url: str, ids: list[UUID] | None, *, yes: bool, as_j
         raise typer.Exit(FOUND)
 
 
-async def _list(url: str, change: Change, ids: list[UUID] | None) -> list[UnpublishedEvent]:
+async def _list(url: str, change: Change, ids: list[UUID] | None) -> list[StoredEvent]:
     async with open_database(url) as connection:
         return await change.candidates(connection, ids or None)
 
@@ -98,12 +98,12 @@ async def _apply(url: str, change: Change, ids: list[UUID]) -> list[UUID]:
         return await change.apply(connection, ids)
 
 
-def _show(found: list[UnpublishedEvent]) -> None:
+def _show(found: list[StoredEvent]) -> None:
     columns = ("event", "stream", "sequence", "type", "bytes", "parked", "last error")
     rows = (
         (
             event.event_id,
-            f"{event.source}/{event.aggregate_type}/{event.aggregate_id}",
+            event.stream,
             event.sequence,
             event.type,
             len(event.payload.encode()),

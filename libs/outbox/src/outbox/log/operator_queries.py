@@ -39,13 +39,17 @@ PARKED = "published_at IS NULL AND parked_at IS NOT NULL"
 DISCARDABLE = "published_at IS NULL AND (parked_at IS NOT NULL OR last_error = 'returned')"
 """Condition: parked, or returned because no queue is bound."""
 
-UNPUBLISHED_EVENTS = """
-SELECT event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at,
-       parked_at, attempts, last_error, payload::text AS payload
-  FROM outbox
- WHERE {which} AND (%(ids)s::uuid[] IS NULL OR event_id = ANY(%(ids)s))
- ORDER BY id
+_STORED_EVENT = """
+event_id, source, aggregate_type, aggregate_id, sequence, type, version, created_at, published_at,
+parked_at, attempts, last_error, payload::text AS payload
 """
+"""The columns of a `StoredEvent`."""
+
+UNPUBLISHED_EVENTS = f"""
+SELECT {_STORED_EVENT} FROM outbox
+ WHERE {{which}} AND (%(ids)s::uuid[] IS NULL OR event_id = ANY(%(ids)s))
+ ORDER BY id
+"""  # noqa: S608
 """Events for which the condition `which` is true, all of them or those with these ids."""
 
 # A binding of `order.#` matches the bare `order` too, where a longer type would be too long.
@@ -94,11 +98,10 @@ SELECT count(*) AS events, min(due_at) AS next_due,
 """
 """Scheduled events that are not yet in the outbox table."""
 
-EVENT = """
-SELECT event_id, source, aggregate_type, aggregate_id, sequence, type, created_at, published_at,
-       attempts, last_error, parked_at
-  FROM outbox WHERE event_id = %(id)s AND created_at >= %(since)s AND created_at < %(until)s
-"""
+EVENT = f"""
+SELECT {_STORED_EVENT} FROM outbox
+ WHERE event_id = %(id)s AND created_at >= %(since)s AND created_at < %(until)s
+"""  # noqa: S608
 """One event, looked up in the days around a time."""
 
 SCHEDULED_EVENT = "SELECT key, due_at FROM outbox_scheduled WHERE event_id = %(id)s"

@@ -1,7 +1,8 @@
-"""A row of the outbox table as the relay reads it: texts are bytes, as they go into a frame."""
+"""A row of the outbox table: as the relay reads it, and as an operator does."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -10,7 +11,10 @@ from outbox.event import Envelope, Stream
 
 
 class OutboxRow(NamedTuple):
-    """An unpublished event; the fields are the columns that `OutboxReader.fetch` reads."""
+    """An unpublished event for the relay: texts are bytes, as they go into a frame.
+
+    The fields are the columns that `OutboxReader.fetch` reads.
+    """
 
     id: int
     event_id: bytes
@@ -51,3 +55,27 @@ class OutboxRow(NamedTuple):
             causation_id=self.causation_id.decode() if self.causation_id else None,
             traceparent=self.traceparent.decode() if self.traceparent else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event for an operator. `parked_at` is set if the broker refuses the event."""
+
+    event_id: UUID
+    source: str
+    aggregate_type: str
+    aggregate_id: str
+    sequence: int
+    type: str
+    version: int
+    created_at: datetime
+    published_at: datetime | None
+    parked_at: datetime | None
+    attempts: int
+    last_error: str | None
+    payload: str
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that the event belongs to."""
+        return Stream(self.source, self.aggregate_type, self.aggregate_id)

@@ -9,45 +9,23 @@ the relay marks it published after a few tries.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from outbox.log import operator_queries as outbox_sql
+from outbox.log.row import StoredEvent
 from outbox.operations.database import Connection, fetch, rescan
-
-
-@dataclass(frozen=True, slots=True)
-class UnpublishedEvent:
-    """An event that the broker refused, or that no queue is bound for.
-
-    `parked_at` is None for the latter: the relay goes on trying.
-    """
-
-    event_id: UUID
-    source: str
-    aggregate_type: str
-    aggregate_id: str
-    sequence: int
-    type: str
-    version: int
-    created_at: datetime
-    parked_at: datetime | None
-    attempts: int
-    last_error: str | None
-    payload: str
 
 
 async def list_parked(
     connection: Connection, ids: Sequence[UUID] | None = None
-) -> list[UnpublishedEvent]:
+) -> list[StoredEvent]:
     """Events that the broker refused, all of them or those with these ids, in order."""
     return await _list(connection, outbox_sql.PARKED, ids)
 
 
 async def list_discardable(
     connection: Connection, ids: Sequence[UUID] | None = None
-) -> list[UnpublishedEvent]:
+) -> list[StoredEvent]:
     """Parked events, and those that came back because no queue is bound for them."""
     return await _list(connection, outbox_sql.DISCARDABLE, ids)
 
@@ -68,10 +46,10 @@ async def redrive(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
 
 async def _list(
     connection: Connection, which: str, ids: Sequence[UUID] | None
-) -> list[UnpublishedEvent]:
+) -> list[StoredEvent]:
     parameters = {"ids": None if ids is None else list(ids)}
     return await fetch(
-        connection, UnpublishedEvent, outbox_sql.UNPUBLISHED_EVENTS.format(which=which), parameters
+        connection, StoredEvent, outbox_sql.UNPUBLISHED_EVENTS.format(which=which), parameters
     )
 
 

@@ -3,8 +3,6 @@
 The producer's outbox table says when the event was written and confirmed. A consumer's inbox
 knows its position, not the time. What the event caused was committed together with its effect, so
 that has a time.
-
-One file, because what is asked of each database and how the answers read are one idea.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from outbox.inbox import operator_queries as inbox_sql
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import ParkedEvent
 from outbox.log import operator_queries as outbox_sql
+from outbox.log.row import StoredEvent
 from outbox.operations.database import Connection, fetch, has_table
 
 # Around the time that a UUIDv7 carries (RFC 9562, section 5.7): one day's partition, not all.
@@ -35,28 +34,6 @@ class Step:
     at: datetime | None
     database: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenEvent:
-    """The event in its source's outbox table."""
-
-    event_id: UUID
-    source: str
-    aggregate_type: str
-    aggregate_id: str
-    sequence: int
-    type: str
-    created_at: datetime
-    published_at: datetime | None
-    attempts: int
-    last_error: str | None
-    parked_at: datetime | None
-
-    @property
-    def stream(self) -> Stream:
-        """The stream that the event belongs to."""
-        return Stream(self.source, self.aggregate_type, self.aggregate_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +68,7 @@ class Traces:
     """What one database knows of the event."""
 
     database: str
-    written: WrittenEvent | None
+    written: StoredEvent | None
     scheduled: ScheduledEvent | None
     caused: list[CausedEvent]
     positions: list[ConsumerPosition]
@@ -122,12 +99,12 @@ async def _traces(databases: Mapping[str, Connection], event_id: UUID) -> list[T
     ]
 
 
-async def _written(connection: Connection, event_id: UUID) -> WrittenEvent | None:
+async def _written(connection: Connection, event_id: UUID) -> StoredEvent | None:
     if not await has_table(connection, "outbox"):
         return None
     for since, until in (_near(event_id), _EVER):
         parameters = {"id": event_id, "since": since, "until": until}
-        if found := await fetch(connection, WrittenEvent, outbox_sql.EVENT, parameters):
+        if found := await fetch(connection, StoredEvent, outbox_sql.EVENT, parameters):
             return found[0]
     return None
 
@@ -193,7 +170,7 @@ def _steps(traces: list[Traces]) -> list[Step]:
     return steps
 
 
-def _steps_at_producer(database: str, event: WrittenEvent) -> Iterator[Step]:
+def _steps_at_producer(database: str, event: StoredEvent) -> Iterator[Step]:
     detail = f"{event.type}, {event.stream} at {event.sequence}"
     yield Step("written", True, event.created_at, database, detail)
     if event.published_at:
@@ -208,7 +185,7 @@ def _steps_at_producer(database: str, event: WrittenEvent) -> Iterator[Step]:
         yield Step("published", False, None, database, detail)
 
 
-def _steps_at_consumer(found: Traces, written: WrittenEvent | None) -> Iterator[Step]:
+def _steps_at_consumer(found: Traces, written: StoredEvent | None) -> Iterator[Step]:
     for parked in found.parked:
         yield _delivered(found.database, parked)
     parking = {parked.consumer for parked in found.parked}
@@ -233,7 +210,7 @@ def _delivered(database: str, event: ParkedEvent) -> Step:
 
 
 def _applied(
-    database: str, position: ConsumerPosition, event: WrittenEvent, caused: list[CausedEvent]
+    database: str, position: ConsumerPosition, event: StoredEvent, caused: list[CausedEvent]
 ) -> Step:
     progress = f"{position.consumer} is at {position.last_sequence}"
     if position.last_sequence < event.sequence:
