@@ -96,7 +96,7 @@ async def test_a_failpoint_is_ignored_outside_of_tests(world: World) -> None:
     assert await ended(process) == 0
 
 
-async def test_what_kills_the_process_three_times_is_parked_and_the_queue_flows(
+async def test_an_event_that_kills_the_process_three_times_is_parked_and_the_queue_flows(
     world: World,
 ) -> None:
     await publish(world, *events(3, "a"), *events(3, "poison"), *events(3, "b"))
@@ -118,7 +118,7 @@ async def test_what_kills_the_process_three_times_is_parked_and_the_queue_flows(
     ]
 
 
-async def test_what_was_parked_and_kills_when_it_is_drained_is_parked_as_crashed(
+async def test_a_parked_event_that_kills_its_process_is_parked_as_crashed(
     world: World,
 ) -> None:
     first, second, third = events(3, "poison late")

@@ -215,7 +215,7 @@ async def test_a_handler_that_ends_its_transaction_parks_its_event_alone(
     assert await effects(world) == {"a": [1], "c": [1]}
 
 
-async def test_a_list_handler_that_ends_its_transaction_parks_the_guilty_event_alone(
+async def test_a_list_handler_that_ends_its_transaction_parks_the_failing_event_alone(
     world: World, work: Work
 ) -> None:
     async def handle(unit: UnitOfWork, events: Sequence[Envelope]) -> None:

@@ -70,7 +70,7 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("reason", "foul"), REFUSED, ids=[f"{n}-{reason}" for n, (reason, _) in enumerate(REFUSED)]
 )
-async def test_what_is_not_subscribed_to_goes_to_the_dead_letters_and_is_counted(
+async def test_an_event_outside_the_subscription_is_a_dead_letter_and_counted(
     world: World, reason: str, foul: Message
 ) -> None:
     before = refused(reason)
@@ -92,7 +92,7 @@ async def test_what_is_not_subscribed_to_goes_to_the_dead_letters_and_is_counted
     assert refused(reason) == before + 1
 
 
-async def test_a_refusal_names_what_the_queue_takes(
+async def test_a_refusal_names_what_the_queue_accepts(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     foul = message(headers={"aggregate_type": "menu"})
@@ -104,7 +104,7 @@ async def test_a_refusal_names_what_the_queue_takes(
     assert line.endswith(": its queue takes only order")
 
 
-async def test_many_bodies_that_are_too_large_are_never_held_together(world: World) -> None:
+async def test_many_bodies_that_are_too_large_are_never_in_memory_together(world: World) -> None:
     large = [message(body=b"x" * 2 * MAX_PAYLOAD) for _ in range(5)]
     async with world.broker() as channel:
         exchange = await channel.get_exchange(EXCHANGE, ensure=False)
@@ -121,7 +121,7 @@ async def test_many_bodies_that_are_too_large_are_never_held_together(world: Wor
 
 
 @pytest.mark.parametrize("frames", [True, False])
-async def test_a_relay_says_who_it_is_and_a_consumer_believes_the_broker(
+async def test_a_relay_names_its_user_and_a_consumer_believes_the_broker(
     world: World, frames: bool
 ) -> None:
     user = urlsplit(world.broker_url).username
@@ -144,13 +144,13 @@ async def test_a_relay_says_who_it_is_and_a_consumer_believes_the_broker(
     assert await effects(world) == {"a": [1, 2]}
 
 
-async def test_a_source_without_named_senders_may_speak_through_any_user(world: World) -> None:
+async def test_any_user_may_send_for_a_source_without_named_senders(world: World) -> None:
     await publish(world, *events(1, "a"))
     async with running(world.consumer(record, senders={"another": {"somebody"}})):
         await eventually(lambda: has_effects(world, 1))
 
 
-async def test_a_queue_takes_from_each_of_its_subscriptions(world: World) -> None:
+async def test_a_queue_accepts_events_of_each_of_its_subscriptions(world: World) -> None:
     [ours] = world.topology.subscriptions
     theirs = replace(ours, source="bar", aggregate_types=("drink",))  # type: ignore[type-var]
     world.topology.subscriptions = (ours, theirs)

@@ -41,7 +41,7 @@ async def test_duplicates_and_reorderings_change_nothing(world: World) -> None:
     assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
 
 
-async def test_a_gap_is_held_until_the_missing_event_arrives(world: World) -> None:
+async def test_an_event_beyond_a_gap_waits_until_the_missing_event_arrives(world: World) -> None:
     found = events(3)
     async with running(world.consumer(record)):
         await publish(world, found[0], found[2])
@@ -74,7 +74,7 @@ async def test_a_failing_event_stops_its_own_aggregate_only_and_resumes_in_order
     assert await world.rows("SELECT sum(parked), bool_or(blocked) FROM inbox") == [(0, False)]
 
 
-async def test_the_same_sequence_with_another_id_is_held_as_forked(world: World) -> None:
+async def test_another_event_with_the_same_sequence_is_parked_as_forked(world: World) -> None:
     [first], [other] = events(1), events(1)
     async with running(world.consumer(record)):
         await publish(world, first)

@@ -14,7 +14,7 @@ from outbox import Envelope, UnitOfWork
 from outbox.errors import Unreadable
 
 
-async def test_a_deadlock_or_lock_timeout_reruns_and_blames_nobody(world: World) -> None:
+async def test_a_deadlock_or_lock_timeout_runs_again_and_fails_no_event(world: World) -> None:
     raised = [
         psycopg.errors.DeadlockDetected("40P01"),
         psycopg.errors.SerializationFailure("40001"),
@@ -73,7 +73,7 @@ async def test_two_consumers_at_once_keep_each_stream_in_order(world: World) -> 
     assert await effects(world) == {name: list(range(1, 26)) for name in "abcdefgh"}
 
 
-async def test_one_guilty_event_does_not_make_its_batch_go_singly(world: World) -> None:
+async def test_one_failing_event_does_not_make_its_batch_run_one_by_one(world: World) -> None:
     calls: Counter[str] = Counter()
 
     async def guilty(unit: UnitOfWork, event: Envelope) -> None:

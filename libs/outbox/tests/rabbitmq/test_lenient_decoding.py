@@ -129,7 +129,7 @@ async def test_an_event_takes_effect_whatever_its_other_properties_say(world: Wo
     assert await effects(world) == {"a": [1, 2]}
 
 
-async def test_a_foreign_message_may_have_an_id_that_is_no_text(world: World) -> None:
+async def test_an_unsequenced_message_may_have_an_id_that_is_not_text(world: World) -> None:
     async with running(world.consumer(record, unsequenced=UnsequencedMessages())):
         for _ in range(2):
             await publish_frames(
@@ -163,7 +163,7 @@ async def test_a_time_that_the_database_cannot_give_back_is_unknown(world: World
         await eventually(lambda: has_effects(world, 1), within=60)
 
 
-async def test_a_reader_of_a_stream_goes_past_what_cannot_be_decoded(world: World) -> None:
+async def test_a_reader_of_a_stream_queue_goes_past_what_cannot_be_decoded(world: World) -> None:
     world.topology = Topology([EXCHANGE], [TAKES], {"everything": timedelta(days=1)})
     await publish_frames(world, stray(), "order.stray", STRAYS["message id"])
     await publish_frames(world, stray(), "order.stray", STRAYS["time"])

@@ -54,7 +54,7 @@ async def test_a_consumer_that_has_parked_too_much_leaves_the_rest_in_the_queue_
     assert await effects(world) == {"big": list(range(2, 11)), "small": [1, 2, 3]}
 
 
-async def test_events_without_much_of_a_body_weigh_too(world: World) -> None:
+async def test_events_with_small_bodies_count_too(world: World) -> None:
     """Each is a row and its index entries: two bytes of body are a KiB of disk."""
     await publish(world, *events(20, "big", first=2))
     async with running(world.consumer(record, parked_bytes=20 * 1024)) as _:

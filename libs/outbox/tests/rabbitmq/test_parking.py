@@ -117,7 +117,7 @@ async def test_discard_leaves_no_hole_and_keeps_the_event_on_record(world: World
     assert await world.rows("SELECT parked, last_sequence FROM inbox") == [(0, 5)]
 
 
-async def test_skipping_what_never_arrived_lets_the_rest_flow(world: World) -> None:
+async def test_skipping_events_that_never_arrived_lets_the_rest_flow(world: World) -> None:
     one, _, _, four, _, six = events(6, "a")
     async with running(world.consumer(record, retry_every=600)):
         await publish(world, one, four, six)
@@ -134,7 +134,7 @@ async def test_skipping_what_never_arrived_lets_the_rest_flow(world: World) -> N
     assert await effects(world) == {"a": [1, 4, 6]}
 
 
-async def test_what_may_be_yet_to_come_is_skipped_only_if_that_is_meant(world: World) -> None:
+async def test_events_that_may_still_come_are_skipped_only_on_request(world: World) -> None:
     inbox = world.consumer(record).inbox
     await inbox.handle(events(5, "a"))
     async with await world.psycopg() as connection:
@@ -150,7 +150,9 @@ async def test_what_may_be_yet_to_come_is_skipped_only_if_that_is_meant(world: W
             await InboxOperations(connection, QUEUE).skip(A, through=12, tail=True)
 
 
-async def test_of_two_events_at_one_place_behind_a_gap_the_first_is_applied(world: World) -> None:
+async def test_the_first_of_two_events_with_one_sequence_behind_a_gap_is_applied(
+    world: World,
+) -> None:
     first, second, third = events(3, "a")
     other = replace(second, id=uuid7())
     async with running(world.consumer(record)):
@@ -166,7 +168,9 @@ async def test_of_two_events_at_one_place_behind_a_gap_the_first_is_applied(worl
     assert await world.rows("SELECT parked, last_sequence FROM inbox") == [(0, 3)]
 
 
-async def test_who_waits_at_a_place_comes_before_who_arrives_there(world: World) -> None:
+async def test_a_waiting_event_comes_before_one_that_arrives_with_its_sequence(
+    world: World,
+) -> None:
     [first], [other] = events(1, "a"), events(1, "a")
     inbox = world.consumer(record).inbox
     async with await world.psycopg() as connection:
@@ -211,7 +215,7 @@ async def test_a_baseline_says_where_a_consumer_begins(world: World) -> None:
     assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
 
 
-async def test_a_baseline_can_be_taken_from_the_producer(world: World) -> None:
+async def test_a_baseline_can_be_read_from_the_producer(world: World) -> None:
     await world.execute("INSERT INTO outbox_streams VALUES ('shop', 'order', 'a', 4)")
     async with await world.psycopg() as connection:
         found = await producer_streams(connection, aggregate_types=["order"])
@@ -220,7 +224,7 @@ async def test_a_baseline_can_be_taken_from_the_producer(world: World) -> None:
     assert await world.rows("SELECT last_sequence FROM inbox") == [(4,)]
 
 
-async def test_foreign_messages_are_deduplicated_by_their_id(world: World) -> None:
+async def test_unsequenced_messages_are_deduplicated_by_their_id(world: World) -> None:
     message = aio_pika.Message(b"{}", message_id="m-1", app_id="till", type="order.happened")
     async with running(world.consumer(record, unsequenced=UnsequencedMessages())):
         async with world.broker() as channel:

@@ -53,7 +53,7 @@ class Kitchen:
             await self.inbox.retry_due()
 
 
-async def test_what_waits_behind_a_tombstone_is_tried_after_a_death(world: World) -> None:
+async def test_an_event_behind_a_tombstone_is_tried_after_a_crash(world: World) -> None:
     kitchen = Kitchen(world)
     kitchen.fails_at = 1
     await kitchen.inbox.handle(events(3, "a"))
@@ -70,7 +70,7 @@ async def test_what_waits_behind_a_tombstone_is_tried_after_a_death(world: World
     assert await world.rows("SELECT parked, blocked FROM inbox") == [(0, False)]
 
 
-async def test_a_stream_that_somebody_locks_does_not_keep_others_waiting(world: World) -> None:
+async def test_a_locked_stream_does_not_delay_others(world: World) -> None:
     kitchen = Kitchen(world, lock_timeout=0.1)
     kitchen.fails_at = 1
     for aggregate in ("a", "b", "c"):
@@ -86,7 +86,7 @@ async def test_a_stream_that_somebody_locks_does_not_keep_others_waiting(world: 
     assert await effects(world) == {"b": [1, 2], "c": [1, 2], "a": [1, 2]}
 
 
-async def test_who_was_overtaken_leaves_alone_what_is_next_now(world: World) -> None:
+async def test_a_retrier_that_was_overtaken_leaves_the_next_event_alone(world: World) -> None:
     slow, quick = Kitchen(world), Kitchen(world)
     slow.fails_at = 1
     await slow.inbox.handle(events(3, "a"))
@@ -101,7 +101,9 @@ async def test_who_was_overtaken_leaves_alone_what_is_next_now(world: World) -> 
     assert await effects(world) == {"a": [1]}, "the second may not be tried for ten minutes"
 
 
-async def test_what_else_a_handler_asks_and_is_away_stops_its_own_stream(world: World) -> None:
+async def test_another_server_that_a_handler_asks_stops_its_own_stream_when_it_is_away(
+    world: World,
+) -> None:
     away = True
 
     async def asks(unit: UnitOfWork, event: Envelope) -> None:
@@ -131,7 +133,7 @@ async def test_what_else_a_handler_asks_and_is_away_stops_its_own_stream(world: 
     assert await effects(world) == {"b": [1, 2], "a": [1, 2]}
 
 
-async def test_a_lost_connection_of_the_inbox_is_no_failure_of_the_event(world: World) -> None:
+async def test_a_lost_connection_of_the_inbox_is_not_a_failure_of_the_event(world: World) -> None:
     lose = True
 
     async def loses(unit: UnitOfWork, event: Envelope) -> None:
@@ -149,7 +151,7 @@ async def test_a_lost_connection_of_the_inbox_is_no_failure_of_the_event(world: 
     assert await effects(world) == {"a": [1]}
 
 
-async def test_a_pool_that_is_empty_for_a_while_ends_nobody() -> None:
+async def test_a_pool_that_is_empty_for_a_while_ends_no_service() -> None:
     stop, sessions = asyncio.Event(), 0
 
     async def session(_up: Up) -> None:
@@ -164,7 +166,7 @@ async def test_a_pool_that_is_empty_for_a_while_ends_nobody() -> None:
     assert sessions == 2
 
 
-async def test_a_pool_that_is_empty_kills_nobody(
+async def test_a_pool_that_is_empty_is_not_counted_as_a_crash(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kitchen, [event] = Kitchen(world), events(1, "a")
@@ -187,7 +189,9 @@ async def test_a_pool_that_is_empty_kills_nobody(
     assert await world.rows("SELECT count(*) FROM inbox_attempts") == [(0,)]
 
 
-async def test_a_stream_that_is_locked_after_a_failure_has_killed_nobody(world: World) -> None:
+async def test_a_stream_that_is_locked_after_a_failure_is_not_counted_as_a_crash(
+    world: World,
+) -> None:
     async with await world.psycopg() as holder:
         await holder.set_autocommit(False)
         holding: list[asyncio.Task[object]] = []
@@ -254,13 +258,13 @@ async def tried_first(world: World, count: int) -> set[str]:
 TEN = {f"z{n}" for n in range(1, 11)}
 
 
-async def test_what_has_been_due_longest_is_tried_first_whatever_its_name(world: World) -> None:
+async def test_the_stream_that_has_been_due_longest_is_tried_first(world: World) -> None:
     await fail(world, "a", 300)
     await fail(world, "z", 10, "now() - interval '1 s'")
     assert await tried_first(world, 10) == TEN
 
 
-async def test_what_a_person_redrives_is_tried_before_what_is_retried_by_itself(
+async def test_a_redriven_event_is_tried_before_those_that_are_retried(
     world: World,
 ) -> None:
     await fail(world, "a", 300, "now() - interval '1 h'")

@@ -14,7 +14,7 @@ SEND = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, 0)"
 TAKEN = text("INSERT INTO taken VALUES (1)")
 
 
-async def test_only_what_was_said_inside_is_taken_back(world: World) -> None:
+async def test_a_rolled_back_savepoint_undoes_only_what_was_sent_inside(world: World) -> None:
     """Events come in one batch, so that what the first says still waits when the next begins."""
     await world.execute("CREATE TABLE taken (number int PRIMARY KEY)")
     await world.execute("INSERT INTO taken VALUES (1)")
@@ -37,7 +37,7 @@ async def test_only_what_was_said_inside_is_taken_back(world: World) -> None:
     assert await said(world) == {"said": 5, "said after": 5}
 
 
-async def test_what_was_said_in_a_released_savepoint_stays(world: World) -> None:
+async def test_what_was_sent_in_a_released_savepoint_stays(world: World) -> None:
     async def handle(unit: UnitOfWork, event: Envelope) -> None:
         async with unit.connection.begin_nested():
             await unit.emit(Happened("kept", event.sequence))

@@ -49,7 +49,7 @@ async def test_effects_of_forty_slow_events_are_seen_while_the_rest_is_handled(
     assert all(begun - seen <= 6 for begun, seen in enumerate(slow.seen))
 
 
-async def test_what_was_committed_is_not_lost_by_a_failure_behind_it(world: World) -> None:
+async def test_a_committed_part_survives_a_failure_behind_it(world: World) -> None:
     slow, found = Slow(world), [*events(3, "a"), *events(3, "b")]
     slow.fails_at = found[4]
     inbox = Inbox(
@@ -60,7 +60,7 @@ async def test_what_was_committed_is_not_lost_by_a_failure_behind_it(world: Worl
     assert len(slow.seen) == 6, "five, and the failing one once more alone"
 
 
-async def test_what_waited_behind_a_gap_is_committed_in_parts_too(world: World) -> None:
+async def test_events_that_waited_behind_a_gap_are_committed_in_parts_too(world: World) -> None:
     slow, found = Slow(world), events(5)
     inbox = Inbox(
         QUEUE, {"order.happened": slow.handle}, world.work, InboxSettings(commit_after=0.001)

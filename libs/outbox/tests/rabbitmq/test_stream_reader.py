@@ -16,7 +16,9 @@ from outbox.publisher.open import open_publisher
 from outbox.rabbitmq import stream_reader
 
 
-async def test_a_stream_takes_what_no_queue_does_and_keeps_what_is_read(world: World) -> None:
+async def test_a_stream_queue_receives_what_no_queue_does_and_keeps_what_is_read(
+    world: World,
+) -> None:
     world.topology = Topology([EXCHANGE], [TAKES], {"everything": timedelta(days=1)})
     seen: list[stream_reader.StreamedEvent] = []
 
@@ -50,7 +52,9 @@ async def _has(seen: list[stream_reader.StreamedEvent], count: int) -> bool:
     return len(seen) >= count
 
 
-async def test_a_stream_that_takes_everything_does_not_slow_the_relay(world: World) -> None:
+async def test_a_stream_queue_that_receives_everything_does_not_slow_the_relay(
+    world: World,
+) -> None:
     topology = Topology([EXCHANGE], [TAKES], {"everything": timedelta(days=1)})
     async with await aio_pika.connect(world.broker_url) as connection, asyncio.timeout(20):
         await topology.ensure(connection)

@@ -56,7 +56,7 @@ async def test_a_consumer_that_starts_and_knows_the_type_goes_on_by_itself(
     assert await world.rows("SELECT parked, blocked FROM inbox") == [(0, False)]
 
 
-async def test_a_consumer_that_starts_and_still_does_not_know_it_leaves_it(world: World) -> None:
+async def test_a_consumer_that_starts_without_the_type_leaves_it_parked(world: World) -> None:
     inbox = Inbox(QUEUE, ORDERS, world.work)
     await inbox.handle(three())
     assert await Inbox(QUEUE, ORDERS, world.work).resume_unhandled() == 0
@@ -74,7 +74,7 @@ async def test_an_older_process_parks_again_what_was_redriven(world: World) -> N
     assert await effects(world) == {"a": [1, 2, 3]}
 
 
-async def test_a_person_may_redrive_it(world: World) -> None:
+async def test_a_person_may_redrive_an_unhandled_event(world: World) -> None:
     await Inbox(QUEUE, ORDERS, world.work).handle(three())
     async with await world.psycopg() as connection:
         assert await InboxOperations(connection, QUEUE).redrive(reason="unhandled") == 1
@@ -82,7 +82,7 @@ async def test_a_person_may_redrive_it(world: World) -> None:
     assert await effects(world) == {"a": [1, 2, 3]}
 
 
-async def test_an_unknown_type_that_waited_for_a_gap_stops_the_stream_in_its_turn(
+async def test_an_unknown_type_behind_a_gap_stops_the_stream_when_it_is_next(
     world: World,
 ) -> None:
     first, second, third = three()
@@ -95,14 +95,14 @@ async def test_an_unknown_type_that_waited_for_a_gap_stops_the_stream_in_its_tur
     assert await world.rows("SELECT parked, blocked FROM inbox") == [(2, True)]
 
 
-async def test_one_after_the_other_it_is_the_same_as_in_a_batch(world: World) -> None:
+async def test_events_one_by_one_end_as_in_a_batch(world: World) -> None:
     inbox = Inbox(QUEUE, {"order.happened": handle_many(_fails_together)}, world.work)
     await inbox.handle([*three(), *events(2, "b")])
     assert await effects(world) == {"a": [1], "b": [1, 2]}
     assert await parks(world, [("unhandled", 2), ("behind", 3)])
 
 
-async def test_skipped_types_are_counted_and_said_once(
+async def test_skipped_types_are_counted_and_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     inbox = Inbox(QUEUE, ORDERS, world.work, InboxSettings(unhandled="skip"))
@@ -116,7 +116,7 @@ async def test_skipped_types_are_counted_and_said_once(
     ]
 
 
-async def test_who_skips_from_now_on_goes_on_with_what_was_parked(world: World) -> None:
+async def test_a_consumer_that_now_skips_unknown_types_passes_parked_ones(world: World) -> None:
     await Inbox(QUEUE, ORDERS, world.work).handle(three())
     skips = Inbox(QUEUE, ORDERS, world.work, InboxSettings(unhandled="skip"))
     assert await skips.resume_unhandled() == 1
@@ -124,7 +124,7 @@ async def test_who_skips_from_now_on_goes_on_with_what_was_parked(world: World) 
     assert await effects(world) == {"a": [1, 3]}
 
 
-async def test_what_is_ignored_passes_and_is_counted_as_such(
+async def test_an_ignored_event_passes_and_is_counted_as_ignored(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = counted("ignore")
@@ -151,7 +151,7 @@ async def test_an_unhandled_event_can_be_discarded(world: World) -> None:
     assert await effects(world) == {"a": [1, 3]}
 
 
-async def test_deliver_tells_it_to_the_tests_of_an_application(world: World) -> None:
+async def test_deliver_shows_an_unhandled_type_to_the_tests_of_an_application(world: World) -> None:
     [unhandled, behind] = await deliver(world.work, QUEUE, ORDERS, *three("a"))
     assert (unhandled.reason, unhandled.type, behind.reason) == (
         "unhandled",
@@ -162,7 +162,7 @@ async def test_deliver_tells_it_to_the_tests_of_an_application(world: World) -> 
     assert await deliver(world.work, "other", ORDERS, *three("b"), settings=skips) == []
 
 
-async def test_it_is_the_same_through_the_broker(world: World) -> None:
+async def test_an_unhandled_type_is_parked_through_the_broker_too(world: World) -> None:
     async with running(world.consumer(record)):
         await publish(world, *three())
         await eventually(lambda: parks(world, [("unhandled", 2), ("behind", 3)]))

@@ -82,14 +82,14 @@ def test_whatever_can_be_awaited_is_a_handler(handler: Any) -> None:
         ("placed", r"handler of order\.placed is not callable: 'placed'"),
     ],
 )
-def test_what_cannot_be_awaited_is_refused_with_its_place(handler: Any, says: str) -> None:
+def test_what_cannot_be_awaited_is_refused_with_its_location(handler: Any, says: str) -> None:
     with pytest.raises(InvalidSetting) as refused:
         bind(QUEUE, {"order.placed": handler})
     assert re.fullmatch(says, str(refused.value))
 
 
 @pytest.mark.parametrize("handlers", [[placed], placed, None, {("order.placed", placed)}])
-def test_handlers_that_are_no_mapping_are_refused(handlers: Any) -> None:
+def test_handlers_that_are_not_a_mapping_are_refused(handlers: Any) -> None:
     kind = type(handlers).__name__
     with pytest.raises(
         InvalidSetting, match=f"a mapping of event type to handler is needed, not {kind}"
@@ -97,11 +97,11 @@ def test_handlers_that_are_no_mapping_are_refused(handlers: Any) -> None:
         bind(QUEUE, handlers)
 
 
-def test_a_type_that_is_no_text_is_refused() -> None:
+def test_a_type_that_is_not_text_is_refused() -> None:
     with pytest.raises(InvalidSetting, match=r"handlers of kitchen\.orders: 7 is no event type"):
         bind(QUEUE, {7: placed})  # type: ignore[dict-item]
 
 
-def test_what_is_neither_park_nor_skip_is_refused() -> None:
+def test_a_value_other_than_park_and_skip_is_refused() -> None:
     with pytest.raises(ValueError, match="unhandled has to be 'park' or 'skip', not 'drop'"):
         bind(QUEUE, {}, "drop")  # type: ignore[arg-type]
