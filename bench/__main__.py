@@ -1,4 +1,4 @@
-"""`make bench`: brings up its own PostgreSQL and RabbitMQ, measures, prints, and tidies up.
+"""`make bench`: starts its own PostgreSQL and RabbitMQ, measures, prints, and cleans up.
 
 python -m bench [--rounds N] [ROW …]      rows: see bench/rows/__init__.py
 """
@@ -40,12 +40,12 @@ def main() -> int:
         plain(f"bench: {trouble}")
         return trouble.status
     except KeyboardInterrupt:
-        plain("bench: interrupted; what it had started is ended")
+        plain("bench: interrupted; everything it started has ended")
         return 130
 
 
 def _measure(rows: list[str], rounds: int) -> int:
-    """What was found is reported, also when a row fails or the run is interrupted."""
+    """The figures so far are reported even when a row fails or the run is interrupted."""
     began = time.monotonic()
     figures: list[Figure] = []
     missing = list(rows)
@@ -64,12 +64,12 @@ def _measure(rows: list[str], rounds: int) -> int:
                 plain("\n" + report.as_table(figures))
                 plain(f"\n{report.write_json(figures, bench, seconds=seconds, missing=missing)}")
     if missing:
-        plain(f"bench: nothing was found out about {' '.join(missing)}")
+        plain(f"bench: no figures for {' '.join(missing)}")
     return 1 if missing else 0
 
 
 def _figures_of(row: str, bench: Bench) -> list[Figure]:
-    """None if it fails: the others are taken all the same."""
+    """No figures when the row fails; the other rows are still measured."""
     say(f"{row}: {(ROWS[row].__doc__ or '').splitlines()[0]}")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends the bench as Ctrl-C does: it tidies up first."""
+    """SIGTERM ends the bench as Ctrl-C does, after it has cleaned up."""
     del frame
     raise SystemExit(128 + number)
 

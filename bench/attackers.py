@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from bench.bodies import BODIES
 from bench.load import post
-from bench.paced import percentile
+from bench.open_loop_load import percentile
 
 ATTACKERS, TURNS, SECONDS, PACE = 4, 3, 10.0, 0.02
 ORDER = post(

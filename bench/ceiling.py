@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bench import ready_frames
+from bench.environment import EXCHANGE, Environment
 from bench.events import TYPE, aggregate_id, payload
 from bench.messages import EVENT_ID, properties
-from bench.place import EXCHANGE, Place
 from bench.ready_frames import Published
 
 SOURCE_FILE = Path(__file__).with_name("ceiling.c")
@@ -29,7 +29,7 @@ class Ceiling:
     """A publisher by the name of what it is."""
 
     name: str
-    publish: Callable[[Place, int], Published]
+    publish: Callable[[Environment, int], Published]
 
 
 def best_ceiling(folder: Path) -> Ceiling:
@@ -40,12 +40,14 @@ def best_ceiling(folder: Path) -> Ceiling:
         command = [compiler, "-O2", "-o", str(program), str(SOURCE_FILE), "-lrabbitmq"]
         compiled = subprocess.run(command, capture_output=True, check=False, timeout=60)
         if compiled.returncode == 0:
-            return Ceiling("C client", lambda place, count: _by_c(program, place, count))
+            return Ceiling(
+                "C client", lambda environment, count: _by_c(program, environment, count)
+            )
     return Ceiling("ready frames, no database", _by_ready_frames)
 
 
-def _by_c(program: Path, place: Place, count: int) -> Published:
-    to = urlsplit(place.broker_url)
+def _by_c(program: Path, environment: Environment, count: int) -> Published:
+    to = urlsplit(environment.broker_url)
     where = [to.hostname, str(to.port), to.username, to.password, unquote(to.path[1:])]
     command = [str(program), *map(str, where), EXCHANGE, TYPE, str(count), str(WINDOW)]
     done = subprocess.run(
@@ -68,9 +70,9 @@ def _template() -> str:
     return "\n".join([*lines, f"body {payload(0).decode()}", ""])
 
 
-def _by_ready_frames(place: Place, count: int) -> Published:
+def _by_ready_frames(environment: Environment, count: int) -> Published:
     return ready_frames.publish(
-        place.broker_url,
+        environment.broker_url,
         [ready_frames.frames_of(EXCHANGE, TYPE, _properties(n), payload(n)) for n in range(count)],
     )
 

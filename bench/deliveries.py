@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime
 
+from bench.environment import EXCHANGE, Environment
 from bench.events import TYPE, aggregate_id, payload
 from bench.messages import EVENT_ID, properties
-from bench.place import EXCHANGE, Place
 from bench.ready_frames import frames_of, publish
 
 DUPLICATES = 0.1
@@ -16,10 +16,13 @@ _LATER = 50
 """At most so many deliveries after the first: as after a lost connection, not after a day."""
 
 
-def fill_queue(place: Place, deliveries: int) -> int:
+def fill_queue(environment: Environment, deliveries: int) -> int:
     """Returns how many different events they are."""
     events = deliveries - int(deliveries * DUPLICATES)
-    publish(place.broker_url, [_frames(number) for number in delivered_numbers(events, deliveries)])
+    publish(
+        environment.broker_url,
+        [_frames(number) for number in delivered_numbers(events, deliveries)],
+    )
     return events
 
 

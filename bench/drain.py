@@ -1,4 +1,4 @@
-"""One drain: so many committed events through relay processes into the quorum queue."""
+"""One drain: relay processes publish a backlog of committed events to the quorum queue."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from math import ceil
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from bench.child import Child, Usage, child
+from bench.environment import QUEUE, Environment
 from bench.events import Backlog, commit_backlog
-from bench.place import QUEUE, Place
+from bench.subject_process import SubjectProcess, Usage, subject_process
 from outbox.schema import DEFAULT_LANES
 
 EVENTS = 50_000
@@ -32,17 +32,20 @@ class Drained:
 
 
 async def drain(
-    place: Place, *, script: str = RELAY, relays: int = 1, events: int = EVENTS
+    environment: Environment, *, script: str = RELAY, relays: int = 1, events: int = EVENTS
 ) -> Drained:
-    """From the commit of all events to the mark of the last. Nothing may be missing after it."""
+    """Measures from the commit of all events to the mark of the last; none may be missing."""
     async with AsyncExitStack() as stack:
-        children = [await stack.enter_async_context(child(script, place)) for _ in range(relays)]
+        children = [
+            await stack.enter_async_context(subject_process(script, environment))
+            for _ in range(relays)
+        ]
         await asyncio.gather(*(one.until(_settled(script, relays)) for one in children))
         before = await _cpu(children)
-        backlog = await asyncio.to_thread(commit_backlog, place, events)
+        backlog = await asyncio.to_thread(commit_backlog, environment, events)
         seconds = await asyncio.to_thread(_wait, backlog)
         used = await _cpu(children) - before
-    arrived = await in_queue(place)
+    arrived = await in_queue(environment)
     if arrived < events:
         raise RuntimeError(f"{events} events were marked published, {arrived} are in the queue")
     return Drained(events / seconds, used / events * 1e6)
@@ -54,18 +57,18 @@ def median(drains: list[Drained]) -> Drained:
     )
 
 
-async def in_queue(place: Place) -> int:
+async def in_queue(environment: Environment) -> int:
     """How many messages wait in the queue."""
-    async with await aio_pika.connect(place.broker_url) as connection:
+    async with await aio_pika.connect(environment.broker_url) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue(QUEUE, passive=True)
         return queue.declaration_result.message_count or 0
 
 
-async def one_of_queue(place: Place) -> AbstractIncomingMessage:
-    """The first message of the queue; it stays there."""
+async def one_of_queue(environment: Environment) -> AbstractIncomingMessage:
+    """The first message of the queue. It stays in the queue."""
     async with (
-        await aio_pika.connect(place.broker_url) as connection,
+        await aio_pika.connect(environment.broker_url) as connection,
         asyncio.timeout(DRAIN_WITHIN),
     ):
         channel = await connection.channel()
@@ -76,7 +79,7 @@ async def one_of_queue(place: Place) -> AbstractIncomingMessage:
 
 
 def _settled(script: str, relays: int) -> Callable[[Usage], bool]:
-    """Connected; and of several relays each with a share of the lanes."""
+    """The relay is connected and, beside other relays, owns its share of the lanes."""
 
     def condition(usage: Usage) -> bool:
         return usage.ready and (script != RELAY or 0 < usage.lanes <= ceil(DEFAULT_LANES / relays))
@@ -84,12 +87,12 @@ def _settled(script: str, relays: int) -> Callable[[Usage], bool]:
     return condition
 
 
-async def _cpu(children: list[Child]) -> float:
+async def _cpu(children: list[SubjectProcess]) -> float:
     return sum([(await one.usage()).cpu for one in children])
 
 
 def _wait(backlog: Backlog) -> float:
-    with backlog.place.connect() as connection:
+    with backlog.environment.connect() as connection:
         connection.execute("SET enable_seqscan = off")
         until = time.monotonic() + DRAIN_WITHIN
         while not backlog.is_published(connection):

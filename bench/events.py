@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg import Connection
 
-from bench.place import SOURCE, Place
+from bench.environment import SOURCE, Environment
 from outbox import Outbox
 from outbox.postgres.notify import DOORBELL
 
@@ -64,7 +64,7 @@ def number_of(body: bytes) -> int:
 class Backlog:
     """Events that were committed together."""
 
-    place: Place
+    environment: Environment
     count: int
     after_id: int
     committed_at: float
@@ -79,13 +79,13 @@ class Backlog:
         return last - self.committed_at
 
 
-def commit_backlog(place: Place, count: int) -> Backlog:
+def commit_backlog(environment: Environment, count: int) -> Backlog:
     """Commit so many events at one moment, and ring the relays' doorbell.
 
     All relays wait with their connections open: what is measured begins with the commit.
     """
     outbox = Outbox(SOURCE)
-    with place.connect() as connection:
+    with environment.connect() as connection:
         [(last,)] = connection.execute("SELECT coalesce(max(id), 0) FROM outbox").fetchall()
         connection.execute("CHECKPOINT")
         with connection.transaction():
@@ -97,4 +97,4 @@ def commit_backlog(place: Place, count: int) -> Backlog:
         committed_at = time.time()
         connection.execute(f"NOTIFY {DOORBELL}".encode())
     assert isinstance(last, int)
-    return Backlog(place, count, last, committed_at)
+    return Backlog(environment, count, last, committed_at)

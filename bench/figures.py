@@ -1,4 +1,4 @@
-"""What a row finds out: a figure, what it was compared with, and what it has to reach."""
+"""A row's result: a figure, what it is compared with, and the bound it has to reach."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bench.stack import Stack
 from devstack.host.console import say
 
 TURNS = 3
-"""How often a row takes its figures in each round, each time beside what they compare with."""
+"""How often a row measures in each round. Every turn measures both sides of a comparison."""
 
 
 class Better(StrEnum):
-    """Which way is up."""
+    """Whether a higher or a lower number is better."""
 
     HIGHER = "higher"
     LOWER = "lower"
 
 
 class Judged(StrEnum):
-    """Which of a figure's numbers has to reach its aim."""
+    """Which number of a figure is held against its bounds."""
 
     RATIO = "ratio"
     MEASURED = "measured"
@@ -32,7 +32,7 @@ class Judged(StrEnum):
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. Of several turns all numbers are medians."""
+    """One line of the table. All numbers are medians over the turns."""
 
     name: str
     measured: float
@@ -51,7 +51,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """`aim`, `least` or `missed`; nothing where nothing is asked for."""
+        """`aim`, `least` or `missed`; empty when the figure has no bounds."""
         value = self.ratio if self.judged is Judged.RATIO else self.measured
         for name, bound in (("aim", self.aim), ("least", self.least)):
             if bound is not None and value is not None and self._reaches(value, bound):
@@ -63,7 +63,7 @@ class Figure:
 
 
 def compare(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the ratios of neighbours: what both suffered from falls out."""
+    """The median ratio of neighbouring turns; what slowed both down cancels out."""
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
@@ -80,7 +80,7 @@ class Bench:
         return range(TURNS * self.rounds)
 
     def note(self, text: str) -> None:
-        """A line of progress: what was just measured."""
+        """Print a line of progress."""
         say(text)
 
 

@@ -1,4 +1,4 @@
-"""A load generator of few microseconds per request: raw sockets, kept open."""
+"""A load generator that costs few microseconds per request: raw sockets that stay open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 async def requests_per_second(
     url: str, request: bytes, *, connections: int, seconds: float
 ) -> tuple[float, float]:
-    """Answered requests per second and their mean latency in milliseconds; all must be 2xx."""
+    """Requests per second and their mean latency in milliseconds. Every answer must be 2xx."""
     parts = urlsplit(url)
     until = time.perf_counter() + seconds
     began = time.perf_counter()

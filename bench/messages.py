@@ -13,8 +13,8 @@ from uuid import UUID
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractMessage
 
+from bench.environment import SOURCE
 from bench.events import AGGREGATE_TYPE, TYPE
-from bench.place import SOURCE
 
 EVENT_ID = "00000000-0000-7000-8000-{:012d}"
 

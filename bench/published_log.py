@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import psycopg
 
-from bench.place import SOURCE, Place
+from bench.environment import SOURCE, Environment
 
 # In steps, because one statement of a million rows would be a transaction of its own kind.
 _STEP = 100_000
@@ -42,16 +42,16 @@ class Holder(StrEnum):
 
 
 @asynccontextmanager
-async def published_log(place: Place, rows: int, holder: Holder) -> AsyncIterator[None]:
+async def published_log(environment: Environment, rows: int, holder: Holder) -> AsyncIterator[None]:
     """For the length of the block the log is there, and held, or vacuumed if nobody holds it."""
-    with psycopg.connect(place.database_url) as session:
-        await asyncio.to_thread(_make, place, rows, session, holder)
+    with psycopg.connect(environment.database_url) as session:
+        await asyncio.to_thread(_make, environment, rows, session, holder)
         yield
         session.rollback()
 
 
-def _make(place: Place, rows: int, session: Session, holder: Holder) -> None:
-    with place.connect() as connection:
+def _make(environment: Environment, rows: int, session: Session, holder: Holder) -> None:
+    with environment.connect() as connection:
         for first in range(1, rows + 1, _STEP):
             last = min(first + _STEP - 1, rows)
             connection.execute(_INSERT, {"source": SOURCE, "first": first, "last": last})

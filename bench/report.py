@@ -1,4 +1,4 @@
-"""The table for people and the JSON for programs, from the same figures."""
+"""The same figures as a table for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = ["figure", "measured", "compared with", "ratio", "CPU µs", "least", "aim
 
 
 def as_table(figures: Sequence[Figure]) -> str:
-    """One line each; what a figure alone cannot say stands below."""
+    """One line per figure; remarks stand below the table."""
     lines = [table(HEAD, [_cells(figure) for figure in figures])]
     lines += [f"{figure.name}: {figure.remark}" for figure in figures if figure.remark]
     return "\n".join(lines)
@@ -26,7 +26,7 @@ def as_table(figures: Sequence[Figure]) -> str:
 def write_json(
     figures: Sequence[Figure], bench: Bench, *, seconds: float, missing: Sequence[str]
 ) -> Path:
-    """The latest result, and the same under its time; below .local, which is never committed."""
+    """Writes latest.json and a copy named by the time, below .local, which is never committed."""
     folder = FOLDER / "results"
     folder.mkdir(parents=True, exist_ok=True)
     result = {

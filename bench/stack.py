@@ -1,4 +1,4 @@
-"""PostgreSQL and RabbitMQ of the bench's own, durable as in production, gone afterwards."""
+"""The bench's own PostgreSQL and RabbitMQ: durable as in production, removed afterwards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHOWN = (
 
 @dataclass(frozen=True)
 class Stack:
-    """Where both are, and what they are."""
+    """Addresses, versions and settings of both servers."""
 
     home: Path
     postgres_url: str
@@ -39,10 +39,10 @@ class Stack:
     versions: dict[str, str]
     settings: dict[str, str]
     load: float
-    """The machine's load before anything of the bench ran: what is above 0 is other people's."""
+    """The machine's load before the bench started anything: load by other programs."""
 
     def described(self) -> str:
-        """One line on versions and durability, for above the table."""
+        """One line on versions and durability, printed above the table."""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         return f"{versions}; {os.cpu_count()} cores, load {self.load:.2f} before; {settings}"
@@ -50,7 +50,7 @@ class Stack:
 
 @contextmanager
 def own_stack() -> Iterator[Stack]:
-    """Bring both up on free ports, and remove them with all their data."""
+    """Start both on free ports, and remove them with all their data after the block."""
     load = os.getloadavg()[0]
     _sweep()
     layout = layout_of()
@@ -85,7 +85,7 @@ def _settings(url: str) -> dict[str, str]:
 
 
 def _sweep() -> None:
-    """Folders are named by the pid of their run; what a killed run left is removed."""
+    """Remove what a killed run left. A run's folder is named by its pid."""
     for home in FOLDER.glob("*") if FOLDER.exists() else ():
         if home.name.isdecimal() and "bench" not in processes.command_of(int(home.name)):
             System(Layout(CHECKOUT, home)).destroy()

@@ -12,8 +12,8 @@ from uuid import uuid4
 import psycopg
 from sqlalchemy import column, insert, table, update
 
+from bench.environment import SOURCE, Environment
 from bench.events import OrderCreated
-from bench.place import SOURCE, Place
 from outbox import Outbox, open_work
 
 USERS = 1_000
@@ -39,7 +39,7 @@ class Pair:
     with_event: Transaction
 
 
-Kind = Callable[[Place], AbstractAsyncContextManager[Pair]]
+Kind = Callable[[Environment], AbstractAsyncContextManager[Pair]]
 
 
 def _row(number: int) -> dict[str, Any]:
@@ -52,9 +52,9 @@ def _row(number: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def over_sqlalchemy(place: Place) -> AsyncIterator[Pair]:
+async def over_sqlalchemy(environment: Environment) -> AsyncIterator[Pair]:
     """`engine.begin()`, two statements, and `outbox.add`."""
-    engine, outbox = place.engine(), Outbox(SOURCE)
+    engine, outbox = environment.engine(), Outbox(SOURCE)
 
     async def run(number: int, *, event: bool) -> None:
         async with engine.begin() as connection:
@@ -72,11 +72,11 @@ async def over_sqlalchemy(place: Place) -> AsyncIterator[Pair]:
 
 
 @asynccontextmanager
-async def over_psycopg(place: Place) -> AsyncIterator[Pair]:
+async def over_psycopg(environment: Environment) -> AsyncIterator[Pair]:
     """A plain connection, two statements, and the statement of `outbox.rows`."""
     outbox = Outbox(SOURCE)
     async with await psycopg.AsyncConnection.connect(
-        place.database_url, autocommit=True
+        environment.database_url, autocommit=True
     ) as connection:
 
         async def run(number: int, *, event: bool) -> None:
@@ -91,11 +91,11 @@ async def over_psycopg(place: Place) -> AsyncIterator[Pair]:
 
 
 @asynccontextmanager
-async def single_statement(place: Place) -> AsyncIterator[Pair]:
+async def single_statement(environment: Environment) -> AsyncIterator[Pair]:
     """`work.single().write`: one statement and one round trip, doorbell included."""
-    engine = place.engine()
+    engine = environment.engine()
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-    async with open_work(engine, place.database_url, Outbox(SOURCE)) as work:
+    async with open_work(engine, environment.database_url, Outbox(SOURCE)) as work:
 
         async def without(number: int) -> None:
             async with autocommit.connect() as connection:

@@ -1,7 +1,7 @@
-"""What the two databases say about one direction of a run, and nothing but they.
+"""The checker reads the two databases, and nothing else, about one direction of a run.
 
-`written` is what the producer's transactions committed; the log must say the same. Every event of
-it is in effect once, in its place, or waits behind a poisoned one, or was stolen and is missed.
+`written` holds what the producer's transactions committed, and the outbox table must agree. Each of
+its events took effect once and in order, or waits behind a poisoned event, or was stolen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from chaos.sides import EXITS, RAISES, SIDES, Place, Side
+from chaos.scenario import EXITS, RAISES, SIDES, Environment, Side
 
 _WRITTEN = "SELECT token, number, kind FROM written"
 _LOGGED = """
@@ -29,44 +29,44 @@ _STOLEN = "SELECT token FROM stolen"
 
 
 @dataclass
-class Verdict:
-    """Lists of what is wrong, by kind of wrong; and what is missed or parked with reason."""
+class Report:
+    """What is wrong, by kind, and what is missing or parked for a known reason."""
 
-    unlogged: list[str] = field(default_factory=list)
-    """Committed and not in the log, or in the log and rolled back, or out of its place there."""
+    unrecorded: list[str] = field(default_factory=list)
+    """Committed but not in the outbox table, or the reverse, or out of order there."""
     twice: list[str] = field(default_factory=list)
     unwritten: list[str] = field(default_factory=list)
-    """In effect, but of no committed transaction."""
+    """An effect without a committed transaction."""
     misordered: list[str] = field(default_factory=list)
     overtaken: list[str] = field(default_factory=list)
-    """In effect although an earlier one of the stream is not."""
+    """Took effect although an earlier event of the stream did not."""
     lost: list[str] = field(default_factory=list)
-    """Neither in effect nor parked, and nobody stole it."""
+    """Neither in effect nor parked nor stolen."""
     parked_wrongly: list[str] = field(default_factory=list)
-    """In effect and still parked; or the first that waits in its stream and not poisoned."""
+    """Took effect and is still parked; or is the first to wait in its stream but not poisoned."""
     absent: list[str] = field(default_factory=list)
-    """Event ids of what was stolen and has not come again."""
+    """Ids of stolen events that were not published again."""
     gaps: set[tuple[str, int]] = field(default_factory=set)
-    """Aggregate and sequence of what is absent, first of its stream, and has a follower there."""
+    """Aggregate and sequence of an absent event that is the first gap of its stream."""
     waiting: int = 0
     events: int = 0
 
     @property
     def wrong(self) -> dict[str, list[str]]:
-        """What never should be, once all is calm."""
+        """What must be empty once nothing is under way."""
         allowed = {"absent", "gaps", "waiting", "events"}
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in allowed}
         return {name: tokens for name, tokens in found.items() if tokens}
 
     @property
     def beyond_repair(self) -> dict[str, list[str]]:
-        """What no waiting can mend."""
+        """What waiting cannot mend."""
         forever = {"twice", "unwritten", "misordered", "overtaken"}
         return {name: tokens for name, tokens in self.wrong.items() if name in forever}
 
 
-class Logged(NamedTuple):
-    """An event of the producer's log."""
+class Row(NamedTuple):
+    """An event of the producer's outbox table."""
 
     token: str
     event_id: str
@@ -75,8 +75,8 @@ class Logged(NamedTuple):
 
 
 @dataclass
-class Taken:
-    """What the consumer's database says, as of one moment."""
+class Consumed:
+    """What the consumer's database holds, in one snapshot."""
 
     effects: list[str]
     parked: dict[str, str]
@@ -85,31 +85,31 @@ class Taken:
 
 
 Written = dict[str, tuple[int | None, str]]
-"""By token: the number among the writes of its aggregate, and what harm it does."""
+"""By token: the number among the writes of its aggregate, and the kind of poison."""
 
 
-def examine(place: Place, consumer: Side) -> Verdict:
-    """Judge the events that this side takes."""
-    # The consumer first: what it has must be with the producer by then.
-    taken = _taken(place, consumer)
-    written, logged = _produced(place, SIDES[consumer.takes_of])
-    verdict = Verdict(events=len(logged))
-    _judge_log(written, logged, verdict)
-    _judge_effects(logged, taken.effects, verdict)
+def examine(environment: Environment, consumer: Side) -> Report:
+    """Check the events that this side consumes."""
+    # The consumer is read first: whatever it has, the producer must have by then.
+    consumed = _consumed(environment, consumer)
+    written, logged = _produced(environment, SIDES[consumer.source])
+    report = Report(events=len(logged))
+    _check_outbox_table(written, logged, report)
+    _check_effects(logged, consumed.effects, report)
     reasons = {RAISES: "failed", EXITS: "crashed"}
     poison = {
         token: reasons[kind]
         for token, (_, kind) in written.items()
-        if kind and token not in taken.mended
+        if kind and token not in consumed.mended
     }
-    _judge_waiting(logged, taken, poison, verdict)
-    return verdict
+    _check_waiting(logged, consumed, poison, report)
+    return report
 
 
-def _taken(place: Place, consumer: Side) -> Taken:
-    with place.connect(consumer) as connection, connection.transaction():
+def _consumed(environment: Environment, consumer: Side) -> Consumed:
+    with environment.connect(consumer) as connection, connection.transaction():
         rows = _snapshot(connection)
-        return Taken(
+        return Consumed(
             [token for (token,) in rows(_EFFECTS)],
             dict(rows(_PARKED, consumer.queue)),
             {token for (token,) in rows(_MENDED)},
@@ -117,11 +117,11 @@ def _taken(place: Place, consumer: Side) -> Taken:
         )
 
 
-def _produced(place: Place, producer: Side) -> tuple[Written, list[Logged]]:
-    with place.connect(producer) as connection, connection.transaction():
+def _produced(environment: Environment, producer: Side) -> tuple[Written, list[Row]]:
+    with environment.connect(producer) as connection, connection.transaction():
         rows = _snapshot(connection)
         written = {token: (number, kind) for token, number, kind in rows(_WRITTEN)}
-        return written, [Logged(*row) for row in rows(_LOGGED, producer.name)]
+        return written, [Row(*row) for row in rows(_LOGGED, producer.name)]
 
 
 def _snapshot(connection: psycopg.Connection[Any]) -> Callable[..., list[tuple[Any, ...]]]:
@@ -129,51 +129,51 @@ def _snapshot(connection: psycopg.Connection[Any]) -> Callable[..., list[tuple[A
     return lambda query, *given: connection.execute(query, given).fetchall()
 
 
-def _judge_log(written: Written, logged: list[Logged], verdict: Verdict) -> None:
-    verdict.unlogged += sorted(set(written) ^ {event.token for event in logged})
+def _check_outbox_table(written: Written, logged: list[Row], report: Report) -> None:
+    report.unrecorded += sorted(set(written) ^ {event.token for event in logged})
     last: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for token, _, aggregate, sequence in logged:
         before, highest = last[aggregate]
         number, _ = written.get(token, (None, ""))
         if sequence != before + 1 or (number is not None and number <= highest):
-            verdict.unlogged.append(token)
+            report.unrecorded.append(token)
         last[aggregate] = (before + 1, highest if number is None else number)
 
 
-def _judge_effects(logged: list[Logged], effects: list[str], verdict: Verdict) -> None:
-    places = {event.token: event for event in logged}
-    verdict.twice += [token for token, count in Counter(effects).items() if count > 1]
-    verdict.unwritten += [token for token in effects if token not in places]
+def _check_effects(logged: list[Row], effects: list[str], report: Report) -> None:
+    by_token = {event.token: event for event in logged}
+    report.twice += [token for token, count in Counter(effects).items() if count > 1]
+    report.unwritten += [token for token in effects if token not in by_token]
     reached: dict[str, int] = defaultdict(int)
     for token in dict.fromkeys(effects):
-        if event := places.get(token):
+        if event := by_token.get(token):
             if event.sequence <= reached[event.aggregate]:
-                verdict.misordered.append(token)
+                report.misordered.append(token)
             reached[event.aggregate] = max(event.sequence, reached[event.aggregate])
 
 
-def _judge_waiting(
-    logged: list[Logged], taken: Taken, poison: dict[str, str], verdict: Verdict
+def _check_waiting(
+    logged: list[Row], consumed: Consumed, poison: dict[str, str], report: Report
 ) -> None:
-    """In each stream the first that is not in effect must have a right to be so."""
-    effects = set(taken.effects)
+    """In each stream, the first event without effect must have a reason."""
+    effects = set(consumed.effects)
     # By aggregate: at which sequence an absent event stops it, or 0 where that event is parked.
     stopped: dict[str, int] = {}
     for token, event_id, aggregate, sequence in logged:
         if token in effects:
-            if token in taken.parked:
-                verdict.parked_wrongly.append(token)
+            if token in consumed.parked:
+                report.parked_wrongly.append(token)
             if aggregate in stopped:
-                verdict.overtaken.append(token)
+                report.overtaken.append(token)
             continue
-        if token in taken.parked:
-            verdict.waiting += 1
-            if aggregate not in stopped and taken.parked[token] != poison.get(token):
-                verdict.parked_wrongly.append(token)
+        if token in consumed.parked:
+            report.waiting += 1
+            if aggregate not in stopped and consumed.parked[token] != poison.get(token):
+                report.parked_wrongly.append(token)
             if stopped.setdefault(aggregate, 0):
-                verdict.gaps.add((aggregate, stopped[aggregate]))
-        elif token in taken.stolen:
-            verdict.absent.append(event_id)
+                report.gaps.add((aggregate, stopped[aggregate]))
+        elif token in consumed.stolen:
+            report.absent.append(event_id)
         else:
-            verdict.lost.append(token)
+            report.lost.append(token)
         stopped.setdefault(aggregate, sequence)

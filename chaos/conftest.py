@@ -1,4 +1,4 @@
-"""What every run has: its own machines, two fresh databases, a fleet."""
+"""Every run has its own servers, two fresh databases, and a fleet of processes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from chaos.fleet import Fleet
-from chaos.sides import Place
-from chaos.stack import fresh_place
+from chaos.scenario import Environment
+from chaos.stack import fresh_environment
 from devstack.native.infrastructure import Wanted
 from devstack.native.system import CHECKOUT, Layout, System
 from kit.leaks import refuse_leaks
@@ -25,12 +25,12 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 @pytest.fixture
-async def place(machines: System) -> AsyncIterator[Place]:
-    async with fresh_place(machines) as place:
-        yield place
+async def environment(machines: System) -> AsyncIterator[Environment]:
+    async with fresh_environment(machines) as environment:
+        yield environment
 
 
 @pytest.fixture
-async def fleet(place: Place, tmp_path: Path) -> AsyncIterator[Fleet]:
-    async with Fleet(place.environment, tmp_path) as fleet:
+async def fleet(environment: Environment, tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with Fleet(environment.variables, tmp_path) as fleet:
         yield fleet

@@ -1,4 +1,4 @@
-"""Faults by name, and a seeded choice among them."""
+"""The faults by name, and a seeded choice among them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from chaos import hand, stack
+from chaos import broker_tampering, stack
 from chaos.fleet import Fleet
-from chaos.sides import EXITS, KITCHEN, RAISES, SHOP, Place
-from chaos.writers import Writers
+from chaos.scenario import EXITS, KITCHEN, RAISES, SHOP, Environment
+from chaos.workload import Workload
 from devstack.native.system import System
 from outbox.failpoints import CONSUMER_STEPS, RELAY_STEPS
 from outbox.inbox.operations import InboxOperations
@@ -22,29 +22,29 @@ ROLES = ("relay", "consumer")
 STEPS = (*RELAY_STEPS, *CONSUMER_STEPS)
 BOTH = (SHOP, KITCHEN)
 LATEST = 30
-REACHED_WITHIN = 4.0
+HIT_WITHIN = 4.0
 
 
 @dataclass
 class Faults:
-    """`one` does the next of a seeded sequence; `done` counts them by name."""
+    """`one` injects the next fault of a seeded sequence; `done` counts them by name."""
 
     machines: System
-    place: Place
+    environment: Environment
     fleet: Fleet
-    writers: Writers
+    workload: Workload
     rng: random.Random
     done: Counter[str] = field(default_factory=Counter)
     _first: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Each step and each kind comes once before chance has its way."""
+        """Every step and every kind comes once before the choice is random."""
         self._first = [*STEPS, *self._kinds]
         self.rng.shuffle(self._first)
 
     @property
     def _kinds(self) -> dict[str, tuple[int, Callable[[], Awaitable[None]]]]:
-        """By name: how often, and what."""
+        """By name: the weight and the action."""
         return {
             "relay killed": (18, lambda: self._kill("relay")),
             "consumer killed": (18, lambda: self._kill("consumer")),
@@ -59,13 +59,13 @@ class Faults:
         }
 
     async def one(self) -> str:
-        """Do harm; returns what it was."""
+        """Inject one fault and return its name."""
         name = self._first.pop() if self._first else self._chosen()
         self.done[name] += 1
         if name in STEPS:
             side, nth = self.rng.choice(BOTH).name, self.rng.choice((1, 1, 2, 3))
             slots = self.fleet.of(name.partition(".")[0], side)
-            await self.fleet.arm(slots, name, nth, within=REACHED_WITHIN)
+            await self.fleet.arm(slots, name, nth, within=HIT_WITHIN)
         else:
             await self._kinds[name][1]()
         return name
@@ -84,23 +84,25 @@ class Faults:
 
     async def _publish_again(self) -> None:
         source = self.rng.choice(BOTH).name
-        await hand.publish_again(self.place, source, self.rng.randint(1, LATEST), self.rng)
+        await broker_tampering.publish_again(
+            self.environment, source, self.rng.randint(1, LATEST), self.rng
+        )
 
     async def _poison(self, kind: str) -> None:
-        self.writers.ask(kind)
+        self.workload.poison_next(kind)
 
     async def _redrive(self) -> None:
-        """Nothing is mended: what is poisoned fails again, and must stay where it is."""
-        url = self.place.databases["kitchen"]
+        """Nothing is mended, so poisoned events fail again and must stay parked."""
+        url = self.environment.databases["kitchen"]
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await InboxOperations(connection, KITCHEN.queue).redrive()
 
     async def _steal(self) -> None:
-        """With every consumer of the queue away, so that the thief is the one that gets it."""
+        """Every consumer of the queue is stopped first, so that the thief receives the message."""
         side = self.rng.choice(BOTH)
         slots = self.fleet.of("consumer", side.name)
-        await self.fleet.hold(slots)
+        await self.fleet.keep_down(slots)
         try:
-            await hand.steal(self.place, side)
+            await broker_tampering.steal(self.environment, side)
         finally:
-            self.fleet.let_go(slots)
+            self.fleet.release(slots)

@@ -1,4 +1,4 @@
-"""Processes that are started again whenever they end, as by a supervisor, and killed on request."""
+"""Processes that are restarted whenever they end, as by a supervisor, and killed on request."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).parents[1]
-BREATH = 0.1
+RESTART_DELAY = 0.1
 
 
 @dataclass
 class Slot:
-    """One process at a time, in the role and for the side of its name."""
+    """One process at a time, of one role and one side."""
 
     role: str
     side: str
@@ -29,7 +29,7 @@ class Slot:
     free: asyncio.Event = field(default_factory=asyncio.Event)
     armed: str = ""
     killed: bool = False
-    """Whether the end of the process now running is ours."""
+    """Whether the run itself killed the current process."""
     process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> asyncio.subprocess.Process:
@@ -50,7 +50,7 @@ class Slot:
 
 
 class Fleet:
-    """All processes of a run; `ends` counts exit statuses by role, deaths at a step by its name."""
+    """All processes of a run. `ends` counts exit statuses by role and deaths by step."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self._environment = {**environment, "APP_ENV": "test"}
@@ -60,7 +60,7 @@ class Fleet:
         self._tasks: list[asyncio.Task[None]] = []
 
     def add(self, role: str, side: str, count: int, **environment: str) -> None:
-        """Run so many of them from now on."""
+        """Start `count` processes and keep them running."""
         for number in range(count):
             log = self._folder / f"{side}-{role}-{number}.log"
             slot = Slot(role, side, log, {**self._environment, **environment})
@@ -72,7 +72,7 @@ class Fleet:
         return [slot for slot in self.slots if slot.role == role and side in (None, slot.side)]
 
     async def arm(self, slots: Iterable[Slot], step: str, nth: int, *, within: float) -> None:
-        """Start them anew to die at this step; wait a while for the first to do so."""
+        """Restart them so that they die at this step; wait a while for the first death."""
         before = self.ends[step]
         for slot in slots:
             slot.armed = f"{step}:{nth}"
@@ -82,8 +82,8 @@ class Fleet:
                 while self.ends[step] == before:  # noqa: ASYNC110 it happens in another process
                     await asyncio.sleep(0.02)
 
-    async def hold(self, slots: Iterable[Slot], how: signal.Signals = signal.SIGKILL) -> None:
-        """End them, and do not start them again until they are let go."""
+    async def keep_down(self, slots: Iterable[Slot], how: signal.Signals = signal.SIGKILL) -> None:
+        """End them, and do not restart them before `release`."""
         slots = list(slots)
         for slot in slots:
             slot.free.clear()
@@ -92,7 +92,7 @@ class Fleet:
             if slot.process is not None:
                 await slot.process.wait()
 
-    def let_go(self, slots: Iterable[Slot]) -> None:
+    def release(self, slots: Iterable[Slot]) -> None:
         for slot in slots:
             slot.free.set()
 
@@ -104,7 +104,7 @@ class Fleet:
             self.ends[f"{slot.role} {status}"] += 1
             if step and status == -signal.SIGKILL and not slot.killed:
                 self.ends[step.partition(":")[0]] += 1
-            await asyncio.sleep(BREATH)
+            await asyncio.sleep(RESTART_DELAY)
 
     async def __aenter__(self) -> Self:
         return self

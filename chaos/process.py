@@ -1,6 +1,6 @@
-"""A relay or a consumer of one side as a process: `python -m chaos.process relay shop`.
+"""One relay or one consumer of a side as a process: `python -m chaos.process relay shop`.
 
-`CHAOS_BREAK` builds an inbox that is wrong on purpose, to see whether the checker notices.
+`CHAOS_BREAK` breaks the inbox on purpose, so that a test can show that the checker notices.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chaos.sides import EXITS, RAISES, SIDES, TOPOLOGY, WRITE, Side, Told, with_driver
+from chaos.scenario import (
+    EXITS,
+    RAISES,
+    SIDES,
+    TOPOLOGY,
+    WRITE,
+    Event,
+    Side,
+    with_driver,
+)
 from outbox import (
     Consumer,
     ConsumerSettings,
@@ -35,7 +44,7 @@ _MENDED = "SELECT FROM mended WHERE token = %(token)s"
 
 
 class Poisoned(Exception):
-    """The handler cannot do it until it is mended."""
+    """The handler fails until the event is listed in `mended`."""
 
 
 async def relay(side: Side, database_url: str, broker_url: str, stop: asyncio.Event) -> None:
@@ -53,7 +62,7 @@ async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio
     async with open_work(engine, database_url, Outbox(side.name)) as work:
         await Consumer(
             queue=side.queue,
-            handlers={f"{side.takes}.told": handler_of(side)},
+            handlers={f"{side.consumes}.told": handler_of(side)},
             work=work,
             broker_url=broker_url,
             topology=TOPOLOGY,
@@ -69,7 +78,7 @@ async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio
 
 
 def handler_of(side: Side) -> Handler:
-    """Writes the effect; the kitchen answers in the same transaction."""
+    """Writes the effect. The kitchen emits its answer in the same transaction."""
 
     async def handle(unit: UnitOfWork, event: Envelope) -> None:
         body = json.loads(event.payload)
@@ -77,7 +86,7 @@ def handler_of(side: Side) -> Handler:
         aggregate = event.stream.aggregate_id
         await unit.send(_EFFECT, {"token": body["token"], "aggregate": aggregate})
         if side.name == "kitchen":
-            answer = Told(side.aggregate_type, aggregate, event.sequence)
+            answer = Event(side.aggregate_type, aggregate, event.sequence)
             await unit.send(WRITE, answer.row)
             await unit.emit(answer)
 
@@ -97,7 +106,7 @@ async def fail_if_poisoned(unit: UnitOfWork, body: dict[str, str]) -> None:
 
 
 def break_inbox(how: str) -> None:
-    """Patch the decision: `dedupe` applies again, `order` as it comes, `gap` past what lacks."""
+    """Patch the decision: `dedupe` applies duplicates, `order` ignores order, `gap` skips gaps."""
     right, forward = Position.decide, Position.advance
 
     def wrong(position: Position, sequence: int, event_id: UUID) -> Decision:

@@ -1,4 +1,4 @@
-"""A PostgreSQL and a RabbitMQ of the run's own, because it makes them suffer."""
+"""The run's own PostgreSQL and RabbitMQ, which it kills and wipes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import ExitStack, asynccontextmanager
 
 import aio_pika
 
-from chaos.sides import SIDES, TOPOLOGY, Place, install
+from chaos.scenario import SIDES, TOPOLOGY, Environment, install
 from devstack.native.system import System
 from kit.servers.databases import fresh_database
 
 
 @asynccontextmanager
-async def fresh_place(system: System) -> AsyncIterator[Place]:
-    """Two empty databases, and queues with nothing in them."""
+async def fresh_environment(system: System) -> AsyncIterator[Environment]:
+    """Two empty databases and empty queues."""
     with ExitStack() as stack:
         urls = {
             name: stack.enter_context(fresh_database(system.admin_database_url)) for name in SIDES
@@ -28,11 +28,11 @@ async def fresh_place(system: System) -> AsyncIterator[Place]:
             for side in SIDES.values():
                 await channel.queue_delete(side.queue)
             await TOPOLOGY.ensure(connection)
-        yield Place(urls, system.admin_rabbitmq_url)
+        yield Environment(urls, system.admin_rabbitmq_url)
 
 
 async def kill(system: System, name: str) -> None:
-    """SIGKILL to `postgres` or `rabbitmq`; returns when it takes connections again."""
+    """SIGKILL to `postgres` or `rabbitmq`; returns when it accepts connections again."""
     parts = system.infrastructure
     before = system.pid_of(name)
     system.kill(name)
@@ -44,7 +44,7 @@ async def kill(system: System, name: str) -> None:
 
 
 def wipe_broker(system: System) -> None:
-    """Stop it, remove all that it knows, start it."""
+    """Stop RabbitMQ, remove all its data, and start it."""
     system.stop_process("rabbitmq")
     shutil.rmtree(system.layout.home / "rabbitmq" / "mnesia")
     system.start_process("rabbitmq")

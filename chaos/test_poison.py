@@ -1,6 +1,6 @@
-"""A few events that are poison among many: theirs wait, all others flow, and then theirs follow.
+"""One poisoned event among many: its stream waits, all others flow, and it follows once mended.
 
-`CHAOS_EVENTS` says among how many. `make bench ARGS=poison` measures what it costs the others.
+`CHAOS_EVENTS` is the number of events. `make bench ARGS=poison` measures what it costs the others.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import os
 import pytest
 
 from chaos import commands
-from chaos.calm import settled
 from chaos.checker import examine
 from chaos.fleet import Fleet
-from chaos.sides import EXITS, KITCHEN, RAISES, SHOP, WRITE, Place, Told
+from chaos.quiescence import settled
+from chaos.scenario import EXITS, KITCHEN, RAISES, SHOP, WRITE, Environment, Event
 from kit.waiting import eventually
 from outbox import Outbox
 
@@ -23,12 +23,12 @@ AGGREGATES = 50
 MEND = "INSERT INTO mended (token) VALUES (%s)"
 
 
-def write(place: Place, poison: dict[int, str]) -> list[str]:
-    """One transaction each; returns the tokens of the poisoned ones."""
+def write(environment: Environment, poison: dict[int, str]) -> list[str]:
+    """Commit each event in a transaction; returns the tokens of the poisoned events."""
     log, tokens = Outbox(SHOP.name), []
-    with place.connect(SHOP) as connection:
+    with environment.connect(SHOP) as connection:
         for n in range(EVENTS):
-            event = Told("order", f"a{n % AGGREGATES}", n // AGGREGATES + 1, poison.get(n, ""))
+            event = Event("order", f"a{n % AGGREGATES}", n // AGGREGATES + 1, poison.get(n, ""))
             tokens += [event.token] if event.kind else []
             with connection.transaction():
                 connection.execute(WRITE, event.row)
@@ -39,34 +39,34 @@ def write(place: Place, poison: dict[int, str]) -> list[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "reason"), [(RAISES, "failed"), (EXITS, "crashed")])
 async def test_poison_parks_its_own_stream_only_and_is_redriven_in_order(
-    place: Place, fleet: Fleet, kind: str, reason: str
+    environment: Environment, fleet: Fleet, kind: str, reason: str
 ) -> None:
     fleet.add("relay", "shop", 2)
     fleet.add("consumer", "kitchen", 2)
     fleet.add("relay", "kitchen", 1)
     fleet.add("consumer", "shop", 1)
     position = EVENTS // 3
-    [token] = await asyncio.to_thread(write, place, {position: kind})
-    kitchen, _ = await settled(place)
+    [token] = await asyncio.to_thread(write, environment, {position: kind})
+    kitchen, _ = await settled(environment)
     followers = len(range(position, EVENTS, AGGREGATES)) - 1
     assert kitchen.waiting == 1 + followers
-    assert parked(place) == {reason: 1, "behind": followers}
+    assert parked(environment) == {reason: 1, "behind": followers}
     if kind == EXITS:
         assert fleet.ends["consumer 3"] >= 3
 
-    with place.connect(KITCHEN) as connection:
+    with environment.connect(KITCHEN) as connection:
         connection.execute(MEND, [token])
-    assert await commands.redrive(place, KITCHEN) == 1
-    await eventually(lambda: nothing_waits(place))
-    for verdict in await settled(place):
-        assert verdict.events == EVENTS
+    assert await commands.redrive(environment, KITCHEN) == 1
+    await eventually(lambda: nothing_waits(environment))
+    for report in await settled(environment):
+        assert report.events == EVENTS
 
 
-def parked(place: Place) -> dict[object, object]:
-    with place.connect(KITCHEN) as connection:
+def parked(environment: Environment) -> dict[object, object]:
+    with environment.connect(KITCHEN) as connection:
         rows = connection.execute("SELECT reason, count(*) FROM inbox_parked GROUP BY 1")
         return dict(rows.fetchall())  # type: ignore[arg-type]
 
 
-async def nothing_waits(place: Place) -> bool:
-    return not (await asyncio.to_thread(examine, place, KITCHEN)).waiting
+async def nothing_waits(environment: Environment) -> bool:
+    return not (await asyncio.to_thread(examine, environment, KITCHEN)).waiting

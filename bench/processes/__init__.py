@@ -1,1 +1,1 @@
-"""The processes under measurement, each a script that answers by `bench.processes.answering`."""
+"""The processes under measurement. Each is a script that speaks `control_protocol`."""

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from bench.environment import QUEUE, SOURCE, TOPOLOGY
 from bench.events import TYPE, number_of
-from bench.place import QUEUE, SOURCE, TOPOLOGY
-from bench.processes.answering import serve
+from bench.processes.control_protocol import serve
 from outbox import Consumer, Envelope, Handlers, Outbox, UnitOfWork, handle_many, open_work
 
 _EFFECT = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, %(sequence)s)"

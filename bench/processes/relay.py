@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from bench.place import EXCHANGE, TOPOLOGY
-from bench.processes.answering import serve
+from bench.environment import EXCHANGE, TOPOLOGY
+from bench.processes.control_protocol import serve
 from outbox import Relay
 
 

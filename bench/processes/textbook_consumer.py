@@ -13,8 +13,8 @@ import aio_pika
 import psycopg
 from aio_pika.abc import AbstractIncomingMessage
 
-from bench.place import QUEUE
-from bench.processes.answering import serve
+from bench.environment import QUEUE
+from bench.processes.control_protocol import serve
 
 PREFETCH = 500
 _PROCESSED = """

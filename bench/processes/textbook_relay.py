@@ -15,9 +15,9 @@ import aio_pika
 import psycopg
 from aio_pika.abc import AbstractExchange
 
+from bench.environment import EXCHANGE
 from bench.messages import as_message
-from bench.place import EXCHANGE
-from bench.processes.answering import serve
+from bench.processes.control_protocol import serve
 
 POLL = 0.1
 _NEXT = """

@@ -7,8 +7,8 @@ from datetime import timedelta
 import aio_pika
 
 from bench.drain import EVENTS, Drained, drain, median
+from bench.environment import TOPOLOGY, Environment, fresh_environment
 from bench.figures import Bench, Figure, compare, setting
-from bench.place import TOPOLOGY, Place, fresh_place
 from outbox import Topology
 
 AUDITED = Topology(TOPOLOGY.exchanges, TOPOLOGY.subscriptions, streams={"audit": timedelta(days=7)})
@@ -19,11 +19,11 @@ async def run(bench: Bench) -> list[Figure]:
     alone: list[Drained] = []
     audited: list[Drained] = []
     for turn in bench.turns:
-        async with fresh_place(bench.stack) as place:
-            alone.append(await drain(place, events=events))
-        async with fresh_place(bench.stack) as place:
-            await _audit(place)
-            audited.append(await drain(place, events=events))
+        async with fresh_environment(bench.stack) as environment:
+            alone.append(await drain(environment, events=events))
+        async with fresh_environment(bench.stack) as environment:
+            await _audit(environment)
+            audited.append(await drain(environment, events=events))
         bench.note(
             f"turn {turn + 1}: queue {alone[-1].rate:,.0f}/s,"
             f" queue and stream {audited[-1].rate:,.0f}/s"
@@ -43,6 +43,6 @@ async def run(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _audit(place: Place) -> None:
-    async with await aio_pika.connect(place.broker_url) as connection:
+async def _audit(environment: Environment) -> None:
+    async with await aio_pika.connect(environment.broker_url) as connection:
         await AUDITED.ensure(connection)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from bench.figures import Bench, Better, Figure, Judged, compare, setting
-from bench.paced import percentile
+from bench.open_loop_load import percentile
 from devstack.native.system import CHECKOUT, Layout, System
 
 RATE, SECONDS, TABLES = 50, 10, 50

@@ -10,10 +10,10 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from bench.child import child
 from bench.deliveries import fill_queue
+from bench.environment import Environment, fresh_environment
 from bench.figures import Bench, Figure, compare, setting
-from bench.place import Place, fresh_place
+from bench.subject_process import subject_process
 
 DELIVERIES = 20_000
 CONSUME_WITHIN = 180.0
@@ -56,8 +56,8 @@ async def run(bench: Bench) -> list[Figure]:
     found: dict[str, list[Consumed]] = {name: [] for name in VARIANTS}
     for turn in bench.turns:
         for name, variant in VARIANTS.items():
-            async with fresh_place(bench.stack) as place:
-                found[name].append(await _consume(place, variant, count))
+            async with fresh_environment(bench.stack) as environment:
+                found[name].append(await _consume(environment, variant, count))
         bench.note(
             f"turn {turn + 1}: "
             + ", ".join(
@@ -68,19 +68,19 @@ async def run(bench: Bench) -> list[Figure]:
     return [_figure(name, found) for name in VARIANTS if name != TEXTBOOK]
 
 
-async def _consume(place: Place, variant: Variant, deliveries: int) -> Consumed:
+async def _consume(environment: Environment, variant: Variant, deliveries: int) -> Consumed:
     """Nothing may take effect twice or be missing."""
-    events = await asyncio.to_thread(fill_queue, place, deliveries)
-    async with child(variant.script, place, *variant.arguments) as consumer:
+    events = await asyncio.to_thread(fill_queue, environment, deliveries)
+    async with subject_process(variant.script, environment, *variant.arguments) as consumer:
         before = (await consumer.usage()).cpu
-        seconds = await asyncio.to_thread(_wait, place, events)
+        seconds = await asyncio.to_thread(_wait, environment, events)
         used = (await consumer.usage()).cpu - before
     return Consumed(deliveries / seconds, used / deliveries * 1e6)
 
 
-def _wait(place: Place, events: int) -> float:
+def _wait(environment: Environment, events: int) -> float:
     until = time.monotonic() + CONSUME_WITHIN
-    with place.connect() as connection:
+    with environment.connect() as connection:
         while (rows := connection.execute(_SO_FAR).fetchall()[0][0]) != events:
             if time.monotonic() > until:
                 raise TimeoutError(f"{rows} of {events} took effect in {CONSUME_WITHIN} s")

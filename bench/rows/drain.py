@@ -6,9 +6,9 @@ import asyncio
 import statistics
 
 from bench.drain import EVENTS, TEXTBOOK, Drained, drain, median, one_of_queue
+from bench.environment import fresh_environment
 from bench.figures import Bench, Better, Figure, Judged, compare, setting
 from bench.messages import differences
-from bench.place import fresh_place
 
 TEXTBOOK_EVENTS = 10_000
 """Fewer, because its rate is a tenth or less and does not depend on how many there are."""
@@ -21,15 +21,15 @@ async def run(bench: Bench) -> list[Figure]:
     textbooks: list[Drained] = []
     remarks: set[str] = set()
     for turn in bench.turns:
-        async with fresh_place(bench.stack) as place:
-            done = await asyncio.to_thread(bench.ceiling.publish, place, events)
+        async with fresh_environment(bench.stack) as environment:
+            done = await asyncio.to_thread(bench.ceiling.publish, environment, events)
             ceilings.append(events / done.seconds)
-        async with fresh_place(bench.stack) as place:
-            relays.append(await drain(place, events=events))
-            remarks.update(differences(await one_of_queue(place)))
-        async with fresh_place(bench.stack) as place:
+        async with fresh_environment(bench.stack) as environment:
+            relays.append(await drain(environment, events=events))
+            remarks.update(differences(await one_of_queue(environment)))
+        async with fresh_environment(bench.stack) as environment:
             few = min(events, TEXTBOOK_EVENTS)
-            textbooks.append(await drain(place, script=TEXTBOOK, events=few))
+            textbooks.append(await drain(environment, script=TEXTBOOK, events=few))
         bench.note(
             f"turn {turn + 1}: {bench.ceiling.name} {ceilings[-1]:,.0f}/s, "
             f"relay {relays[-1].rate:,.0f}/s at {relays[-1].cpu:.1f} µs, "

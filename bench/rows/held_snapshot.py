@@ -7,8 +7,8 @@ Without means the same log, vacuumed. A snapshot is held once by a session that 
 from __future__ import annotations
 
 from bench.drain import EVENTS, Drained, drain, median
+from bench.environment import fresh_environment
 from bench.figures import Bench, Figure, compare, setting
-from bench.place import fresh_place
 from bench.published_log import Holder, published_log
 
 
@@ -28,8 +28,11 @@ async def run(bench: Bench) -> list[Figure]:
 
 
 async def _drained(bench: Bench, holder: Holder, events: int, rows: int) -> Drained:
-    async with fresh_place(bench.stack) as place, published_log(place, rows, holder):
-        return await drain(place, events=events)
+    async with (
+        fresh_environment(bench.stack) as environment,
+        published_log(environment, rows, holder),
+    ):
+        return await drain(environment, events=events)
 
 
 def _figure(holder: Holder, drains: dict[Holder, list[Drained]]) -> Figure:

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 
 import aio_pika
 
-from bench.child import child
 from bench.drain import RELAY, TEXTBOOK
+from bench.environment import EXCHANGE, Environment, fresh_environment
 from bench.events import TYPE, aggregate_id, payload
 from bench.figures import Bench, Better, Figure, Judged, compare, setting
 from bench.messages import EVENT_ID, properties
-from bench.paced import Send, committing, consuming, pace, percentile
-from bench.place import EXCHANGE, Place, fresh_place
+from bench.open_loop_load import Send, committing, consuming, pace, percentile
+from bench.subject_process import subject_process
 
 RATE, SECONDS, WARM_UP = 200, 10, 1
 BOUNDS = {50: (4.0, 1.5), 99: (20.0, 4.0)}
@@ -40,35 +40,35 @@ async def run(bench: Bench) -> list[Figure]:
     found: dict[str, list[Latency]] = {"broker alone": [], RELAY: [], TEXTBOOK: []}
     for turn in bench.turns:
         for name, latencies in found.items():
-            async with fresh_place(bench.stack) as place:
+            async with fresh_environment(bench.stack) as environment:
                 if name in (RELAY, TEXTBOOK):
-                    latencies.append(await _through(name, place, seconds))
+                    latencies.append(await _through(name, environment, seconds))
                 else:
-                    latencies.append(await _straight(place, seconds))
+                    latencies.append(await _straight(environment, seconds))
         bench.note(f"turn {turn + 1}: {', '.join(_said(found, name) for name in found)}")
     return [_figure(percent, found) for percent in BOUNDS]
 
 
-async def _through(script: str, place: Place, seconds: int) -> Latency:
+async def _through(script: str, environment: Environment, seconds: int) -> Latency:
     """Committed, and brought to the broker by a relay process."""
-    async with child(script, place) as relay:
+    async with subject_process(script, environment) as relay:
         await relay.until(lambda usage: usage.ready and (script != RELAY or usage.lanes > 0))
         before = (await relay.usage()).cpu
-        async with committing(place) as send:
-            latency = await _measured(place, send, seconds)
+        async with committing(environment) as send:
+            latency = await _measured(environment, send, seconds)
         used = (await relay.usage()).cpu - before
     return Latency(latency, used / ((seconds + WARM_UP) * RATE) * 1e6)
 
 
-async def _straight(place: Place, seconds: int) -> Latency:
-    async with _publishing(place) as send:
-        return Latency(await _measured(place, send, seconds))
+async def _straight(environment: Environment, seconds: int) -> Latency:
+    async with _publishing(environment) as send:
+        return Latency(await _measured(environment, send, seconds))
 
 
-async def _measured(place: Place, send: Send, seconds: int) -> dict[int, float]:
+async def _measured(environment: Environment, send: Send, seconds: int) -> dict[int, float]:
     warm = RATE * WARM_UP
     count = warm + RATE * seconds
-    async with consuming(place) as journey:
+    async with consuming(environment) as journey:
         await pace(journey, send, rate=RATE, count=count)
         await journey.all_arrived()
     values = journey.latencies(range(warm, count))
@@ -76,8 +76,8 @@ async def _measured(place: Place, send: Send, seconds: int) -> dict[int, float]:
 
 
 @asynccontextmanager
-async def _publishing(place: Place) -> AsyncIterator[Send]:
-    async with await aio_pika.connect(place.broker_url) as connection:
+async def _publishing(environment: Environment) -> AsyncIterator[Send]:
+    async with await aio_pika.connect(environment.broker_url) as connection:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         exchange = await channel.get_exchange(EXCHANGE, ensure=False)
 

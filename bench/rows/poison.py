@@ -9,12 +9,12 @@ import asyncio
 import statistics
 import time
 
-from bench.child import child
 from bench.drain import RELAY
+from bench.environment import SOURCE, Environment, fresh_environment
 from bench.events import OrderCreated
 from bench.figures import Bench, Better, Figure, compare, setting
-from bench.paced import Journey, pace, percentile
-from bench.place import SOURCE, Place, fresh_place
+from bench.open_loop_load import Journey, pace, percentile
+from bench.subject_process import subject_process
 from outbox import Outbox, Work, open_work
 
 EVENTS, RATE, AGGREGATES, WARM_UP = 10_000, 400, 100, 400
@@ -33,9 +33,9 @@ async def run(bench: Bench) -> list[Figure]:
     found: dict[str, list[float]] = {WHOLE: [], POISONED: []}
     for turn in bench.turns:
         for name, values in found.items():
-            async with fresh_place(bench.stack) as place:
+            async with fresh_environment(bench.stack) as environment:
                 poison = count // 3 if name == POISONED else -1
-                values.append(await _p99(place, count, poison))
+                values.append(await _p99(environment, count, poison))
         bench.note(
             f"turn {turn + 1}: " + ", ".join(f"{n} {v[-1]:.1f} ms" for n, v in found.items())
         )
@@ -54,15 +54,20 @@ async def run(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _p99(place: Place, count: int, poison: int) -> float:
+async def _p99(environment: Environment, count: int, poison: int) -> float:
     """The poisoned event and those behind it have no effect, and are not asked for."""
-    async with child(RELAY, place) as relay, child("consumer", place, "poison", str(poison)):
+    async with (
+        subject_process(RELAY, environment) as relay,
+        subject_process("consumer", environment, "poison", str(poison)),
+    ):
         await relay.until(lambda usage: usage.ready and usage.lanes > 0)
-        async with open_work(place.engine(), place.database_url, Outbox(SOURCE)) as work:
+        async with open_work(
+            environment.engine(), environment.database_url, Outbox(SOURCE)
+        ) as work:
             await pace(Journey(), lambda number: _commit(work, number), rate=RATE, count=count)
         behind = len(range(poison, count, AGGREGATES)) if poison >= 0 else 0
-        await asyncio.to_thread(_wait, place, count - behind, behind)
-    with place.connect() as connection:
+        await asyncio.to_thread(_wait, environment, count - behind, behind)
+    with environment.connect() as connection:
         return percentile(
             [float(str(ms)) for (ms,) in connection.execute(_LATENCIES, [WARM_UP])], 99
         )
@@ -74,9 +79,9 @@ async def _commit(work: Work, number: int) -> float:
     return time.perf_counter()
 
 
-def _wait(place: Place, effects: int, parked: int) -> None:
+def _wait(environment: Environment, effects: int, parked: int) -> None:
     until = time.monotonic() + ARRIVE_WITHIN
-    with place.connect() as connection:
+    with environment.connect() as connection:
         while (found := [connection.execute(q).fetchone() for q in (_EFFECTS, _PARKED)]) != [
             (effects,),
             (parked,),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.drain import EVENTS, Drained, drain, median
+from bench.environment import fresh_environment
 from bench.figures import Bench, Figure, compare, setting
-from bench.place import fresh_place
 
 COUNTS = (1, 2, 4)
 LEAST, AIM = {2: 0.9}, {2: 1.1}
@@ -15,8 +15,8 @@ async def run(bench: Bench) -> list[Figure]:
     drains: dict[int, list[Drained]] = {count: [] for count in COUNTS}
     for turn in bench.turns:
         for count in COUNTS:
-            async with fresh_place(bench.stack) as place:
-                drains[count].append(await drain(place, relays=count, events=events))
+            async with fresh_environment(bench.stack) as environment:
+                drains[count].append(await drain(environment, relays=count, events=events))
         bench.note(
             f"turn {turn + 1}: "
             + ", ".join(f"{count} × {drains[count][-1].rate:,.0f}/s" for count in COUNTS)

@@ -10,11 +10,11 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from bench.child import Child, child
 from bench.drain import RELAY
+from bench.environment import Environment, fresh_environment
 from bench.figures import Bench, Better, Figure, setting
-from bench.paced import Journey, Send, committing, consuming, pace, percentile
-from bench.place import Place, fresh_place
+from bench.open_loop_load import Journey, Send, committing, consuming, pace, percentile
+from bench.subject_process import SubjectProcess, subject_process
 
 RATE, SECONDS = 500, 300
 MIB = 1024 * 1024
@@ -42,12 +42,15 @@ async def run(bench: Bench) -> list[Figure]:
     tenth = count // 10
     samples: list[Sample] = []
     began = time.monotonic()
-    async with fresh_place(bench.stack) as place, child(RELAY, place) as relay:
+    async with (
+        fresh_environment(bench.stack) as environment,
+        subject_process(RELAY, environment) as relay,
+    ):
         await relay.until(lambda usage: usage.ready and usage.lanes > 0)
-        async with committing(place) as send, consuming(place) as journey:
+        async with committing(environment) as send, consuming(environment) as journey:
             for first in range(0, count, tenth):
                 await _tenth(journey, send, first, min(tenth, count - first))
-                samples.append(await _sample(place, relay, len(journey.began)))
+                samples.append(await _sample(environment, relay, len(journey.began)))
                 bench.note(_said(samples[-1], journey, tenth))
             await journey.all_arrived()
     return _figures(samples, journey, tenth, count / (time.monotonic() - began))
@@ -62,14 +65,14 @@ async def _tenth(journey: Journey, send: Send, first: int, count: int) -> None:
     await pace(journey, send, rate=RATE, count=count, first=first)
 
 
-async def _sample(place: Place, relay: Child, events: int) -> Sample:
+async def _sample(environment: Environment, relay: SubjectProcess, events: int) -> Sample:
     usage = await relay.usage()
-    [log, index] = await asyncio.to_thread(_sizes, place)
+    [log, index] = await asyncio.to_thread(_sizes, environment)
     return Sample(events, usage.rss, usage.cpu, log, index)
 
 
-def _sizes(place: Place) -> tuple[int, int]:
-    with place.connect() as connection:
+def _sizes(environment: Environment) -> tuple[int, int]:
+    with environment.connect() as connection:
         [(log, index)] = connection.execute(_SIZES).fetchall()
     assert isinstance(log, int)
     assert isinstance(index, int)

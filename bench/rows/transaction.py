@@ -11,8 +11,8 @@ import statistics
 import time
 from collections.abc import Iterator
 
+from bench.environment import fresh_environment
 from bench.figures import Bench, Better, Figure, compare
-from bench.place import fresh_place
 from bench.transactions import (
     Kind,
     Pair,
@@ -37,7 +37,7 @@ async def run(bench: Bench) -> list[Figure]:
     found: dict[str, Blocks] = {name: ([], []) for name in KINDS}
     for turn in bench.turns:
         for name, kind in KINDS.items():
-            async with fresh_place(bench.stack) as place, kind(place) as pair:
+            async with fresh_environment(bench.stack) as environment, kind(environment) as pair:
                 await _measure(pair, found[name])
         medians = {name: compare(there, without) for name, (without, there) in found.items()}
         bench.note(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.figures import Better, Figure, Judged, compare, setting
-from bench.paced import percentile
+from bench.open_loop_load import percentile
 
 
 def test_a_ratio_is_the_median_of_neighbours() -> None:

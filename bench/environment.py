@@ -1,4 +1,4 @@
-"""A fresh database and a fresh vhost for each measurement, so that none inherits another's mood."""
+"""A fresh database and a fresh vhost for each measurement, so that none affects the next."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from outbox import Subscription, Topology, schema
 
 SOURCE, EXCHANGE, QUEUE = "bench", "bench", "bench.orders"
 
-# What the textbook consumer knows instead of an inbox, what handlers write, and what the
-# transactions of the row "transaction" are about.
+# `processed_messages` is the textbook consumer's inbox, `effects` is what handlers write, and the
+# row "transaction" inserts into `orders` and `users`.
 _OWN_TABLES = """
 CREATE TABLE processed_messages (message_id text PRIMARY KEY, at timestamptz DEFAULT now());
 CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, aggregate_id text,
@@ -37,14 +37,14 @@ TOPOLOGY = Topology([EXCHANGE], [SUBSCRIPTION])
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one measurement happens."""
+class Environment:
+    """The database and the vhost of one measurement."""
 
     database_url: str
     broker_url: str
 
     @property
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """For the processes under measurement."""
         return {"BENCH_DATABASE_URL": self.database_url, "BENCH_BROKER_URL": self.broker_url}
 
@@ -57,18 +57,18 @@ class Place:
 
 
 @asynccontextmanager
-async def fresh_place(stack: Stack) -> AsyncIterator[Place]:
-    """All of it is gone after the block."""
+async def fresh_environment(stack: Stack) -> AsyncIterator[Environment]:
+    """Both are removed after the block."""
     with _database(stack) as database_url, _vhost(stack) as broker_url:
         yield await prepared(database_url, broker_url)
 
 
-async def prepared(database_url: str, broker_url: str) -> Place:
+async def prepared(database_url: str, broker_url: str) -> Environment:
     """Put tables and topology into an empty database and an empty vhost."""
     _install(database_url)
     async with await aio_pika.connect(broker_url) as connection:
         await TOPOLOGY.ensure(connection)
-    return Place(database_url, broker_url)
+    return Environment(database_url, broker_url)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""A process under measurement: started, asked for what it has used, stopped.
+"""A process under measurement: the bench starts it, asks for its usage, and stops it.
 
-Each measured process is a script of its own, so that its CPU time and memory are its own.
+Each measured process is a script of its own, so its CPU time and memory are counted apart.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bench.place import Place
+from bench.environment import Environment
 from devstack.native.system import CHECKOUT
 
 ANSWER_WITHIN, READY_WITHIN, STOP_WITHIN = 60.0, 60.0, 20.0
@@ -21,7 +21,7 @@ ANSWER_WITHIN, READY_WITHIN, STOP_WITHIN = 60.0, 60.0, 20.0
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process says about itself. Times in seconds, memory in bytes."""
+    """What a process reports about itself. Times are in seconds, memory in bytes."""
 
     ready: bool
     lanes: int
@@ -29,7 +29,7 @@ class Usage:
     rss: int
 
 
-class Child:
+class SubjectProcess:
     """Talks to one process over its pipes; see `bench/answering.py` for the other end."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -46,13 +46,13 @@ class Child:
         return Usage(**json.loads(line))
 
     async def until(self, condition: Callable[[Usage], bool]) -> None:
-        """Wait until the process says so of itself."""
+        """Wait until what the process reports meets the condition."""
         async with asyncio.timeout(READY_WITHIN):
             while not condition(await self.usage()):  # noqa: ASYNC110 the condition is over there
                 await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """In good order; a process that does not end in time is killed."""
+        """Ask the process to stop, and kill it when it does not end in time."""
         if self._process.stdin:
             self._process.stdin.close()
         try:
@@ -64,16 +64,18 @@ class Child:
 
 
 @asynccontextmanager
-async def child(script: str, place: Place, *arguments: str) -> AsyncIterator[Child]:
+async def subject_process(
+    script: str, environment: Environment, *arguments: str
+) -> AsyncIterator[SubjectProcess]:
     """Run `python -m bench.processes.<script>` for the length of the block."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"bench.processes.{script}", *arguments),
         cwd=CHECKOUT,
-        env={**os.environ, **place.environment},
+        env={**os.environ, **environment.variables},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    started = Child(process)
+    started = SubjectProcess(process)
     try:
         yield started
     finally:

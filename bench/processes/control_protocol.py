@@ -1,6 +1,6 @@
-"""The measured process's end of the conversation: asked on stdin, answers on stdout.
+"""The measured process's side of the protocol: a question on stdin, an answer on stdout.
 
-The end of stdin is the call to stop, so that no process outlives the bench.
+The end of stdin means stop, so no process outlives the bench.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Events committed at a steady rate, and when each arrived at a consumer.
+"""Open-loop load: events are committed at a steady rate, and each arrival is timed.
 
-The rate does not wait for the system under load: what falls behind is seen as latency.
+The rate does not adapt to the system under load, so falling behind shows as latency.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from dataclasses import dataclass, field
 import aio_pika
 from aiormq.abc import DeliveredMessage
 
+from bench.environment import QUEUE, SOURCE, Environment
 from bench.events import OrderCreated, number_of
-from bench.place import QUEUE, SOURCE, Place
 from outbox import Outbox, Work, open_work
 
 AT_ONCE = 20
 ARRIVE_WITHIN = 60.0
 
 Send = Callable[[int], Awaitable[float]]
-"""Send event number n on its way; returns the moment at which its latency begins."""
+"""Sends event number n and returns the moment at which its latency begins."""
 
 
 @dataclass
 class Journey:
-    """When each event began its way, and when it was delivered first."""
+    """When each event was sent, and when it was first delivered."""
 
     began: dict[int, float] = field(default_factory=dict)
     arrived: dict[int, float] = field(default_factory=dict)
@@ -48,41 +48,41 @@ def percentile(values: list[float], percent: float) -> float:
 
 
 @asynccontextmanager
-async def consuming(place: Place) -> AsyncIterator[Journey]:
-    """Note each delivery by plain basic.consume, without acks, in this process."""
+async def consuming(environment: Environment) -> AsyncIterator[Journey]:
+    """Record each delivery with plain basic.consume, without acks, in this process."""
     journey = Journey()
 
     async def note(delivery: DeliveredMessage) -> None:
         journey.arrived.setdefault(number_of(delivery.body), time.perf_counter())
 
-    async with await aio_pika.connect(place.broker_url) as connection:
+    async with await aio_pika.connect(environment.broker_url) as connection:
         channel = await (await connection.channel()).get_underlay_channel()
         await channel.basic_consume(QUEUE, note, no_ack=True)
         yield journey
 
 
 async def pace(journey: Journey, send: Send, *, rate: int, count: int, first: int = 0) -> None:
-    """Send so many events, each at its time, or later if twenty are still under way."""
-    places = asyncio.Semaphore(AT_ONCE)
+    """Send `count` events, each at its time, or later while `AT_ONCE` are still being sent."""
+    slots = asyncio.Semaphore(AT_ONCE)
 
     async def send_one(number: int) -> None:
         try:
             journey.began[number] = await send(number)
         finally:
-            places.release()
+            slots.release()
 
     start = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for position in range(count):
             await asyncio.sleep(max(0.0, start + position / rate - time.perf_counter()))
-            await places.acquire()
+            await slots.acquire()
             group.create_task(send_one(first + position))
 
 
 @asynccontextmanager
-async def committing(place: Place) -> AsyncIterator[Send]:
-    """Each event in a transaction of its own, as an application does it, doorbell included."""
-    async with open_work(place.engine(), place.database_url, Outbox(SOURCE)) as work:
+async def committing(environment: Environment) -> AsyncIterator[Send]:
+    """Each event is committed in its own transaction, as an application does, doorbell included."""
+    async with open_work(environment.engine(), environment.database_url, Outbox(SOURCE)) as work:
         yield lambda number: _commit(work, number)
 
 

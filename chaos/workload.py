@@ -1,4 +1,4 @@
-"""The shop's application: commits, rolls back, schedules and calls off, through any outage."""
+"""The shop's application: it commits, rolls back, schedules and cancels, through every outage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chaos.sides import SHOP, WRITE, Place, Told, with_driver
+from chaos.scenario import SHOP, WRITE, Environment, Event, with_driver
 from outbox import Outbox, UnitOfWork, Work, open_work
 
 AGGREGATES = 40
@@ -22,33 +22,33 @@ _NEXT = """
 INSERT INTO ledger (aggregate_id, last) VALUES (%(id)s, 1)
 ON CONFLICT (aggregate_id) DO UPDATE SET last = ledger.last + 1 RETURNING last
 """
-_CALLED_OFF = "DELETE FROM written WHERE token = %(token)s"
+_CANCELLED = "DELETE FROM written WHERE token = %(token)s"
 
 
 class ChangedItsMind(Exception):
     """The transaction is rolled back."""
 
 
-class Writers:
-    """Several tasks that write side by side; `ask` has the next event do harm to its handler."""
+class Workload:
+    """Several tasks that write side by side. `poison_next` makes the next event a poisoned one."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._wanted: deque[str] = deque()
         self._scheduled: list[tuple[str, str]] = []
 
-    def ask(self, kind: str) -> None:
+    def poison_next(self, kind: str) -> None:
         self._wanted.append(kind)
 
-    async def write(self, place: Place, stop: asyncio.Event, *, tasks: int = 2) -> None:
-        """Until told to stop."""
-        engine = create_async_engine(with_driver(place.databases["shop"]))
-        async with open_work(engine, place.databases["shop"], Outbox(SHOP.name)) as work:
+    async def write(self, environment: Environment, stop: asyncio.Event, *, tasks: int = 2) -> None:
+        """Write until `stop` is set."""
+        engine = create_async_engine(with_driver(environment.databases["shop"]))
+        async with open_work(engine, environment.databases["shop"], Outbox(SHOP.name)) as work:
             await asyncio.gather(*(self._go_on(work, stop) for _ in range(tasks)))
 
     async def _go_on(self, work: Work, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            # What was committed is in `written`, whatever the answer was.
+            # `written` holds what was committed, even when the answer was lost.
             with suppress(ChangedItsMind, DBAPIError, psycopg.Error, OSError):
                 await self._one(work)
             await asyncio.sleep(self._rng.uniform(0, 2 * EVERY))
@@ -57,7 +57,7 @@ class Writers:
         async with work.begin() as unit:
             choice = self._rng.random()
             if choice < 0.08 and self._scheduled:
-                await self._call_off(unit)
+                await self._cancel(unit)
             elif choice < 0.16:
                 await self._schedule(unit)
             else:
@@ -66,26 +66,26 @@ class Writers:
                 raise ChangedItsMind
 
     async def _emit(self, unit: UnitOfWork) -> None:
-        # In one order, as everybody who locks several.
+        # Always in the same order, so that two writers cannot deadlock.
         chosen = sorted(self._rng.sample(range(AGGREGATES), self._rng.randint(1, 3)))
         events = []
         for aggregate in (f"a{number}" for number in chosen):
             for _ in range(self._rng.randint(1, 2)):
                 last = await unit.connection.exec_driver_sql(_NEXT, {"id": aggregate})
                 kind = self._wanted.popleft() if self._wanted else ""
-                events.append(Told("order", aggregate, last.scalar_one(), kind))
+                events.append(Event("order", aggregate, last.scalar_one(), kind))
         for event in events:
             await unit.connection.exec_driver_sql(WRITE, event.row)
         await unit.emit(*events)
 
     async def _schedule(self, unit: UnitOfWork) -> None:
-        event = Told("order", f"a{self._rng.randrange(AGGREGATES)}")
+        event = Event("order", f"a{self._rng.randrange(AGGREGATES)}")
         key, due = uuid4().hex, datetime.now(UTC) + timedelta(seconds=self._rng.uniform(0, 2))
         await unit.connection.exec_driver_sql(WRITE, event.row)
         await unit.schedule(event, key=key, at=due)
         self._scheduled.append((key, event.token))
 
-    async def _call_off(self, unit: UnitOfWork) -> None:
+    async def _cancel(self, unit: UnitOfWork) -> None:
         key, token = self._scheduled.pop()
         if await unit.unschedule(key):
-            await unit.connection.exec_driver_sql(_CALLED_OFF, {"token": token})
+            await unit.connection.exec_driver_sql(_CANCELLED, {"token": token})

@@ -1,7 +1,7 @@
-"""Two sides that talk to each other: the shop orders, the kitchen answers each order with a meal.
+"""Two sides: the shop sends orders, the kitchen answers each order with a meal.
 
-Beside the library's tables each database has the truth of the run's own, written in the same
-transactions: `written` says what was committed, `effects` what it led to. The checker trusts these.
+Each database has tables of the run beside the library's, written in the same transactions:
+`written` holds what was committed, `effects` what it caused. The checker trusts these tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from outbox import Subscription, Topology, schema
 
 RAISES, EXITS = "raises", "exits"
-"""What an event does to its handler until somebody has mended it."""
+"""What a poisoned event does to its handler until it is listed in `mended`."""
 
 OWN_TABLES = """
 CREATE TABLE ledger (aggregate_id text PRIMARY KEY, last bigint NOT NULL);
@@ -27,7 +27,7 @@ CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, token 
 CREATE TABLE mended (token text PRIMARY KEY);
 CREATE TABLE stolen (token text PRIMARY KEY);
 """
-# A token has no number when its place is only drawn later: it was scheduled.
+# A scheduled event has no number: its sequence is drawn later.
 WRITE = """
 INSERT INTO written (token, aggregate_id, number, kind)
 VALUES (%(token)s, %(aggregate)s, %(number)s, %(kind)s)
@@ -36,13 +36,13 @@ VALUES (%(token)s, %(aggregate)s, %(number)s, %(kind)s)
 
 @dataclass(frozen=True)
 class Side:
-    """A source with its exchange of the same name, and the queue that it takes."""
+    """A source, with an exchange of the same name, and the queue that it consumes."""
 
     name: str
     aggregate_type: str
     queue: str
-    takes_of: str
-    takes: str
+    source: str
+    consumes: str
 
 
 SHOP = Side("shop", "order", "shop.meals", "kitchen", "meal")
@@ -54,10 +54,10 @@ TOPOLOGY = Topology(
     list(SIDES),
     [
         Subscription(
-            exchange=side.takes_of,
+            exchange=side.source,
             queue=side.queue,
-            source=side.takes_of,
-            aggregate_types=(side.takes,),
+            source=side.source,
+            aggregate_types=(side.consumes,),
         )
         for side in SIDES.values()
     ],
@@ -65,8 +65,8 @@ TOPOLOGY = Topology(
 
 
 @dataclass(frozen=True)
-class Told:
-    """An event of the run; `number` is its place among the writes of its aggregate."""
+class Event:
+    """An event of the run. `number` counts the writes of its aggregate."""
 
     aggregate_type: str
     aggregate_id: str
@@ -94,20 +94,20 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run happens."""
+class Environment:
+    """The two databases and the broker of a run."""
 
     databases: dict[str, str]
     broker_url: str
 
     @property
-    def environment(self) -> dict[str, str]:
-        """For processes of the run."""
+    def variables(self) -> dict[str, str]:
+        """Environment variables for the processes of the run."""
         urls = {f"CHAOS_DATABASE_{name.upper()}": url for name, url in self.databases.items()}
         return {**urls, "CHAOS_BROKER": self.broker_url}
 
     def connect(self, side: Side) -> psycopg.Connection[tuple[object, ...]]:
-        """In autocommit."""
+        """A connection in autocommit."""
         return psycopg.connect(self.databases[side.name], autocommit=True)
 
 
@@ -116,7 +116,7 @@ def with_driver(url: str) -> str:
 
 
 def install(url: str) -> None:
-    """Create the library's tables, and those of the run."""
+    """Create the library's tables and those of the run."""
     engine = create_engine(with_driver(url))
     with engine.begin() as connection:
         schema.create_outbox(connection)

@@ -1,4 +1,4 @@
-"""A hand in the broker: events published again past the relay, and a message stolen."""
+"""Faults inside the broker: events are published again past the relay, messages are stolen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from chaos.sides import SIDES, TOPOLOGY, Place, Side
+from chaos.scenario import SIDES, TOPOLOGY, Environment, Side
 from outbox import Envelope, Stream
 from outbox.rabbitmq.cloudevents import to_message
 
@@ -23,17 +23,19 @@ SELECT event_id, aggregate_type, aggregate_id, sequence, type, version, created_
 _STEAL = "INSERT INTO stolen (token) VALUES (%s) ON CONFLICT DO NOTHING"
 
 
-async def publish_again(place: Place, source: str, count: int, rng: random.Random) -> None:
-    """The latest of the log, published or not: some twice, in any order."""
-    latest = envelopes(place, source, count)
+async def publish_again(
+    environment: Environment, source: str, count: int, rng: random.Random
+) -> None:
+    """Publish the latest events, published before or not: some twice, in any order."""
+    latest = envelopes(environment, source, count)
     chosen = latest + rng.sample(latest, len(latest) // 3)
     rng.shuffle(chosen)
-    await publish(place, source, chosen)
+    await publish(environment, source, chosen)
 
 
-def envelopes(place: Place, source: str, count: int) -> list[Envelope]:
-    """The latest of the log, latest first."""
-    with place.connect(SIDES[source]) as connection:
+def envelopes(environment: Environment, source: str, count: int) -> list[Envelope]:
+    """The latest events of the outbox table, newest first."""
+    with environment.connect(SIDES[source]) as connection:
         rows: list[Any] = connection.execute(_LATEST, [source, count]).fetchall()
     return [
         Envelope(id_, Stream(source, kind, aggregate), n, type_, version, at, text.encode(), *known)
@@ -41,8 +43,8 @@ def envelopes(place: Place, source: str, count: int) -> list[Envelope]:
     ]
 
 
-async def publish(place: Place, source: str, events: list[Envelope]) -> None:
-    async with await aio_pika.connect(place.broker_url) as connection:
+async def publish(environment: Environment, source: str, events: list[Envelope]) -> None:
+    async with await aio_pika.connect(environment.broker_url) as connection:
         await TOPOLOGY.ensure(connection)
         channel = await connection.channel()
         exchange = await channel.get_exchange(source, ensure=False)
@@ -50,36 +52,36 @@ async def publish(place: Place, source: str, events: list[Envelope]) -> None:
             await exchange.publish(to_message(event), event.type)
 
 
-async def steal(place: Place, side: Side, *, within: float = 5) -> str | None:
-    """Take one message off a queue that nobody else consumes now; its token, or none came."""
-    async with await aio_pika.connect(place.broker_url) as connection:
+async def steal(environment: Environment, side: Side, *, within: float = 5) -> str | None:
+    """Consume one message, while no consumer runs, and return its token; None when none came."""
+    async with await aio_pika.connect(environment.broker_url) as connection:
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=1)
         queue = await channel.get_queue(side.queue)
         first: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
 
-        async def take(message: AbstractIncomingMessage) -> None:
+        async def receive(message: AbstractIncomingMessage) -> None:
             if not first.done():
                 first.set_result(message)
 
-        await queue.consume(take)
+        await queue.consume(receive)
         with suppress(TimeoutError):
             message = await asyncio.wait_for(first, within)
             token = str(json.loads(message.body)["token"])
-            with place.connect(side) as database:
+            with environment.connect(side) as database:
                 database.execute(_STEAL, [token])
             await message.ack()
             return token
     return None
 
 
-async def messages(place: Place, side: Side) -> int:
-    """How many wait in the queue, without those delivered and not acked."""
-    async with await aio_pika.connect(place.broker_url) as connection:
+async def messages(environment: Environment, side: Side) -> int:
+    """How many messages wait in the queue, without those that are delivered but not acked."""
+    async with await aio_pika.connect(environment.broker_url) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue(side.queue, passive=True)
         return queue.declaration_result.message_count or 0
 
 
-async def is_empty(place: Place, side: Side) -> bool:
-    return await messages(place, side) == 0
+async def is_empty(environment: Environment, side: Side) -> bool:
+    return await messages(environment, side) == 0
