@@ -30,7 +30,7 @@ class Usage:
 
 
 class SubjectProcess:
-    """Talks to one process over its pipes; see `bench/answering.py` for the other end."""
+    """Talks to one process over its pipes. `control_protocol` is the other end."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
