@@ -22,7 +22,7 @@ def test_each_tag_gets_its_first_answer_whatever_comes_in_which_order(
         expected |= dict.fromkeys(range(first, first + size), T)
         windows.append(confirms.open_window([b"%d" % (first + n) for n in range(size)]))
     for tag in returned & expected.keys():
-        confirms.give_back(b"%d" % tag)
+        confirms.mark_returned(b"%d" % tag)
         expected[tag] = R
     for tag, multiple, acked in answers:
         if tag not in expected:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_mock import MockerFixture
 
-from outbox.publisher.open import look_after
+from outbox.publisher.open import ensure_topology
 from outbox.rabbitmq.declarer import Declarer
 from outbox.rabbitmq.topology import Topology
 
@@ -24,7 +24,7 @@ async def test_a_broker_that_was_blocked_while_it_was_asked_is_asked_again(
 ) -> None:
     topology = mocker.create_autospec(Topology, instance=True)
     topology.prove_hand_off.side_effect = [TimeoutError, None]
-    await look_after(topology, declarer)
+    await ensure_topology(topology, declarer)
     assert topology.prove_hand_off.await_count == 2
 
 
@@ -34,5 +34,5 @@ async def test_a_broker_that_twice_says_nothing_is_lost(
     topology = mocker.create_autospec(Topology, instance=True)
     topology.prove_hand_off.side_effect = TimeoutError
     with pytest.raises(TimeoutError):
-        await look_after(topology, declarer)
+        await ensure_topology(topology, declarer)
     assert topology.prove_hand_off.await_count == 2

@@ -1,7 +1,7 @@
-"""The one place that touches aiormq's internals: bytes out, confirms and returns in.
+"""The only module of the publisher that uses aiormq's internals: bytes out, answers in.
 
-aiormq 7 keeps a future per publish and walks all of them for each `multiple` ack. Here its
-channel is taken over for publishing: nobody else publishes on it.
+aiormq 7 keeps a future for each publish and walks all of them for each `multiple` ack. This class
+replaces that on one channel, on which nothing else publishes. See decision 0401.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pamqp.commands import Basic
 from outbox.rabbitmq.connection import is_blocked
 
 # Without one of them the relay publishes by the public API: see decision 0401.
-_LOOKED_FOR = ("_on_confirm_frame", "_on_return_frame", "_get_frame", "_read_content")
+_NEEDED = ("_on_confirm_frame", "_on_return_frame", "_get_frame", "_read_content")
 
 
 class UnexpectedInternals(RuntimeError):
-    """aiormq is not built as this module knows it."""
+    """aiormq's internals are not as this module knows them."""
 
 
 class RawChannel:
-    """A confirming channel as a way to write ready frames and to hear the answers."""
+    """A channel with confirms, used to write ready frames and to hear the answers."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         """Raises `UnexpectedInternals`."""
@@ -41,9 +41,9 @@ class RawChannel:
         on_return: Callable[[bytes], None],
         on_close: Callable[[bool], None],
     ) -> None:
-        """Hear (tag, multiple, acked), the ids of returned messages, and the channel's end.
+        """Call these with (tag, multiple, acked), with ids of returned messages, and at the end.
 
-        `on_close` gets whether the broker closed the channel over something published on it.
+        `on_close` gets true if the broker closed the channel over a message published on it.
         """
 
         async def confirmed(frame: Basic.Ack | Basic.Nack) -> None:
@@ -63,7 +63,7 @@ class RawChannel:
         self._channel.closing.add_done_callback(closed)
 
     async def write(self, frames: bytes) -> None:
-        """Hand bytes to the connection's writer, behind all that was handed to it before."""
+        """Hand bytes to the connection's writer, behind everything handed to it before."""
         if self._channel.is_closed:
             raise ConnectionError("the channel is closed")
         await self._channel.write_queue.put(ChannelFrame(payload=frames, should_close=False))
@@ -74,7 +74,7 @@ class RawChannel:
 
 
 def _examine(channel: Any) -> None:
-    for name in _LOOKED_FOR:
+    for name in _NEEDED:
         if not inspect.iscoroutinefunction(getattr(channel, name, None)):
             raise UnexpectedInternals(f"aiormq's channel has no coroutine {name}")
     if not isinstance(getattr(channel, "write_queue", None), asyncio.Queue):

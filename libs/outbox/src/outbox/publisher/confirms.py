@@ -1,7 +1,7 @@
-"""Counting confirms: which publishes of a channel have an answer (RabbitMQ, "Publisher Confirms").
+"""Counting confirms: which events of a channel have an answer (RabbitMQ, "Publisher Confirms").
 
-Publishes of a channel are numbered 1, 2, 3 … by the broker. Each window is a run of these tags;
-an answer for one tag or for all up to a tag is a few operations on bytes, not one per message.
+The broker numbers what is published on a channel 1, 2, 3 … Each window is a run of these tags. An
+answer for one tag, or for all up to a tag, is a few operations on bytes, not one for each event.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CODES: Final = {outcome: code for code, outcome in _OUTCOMES.items()}
 
 
 class Window:
-    """The publishes of one write: tags `first`, `first + 1`, …"""
+    """The events of one write: tags `first`, `first + 1`, …"""
 
     def __init__(self, first: int, message_ids: Sequence[bytes]) -> None:
         self.first = first
@@ -33,7 +33,7 @@ class Window:
             self.answered.set()
 
     def answer(self, start: int, stop: int, outcome: Outcome) -> None:
-        """The tags `start` up to and including `stop` are answered, where they were not yet."""
+        """Answer the tags from `start` to `stop` inclusive that have no answer yet."""
         low, high = max(start, self.first) - self.first, min(stop, self.last) - self.first + 1
         if self._answers.count(_PENDING, low, high) == high - low:
             self._answers[low:high] = bytes((_CODES[outcome],)) * (high - low)
@@ -44,18 +44,18 @@ class Window:
             self.answered.set()
 
     def _answer_rest(self, low: int, high: int, code: int) -> None:
-        for place in range(low, high):
-            if self._answers[place] == _PENDING:
-                self._answers[place] = code
+        for index in range(low, high):
+            if self._answers[index] == _PENDING:
+                self._answers[index] = code
                 self._pending -= 1
 
-    def give_back(self, message_id: bytes) -> bool:
-        """A message came back; its ack follows. False if it is not of this window."""
+    def mark_returned(self, message_id: bytes) -> bool:
+        """A message came back; its ack follows. False if it is not in this window."""
         try:
-            place = self._message_ids.index(message_id)
+            index = self._message_ids.index(message_id)
         except ValueError:
             return False
-        self.answer(self.first + place, self.first + place, Outcome.RETURNED)
+        self.answer(self.first + index, self.first + index, Outcome.RETURNED)
         return True
 
     def end(self, unanswered: Outcome) -> None:
@@ -65,7 +65,7 @@ class Window:
             self.answered.set()
 
     def outcomes(self) -> list[Outcome]:
-        """What became of each publish, in their order."""
+        """The outcome of each event, in order."""
         return [_OUTCOMES.get(code, self._unanswered) for code in self._answers]
 
 
@@ -77,14 +77,14 @@ class Confirms:
         self._next_tag = 1
 
     def open_window(self, message_ids: Sequence[bytes]) -> Window:
-        """The next so many publishes; call it in the order of writing."""
+        """Open a window for the next messages. Call it in the order of writing."""
         window = Window(self._next_tag, message_ids)
         self._next_tag = window.last + 1
         self._windows.append(window)
         return window
 
     def answer(self, tag: int, outcome: Outcome, *, multiple: bool) -> None:
-        """The broker has answered for a tag, or for all up to it."""
+        """The broker has answered for a tag, or for all tags up to it."""
         for window in self._windows:
             if window.first > tag:
                 break
@@ -93,13 +93,13 @@ class Confirms:
         while self._windows and self._windows[0].answered.is_set():
             self._windows.popleft()
 
-    def give_back(self, message_id: bytes) -> None:
+    def mark_returned(self, message_id: bytes) -> None:
         """A message could not be routed."""
         for window in self._windows:
-            if window.give_back(message_id):
+            if window.mark_returned(message_id):
                 return
 
     def end(self, unanswered: Outcome) -> None:
-        """The channel is gone: nothing of it will be answered."""
+        """The channel is lost: no window will get more answers."""
         while self._windows:
             self._windows.popleft().end(unanswered)

@@ -1,6 +1,6 @@
-"""Which publisher a connection gets: the fast one where it works, else the plain one.
+"""Opening a publisher: the fast one where it works, else the plain one.
 
-And the look, now and then, whether what it publishes to is still there.
+Invariant: no publisher is used before an unroutable message has come back on its connection.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from outbox.rabbitmq.connection import is_blocked
 from outbox.rabbitmq.declarer import Declarer
 from outbox.rabbitmq.topology import DEAD_LETTERS, Topology
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.5
-"""Seconds between two looks whether a broker is still blocked."""
+CHECK_EVERY = 0.5
+"""Seconds between two checks whether a broker is still blocked."""
 
 
 async def open_publisher(
     connection: AbstractConnection, exchange: str, *, patience: float, frames: bool = True
 ) -> Publisher:
-    """A publisher on a fresh channel; that an unroutable event comes back has been proved.
+    """A publisher on a fresh channel, after a proof that an unroutable event comes back.
 
     `patience` is how many seconds the broker may be silent.
     """
@@ -41,17 +41,17 @@ async def open_publisher(
         try:
             return await _open_fast(connection, exchange, patience, user)
         except UnexpectedInternals as problem:
-            log.warning("the relay publishes slowly, by the client's public API: %s", problem)
+            logger.warning("the relay publishes slowly, by the client's public API: %s", problem)
     channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
     target = await channel.get_exchange(exchange, ensure=False)
     return PlainPublisher(channel, target, patience=patience, user=user)
 
 
 async def _known_user(connection: AbstractConnection) -> str | None:
-    """Whom the broker knows this connection as; None if it is not the user whom the URL names.
+    """The connection's user at the broker; None if it is not the one that the URL names.
 
-    With a certificate or a token it may be another. Events then name no sender: a false one costs
-    the channel (RabbitMQ, "Validated User-ID").
+    With a certificate or a token it may be another. Events then name no sender: the broker closes
+    the channel over a false one (RabbitMQ, "Validated User-ID").
     """
     async with connection.channel(publisher_confirms=True, on_return_raises=True) as channel:
         underlay = await channel.get_underlay_channel()
@@ -63,29 +63,29 @@ async def _known_user(connection: AbstractConnection) -> str | None:
         except PublishError:
             return user
         except ChannelPreconditionFailed:
-            log.warning(
+            logger.warning(
                 "events name no sender: the broker knows this login as another than %s", user
             )
             return None
     raise TopologyMismatch("an unroutable message was confirmed instead of returned")
 
 
-async def look_after(topology: Topology, declarer: Declarer) -> None:
+async def ensure_topology(topology: Topology, declarer: Declarer) -> None:
     """Declare everything, and prove that an unroutable event comes back.
 
-    A broker that is blocked stops the clock here as well, and is asked when it reads again. One
-    that says nothing is asked twice: it may have been blocked and read on while this waited.
+    A blocked broker stops the clock here as well; it is asked when it reads again. A silent broker
+    is asked twice: it may have been blocked and read on while this waited.
     """
     silent = 0
     while True:
-        wire = await (await declarer.channel()).get_underlay_channel()
-        while not wire.is_closed and await is_blocked(wire):  # noqa: ASYNC110 it may be closed too
-            await asyncio.sleep(LOOK_EVERY)
+        channel = await (await declarer.channel()).get_underlay_channel()
+        while not channel.is_closed and await is_blocked(channel):  # noqa: ASYNC110 may close too
+            await asyncio.sleep(CHECK_EVERY)
         try:
             await declarer.declare()
             return await topology.prove_hand_off(await declarer.channel())
         except TimeoutError:
-            silent = 0 if await is_blocked(wire) else silent + 1
+            silent = 0 if await is_blocked(channel) else silent + 1
             if silent > 1:
                 raise
 
@@ -93,38 +93,38 @@ async def look_after(topology: Topology, declarer: Declarer) -> None:
 async def _open_fast(
     connection: AbstractConnection, exchange: str, patience: float, user: str | None
 ) -> FastPublisher:
-    # Not on the exchange itself: where a stream takes everything, nothing comes back from it.
-    async with connection.channel(publisher_confirms=True, on_return_raises=True) as trying:
-        await trying.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
-        wire = RawChannel(await trying.get_underlay_channel())
-        flight = await FastPublisher(wire, DEAD_LETTERS, patience=patience).send([_probe()])
+    # The probe does not go to the exchange itself: a stream queue bound to it takes everything.
+    async with connection.channel(publisher_confirms=True, on_return_raises=True) as trial:
+        await trial.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
+        raw = RawChannel(await trial.get_underlay_channel())
+        flight = await FastPublisher(raw, DEAD_LETTERS, patience=patience).send([_probe()])
         outcomes = await flight.outcomes()
     if outcomes == [Outcome.TIMED_OUT]:
         raise TimeoutError("the broker is silent")
     if outcomes != [Outcome.RETURNED]:
         raise UnexpectedInternals(f"an unroutable event was {outcomes[0]}")
     channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-    wire = RawChannel(await channel.get_underlay_channel())
-    return FastPublisher(wire, exchange, patience=patience, user=user)
+    raw = RawChannel(await channel.get_underlay_channel())
+    return FastPublisher(raw, exchange, patience=patience, user=user)
 
 
 def _probe() -> OutboxRow:
     """An event that no queue takes."""
     id_ = str(uuid4()).encode()
     return OutboxRow(
-        0,
-        id_,
-        b"outbox",
-        b"outbox",
-        id_,
-        1,
-        b"outbox.probe-" + id_,
-        1,
-        b"",
-        0,
-        b"",
-        id_,
-        None,
-        None,
-        0,
+        id=0,
+        event_id=id_,
+        source=b"outbox",
+        aggregate_type=b"outbox",
+        aggregate_id=id_,
+        sequence=1,
+        type=b"outbox.probe-" + id_,
+        version=1,
+        time=b"",
+        epoch=0,
+        payload=b"",
+        correlation_id=id_,
+        causation_id=None,
+        traceparent=None,
+        attempts=0,
     )

@@ -1,6 +1,6 @@
-"""The same promise on aio-pika's public API alone, at a tenth of the speed.
+"""The plain publisher: the same promise on aio-pika's public API, at a tenth of the speed.
 
-What the relay falls back to when the client library's internals are not as `wire` knows them.
+The relay falls back to it when the client's internals are not as `aiormq_channel` knows them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import ConnectionChannelError
 
 from outbox.log.row import OutboxRow
-from outbox.publisher.publisher import LOOKS, Outcome
+from outbox.publisher.publisher import CHECKS, Outcome
 from outbox.rabbitmq.cloudevents import to_message
 from outbox.rabbitmq.connection import is_blocked
 
 
 class PlainPublisher:
-    """The channel must confirm, and raise on returned messages."""
+    """Its channel must have confirms, and raise on returned messages."""
 
     def __init__(
         self,
@@ -41,30 +41,30 @@ class PlainPublisher:
         self._user = user
         self._over_a_publish = False
 
-    async def send(self, entries: Sequence[OutboxRow]) -> _Flight:
-        """Publish all at once; asyncio starts the tasks in order, the channel's lock keeps it."""
-        return _Flight(self, [asyncio.create_task(self._publish(entry)) for entry in entries])
+    async def send(self, rows: Sequence[OutboxRow]) -> _Flight:
+        """Publish all at once. asyncio starts the tasks in order; the channel's lock keeps it."""
+        return _Flight(self, [asyncio.create_task(self._publish(row)) for row in rows])
 
     @property
     def unanswered(self) -> Outcome:
-        """What became of a publish that was never answered."""
+        """The outcome of an event that was never answered."""
         return Outcome.CLOSED if self._over_a_publish else Outcome.TIMED_OUT
 
-    async def _publish(self, entry: OutboxRow) -> Outcome:
+    async def _publish(self, row: OutboxRow) -> Outcome:
         try:
-            message = to_message(entry.envelope(), user=self._user)
-            key = entry.type.decode()
+            message = to_message(row.envelope(), user=self._user)
+            key = row.type.decode()
             await self._within_time(self._exchange.publish(message, key, mandatory=True))
         except PublishError:
             return Outcome.RETURNED
         except DeliveryError:
             return Outcome.NACKED
-        # The client goes on writing to a channel that the broker has closed, which costs the
-        # connection: the error that some are told is that of the connection then.
+        # The client goes on writing to a channel that the broker has closed, and so loses the
+        # connection: some publishes raise the connection's error then.
         except (ChannelPreconditionFailed, ConnectionChannelError):
             self._over_a_publish = True
             return Outcome.CLOSED
-        # A channel that closes cancels what waits for a confirm on it.
+        # A channel that closes cancels the publishes that wait for their confirms.
         except (TimeoutError, AMQPError, RuntimeError, OSError, asyncio.CancelledError):
             return Outcome.TIMED_OUT
         except (ValueError, TypeError):
@@ -72,16 +72,16 @@ class PlainPublisher:
         return Outcome.ACKED
 
     async def _within_time(self, publishing: Coroutine[Any, Any, object]) -> None:
-        """Wait for the confirm. A blocked broker stops the clock: it starts anew afterwards."""
+        """Wait for the confirm. A blocked broker stops the clock, which starts again afterwards."""
         task = asyncio.ensure_future(publishing)
-        looks = 0
+        checks = 0
         try:
-            while not task.done() and looks < LOOKS:
-                await asyncio.wait({task}, timeout=self._patience / LOOKS)
+            while not task.done() and checks < CHECKS:
+                await asyncio.wait({task}, timeout=self._patience / CHECKS)
                 blocked = not task.done() and await is_blocked(
                     await self._channel.get_underlay_channel()
                 )
-                looks = 0 if blocked else looks + 1
+                checks = 0 if blocked else checks + 1
             if not task.done():
                 raise TimeoutError
             task.result()

@@ -1,7 +1,7 @@
-"""Publishing with confirms and `mandatory`: the promise, and its fast implementation.
+"""The port: what a publisher promises, and what can become of an event.
 
-A window goes out as one write of ready frames; the broker's answers are counted. Several
-windows may be under way on one channel, in order.
+Invariant: only `ACKED` means that the broker has the event and a queue took it. Several windows may
+be in flight on one channel, in order.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Protocol
 
 from outbox.log.row import OutboxRow
 
-LOOKS = 8
-"""How often within its patience a publisher looks whether the broker is blocked."""
+CHECKS = 8
+"""How often within its patience a publisher checks whether the broker is blocked."""
 
 
 class Outcome(StrEnum):
-    """What became of one publish. Only `ACKED` counts as sent."""
+    """What became of one event. Only `ACKED` counts as sent."""
 
     ACKED = "acked"
     RETURNED = "returned"
@@ -25,15 +25,15 @@ class Outcome(StrEnum):
     NACKED = "nacked"
     """The broker took no responsibility (basic.nack, RabbitMQ "Publisher Confirms")."""
     TIMED_OUT = "timed_out"
-    """No answer: the time was up or the connection was gone. It may have arrived or not."""
+    """No answer in time, or the connection was lost. The event may have arrived or not."""
     CLOSED = "closed"
-    """The broker closed the channel over one of the publishes that were not answered yet."""
+    """The broker closed the channel over one of the events that it had not answered yet."""
     REFUSED = "refused"
     """This event can never be sent, whatever the broker's state."""
 
 
 class Flight(Protocol):
-    """A window under way."""
+    """A window in flight."""
 
     async def outcomes(self) -> list[Outcome]:
         """Wait until each event has an outcome; they come in the order of the events."""
@@ -41,11 +41,11 @@ class Flight(Protocol):
 
 
 class Publisher(Protocol):
-    """Publish in the order given, window after window.
+    """Publishes in the order given, window after window.
 
-    `send` returns when a window is on its way; say of each event what became of it, within
-    the timeout after the last sign of progress. A broker that has said it is `blocked` stops
-    the clock.
+    `send` returns when a window is on its way. Its flight reports an outcome for each event, at the
+    latest when the broker has shown no progress for the timeout. A broker that has said that it is
+    `blocked` stops the clock.
     """
 
-    async def send(self, entries: Sequence[OutboxRow]) -> Flight: ...
+    async def send(self, rows: Sequence[OutboxRow]) -> Flight: ...

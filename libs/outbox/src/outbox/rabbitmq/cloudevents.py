@@ -1,4 +1,4 @@
-"""Envelope to AMQP message and back: CloudEvents 1.0, AMQP binding, binary mode."""
+"""An event as an AMQP message and back: CloudEvents 1.0, AMQP binding, binary mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from outbox.event import Envelope, Stream
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
-# What the inbox can store: bigint, smallint, and what fits into the index of its key.
+# The inbox can store these: bigint, smallint, and texts that fit into the index of its key.
 MAX_SEQUENCE, MAX_VERSION = 2**63 - 1, 2**15 - 1
 MAX_BYTES = 255
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
@@ -24,7 +24,7 @@ UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 def to_message(envelope: Envelope, *, user: str | None = None) -> Message:
     """The AMQP message of an event; its routing key is the event's type.
 
-    `user` has to be whom the connection is logged in as (RabbitMQ, "Validated User-ID").
+    `user` has to be the user of the connection (RabbitMQ, "Validated User-ID").
     """
     return Message(
         body=envelope.payload,
@@ -60,7 +60,7 @@ def _headers(envelope: Envelope) -> dict[str, Any]:
 
 
 def from_delivery(delivery: DeliveredMessage) -> Envelope:
-    """The event of a delivery. Raises `UnreadableMessage` if it has no place in a stream."""
+    """The event of a delivery. Raises `UnreadableMessage` if it lacks a stream or a sequence."""
     properties = delivery.header.properties
     headers = properties.headers or {}
     return Envelope(
@@ -100,7 +100,7 @@ def _optional(headers: Mapping[str, Any], name: str) -> str | None:
 
 
 def short_text(value: object) -> str | None:
-    """Text that can be stored and sent on, or None."""
+    """The value, if it is text that can be stored and sent on; else None."""
     if not isinstance(value, str) or "\0" in value:
         return None
     size = len(value) if value.isascii() else len(value.encode())
@@ -117,7 +117,7 @@ def _positive(
 
 
 def event_time(headers: Mapping[str, Any]) -> datetime:
-    """A missing or malformed time costs nothing but itself: the epoch says "unknown"."""
+    """The event's time. A missing or malformed time is the epoch, which means "unknown"."""
     try:
         return within_calendar(datetime.fromisoformat(headers["cloudEvents:time"]))
     except (KeyError, TypeError, ValueError):
@@ -125,7 +125,7 @@ def event_time(headers: Mapping[str, Any]) -> datetime:
 
 
 def within_calendar(time: datetime) -> datetime:
-    """Unknown, if it lies at an end of the calendar: another time zone would carry it past that."""
+    """The time; unknown at the ends of the calendar, where another time zone would overflow."""
     if not MINYEAR < time.year < MAXYEAR:
         return UNKNOWN_TIME
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Connections to RabbitMQ. A refusal is told apart from an absence."""
+"""Connections to RabbitMQ. A refusal raises another error than a loss."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from outbox.rabbitmq.lenient_decoding import connection_class
 CONNECT_TIMEOUT = 5.0
 HEARTBEAT = 10
 CLOSE_WITHIN = (3.0, 0.5, 0.5)
-"""Seconds. The client says farewell, then waits until all is sent: each is given up by itself."""
+"""Seconds. The client sends its close, then waits until all is sent; each step has its limit."""
 
 
 async def connect(broker: Broker, name: str) -> AbstractConnection:
     """Open a connection that shows up under this name in the management UI.
 
-    Raises `InvalidSetting` for what is no broker's address, `BrokerRefused` if the broker says no,
-    and what `losses.broker_lost` knows if it cannot be reached.
+    Raises `InvalidSetting` if this is not a broker's address, `BrokerRefused` if the broker
+    refuses, and an error that `losses.broker_lost` knows if it cannot be reached.
     """
     address = BrokerAddress.of(broker)
     target = address.url
@@ -51,7 +51,7 @@ async def connect(broker: Broker, name: str) -> AbstractConnection:
 
 
 async def close(connection: AbstractConnection) -> None:
-    """Close a connection. A broker that is blocked reads no farewell: it is not waited for."""
+    """Close a connection, without waiting for long: a blocked broker does not read the close."""
     closing = asyncio.ensure_future(connection.close())
     for patience in CLOSE_WITHIN:
         await asyncio.wait({closing}, timeout=patience)

@@ -1,4 +1,4 @@
-"""Consumer tags that say into which database a queue is consumed.
+"""Consumer tags that name the database into which a queue is consumed.
 
 The broker delivers to one of two consumers of a queue. If they have a database each, the second
 receives nothing until the first is gone, and then finds a gap in every stream. AMQP tells a client
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 PREFIX = "outbox"
 
-# A standby that takes over is the same database (PostgreSQL, "Control Data Functions").
+# A standby that was promoted is the same database (PostgreSQL, "Control Data Functions").
 _IDENTITY = """
 SELECT system_identifier::text, d.oid::text, c.relnamespace::text
   FROM pg_control_system(), pg_database d, pg_class c
@@ -23,7 +23,7 @@ SELECT system_identifier::text, d.oid::text, c.relnamespace::text
 
 
 async def tag_of(connection: AsyncConnection) -> str:
-    """A new tag for a consumer into this database; reveals only whether two databases differ.
+    """A new tag for a consumer into this database; it reveals only whether two databases differ.
 
     At most 255 bytes (AMQP 0-9-1 section 4.2.5.3).
     """
@@ -32,6 +32,6 @@ async def tag_of(connection: AsyncConnection) -> str:
 
 
 def database_in(tag: str) -> str | None:
-    """The database that a tag names; None where another client chose the tag."""
+    """The database that a tag names; None if another client chose the tag."""
     prefix, _, rest = tag.partition(".")
     return rest.partition(".")[0] if prefix == PREFIX and rest else None

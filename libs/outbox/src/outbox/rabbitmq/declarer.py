@@ -1,7 +1,8 @@
-"""Declaring a topology, so that a part which the broker refuses takes no other along.
+"""Declaring a topology, so that a part that the broker refuses does not stop the others.
 
-The broker closes a channel with its refusal; here another is opened, and the rest goes on. What is
-refused is said once, tried again with every look, and said again when it is right.
+The broker closes a channel with its refusal; the declarer opens another and goes on with the rest.
+A refused part is logged once, tried again at every check, and logged again when it is accepted
+(decision 1212).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from outbox.errors import TopologyMismatch
 from outbox.rabbitmq.topology import DEAD_LETTERS, Declare, dead_letters_of
 from outbox.supervise import one_line
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Declarer:
@@ -33,9 +34,9 @@ class Declarer:
     ) -> None:
         """Without the parts that are `needed` the caller cannot work.
 
-        Who consumes takes a channel without confirms, on which nothing is ever published: a broker
-        short of memory or disk reads no more from a connection that has published, not even acks,
-        and would never be emptied (RabbitMQ, "Alarms").
+        A consumer passes `confirms=False` and publishes nothing on its connection: a broker short
+        of memory or disk reads no more from a connection that has published, not even acks, so its
+        queues would never get shorter (RabbitMQ, "Alarms").
         """
         self._connection = connection
         self._parts = parts
@@ -44,16 +45,16 @@ class Declarer:
         self._channel: AbstractChannel | None = None
         self._left: set[str] = set()
         self.refused: dict[str, str] = {}
-        """What the broker will not have, and why."""
+        """The parts that the broker refuses, and why."""
 
     async def declare(self) -> None:
-        """Look after every part. Raises `TopologyMismatch` for one that is needed."""
+        """Declare every part. Raises `TopologyMismatch` if a needed one is refused."""
         for part, declare in self._parts:
             if part not in self._left:
                 self._note(part, await self._attempt(part, declare))
 
     async def channel(self) -> AbstractChannel:
-        """The one for checks: aio-pika keeps something of every channel ever opened."""
+        """The one channel for checks: aio-pika leaks a little for every channel ever opened."""
         if self._channel is None or self._channel.is_closed:
             self._channel = await self._connection.channel(
                 publisher_confirms=self._confirms, on_return_raises=self._confirms
@@ -73,11 +74,12 @@ class Declarer:
         return None
 
     async def _renew(self, part: str, declare: Declare) -> TopologyMismatch | None:
-        """Replaces an empty dead-letter queue whose arguments differ; one with messages is left.
+        """Replace an empty dead-letter queue whose arguments differ; leave one with messages.
 
-        Unbound before it is looked at for good: what is rejected meanwhile stays in its own queue,
-        which dead-letters at least once, and goes to the new one. Only a message that was routed
-        before and stored after the second look is lost: quorum queues know no conditional delete.
+        The queue is unbound before the second count: a message that is rejected meanwhile stays in
+        its own queue, which dead-letters at least once, and goes to the new queue. Only a message
+        that was routed before and stored after the second count is lost, because quorum queues
+        have no conditional delete.
         """
         name = part.removeprefix("queue ")
         key = name.removesuffix(dead_letters_of(""))
@@ -97,7 +99,7 @@ class Declarer:
             return TopologyMismatch(str(problem))
         self._left.add(part)
         return TopologyMismatch(
-            f"{name} holds messages, and has no bound yet: delete it, then it is declared anew"
+            f"{name} holds messages, and has no bound yet: delete it, then it is declared again"
         )
 
     def _note(self, part: str, problem: TopologyMismatch | None) -> None:
@@ -107,6 +109,6 @@ class Declarer:
         if now is not None or was is not None:
             metrics.REFUSED.labels(part).set(now is not None)
         if now is not None and now != was:
-            log.error("%s is not as declared (everything else goes on): %s", part, now)
+            logger.error("%s is not as declared (everything else goes on): %s", part, now)
         elif now is None and was is not None:
-            log.info("%s is as declared again", part)
+            logger.info("%s is as declared again", part)

@@ -1,15 +1,15 @@
-"""Connections that no message can end, whatever a foreign publisher wrote into it.
+"""Connections that no message can end, whatever a foreign publisher wrote into it (decision 0508).
 
 AMQP 0-9-1 says that short strings are UTF-8 (section 4.2.5.3) and timestamps seconds (4.2.5.4), but
 brokers pass on any bytes. aiormq takes a frame that it cannot decode for a broken connection: the
-consumer would connect anew, be given the same message first, and so for ever.
+consumer would connect again, get the same message first, and so on for ever.
 
-Nor can one by its size: a body that is larger than any event may be is not kept, whatever many of
-them a broker sends at once. Who asks `body_size` learns how large it was.
+A message cannot end a connection by its size either: a body that is larger than an event may be is
+not kept, however many of them a broker sends at once. `body_size` tells how large it was.
 
-Invariant: what can be decoded is decoded by pamqp as ever. Only of a delivery that pamqp refuses is
-the rest read here: text with escapes for its odd bytes, no time where there is none, None for a
-header that makes no sense. Its body is as it came.
+Invariant: pamqp decodes everything that it can. Only a delivery that pamqp refuses is read here:
+its texts have escapes for invalid bytes, an invalid time is None, and so is a header that makes no
+sense. Its body is unchanged.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ from yarl import URL
 
 from outbox.event import MAX_PAYLOAD
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HEAD = constants.FRAME_HEADER_SIZE
 NOT_ALLOWED = 530
 """No such virtual host, or no right to it (AMQP 0-9-1 section 1.2)."""
 PASSES = ") is reached"
-"""What RabbitMQ says, under the same code, of a limit of connections."""
+"""A part of RabbitMQ's text when a limit of connections is reached, under the same code."""
 _READER = "_Connection__reader"
-"""What aiormq runs over the frames of a connection that is open."""
+"""The method with which aiormq reads the frames of an open connection."""
 
 _SIZE = "body_size_on_the_wire"
 
 Decoded = tuple[int, Any]
-"""How many bytes a value took, and the value."""
+"""How many bytes a value has, and the value."""
 
 
 class Connection(aio_pika.Connection):
-    """aio-pika's, with a lenient reader of frames beneath."""
+    """aio-pika's connection with a lenient reader of frames."""
 
     async def connect(self, timeout: TimeoutType = None) -> None:  # noqa: ASYNC109 aio-pika's
         self.transport = await _Underlay.connect(
@@ -71,7 +71,7 @@ class Connection(aio_pika.Connection):
 
 
 def body_size(delivery: DeliveredMessage) -> int:
-    """The bytes that a body had on the wire; over `MAX_PAYLOAD`, its body is empty here."""
+    """The size of a body on the wire. Beyond `MAX_PAYLOAD` the body itself is empty here."""
     return getattr(delivery.header, _SIZE, len(delivery.body))
 
 
@@ -79,7 +79,7 @@ def connection_class() -> type[aio_pika.Connection]:
     """The lenient connection, or aio-pika's own if aiormq is not built as this module knows it."""
     if inspect.iscoroutinefunction(getattr(Transport, _READER, None)):
         return Connection
-    log.warning("aiormq has no %s: a message that it cannot decode will stop its queue", _READER)
+    logger.warning("aiormq has no %s: a message that it cannot decode will stop its queue", _READER)
     return aio_pika.Connection
 
 
@@ -116,10 +116,10 @@ class _Receiver(FrameReceiver):
     def __init__(self, reader: asyncio.StreamReader) -> None:
         super().__init__(reader)
         self._unwanted: dict[int, int] = {}
-        """By channel: how many bytes of a body that is not kept are still to come."""
+        """How many bytes of a body that is not kept are still to come, by channel."""
 
     async def get_frame(self) -> tuple[int, int, FrameTypes]:
-        """The next frame, without the bodies of content that is too large."""
+        """The next frame; bodies that are too large are skipped."""
         while True:
             size, channel, frame = await self._next_frame()
             if isinstance(frame, ContentHeader):
@@ -154,7 +154,7 @@ class _Receiver(FrameReceiver):
 
 
 class _Told(_Receiver):
-    """For the opening: aiormq forgets why the broker closes instead of answering."""
+    """Used while the connection opens: aiormq loses the reason for which the broker closes."""
 
     async def get_frame(self) -> tuple[int, int, FrameTypes]:
         size, channel, frame = await super().get_frame()
@@ -213,7 +213,7 @@ def _time(data: bytes) -> Decoded:
 
 
 def _table(data: bytes) -> Decoded:
-    """Every header keeps its name: what may be left out is told from what cannot be read."""
+    """Every header keeps its name, so that a missing header differs from an unreadable one."""
     end = int.from_bytes(data[:4]) + 4
     found, at = {}, 4
     while at < end:

@@ -1,4 +1,4 @@
-"""What only RabbitMQ's management API tells: bindings and alarms."""
+"""RabbitMQ's management API: bindings, consumers and alarms, which AMQP does not tell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Management:
     """One virtual host, through `http://user:password@host:15672`."""
 
     def __init__(self, url: str, broker_url: Broker) -> None:
-        """Raises `ManagementFailed` for what is no such URL, `InvalidSetting` for a broker's."""
+        """Raises `ManagementFailed` if `url` is wrong, `InvalidSetting` if `broker_url` is."""
         broker = BrokerAddress.of(broker_url)
         parts = _parts(url)
         self._base = f"{parts.scheme}://{parts.host}:{parts.explicit_port or 15672}"
@@ -68,7 +68,7 @@ class Management:
 
 
 def _parts(url: str) -> URL:
-    """Without a word of what was given, which has a password somewhere."""
+    """The parts of the URL. The error does not quote it, because it holds a password."""
     try:
         parts = URL(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How full the queues are. Looking neither makes nor changes anything."""
+"""How full the queues are. Asking neither creates nor changes a queue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from outbox.rabbitmq.topology import dead_letters_of
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """What a queue holds; None where there is no such queue, or this user may not look."""
+    """What a queue holds; None if there is no such queue, or if this user may not ask."""
 
     queue: str
     ready: int | None

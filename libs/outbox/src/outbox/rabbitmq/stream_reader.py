@@ -54,10 +54,10 @@ class StreamReader:
     async def _session(self, up: Up, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(
-                await connect(self._broker, f"stream {self._stream}")
+                await connect(self._broker, f"stream queue {self._stream}")
             )
             channel = await broker.channel(publisher_confirms=False)
-            await self._topology.declare_stream_on(channel, self._stream)
+            await self._topology.declare_stream_queue(channel, self._stream)
             self.running = True
             try:
                 begin = await _unless(stop, self._begin(StreamBounds(broker, self._stream)))

@@ -1,7 +1,7 @@
-"""Who may tell a queue something, and about what.
+"""Which events of which producer a queue takes.
 
-Whoever may publish to an exchange can write any source and any aggregate into a message. A
-subscription therefore names both, and its consumer refuses everything else.
+A client that may publish to an exchange can write any source and any aggregate into a message. So a
+subscription names both, and its consumer refuses everything else.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from outbox.argument_checks import MAX_SHORT_STRING, short_names
 from outbox.errors import InvalidSetting
 
 MAX_QUEUE = MAX_SHORT_STRING - len(".dead")
-"""Its dead-letter queue has a longer name."""
+"""The name of its dead-letter queue is longer."""
 
 
 class Subscribed(Protocol):
-    """What a `Topology` has to know: which queue takes which events of which exchange."""
+    """What a `Topology` needs to know: which queue takes which events of which exchange."""
 
     @property
     def exchange(self) -> str: ...
@@ -37,7 +37,7 @@ class Subscribed(Protocol):
 class Subscription:
     """All events of these aggregate types from one source go to one queue.
 
-    A queue that takes from several sources has a subscription for each.
+    A queue that takes events from several sources has a subscription for each.
     """
 
     exchange: str
@@ -60,7 +60,7 @@ class Subscription:
 
 
 def check_subscribed(one: Subscribed) -> None:
-    """Raises `InvalidSetting` for what no broker and no event can have."""
+    """Raises `InvalidSetting` for names that no broker accepts or no event can have."""
     where = "Subscription"
     short_names(f"{where}.exchange", (one.exchange,))
     short_names(f"{where}.queue", (one.queue,), at_most=MAX_QUEUE)

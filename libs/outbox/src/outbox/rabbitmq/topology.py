@@ -1,9 +1,9 @@
-"""Exchanges, queues and bindings: declared by relays and consumers alike, before first use.
+"""Exchanges, queues and bindings: relays and consumers declare them before their first use.
 
-A queue takes whole aggregate types. Its delivery limit is out of reach, because at the limit a
-broker drops everything prefetched together with the guilty message, and 0 or -1 means "drop at
-once" on some versions. What leaves for the dead-letter queue does so at least once, which
-needs `reject-publish` (RabbitMQ, "Quorum Queues", "Dead Lettering").
+A queue takes whole aggregate types. Its delivery limit is too high to be reached, because at the
+limit a broker drops all prefetched messages together with the failing one, and 0 or -1 means "drop
+at once" on some versions. Messages go to the dead-letter queue at least once, which needs
+`reject-publish` (RabbitMQ, "Quorum Queues", "Dead Lettering").
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Declare = Callable[[AbstractChannel], Awaitable[None]]
 
 
 class Topology:
-    """All that has to be there before the first publish."""
+    """Everything that has to exist before the first publish."""
 
     def __init__(
         self,
@@ -39,13 +39,16 @@ class Topology:
         subscriptions: Iterable[Subscribed],
         streams: Mapping[str, timedelta] | None = None,
     ) -> None:
-        """Raises `InvalidSetting` for what no broker would take."""
+        """Raises `InvalidSetting` for names that no broker accepts.
+
+        `streams` are stream queues that take everything, by name; each keeps it for that long.
+        """
         self.exchanges = exchanges if isinstance(exchanges, str) else tuple(exchanges)
         short_names("exchanges", self.exchanges)
         self.subscriptions = tuple(subscriptions)
-        self.streams = dict(streams or {})
-        """Stream queues that take everything, and how long each keeps it."""
-        short_names("streams", tuple(self.streams))
+        self.stream_queues = dict(streams or {})
+        """Stream queues, and how long each keeps its messages."""
+        short_names("streams", tuple(self.stream_queues))
         for subscription in self.subscriptions:
             check_subscribed(subscription)
 
@@ -61,7 +64,7 @@ class Topology:
     async def ensure(self, connection: AbstractConnection) -> None:
         """Declare and bind everything, and prove that an unroutable message comes back.
 
-        Harmless when it is all there. Raises `TopologyMismatch` for the first part that is refused.
+        Changes nothing that exists. Raises `TopologyMismatch` for the first part that is refused.
         """
         async with connection.channel(on_return_raises=True) as channel:
             for _, declare in self.parts():
@@ -69,19 +72,20 @@ class Topology:
             await self.prove_hand_off(channel)
 
     def parts(self) -> list[tuple[str, Declare]]:
-        """All there is to declare, by name and in order; each can be refused by itself.
+        """Everything to declare, by name and in order; the broker may refuse each by itself.
 
-        Streams come last: with one bound, an event whose own queue is missing is confirmed.
+        Stream queues come last: once one is bound, an event whose own queue is missing is
+        confirmed all the same.
         """
         return [
             *((f"exchange {name}", self._exchange(name)) for name in self.exchanges),
             (f"exchange {DEAD_LETTERS}", self._dead_letters()),
             *(part for name in self.queues for part in self._queue_parts(name)),
-            *((f"stream {name}", self._stream(name)) for name in self.streams),
+            *((f"stream queue {name}", self._stream_queue(name)) for name in self.stream_queues),
         ]
 
     def parts_of(self, queue: str) -> list[tuple[str, Declare]]:
-        """The same for who consumes one queue."""
+        """The same for the consumer of one queue."""
         exchanges = dict.fromkeys(one.exchange for one in self.of(queue))
         return [
             *((f"exchange {name}", self._exchange(name)) for name in exchanges),
@@ -89,14 +93,14 @@ class Topology:
             *self._queue_parts(queue),
         ]
 
-    async def declare_stream_on(self, channel: AbstractChannel, stream: str) -> None:
-        """Declare and bind what one needs who reads a stream. Raises `TopologyMismatch`."""
+    async def declare_stream_queue(self, channel: AbstractChannel, name: str) -> None:
+        """Declare and bind what a reader of a stream queue needs. Raises `TopologyMismatch`."""
         for exchange in self.exchanges:
             await self._exchange(exchange)(channel)
-        await self._stream(stream)(channel)
+        await self._stream_queue(name)(channel)
 
     async def prove_hand_off(self, channel: AbstractChannel) -> None:
-        """That an unroutable message comes back, instead of trusting the client's defaults."""
+        """Prove that an unroutable message comes back: the client's defaults are not trusted."""
         exchange = await channel.get_exchange(DEAD_LETTERS, ensure=False)
         probe = Message(b"", message_id=str(uuid4()))
         try:
@@ -141,19 +145,19 @@ class Topology:
 
         return _refusable(declare)
 
-    def _stream(self, name: str) -> Declare:
+    def _stream_queue(self, name: str) -> Declare:
         async def declare(channel: AbstractChannel) -> None:
-            stream = await channel.declare_queue(
-                name, durable=True, arguments=stream_arguments(self.streams[name])
+            queue = await channel.declare_queue(
+                name, durable=True, arguments=stream_queue_arguments(self.stream_queues[name])
             )
             for exchange in self.exchanges:
-                await stream.bind(exchange, "#")
+                await queue.bind(exchange, "#")
 
         return _refusable(declare)
 
 
 def _refusable(declare: Declare) -> Declare:
-    """The same, with the broker's refusals as `TopologyMismatch`."""
+    """The same declaration; a refusal of the broker raises `TopologyMismatch`."""
 
     async def refusable(channel: AbstractChannel) -> None:
         try:
@@ -169,15 +173,15 @@ def _refusable(declare: Declare) -> Declare:
 
 
 def dead_letters_of(queue: str) -> str:
-    """Where a message goes that cannot even be attributed to a stream."""
+    """The queue for messages of which not even the stream can be read."""
     return f"{queue}.dead"
 
 
 def dead_letter_arguments() -> dict[str, Any]:
-    """The arguments of a dead-letter queue: beyond its bound the oldest go.
+    """The arguments of a dead-letter queue: when it is full, it drops the oldest messages.
 
-    To refuse the newest instead would keep them in the consuming queue, whose dead lettering is
-    at-least-once, and in the end stop it (RabbitMQ, "Quorum Queues", "At-Least-Once").
+    If it refused the newest instead, they would stay in the consuming queue, whose dead lettering
+    is at-least-once, and in the end stop it (RabbitMQ, "Quorum Queues", "At-Least-Once").
     """
     return {
         "x-queue-type": "quorum",
@@ -199,10 +203,11 @@ def queue_arguments(name: str) -> dict[str, Any]:
     }
 
 
-def stream_arguments(kept: timedelta) -> dict[str, Any]:
-    """The arguments of a stream (RabbitMQ, "Streams", "Retention").
+def stream_queue_arguments(kept: timedelta) -> dict[str, Any]:
+    """The arguments of a stream queue (RabbitMQ, "Streams", "Retention").
 
-    Age is looked at when a segment is full, hence segments smaller than the default of 500 MB.
+    The broker checks the age when a segment is full, hence segments smaller than the default of
+    500 MB.
     """
     return {
         "x-queue-type": "stream",

@@ -20,7 +20,7 @@ from outbox.log.relay_queries import OutboxMarker, OutboxReader, Schedule
 from outbox.log.tables import OUTBOX_TABLES
 from outbox.postgres.sessions import open_lock_session
 from outbox.postgres.table_groups import check
-from outbox.publisher.open import look_after, open_publisher
+from outbox.publisher.open import ensure_topology, open_publisher
 from outbox.rabbitmq.connection import close, connect
 from outbox.rabbitmq.declarer import Declarer
 from outbox.rabbitmq.topology import Topology
@@ -107,7 +107,7 @@ class Relay:
         stack.push_async_callback(close, broker)
         own = f"exchange {self._exchange}"
         declarer = Declarer(broker, self._topology.parts(), needed={own}, confirms=True)
-        await look_after(self._topology, declarer)
+        await ensure_topology(self._topology, declarer)
         publisher = await open_publisher(
             broker,
             self._exchange,
@@ -122,7 +122,7 @@ class Relay:
             marker=marker,
             schedule=schedule,
             doorbell=doorbell,
-            ensure_topology=lambda: look_after(self._topology, declarer),
+            ensure_topology=lambda: ensure_topology(self._topology, declarer),
             clock=time.monotonic,
             topology_check=self._settings.topology_check,
             exchange=self._exchange,
