@@ -45,7 +45,7 @@ async def test_a_consumer_that_has_parked_too_much_leaves_the_rest_in_the_queue_
         await eventually(lambda: lies_there(world, 3))
         assert await effects(world) == {}
         assert metrics.PARKED_STREAM_BYTES.labels(QUEUE)._value.get() >= 500_000
-        said = [r.getMessage() for r in caplog.records if "takes nothing" in r.getMessage()]
+        said = [r.getMessage() for r in caplog.records if "receives nothing" in r.getMessage()]
         assert len(said) == 1
         async with await psycopg.AsyncConnection.connect(world.database_url) as connection:
             await InboxOperations(connection, QUEUE).skip(stream_of("big"))
@@ -87,4 +87,4 @@ async def test_the_doctor_warns_of_streams_and_consumers_with_much_parked(
     async with await connect(world.database_url, row_factory=tuple_row) as connection:
         found = {finding.says: finding.level for finding in await check_flow(connection)}
     assert found[f"{QUEUE}: 303078 bytes are parked"] == "error"
-    assert found[f"{QUEUE}: 303078 bytes wait in shop/order/big"] == "warning"
+    assert found[f"{QUEUE}: 303078 bytes are parked in shop/order/big"] == "warning"
