@@ -51,7 +51,7 @@ async def test_a_baseline_leaves_streams_alone_that_its_consumer_has_begun_meanw
         open_database(pair.producer.database_url) as producer,
         open_database(pair.consumer.database_url) as consumer,
     ):
-        found = await InboxOperations(consumer, QUEUE).beginnings(producer)
+        found = await InboxOperations(consumer, QUEUE).baseline_sequences(producer)
         assert sorted(found.values()) == [1, 1, 1]
         inbox = pair.consumer.consumer(record).inbox
         await inbox.handle([*events(3, "a"), *events(1, "b", first=5)])

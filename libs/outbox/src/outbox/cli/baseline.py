@@ -33,7 +33,7 @@ def baseline(
 
     Bind its queue before. Streams in which it has applied an event are left alone.
     """
-    found = run(_begin_after(producer_url, consumer_url, consumer, aggregate_type))
+    found = run(_sequences(producer_url, consumer_url, consumer, aggregate_type))
     changed = 0
     if found and not dry_run:
         confirm(f"Skip the past of {counted(len(found), 'stream')} for {consumer}?", yes=yes)
@@ -44,7 +44,7 @@ def baseline(
         say(f"{counted(len(found), 'stream')}, {changed} changed")
 
 
-async def _begin_after(
+async def _sequences(
     producer_url: str, consumer_url: str, consumer: str, aggregate_types: list[str] | None
 ) -> dict[Stream, int]:
     async with (
@@ -52,7 +52,7 @@ async def _begin_after(
         open_database(consumer_url) as consuming,
     ):
         operations = InboxOperations(consuming, consumer)
-        return await operations.beginnings(producer, aggregate_types=aggregate_types)
+        return await operations.baseline_sequences(producer, aggregate_types=aggregate_types)
 
 
 async def _set(url: str, consumer: str, sequences: dict[Stream, int]) -> int:

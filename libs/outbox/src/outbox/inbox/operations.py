@@ -142,7 +142,7 @@ class InboxOperations:
             changed += await self._baseline(chunk, only_new)
         return changed
 
-    async def beginnings(
+    async def baseline_sequences(
         self, producer: Connection, *, aggregate_types: list[str] | None = None
     ) -> dict[Stream, int]:
         """After which sequence a new consumer begins in each stream, without the past.
