@@ -55,9 +55,9 @@ async def test_the_cache_does_all_it_does(server: RedisServer, url: RedisUrl) ->
     async with RedisStore(url, deadline=WITHIN) as store, Redis.from_url(url) as redis:
         await eventually(lambda: _is_asked(store))
         await redis.hset(spoilt, mapping={"version": "1", "seal": "none"})
-        assert (await store.look([spoilt]))[spoilt].value is None
-        await store.keep(Entry(KEY, 3, b"body"))
-        assert (await store.look([KEY]))[KEY].value == Versioned(3, b"body")
+        assert (await store.fetch([spoilt]))[spoilt].value is None
+        await store.save(Entry(KEY, 3, b"body"))
+        assert (await store.fetch([KEY]))[KEY].value == Versioned(3, b"body")
         await eventually(lambda: _is_gone(redis, spoilt))
     assert await refusals(server) == []
 

@@ -29,7 +29,7 @@ from kit.services.restaurant import at
 BEYOND_SCHEMA = {"idempotency_key_reused", "too_many_of_one_product"}
 NO_OFFERS = {"offer_invalid", "offer_expired"}
 BEYOND_SCHEMA_TOO = re.compile(
-    "NUL bytes|Lone surrogates|64 bits|number is out of range|no cursor of this list"
+    "NUL bytes|Lone surrogates|64 bits|number is out of range|not a cursor of this list"
     "|lies in the past|time is out of range|days ahead|does not exist in|no time zone of this name"
     "|valid datetime|Control characters|in plain digits"
 )

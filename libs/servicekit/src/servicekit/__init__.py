@@ -1,9 +1,8 @@
 """What every FastAPI service here needs, and nothing of any domain.
 
-Each module stands for one concern and is imported by its name:
-`settings` and `process` start a service, `server` listens, `app`, `problems`, `requests` and
-`types` shape HTTP, `pagination` cuts lists into pages, `idempotency` (with `idempotency_keys` and
-`idempotency_upkeep`) lets a request take effect once, `waiting` answers `?wait=`, `database` and
-`migrations` speak to PostgreSQL, `health`, `broker`, `metrics`, `logs` and `trace` let it be
-watched. Importing any of them connects to nothing.
+It stands on the outbox library: connections, reconnecting, LISTEN, error codes and trace headers
+are the library's. `http` holds for every endpoint, `database` speaks to PostgreSQL, `observe` says
+what a process does, `process` starts and stops one, `cache` keeps answers that may be a little old,
+`service` puts a service together. Importing any module connects to nothing. Nothing here knows a
+domain, an event class or a table of a service.
 """

@@ -1,4 +1,4 @@
-"""For the tests of whoever uses servicekit: a server that can go away and come back."""
+"""For tests: a server that can go away and come back."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ __all__ = ["Outage"]
 class Outage:
     """A TCP proxy: `begin` closes every connection and the port, `end` opens it again.
 
-    While `loses_answers`, what is asked arrives, and the connection is lost instead of the answer.
+    While `loses_answers`, a request arrives, and the connection is lost before its answer.
     """
 
     def __init__(self, host: str, port: int) -> None:

@@ -183,7 +183,7 @@ async def test_an_unreachable_database_is_one_line(
 ) -> None:
     await database_outage.begin()
     line = await problem_with(unsteady_database)
-    assert line.startswith(f"PostgreSQL at {unsteady_database.place} cannot be reached")
+    assert line.startswith(f"PostgreSQL at {unsteady_database.address} cannot be reached")
 
 
 async def test_a_missing_database_is_named_by_the_server(database: PostgresUrl) -> None:

@@ -71,7 +71,7 @@ async def there(store: RedisStore) -> bool:
 
 
 async def kept(store: RedisStore, key: str) -> CachedValue:
-    return (await store.look([key])).get(key, CachedValue())
+    return (await store.fetch([key])).get(key, CachedValue())
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ async def test_a_value_is_believed_for_a_second_and_then_compared_by_its_version
 async def test_an_unchanged_value_is_confirmed_without_being_loaded(
     reads: ReadThrough[str], truth: Truth, store: RedisStore
 ) -> None:
-    await store.keep(Entry("toy:k", 1, body(1).body))
+    await store.save(Entry("toy:k", 1, body(1).body))
     assert await reads.get("k") == body(1)
     assert truth.statements == ["versions"]
     await eventually(lambda: trusted(store))
@@ -147,7 +147,7 @@ async def test_a_slow_reader_does_not_put_an_old_value_back(
     truth.gate.set()
     assert await slow == body(1)
     truth.gate = None
-    await asyncio.gather(*reads._keeping)
+    await asyncio.gather(*reads._saving)
     assert (await kept(store, "toy:k")).value == body(2)
     assert await reads.get("k") == body(2)
 
@@ -168,7 +168,7 @@ async def test_trust_counts_from_before_the_query_by_the_clock_of_redis(
 ) -> None:
     moment = (await kept(store, "toy:k")).moment
     assert moment is not None
-    await store.keep(Entry("toy:k", 1, b"late", moment - TRUSTED))
+    await store.save(Entry("toy:k", 1, b"late", moment - TRUSTED))
     seen = await kept(store, "toy:k")
     assert (seen.value, seen.trusted) == (Versioned(1, b"late"), False)
     assert 0 < redis.pttl("toy:k") <= 300_000
@@ -268,7 +268,7 @@ async def test_a_write_that_a_frozen_redis_makes_late_is_not_believed(
 
 
 async def test_a_large_body_is_not_kept_but_its_version_is(store: RedisStore) -> None:
-    await store.keep(Entry("toy:k", 1, b"small"))
-    await store.keep(Entry("toy:k", 2, b"x" * 300_000))
+    await store.save(Entry("toy:k", 1, b"small"))
+    await store.save(Entry("toy:k", 2, b"x" * 300_000))
     seen = await kept(store, "toy:k")
     assert (seen.value, seen.trusted) == (None, False)

@@ -164,7 +164,7 @@ def test_a_nonsensical_broker_url_is_refused(monkeypatch: pytest.MonkeyPatch, va
 
 def test_a_nonsensical_cache_url_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     line = refusal(monkeypatch, REDIS_URL="redis://h/0?password=hidden")
-    assert line.startswith("REDIS_URL has password behind the ?, which goes before it")
+    assert line.startswith("REDIS_URL has password behind the ?, which would win")
     assert "hidden" not in line
 
 
@@ -263,7 +263,7 @@ def test_settings_can_be_shown_without_a_password() -> None:
 def test_an_address_knows_its_forms() -> None:
     url = PostgresUrl("postgresql://u:a%2Fb@h:1/d?sslmode=disable")
     assert (url.user, url.password, url.host) == ("u", "a/b", "h")
-    assert url.place == "h:1/d"
+    assert url.address == "h:1/d"
     assert url.sqlalchemy == "postgresql+psycopg://u:a%2Fb@h:1/d?sslmode=disable"
 
 

@@ -1,11 +1,11 @@
-"""Reads through a cache that is never believed for longer than a second.
+"""Reads through a cache whose values are trusted for less than a second.
 
-Invariant: what `get` answers was current within the last second (`TRUSTED` and the way back), no
-matter who died between a commit and the cache. A cached value is believed for a moment counted,
-by the cache's own clock, from before the database was last asked; after that its version alone is
-compared with the database. So a lost or late write to the cache costs nothing but that comparison.
+Invariant: what `get` returns was current within the last second (`TRUSTED` and the way back),
+whichever process died between a commit and the cache. A cached value is trusted for a time that
+counts from before the database was last asked, by the cache's own clock. After that its version is
+compared with the database. A lost or late write to the cache costs that comparison, nothing more.
 
-Many who ask for one key at once share one look into the cache and one query.
+Many calls for one key at once share one fetch from the cache and one query. See decision 0752.
 """
 
 import asyncio
@@ -37,9 +37,9 @@ class Versioned:
 
 @dataclass(frozen=True, slots=True)
 class CachedValue:
-    """What a look into the cache found.
+    """What the cache had under a key.
 
-    `moment` is the cache's time of the look, in milliseconds; None if it could not be asked.
+    `moment` is the cache's time when it was asked, in milliseconds; None if it could not be asked.
     """
 
     value: Versioned | None = None
@@ -52,9 +52,10 @@ NOTHING = CachedValue()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something to keep: never instead of a higher version.
+    """A value to store; a higher version that is stored already stays.
 
-    Without a body only the version is raised. `trusted_until` is by the cache's clock, 0 for not.
+    Without a body only the version is raised. `trusted_until` is by the cache's clock; 0 means
+    that the value is not trusted.
     """
 
     key: str
@@ -64,35 +65,35 @@ class Entry:
 
 
 class Store(Protocol):
-    """A cache. It answers in bounded time, raises nothing, and knows nothing while it is away."""
+    """A cache. It answers in bounded time, raises nothing, and has nothing while it is away."""
 
-    async def look(self, keys: Sequence[str]) -> Mapping[str, CachedValue]: ...
-    async def keep(self, entry: Entry) -> None: ...
+    async def fetch(self, keys: Sequence[str]) -> Mapping[str, CachedValue]: ...
+    async def save(self, entry: Entry) -> None: ...
 
 
 class Source(Protocol[K]):
-    """Where the truth is, asked for many keys in one statement each."""
+    """The database, asked for many keys with one statement."""
 
     async def load(self, keys: Sequence[K]) -> Mapping[K, Versioned]: ...
     async def versions(self, keys: Sequence[K]) -> Mapping[K, int]: ...
 
 
 class ReadThrough(Generic[K]):
-    """One kind of thing, by key. Change `name` with the shape of the bodies: old ones stay away."""
+    """One kind of value, by key. Change `name` with the shape of the bodies: it hides old ones."""
 
     def __init__(self, name: str, source: Source[K], store: Store | None) -> None:
         self._name = name
         self._source = source
         self._store = store
-        self._looks = DataLoader[K, CachedValue](self._look)
+        self._fetches = DataLoader[K, CachedValue](self._fetch)
         self._reads = DataLoader[K, Versioned](self._read)
         self._unconfirmed: dict[K, CachedValue] = {}
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._saving: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> Versioned | None:
-        """The value as it was within the last second; None if there is none."""
+        """Return the value as it was within the last second; None if there is none."""
         if self._store is not None:
-            seen = await self._looks.get(key) or NOTHING
+            seen = await self._fetches.get(key) or NOTHING
             if seen.trusted:
                 READS.labels(self._name, "cache").inc()
                 return seen.value
@@ -100,38 +101,40 @@ class ReadThrough(Generic[K]):
         return await self._reads.get(key)
 
     async def wrote(self, key: K, version: int, body: bytes = b"") -> None:
-        """Say what was committed: lower versions are not kept from now on. Raises nothing."""
+        """Tell the cache what was committed, so that it stores no lower version. Raises nothing."""
         if self._store is not None:
-            await self._store.keep(Entry(self._stored(key), version, body))
+            await self._store.save(Entry(self._stored(key), version, body))
 
-    async def _look(self, keys: Sequence[K]) -> Mapping[K, CachedValue]:
+    async def _fetch(self, keys: Sequence[K]) -> Mapping[K, CachedValue]:
         assert self._store is not None
-        found = await self._store.look([self._stored(key) for key in keys])
+        found = await self._store.fetch([self._stored(key) for key in keys])
         return {key: found.get(self._stored(key), NOTHING) for key in keys}
 
     async def _read(self, keys: Sequence[K]) -> Mapping[K, Versioned]:
-        """Compare what the cache has, load what it has not, and have both kept."""
+        """Compare the versions of cached values, load the others, and store both."""
         seen = {key: self._unconfirmed.pop(key, NOTHING) for key in keys}
-        held = {key: one.value for key, one in seen.items() if one.value is not None}
-        current = await self._source.versions(list(held)) if held else {}
-        confirmed = {key: held[key] for key in held if current.get(key) == held[key].version}
+        cached = {key: one.value for key, one in seen.items() if one.value is not None}
+        current = await self._source.versions(list(cached)) if cached else {}
+        confirmed = {
+            key: value for key, value in cached.items() if current.get(key) == value.version
+        }
         missing = [key for key in keys if key not in confirmed]
         loaded = await self._source.load(missing) if missing else {}
         READS.labels(self._name, "version").inc(len(confirmed))
         READS.labels(self._name, "database").inc(len(missing))
         for key, value in {**confirmed, **loaded}.items():
-            self._keep(key, seen[key], value, known=key in confirmed)
+            self._save(key, seen[key], value, known=key in confirmed)
         return {**confirmed, **loaded}
 
-    def _keep(self, key: K, seen: CachedValue, value: Versioned, *, known: bool) -> None:
-        """Beside the answer, not before it."""
+    def _save(self, key: K, seen: CachedValue, value: Versioned, *, known: bool) -> None:
+        """Store a value beside the answer; the answer does not wait for it."""
         if self._store is None or seen.moment is None:
             return
         body = b"" if known else value.body
         entry = Entry(self._stored(key), value.version, body, seen.moment + TRUSTED)
-        task = asyncio.create_task(self._store.keep(entry))
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        task = asyncio.create_task(self._store.save(entry))
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
 
     def _stored(self, key: K) -> str:
         return f"{self._name}:{key}"

@@ -1,9 +1,10 @@
-"""Redis as a `Store`: a deadline around every call, and no calls at all while it is away.
+"""Redis as a `Store`: a deadline around every call, and no call while it is away.
 
 Invariant: nothing here raises, and nothing waits longer than `DEADLINE` for Redis. After one call
-that was not answered in time, or two failures in a row, Redis is left alone; a background task asks
-it until it answers in time again, so no request pays for finding out. Who was waiting for the call
-under way does not make one of its own. What was read is checked against a seal; garbage is absent.
+that was not answered in time, or two failures in a row, requests leave Redis alone. A background
+task asks it until it answers in time again, so no request pays for finding out. Calls that come
+while one is under way share the next one. An entry carries a checksum; one that does not fit it is
+treated as absent and removed. Decisions 0753 and 1224 say why.
 """
 
 import asyncio
@@ -33,28 +34,28 @@ CONNECT_DEADLINE = 1.0
 PAUSE = 1.0
 FAILURES = 2
 LARGEST = 256 * 1024
-"""Bytes; a longer body is not worth a round trip that others wait behind."""
+"""Bytes. A longer body is not stored: other calls would wait behind it."""
 
 AVAILABLE = Gauge("cache_available", "1 while Redis is asked, 0 while it is left alone.")
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# With Redis' own time, so that no two machines' clocks are ever compared.
-_LOOK = """
+# With Redis' own time, so that the clocks of two machines are never compared.
+_FETCH = """
 local time = redis.call('TIME')
 local found = {time[1] * 1000 + math.floor(time[2] / 1000)}
-for place, key in ipairs(KEYS) do
+for index, key in ipairs(KEYS) do
   local entry = redis.pcall('HMGET', key, 'version', 'seal', 'body', 'trusted_until')
-  found[place + 1] = entry.err and {'of another type'} or entry
+  found[index + 1] = entry.err and {'of another type'} or entry
 end
 return found
 """
 
 # A higher version stays. The same version keeps its body, and the later trust.
-_KEEP = """
-for place, key in ipairs(KEYS) do
-  local version, seal, body, trusted_until = unpack(ARGV, place * 4 - 3, place * 4)
+_SAVE = """
+for index, key in ipairs(KEYS) do
+  local version, seal, body, trusted_until = unpack(ARGV, index * 4 - 3, index * 4)
   if redis.call('TYPE', key).ok ~= 'hash' then redis.call('DEL', key) end
   local held = redis.call('HMGET', key, 'version', 'trusted_until')
   local there, wanted = tonumber(held[1] or '') or 0, tonumber(version)
@@ -85,9 +86,9 @@ class RedisStore:
         self._away.set()
         # Cancelled calls close their connection; nothing is tried twice within a request.
         self._redis: Redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0))
-        self._look_script = self._redis.register_script(_LOOK)
-        self._keep_script = self._redis.register_script(_KEEP)
-        self._keeps = DataLoader[Entry, bool](self._keep)
+        self._fetch_script = self._redis.register_script(_FETCH)
+        self._save_script = self._redis.register_script(_SAVE)
+        self._saves = DataLoader[Entry, bool](self._save)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -107,30 +108,32 @@ class RedisStore:
             async with asyncio.timeout(CONNECT_DEADLINE):
                 await self._redis.aclose()
 
-    async def look(self, keys: Sequence[str]) -> Mapping[str, CachedValue]:
-        """What is kept under these keys; nothing while Redis is away."""
-        return await self._ask(lambda: self._look(keys)) or {}
+    async def fetch(self, keys: Sequence[str]) -> Mapping[str, CachedValue]:
+        """Return what is stored under these keys; nothing while Redis is away."""
+        return await self._ask(lambda: self._fetch(keys)) or {}
 
-    async def keep(self, entry: Entry) -> None:
-        """Keep it, unless a higher version is kept; not at all while Redis is away."""
+    async def save(self, entry: Entry) -> None:
+        """Store it, unless a higher version is stored; not at all while Redis is away."""
         if self.available:
-            await self._keeps.get(entry)
+            await self._saves.get(entry)
 
-    async def _look(self, keys: Sequence[str]) -> Mapping[str, CachedValue]:
-        now, *entries = cast("list[Any]", await self._look_script(keys=keys))
-        seen = {key: _seen(key, entry, now) for key, entry in zip(keys, entries, strict=True)}
+    async def _fetch(self, keys: Sequence[str]) -> Mapping[str, CachedValue]:
+        now, *entries = cast("list[Any]", await self._fetch_script(keys=keys))
+        seen = {
+            key: _cached_value(key, entry, now) for key, entry in zip(keys, entries, strict=True)
+        }
         if garbage := [key for key, one in seen.items() if one is None]:
             self._background(self._forget(garbage))
         return {key: one or CachedValue(moment=now) for key, one in seen.items()}
 
-    async def _keep(self, entries: Sequence[Entry]) -> Mapping[Entry, bool]:
+    async def _save(self, entries: Sequence[Entry]) -> Mapping[Entry, bool]:
         arguments: list[Any] = []
         for entry in entries:
             body = entry.body if len(entry.body) <= LARGEST else b""
             seal = _seal(entry.key, entry.version, body)
             arguments += [entry.version, seal, body, entry.trusted_until]
         keys = [entry.key for entry in entries]
-        await self._ask(lambda: self._keep_script(keys=keys, args=[*arguments, TTL]))
+        await self._ask(lambda: self._save_script(keys=keys, args=[*arguments, TTL]))
         return {}
 
     async def _forget(self, keys: Sequence[str]) -> None:
@@ -138,7 +141,7 @@ class RedisStore:
         await self._ask(lambda: self._redis.unlink(*keys))
 
     async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
-        """The answer in time, or None."""
+        """Return the answer, or None if it does not come in time."""
         if not self.available:
             return None
         try:
@@ -159,28 +162,30 @@ class RedisStore:
             self._away.set()
 
     async def _watch(self) -> None:
-        """Open the connections; later, find out when Redis is back."""
+        """Open the connections; later, notice when Redis is back."""
         while True:
             await self._away.wait()
             try:
-                await self._rehearse()
+                await self._warm_up()
             except Exception:
                 await asyncio.sleep(self._pause)
                 continue
             self._failures = 0
             self._away.clear()
             AVAILABLE.set(1)
-            log.info("cache_there", redis=self._url.place)
+            log.info("cache_there", redis=self._url.address)
             await self._away.wait()
             await asyncio.sleep(self._pause)
 
-    async def _rehearse(self) -> None:
-        """Both scripts in time, over the two connections that looks and keeps will use."""
+    async def _warm_up(self) -> None:
+        """Run both scripts in time, over the two connections that fetches and saves will use."""
         async with asyncio.timeout(CONNECT_DEADLINE):
-            await asyncio.gather(self._look_script(keys=[]), self._redis.ping())
-            await asyncio.gather(self._look_script(keys=[]), self._keep_script(keys=[], args=[TTL]))
+            await asyncio.gather(self._fetch_script(keys=[]), self._redis.ping())
+            await asyncio.gather(
+                self._fetch_script(keys=[]), self._save_script(keys=[], args=[TTL])
+            )
         async with asyncio.timeout(self._deadline):
-            await self._look_script(keys=[])
+            await self._fetch_script(keys=[])
 
     def _background(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -192,8 +197,8 @@ def _seal(key: str, version: int, body: bytes) -> str:
     return blake2b(body, digest_size=8, key=f"{key} {version}".encode()[-64:]).hexdigest()
 
 
-def _seen(key: str, fields: Any, now: int) -> CachedValue | None:
-    """None for what nobody can have kept."""
+def _cached_value(key: str, fields: Any, now: int) -> CachedValue | None:
+    """Read an entry; None for one that this class cannot have stored."""
     if fields == [None] * 4:
         return CachedValue(moment=now)
     try:

@@ -1,4 +1,7 @@
-"""What external systems answered, kept for a stated time: fresh, then only while they are away."""
+"""Answers of external systems: kept while fresh, and longer only while the system is away.
+
+The rule is that of `stale-if-error` (RFC 5861, section 4).
+"""
 
 import time
 from collections import OrderedDict
@@ -24,8 +27,10 @@ V = TypeVar("V")
 
 
 class StaleIfErrorCache(Generic[V]):
-    """Values by key. For `fresh` seconds nobody is asked; up to `kept` seconds old, a value is
-    given when the system is away. `limit` values are kept, those used last.
+    """Values by key. For `fresh` seconds the system is not asked again.
+
+    A value up to `kept` seconds old is returned while the system is away. At most `limit` values
+    are kept, those used last.
     """
 
     def __init__(
@@ -45,7 +50,7 @@ class StaleIfErrorCache(Generic[V]):
         self._values: OrderedDict[str, tuple[float, V]] = OrderedDict()
 
     async def get(self, key: str) -> V:
-        """Raises `NotThere`, or `Unavailable` when the system is away and nothing is kept."""
+        """Return the value. Raises `NotThere`, or `Unavailable` if no old value can stand in."""
         kept = self._values.get(key)
         if kept is not None and self._age(kept) < self._fresh:
             return self._answered(key, kept, "hit")

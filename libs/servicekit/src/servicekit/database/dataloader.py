@@ -1,8 +1,8 @@
 """Many reads at once become few statements.
 
-Invariant: a value is read by a statement that began after `get` was called. While one statement
-runs, whoever asks joins the next; so thousands that ask at once cost a handful of round trips and
-one connection.
+Invariant: a value is read by a statement that began after `get` was called. Calls that come while
+a statement runs are gathered for the next one, so thousands of calls at once cost a handful of
+round trips and one connection.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ V = TypeVar("V")
 
 
 class DataLoader(Generic[K, V]):
-    """Reads values by key. `read` gives what it finds of the keys it gets."""
+    """Reads values by key. `read` returns the values it finds for the keys it is given."""
 
     def __init__(
         self, read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, limit: int = LIMIT
@@ -29,7 +29,7 @@ class DataLoader(Generic[K, V]):
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, key: K) -> V | None:
-        """The value as it is now, or None if there is none. Raises what `read` raises."""
+        """Return the value as it is now, or None if there is none. Raises what `read` raises."""
         answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(answer)
         if self._task is None or self._task.done():
@@ -52,5 +52,5 @@ class DataLoader(Generic[K, V]):
 
 
 def _unanswered(asked: Iterable[list[asyncio.Future[V]]]) -> Iterator[asyncio.Future[V]]:
-    """Those that still wait; some may have gone."""
+    """The calls that still wait; some may have been cancelled."""
     return (answer for answers in asked for answer in answers if not answer.done())

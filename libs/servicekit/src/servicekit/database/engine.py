@@ -1,14 +1,14 @@
 """SQLAlchemy's async engine on psycopg 3, made to survive a database that goes away and comes back.
 
-A pooled connection whose server has died is noticed when it is taken from the pool, by asking the
-socket (a system call of a microsecond) instead of the server (`pool_pre_ping`: a round trip for
-every request): an idle connection has nothing to read, so a readable one is closed or out of step.
-While the database is away a request gets 503; the first one after its return succeeds.
+A pooled connection whose server has died is noticed when it is checked out. The socket is asked (a
+system call of a microsecond), not the server (`pool_pre_ping`, a round trip for every request): an
+idle connection has nothing to read, so a readable one is closed or out of step. While the database
+is away a request gets 503; the first one after its return succeeds.
 
-No wait for a lock is without end, and no transaction that was left open: one of them would take a
-connection of every request that comes to its row, and in the end all of them.
+Every wait for a lock ends, and so does every transaction that was left open. One of them without
+end would block each request that comes to its row, until no connection is left.
 
-What an error says of values, its parameters and its DETAIL, is left out: errors are logged.
+Errors are logged, so they carry no values: parameters and DETAIL are left out.
 """
 
 import select
@@ -31,9 +31,9 @@ __all__ = ["connect", "create_engine", "ensure_reachable", "unreachable"]
 
 POOL_TIMEOUT = 5.0
 
-# What the server does for a client that is stopped, or whose host has vanished: nothing it holds is
-# held for ever. Whoever needs a longer wait sets it for the transaction. A transaction stays open
-# and idle while a handler works, which the consumer's watchdog ends after 60 seconds.
+# The server ends what a stopped client or a vanished host holds. A use case that needs a longer
+# wait sets it for its transaction. A transaction stays open and idle while a handler works, which
+# the consumer's watchdog ends after 60 seconds.
 SESSION = {
     "lock_timeout": "4s",
     "idle_in_transaction_session_timeout": "90s",
@@ -59,8 +59,8 @@ def create_engine(
     """Return an engine that connects when first used; `pool_size` connections stay open.
 
     A statement is prepared once it ran `prepare_threshold` times on a connection; None switches
-    that off (for a transaction-pooling proxy). Who finds no free connection for five seconds gets
-    SQLAlchemy's TimeoutError.
+    that off (for a transaction-pooling proxy). A caller that gets no connection within five
+    seconds gets SQLAlchemy's TimeoutError.
     """
     engine = create_async_engine(
         url.sqlalchemy,
@@ -83,9 +83,10 @@ def create_engine(
 
 
 def _forget_read_only(_connection: Any, record: ConnectionPoolEntry) -> None:
-    """One made while the server took no writes takes none when it does again, or is elsewhere.
+    """Discard a connection made while the server took no writes: it would never take any.
 
-    Asked without a round trip: the server reports both (PostgreSQL 14, "Asynchronous Operations").
+    This costs no round trip: the server reports both states (PostgreSQL 14, "Asynchronous
+    Operations").
     """
     driver = record.driver_connection
     if driver is not None and not driver.closed:
@@ -95,7 +96,7 @@ def _forget_read_only(_connection: Any, record: ConnectionPoolEntry) -> None:
 
 
 def _forget_values(context: ExceptionContext) -> None:
-    """An error is logged as text, and its DETAIL quotes whole rows: other people's data."""
+    """Cut DETAIL off an error: errors are logged, and DETAIL quotes whole rows of personal data."""
     original, wrapped = context.original_exception, context.sqlalchemy_exception
     if isinstance(original, psycopg.Error) and wrapped is not None:
         said = str(original)
@@ -117,13 +118,13 @@ def _readable(descriptor: int) -> bool:
 
 
 async def connect(url: PostgresUrl, *, application_name: str) -> psycopg.AsyncConnection[Any]:
-    """Open one connection of its own, in autocommit: for LISTEN, probes and session locks."""
+    """Open a connection outside the pool, in autocommit: for LISTEN, probes and session locks."""
     options = session_options(url)
     return await sessions.connect(url, application_name=application_name, options=options)
 
 
 def session_options(url: PostgresUrl) -> str:
-    """The `options` of a connection: `SESSION`, then those of the address, which go first."""
+    """The `options` of a connection: `SESSION`, then those of the address, which win."""
     given = conninfo_to_dict(url).get("options") or ""
     ours = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
     return f"{ours} {given}".rstrip()
@@ -139,16 +140,16 @@ async def ensure_reachable(url: PostgresUrl, *, variable: str) -> None:
 
 
 def unreachable(url: PostgresUrl, variable: str, error: Exception) -> StartupProblem:
-    """What a failed connect means for whoever starts the process."""
+    """What a failed connect means for the person who starts the process."""
     text = str(error)
     if "password authentication failed" in text:
         return StartupProblem(
-            f"PostgreSQL at {url.place} refuses the user or password of {variable}"
+            f"PostgreSQL at {url.address} refuses the user or password of {variable}"
         )
     for server_said in _SERVER_SAYS:
         if server_said in text:
             reason = text.rpartition("FATAL:")[2].split("\n")[0].strip()
-            return StartupProblem(f"PostgreSQL at {url.place} says: {reason} (see {variable})")
+            return StartupProblem(f"PostgreSQL at {url.address} says: {reason} (see {variable})")
     return StartupProblem(
-        f"PostgreSQL at {url.place} cannot be reached: is it up? (see {variable})"
+        f"PostgreSQL at {url.address} cannot be reached: is it up? (see {variable})"
     )

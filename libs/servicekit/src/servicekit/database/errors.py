@@ -1,7 +1,7 @@
-"""What a request is told when the database fails it: above all, whether it took effect.
+"""What a request is told when the database fails: above all, whether the request took effect.
 
-Invariant: "nothing was changed" is said only where that is known. A connection that is lost while
-its answer is awaited may have committed before.
+Invariant: an answer says "nothing was changed" only where that is known. A connection that is lost
+while a COMMIT is awaited may have committed.
 """
 
 import psycopg
@@ -14,24 +14,24 @@ from servicekit.http.problems import Problem
 __all__ = ["database_unavailable", "is_unavailable"]
 
 AWAY = "The database cannot be reached right now; nothing was changed. Try again."
-BUSY = "Something else holds on to what this request needs; nothing was changed. Try again."
+BUSY = "Another request holds what this one needs; nothing was changed. Try again."
 READ_ONLY = "The database takes no changes right now; nothing was changed. Try again."
 REFUSED = "The database could not do this right now; nothing was changed. Try again."
 UNKNOWN = (
     "The connection to the database was lost; whether this took effect is not known."
-    " Look, or send it again with the same Idempotency-Key."
+    " Check, or send it again with the same Idempotency-Key."
 )
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def is_unavailable(error: sqlalchemy.exc.DBAPIError) -> bool:
-    """Whether an error that is not an OperationalError means that the database is away."""
+    """Whether an error that is no OperationalError means all the same that the database is away."""
     return error.connection_invalidated or sqlstate_of(error) == READ_ONLY_TRANSACTION
 
 
 def database_unavailable(error: Exception, method: str) -> Problem:
-    """The 503 for a request of this method that the database failed with `error`."""
+    """The 503 for a request of this method, after the database answered with `error`."""
     detail = _detail(error, safe=method in SAFE_METHODS)
     return Problem(503, "database_unavailable", detail, headers={"Retry-After": "1"})
 
@@ -44,7 +44,7 @@ def _detail(error: Exception, *, safe: bool) -> str:
         return READ_ONLY
     if safe or _never_connected(error):
         return AWAY
-    # An error that the server reports has rolled back whatever was begun.
+    # An error that the server reports has rolled back the transaction.
     return UNKNOWN if sqlstate is None or sqlstate.startswith(LAST_WORDS) else REFUSED
 
 

@@ -1,8 +1,8 @@
-"""Integer ids known before their row is written: drawn from a sequence in blocks.
+"""Integer ids that are known before their row is written, drawn from a sequence in blocks.
 
-An event carries the id of its thing, and both are written by one statement; so the id has to be
-there first. A block costs a round trip, its ids cost none. What is left of a block when the process
-ends is never used: ids have gaps, and are in no order between processes.
+An event carries the id of its aggregate, and one statement writes both, so the id has to be known
+first. A block costs one round trip, its ids cost none. A process that ends leaves the rest of its
+block unused: ids have gaps, and are in no order between processes.
 """
 
 import asyncio
@@ -27,7 +27,10 @@ class IdBlocks:
         self._drawing = asyncio.Lock()
 
     async def next(self) -> int:
-        """An id that nobody else gets. Call it before a transaction: it may need a connection."""
+        """Return an id that no other call gets.
+
+        Call it before a transaction begins: it may need a connection itself.
+        """
         async with self._drawing:
             if not self._drawn:
                 await self._draw()

@@ -1,12 +1,12 @@
-"""Alembic under an advisory lock: any number of processes may migrate at once, one does it.
+"""Alembic under an advisory lock: any number of processes may start to migrate, one does it.
 
-The lock is taken in autocommit and tried in a loop: waiting for it inside a statement would hold a
-snapshot, which blocks CREATE INDEX CONCURRENTLY in the migration it waits for. It belongs to a
-connection of its own, so a migration may end and begin transactions as it likes.
+The lock is tried in a loop, in autocommit: a statement that waits for it would hold a snapshot,
+which blocks CREATE INDEX CONCURRENTLY in the very migration it waits for. The lock belongs to a
+connection of its own, so a migration may begin and end transactions as it likes.
 
-A revision is called `<lineage>_<number>`. One that this code does not know is ahead of it if the
-lineage is one of its own; else the database is another service's, or a later version has begun a
-new lineage (`orders2_0009`) because older code cannot work with what it changed.
+A revision is called `<lineage>_<number>`. An unknown revision of a known lineage is ahead of this
+code. An unknown lineage means another service's database, or a later version that began a new
+lineage (`orders2_0009`) because older code cannot work with its changes.
 """
 
 import os
@@ -31,7 +31,7 @@ from servicekit.process.urls import PostgresUrl
 
 __all__ = ["Schema", "current_and_head", "ensure_current", "run_env", "upgrade"]
 
-LOCK = 0x736B_6D69_6772  # one number for everyone who migrates a database of ours
+LOCK = 0x736B_6D69_6772  # the same number in every process that migrates
 LOCK_RETRY = 0.2
 
 
@@ -45,7 +45,7 @@ class Schema:
 
     @property
     def behind(self) -> bool:
-        """Revisions the code expects are missing; one that the code does not know is ahead."""
+        """Whether revisions that the code expects are missing, and none is ahead of it."""
         return not self.heads <= self.current and self.current <= self.known
 
     @property
@@ -74,7 +74,7 @@ def upgrade(url: PostgresUrl, ini: Path, *, variable: str, deadline: float = 60.
         schema = compare(_read_current(lock), ini)
         _refuse_foreign(schema, url, variable)
         if schema.current - schema.known:
-            return  # ahead of this code: whoever moved it did more than we could
+            return  # ahead of this code: a later version has migrated it
         config = _config(ini)
         config.attributes["database_url"] = url
         command.upgrade(config, "head")
@@ -120,7 +120,7 @@ async def ensure_current(url: PostgresUrl, ini: Path, *, variable: str, command:
     _refuse_foreign(schema, url, variable)
     if schema.behind:
         raise StartupProblem(
-            f"the schema at {url.place} is behind this code: run `{command}`"
+            f"the schema at {url.address} is behind this code: run `{command}`"
             f" (it has {_names(schema.current)}, the code wants {_names(schema.heads)})"
         )
 
@@ -128,7 +128,7 @@ async def ensure_current(url: PostgresUrl, ini: Path, *, variable: str, command:
 def _refuse_foreign(schema: Schema, url: PostgresUrl, variable: str) -> None:
     if schema.foreign:
         raise StartupProblem(
-            f"the schema at {url.place} has {_names(schema.foreign)}, which is not for this code"
+            f"the schema at {url.address} has {_names(schema.foreign)}, which is not for this code"
             f" (it wants {_names(schema.heads)}): another service's database, or one that a later"
             f" version has changed for good (see {variable})"
         )
@@ -175,9 +175,10 @@ def _config(ini: Path) -> Config:
 
 
 def run_env(metadata: MetaData, *variables: str, **options: Any) -> None:
-    """All of a service's `migrations/env.py`: connect and migrate; `options` as for Alembic.
+    """Do all that a service's `migrations/env.py` does; `options` are Alembic's.
 
-    The address is the one `upgrade` was given, else that of the first of `variables` that is set.
+    The address is the one that `upgrade` was given, else that of the first of `variables` that is
+    set.
     """
     found = [os.environ[name] for name in variables if os.environ.get(name)]
     url = context.config.attributes.get("database_url") or next(iter(found), None)
@@ -197,7 +198,7 @@ def run_env(metadata: MetaData, *variables: str, **options: Any) -> None:
 
 
 def _number_revision(_context: object, _revision: object, written: list[MigrationScript]) -> None:
-    """Call a new revision by the next number of its lineage instead of by chance."""
+    """Name a new revision by the next number of its lineage instead of at random."""
     head = context.script.get_current_head()
     lineage, _, number = (head or "").rpartition("_")
     for script in written:

@@ -1,6 +1,6 @@
-"""What the health checks ask PostgreSQL, over one connection of their own.
+"""What the health checks ask PostgreSQL, over a connection of their own.
 
-It is not taken from the pool: under load the pool is empty, and that is not ill health.
+The connection is not from the pool: under load the pool is empty, and the process is healthy.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class SchemaIsForeign(Exception):
 
 
 class DatabaseProbe:
-    """Checks for `Health`: `database` answers, `migrations` at head (or ahead)."""
+    """Two checks for `Health`: the database answers, and its schema is at head (or ahead)."""
 
     def __init__(self, url: PostgresUrl, ini: Path) -> None:
         self._url = url
@@ -63,7 +63,7 @@ class DatabaseProbe:
                 await self._forget()
                 if not kept:
                     raise
-        # What was kept may have died long ago with a server that is back.
+        # A kept connection may have died long ago with a server that is back.
         return await self._ask(question)
 
     async def _forget(self) -> None:

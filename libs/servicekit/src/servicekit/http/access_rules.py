@@ -1,9 +1,9 @@
-"""Who may ask: by which name of this service, and from a page of which origin.
+"""Which requests are accepted: by the name the service is called, and by the page's origin.
 
-A browser sends what any page asks it to, to any address that the page knows or makes up. It says
+A browser sends what any page asks for, to any address that the page knows or makes up. It says
 where the page came from (`Origin`, `Sec-Fetch-Site`: Fetch Standard, section 3.2; W3C Fetch
-Metadata, section 2) and by which name the service was reached (`Host`): a name nobody gave it is
-DNS rebinding. Callers that are no browsers send neither, and are not asked for them.
+Metadata, section 2) and by which name the service was reached (`Host`). A name that was never
+configured means DNS rebinding. Other clients send no origin and need none.
 """
 
 import re
@@ -24,7 +24,7 @@ __all__ = ["ANY_HOST", "LOOPBACK_HOSTS", "AccessGuard", "AccessRules", "Hosts", 
 
 ANY_HOST = frozenset({"*"})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
-# Probes and scrapers come by address; there is nothing to change, and nothing of anybody's.
+# Probes and scrapers come by address. Nothing there can be changed, and no data is shown.
 OPEN_TO_EVERY_NAME = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 EXPOSED = ("ETag", "Idempotency-Replayed", "Location", "Retry-After")
@@ -32,7 +32,7 @@ PREFLIGHT_SECONDS = 600
 
 
 def _listed(pattern: str, message: str) -> BeforeValidator:
-    """Several values with commas between; in small letters, as they are compared."""
+    """Several values, separated by commas; in small letters, because they are compared so."""
     matches = re.compile(pattern).fullmatch
 
     def split(value: object) -> object:
@@ -48,23 +48,23 @@ def _listed(pattern: str, message: str) -> BeforeValidator:
 
 _NAME = r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)"
 Hosts = Annotated[
-    frozenset[str], NoDecode, _listed(rf"\*|{_NAME}", "is no name of a host without a port, or *")
+    frozenset[str], NoDecode, _listed(rf"\*|{_NAME}", "is not a host name without a port, or *")
 ]
 Origins = Annotated[
     frozenset[str],
     NoDecode,
-    _listed(rf"https?://{_NAME}(:[0-9]+)?", "is no origin: write scheme, host and port, no path"),
+    _listed(rf"https?://{_NAME}(:[0-9]+)?", "is not an origin: scheme, host and port, no path"),
 ]
 
 
 @dataclass(frozen=True)
 class AccessRules:
-    """What a service lets in: names of hosts without ports, and origins as browsers send them."""
+    """What a service accepts: host names without ports, and origins as browsers send them."""
 
     allowed_hosts: frozenset[str] = ANY_HOST
     cors_origins: frozenset[str] = frozenset()
     docs: bool = True
-    """Whether the pages that show the OpenAPI document are there."""
+    """Whether the pages that show the OpenAPI document are served."""
 
     def layers(self) -> list[Middleware]:
         guard = Middleware(AccessGuard, access=self)
@@ -81,7 +81,7 @@ class AccessRules:
         return [guard, cors]
 
     def refusal(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Problem | None:
-        """Why a request is not let in, if it is not."""
+        """Return why a request is refused, or None."""
         given = {name: value.decode("latin-1").lower() for name, value in headers}
         host = given.get(b"host", "")
         known = "*" in self.allowed_hosts or _name_of(host) in self.allowed_hosts
@@ -105,7 +105,7 @@ class AccessRules:
 
 
 class AccessGuard:
-    """Refuses what `access` does not let in, 421 and 403, before anything is read.
+    """Refuses what `access` does not accept, 421 and 403, before anything is read.
 
     Every answer, a refusal too, gets the security headers.
     """

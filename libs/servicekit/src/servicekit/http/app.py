@@ -1,4 +1,4 @@
-"""Put a FastAPI application together so that every rule for every endpoint holds.
+"""Puts a FastAPI application together, so that every rule for every endpoint holds.
 
 Four layers of ours are around each request, from outside in: `RequestObserver` (trace, metrics, log
 line), `AccessGuard` (hosts, origins, security headers), `RequestBoundary` (unreadable addresses,
@@ -35,7 +35,7 @@ Table = Mapping[type[Exception], ProblemSpec]
 
 
 class ServiceApp(FastAPI):
-    """FastAPI whose OpenAPI document tells the truth about errors."""
+    """FastAPI whose OpenAPI document shows the true error answers."""
 
     _framework_document: dict[str, Any] | None = None
     _document: dict[str, Any]
@@ -63,8 +63,8 @@ def create_app(
 ) -> ServiceApp:
     """Return the application: `routers` under /api/v1, docs, health, metrics, problems.
 
-    `key_lifetime` is how long the answer to an `Idempotency-Key` is kept, `access` what is let in:
-    everything by default. Construct what the endpoints need first: nothing listens yet.
+    `key_lifetime` is how long the answer to an `Idempotency-Key` is kept. `access` says which hosts
+    and origins may call: all by default.
     """
     metrics, access = metrics or http_metrics(), access or AccessRules()
     app = ServiceApp(
@@ -100,7 +100,7 @@ def _layers(metrics: HttpMetrics, access: AccessRules) -> list[Middleware]:
 
 
 def _problem_types(table: Table) -> Router:
-    """What a problem's `type` leads to."""
+    """The pages that a problem's `type` leads to."""
     router = Router(include_in_schema=False)
     own = {spec.code: (spec.status, spec.title or title_of(spec.code)) for spec in table.values()}
     known = {**openapi.COMMON_PROBLEMS, **own}
@@ -116,11 +116,11 @@ def _problem_types(table: Table) -> Router:
 
 
 def _check_routes(app: FastAPI) -> None:
-    """Refuse routes that would escape the rules; a mistake of the programmer, found at start."""
+    """Refuse routes that would escape the rules: a programmer's mistake, found at the start."""
     for context in iter_route_contexts(app.routes):
         path = context.path or ""
         if len(path) > 1 and path.endswith("/"):
             raise ValueError(f"declare {path} without its trailing slash: both will work")
         route = context.original_route
         if isinstance(route, APIRoute) and not isinstance(route, JsonRoute):
-            raise TypeError(f"{path} is on a plain APIRouter; take servicekit.http.routing.Router")
+            raise TypeError(f"{path} is on a plain APIRouter; use servicekit.http.routing.Router")

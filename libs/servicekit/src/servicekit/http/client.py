@@ -1,8 +1,8 @@
-"""A system of somebody else's, over HTTP: asked in time, again if that may help, or not at all.
+"""Calls to an external system over HTTP: bounded in time, repeated if that may help.
 
-Invariant: an answer is what its model says, or it is no answer. A call ends within the timeout, its
-repetitions included, so that whoever waits for it can still answer in time; after a row of calls
-that failed the circuit is open, and calls fail at once until it is tried again.
+Invariant: an answer fits its model, or it counts as no answer. A call ends within the timeout, its
+repetitions included, so that the caller can still answer in time. After several failed calls in a
+row the circuit opens: calls fail at once until one is tried again. See decision 1302.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ TIMEOUT = 1.0
 ATTEMPTS = 3
 LONGEST_ANSWER = 1024 * 1024
 AT_ONCE = 50
-"""Requests to one system; who comes later waits, within the timeout."""
+"""Requests to one system at a time; a later one waits, within its timeout."""
 OPEN_AFTER = 5
 OPEN_FOR = 5.0
 
@@ -44,18 +44,18 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def open_client(base_url: str) -> httpx.AsyncClient:
-    """A client for external systems, which bound by themselves how much they ask at once.
+    """Return a client for external systems, which limit their own requests.
 
-    Without a limit of its own: a request that gives up while it waits for a connection of a full
-    pool may leave one behind that is never opened and never given away (httpcore 1.0), until
-    there is none left.
+    The pool has no limit of its own: a request that gives up while it waits for a full pool may
+    leave a connection behind that is never opened and never released (httpcore 1.0), until none
+    is left.
     """
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     return httpx.AsyncClient(base_url=base_url, limits=limits)
 
 
 class Unavailable(Exception):
-    """The system gave no answer: it is away, too slow, failing, or talks nonsense."""
+    """The system gave no answer: it is away, too slow, failing, or its answer does not fit."""
 
     def __init__(self, system: str, why: str) -> None:
         self.system, self.why = system, why
@@ -71,7 +71,7 @@ class _NoAnswer(Exception):
 
 
 class ExternalSystem:
-    """One system, or one call of it: what has a circuit, and a name in the metrics, of its own.
+    """One system, or one kind of call to it: it has its own circuit and its own name in metrics.
 
     `timeout` is in seconds, over all attempts. The circuit opens after `open_after` calls that
     failed in a row, for `open_for` seconds.
@@ -90,7 +90,7 @@ class ExternalSystem:
         self._http = http
         self._timeout = timeout
         self._free = asyncio.Semaphore(AT_ONCE)
-        # What is no failure of theirs: a clear no, and a caller of ours that has gone.
+        # A clear no is no failure of the system, and neither is a caller that has gone.
         self._circuits = AsyncCircuitBreakerFactory(
             open_after, open_for, exclude=[NotThere, asyncio.CancelledError]
         )
@@ -100,7 +100,7 @@ class ExternalSystem:
         return await self._measured("GET", path, model, {"params": query})
 
     async def post(self, path: str, model: type[M], body: Mapping[str, Any], *, key: str) -> M:
-        """Have something done, once however often it is sent with this key.
+        """Send something that takes effect once, however often it is sent with this key.
 
         Raises `Unavailable` when it is not known whether it was done.
         """
@@ -145,7 +145,7 @@ class ExternalSystem:
         )
 
         async def attempt() -> M:
-            # Whoever goes away leaves the request to its own end, which is near.
+            # A cancelled caller leaves the request to end by itself, which is soon.
             asking = asyncio.create_task(self._ask(method, path, options, until))
             asking.add_done_callback(_heard)
             return _read(model, await asyncio.shield(asking))
@@ -154,7 +154,7 @@ class ExternalSystem:
             return await retrying(attempt)
 
     async def _ask(self, method: str, path: str, options: Mapping[str, Any], until: float) -> bytes:
-        """The body of an answer that came in time."""
+        """Return the body of an answer that came in time."""
         body = bytearray()
         try:
             async with self._free:
@@ -187,6 +187,6 @@ def _read(model: type[M], body: bytes) -> M:
 
 
 def _heard(asking: asyncio.Task[bytes]) -> None:
-    """Its failure is nobody's any more when whoever asked has gone."""
+    """Mark the failure as seen: the caller may have gone."""
     if not asking.cancelled():
         asking.exception()

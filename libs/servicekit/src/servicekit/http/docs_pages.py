@@ -1,8 +1,8 @@
-"""The pages for people: links at `/`, Swagger UI, ReDoc; and the other names they have.
+"""The pages for people: links at `/`, Swagger UI and ReDoc, under several names.
 
-Their scripts come from here, in the version that the lock file pins, and the policy of each page
-lets nothing else run (Content Security Policy Level 3, section 8.3): a page in the API's own origin
-could do whatever its reader can.
+Their scripts come from this service, in the version that the lock file pins. The policy of each
+page lets no other script run (Content Security Policy Level 3, section 8.3): a page in the API's
+own origin can do all that its reader can. See decision 1204.
 """
 
 import base64
@@ -36,7 +36,7 @@ _PAGE = """<!doctype html>
 
 
 def docs_router(app: FastAPI, *, shown: bool) -> Router:
-    """The pages of `app`; unless they are `shown`, only `/` and the document itself."""
+    """Return the pages of `app`; unless they are `shown`, only `/` and the document itself."""
     router = Router(include_in_schema=False)
     links = {"/openapi.json": "the OpenAPI document", "/health": "health", "/metrics": "metrics"}
     if shown:
@@ -96,7 +96,7 @@ def _show(router: Router, path: str, page: HTMLResponse) -> None:
 
 
 def _page(body: bytes) -> HTMLResponse:
-    """The page with a policy that knows its own scripts, and no others but files from here."""
+    """Return the page with a policy that allows its own scripts and files of this service only."""
     hashes = "".join(f" 'sha256-{_digest(script)}'" for script in _SCRIPT.findall(body.decode()))
     policy = (
         f"default-src 'none'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline';"

@@ -11,7 +11,7 @@ _TAG = re.compile(r'(W/)?"([^"]*)"')
 
 
 def etag(version: int) -> str:
-    """The strong entity tag of a version."""
+    """Return the strong entity tag of a version."""
     return f'"{version}"'
 
 

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 def install_problem_handlers(app: FastAPI, table: Mapping[type[Exception], ProblemSpec]) -> None:
-    """Answer the errors of `table`, and all that the framework and the database raise."""
+    """Answer the errors of `table`, of the framework and of the database as problems."""
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _validation_failed)
     for away in (
@@ -83,9 +83,9 @@ def validation_failed(fields: list[dict[str, str]], found: int | None = None) ->
 
 
 def field_of(location: tuple[int | str, ...]) -> str:
-    """`products.0.quantity` for ("body", "products", 0, "quantity"); `body` for the whole of it."""
+    """`products.0.quantity` for ("body", "products", 0, "quantity"); `body` for the whole body."""
     field = ".".join(str(part) for part in (location[1:] or location))
-    # Names of members nobody knows come from the caller, at any length.
+    # The name of an unknown member comes from the caller, at any length.
     return field if len(field) <= MAX_FIELD else field[: MAX_FIELD - 1] + "…"
 
 

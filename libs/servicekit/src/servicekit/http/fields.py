@@ -1,7 +1,7 @@
-"""Types that requests and answers are made of; used as `Annotated[str, Text(1, 255)]`.
+"""Types of the fields of requests and answers; used as `Annotated[str, Text(1, 255)]`.
 
-Money is Decimal from the first byte to the last: JSON numbers arrive here as Decimal (json_body), a
-float is refused.
+Money is Decimal from the first byte to the last: JSON numbers arrive as Decimal (`strict_json`), and
+a float is refused.
 """
 
 import re
@@ -71,10 +71,10 @@ def _storable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Line(Text):
-    """A text of one line that shows what it is: no controls, no line breaks, no bidi marks.
+    """A text of one line that shows all it holds: no controls, no line breaks, no bidi marks.
 
-    They move what stands beside them on a page, in a terminal or in the head of a mail (Unicode
-    Standard Annex 9, section 2; Unicode Technical Report 36, section 2.10).
+    Such characters move the text beside them on a page, in a terminal or in the head of a mail
+    (Unicode Standard Annex 9, section 2; Unicode Technical Report 36, section 2.10).
     """
 
     def __get_pydantic_core_schema__(
@@ -84,7 +84,7 @@ class Line(Text):
         return core_schema.no_info_after_validator_function(_one_line, text)
 
 
-# All that shows nothing but the joiners of Persian and of emoji (U+200C, U+200D).
+# All invisible characters, without the joiners of Persian and of emoji (U+200C, U+200D).
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
 )
@@ -110,7 +110,7 @@ class Whole:
 
 
 def _spelled(pattern: str, message: str) -> BeforeValidator:
-    """One spelling for one thing: what stands in front goes by the text, caches and rules alike."""
+    """Accept one spelling only: caches and rules in front of a service compare the text."""
     matches = re.compile(pattern).fullmatch
 
     def check(value: object) -> object:
@@ -122,8 +122,8 @@ def _spelled(pattern: str, message: str) -> BeforeValidator:
 
 
 PLAIN_DIGITS = _spelled("0|[1-9][0-9]{0,18}", "has to be a number in plain digits")
-"""A whole number in an address without sign, blank, point or `_`. It stands last in an `Annotated`:
-bounds that follow it would hold for what goes into it.
+"""A whole number in an address without sign, blank, point or `_`. It comes last in an `Annotated`:
+bounds after it would apply to its input.
 """
 
 IntId = Annotated[int, Field(ge=1, le=MAX_INT64), PLAIN_DIGITS]
@@ -182,11 +182,11 @@ Money = Annotated[
         mode="serialization",
     ),
 ]
-"""At least 0, below 10^10, two decimals; taken as a JSON number or string, given as a string."""
+"""At least 0, below 10^10, two decimals; read from a JSON number or string, written as a string."""
 
 
 def refuse_number(value: object) -> object:
-    """Nor a number in quotes, which would be seconds since 1970."""
+    """Refuse a number, in quotes too: it would be read as seconds since 1970."""
     if isinstance(value, int | float | Decimal) or (
         isinstance(value, str) and (len(value) > MAX_TIME or _NUMBER.fullmatch(value))
     ):
@@ -217,7 +217,7 @@ Timestamp = Annotated[
         {"type": "string", "format": "date-time", "examples": ["2026-05-01T18:00:00.000000Z"]}
     ),
 ]
-"""A moment; read as UTC when it has no offset, given in UTC with `Z` (RFC 3339)."""
+"""A moment; read as UTC if it has no offset, written in UTC with `Z` (RFC 3339)."""
 
 
 WaitSeconds = Annotated[

@@ -41,7 +41,7 @@ _MIME = "application/json"
 
 
 class Unit(Protocol):
-    """An open transaction of whoever began it."""
+    """An open transaction."""
 
     @property
     def connection(self) -> AsyncConnection: ...
@@ -53,7 +53,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request that succeeded is answered: the view, headers, and the route's status."""
+    """The answer to a request that succeeded: the view and headers; the status is the route's."""
 
     view: BaseModel | None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class KeyReused(Problem):
     """The key stands for another request to this method and path."""
 
     def __init__(self) -> None:
-        detail = f"This {HEADER} was used for another request; take a new one for this one."
+        detail = f"This {HEADER} was used for another request; use a new one for this one."
         errors = [{"field": HEADER, "message": "was used for another request"}]
         super().__init__(422, "idempotency_key_reused", detail, errors=errors)
 
@@ -124,7 +124,7 @@ class OncePerKey:
         return claim.answer
 
     def _rendered(self, answer: Answer) -> StoredAnswer:
-        # Before the commit: an answer that cannot be written must not be one that was promised.
+        # Before the commit: an answer that cannot be rendered must not be stored.
         if answer.view is None:
             return StoredAnswer(self._status, dict(answer.headers), b"")
         headers = {**answer.headers, "Content-Type": _MIME}
@@ -161,7 +161,7 @@ Once = Annotated[OncePerKey, Depends(_once)]
 async def _identified(request: Request, key: str) -> _Key:
     if len(request.headers.getlist(HEADER)) > 1:
         raise validation_failed([{"field": HEADER, "message": "is given more than once"}])
-    # A key has no NUL and neither has a path (RequestGuard): the parts cannot run together.
+    # Neither a key nor a path has a NUL (see RequestBoundary), so the parts stay apart.
     path = request.scope["path"].encode("utf-8", "surrogatepass")
     digest = _hash(request.method.encode(), path, key.encode())
     precondition = request.headers.get("if-match", "").encode("latin-1")
@@ -178,7 +178,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _as_written(number: object) -> dict[str, str]:
-    # 1.50 and "1.50" are different requests, and no float comes between.
+    # 1.50 and "1.50" are different requests; no float is involved.
     return {"": str(number)}
 
 

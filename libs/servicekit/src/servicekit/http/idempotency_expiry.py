@@ -1,4 +1,4 @@
-"""Forgetting expired keys, in any worker: several at once do no harm."""
+"""Expired idempotency keys are deleted, in any worker; several at once do no harm."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ DELETE FROM idempotency_keys WHERE digest = ANY(ARRAY(SELECT digest FROM expired
 
 
 async def delete_expired(engine: AsyncEngine, *, batch: int = BATCH) -> int:
-    """Delete all keys whose time is up, `batch` of them in a transaction; return how many."""
+    """Delete all expired keys, `batch` of them in a transaction; return how many."""
     deleted = 0
     while True:
         async with engine.begin() as connection:
@@ -39,7 +39,7 @@ async def delete_expired(engine: AsyncEngine, *, batch: int = BATCH) -> int:
 
 
 class KeyExpiry:
-    """Deletes expired keys every few minutes; one part of a worker."""
+    """A background service of a worker: deletes expired keys every few minutes."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -52,7 +52,7 @@ class KeyExpiry:
                 deleted = await delete_expired(self._engine)
             except (psycopg.OperationalError, sqlalchemy.exc.SQLAlchemyError) as error:
                 self.running = False
-                log.warning("key_upkeep_waits", reason=str(error).split("\n", 1)[0])
+                log.warning("key_expiry_waits", reason=str(error).split("\n", 1)[0])
                 await pause(stop, RETRY_AFTER)
             else:
                 self.running = True

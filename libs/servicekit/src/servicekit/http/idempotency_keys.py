@@ -1,8 +1,8 @@
-"""The table of idempotency keys: claimed under a lock, kept in the transaction they stand for.
+"""The table of idempotency keys: claimed under a lock, stored in the request's own transaction.
 
-A key is found by a digest of method, path and key: 16 bytes in the index however long they are.
-Invariant: whoever holds the digest's advisory lock decides alone whether the request is done, and
-the primary key is the proof: a second answer to one key cannot be committed.
+A key is found by a digest of method, path and key: 16 bytes in the index, however long they are.
+Invariant: the holder of the digest's advisory lock alone decides whether the request runs, and the
+primary key is the proof: a second answer to one key cannot be committed. See decision 0102.
 """
 
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ __all__ = [
     "keep",
 ]
 
-# One round trip for lock and look. It has to be VOLATILE PL/pgSQL: each of its statements takes a
-# new snapshot (PostgreSQL, "Function Volatility Categories"), so the look is newer than the lock.
+# One round trip for lock and read. It has to be VOLATILE PL/pgSQL: each of its statements takes a
+# new snapshot (PostgreSQL, "Function Volatility Categories"), so the read is newer than the lock.
 _CREATE_CLAIM = """
 CREATE FUNCTION idempotency_claim(
   wanted uuid, OUT free boolean,
@@ -70,7 +70,7 @@ VALUES (%s, %s, %s, date_trunc('minute', now() + %s) + interval '1 minute', %s, 
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer as it went out: replayed byte for byte."""
+    """An answer as it was sent; it is replayed byte for byte."""
 
     status: int
     headers: dict[str, str]
@@ -79,7 +79,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is known of a key: whether it is ours to use, and what was answered before."""
+    """What is known of a key: whether this transaction may use it, and the stored answer."""
 
     free: bool
     fingerprint: UUID | None
@@ -98,7 +98,7 @@ def declare_idempotency_keys(metadata: MetaData) -> None:
         Column("headers", JSONB, nullable=False),
         Column("body", LargeBinary, nullable=False),
     )
-    # Upkeep asks for what has expired, oldest first.
+    # `KeyExpiry` asks for expired keys, oldest first.
     Index("idempotency_keys_expiry", keys.c.expires_at)
 
 
@@ -117,7 +117,7 @@ def drop_idempotency_keys(connection: Connection) -> None:
 
 
 async def claim(connection: AsyncConnection, digest: UUID) -> Claim:
-    """Take the key until the transaction ends, unless somebody has it; say what is stored."""
+    """Claim the key until the transaction ends, unless another has it; return what is stored."""
     cursor = await _driver(connection).execute(_CLAIM, (digest,), binary=True)
     row = await cursor.fetchone()
     assert row is not None

@@ -1,8 +1,8 @@
-"""Large bodies are read one after the other and together take a fifth of the loop's time at most.
+"""Large bodies are parsed one after the other, in a fifth of the event loop's time at most.
 
-Reading is work in one piece, some milliseconds for a megabyte or for thousands of values: a few
-callers who send nothing else would have everybody else wait for all of them at each step of a
-request. Few wait for a turn and not for long; all others are told to come again.
+Parsing cannot be interrupted, and takes some milliseconds for a megabyte or for thousands of
+values: a few callers who send nothing else would delay every step of every other request. Few
+bodies wait in the queue, and not for long; others are refused with 503. See decision 1241.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ REST = 4.0
 
 
 class LargeBodyQueue:
-    """The turns of one application: a body that is large waits for its own, any other does not.
+    """The queue of one application. A body that is large waits in it, any other does not.
 
-    A body of many values is large too. `patience`: seconds that one waits at most.
+    A body of many values is large too. One waits `patience` seconds at most.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class LargeBodyQueue:
         self._patience = patience
         self._turn = asyncio.Lock()
         self.waiting = 0
-        """How many wait for a turn now."""
+        """How many bodies wait now."""
 
     async def parse(self, body: bytes, is_gone: Callable[[], Awaitable[bool]]) -> Any:
-        """Return the body's value; raise what `json_body.parse` raises.
+        """Return the body's value; raise what `strict_json.parse` raises.
 
-        Raises Overloaded when too many wait already, or its turn does not come in time, and
-        ClientDisconnect when the caller has gone by then.
+        Raises Overloaded if too many wait already or its turn does not come in time, and
+        ClientDisconnect if the caller has gone by then.
         """
         if len(body) <= LARGE and strict_json.signs(body) <= MANY:
             return self._parse(body)

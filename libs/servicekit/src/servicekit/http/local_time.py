@@ -1,7 +1,7 @@
-"""Times at a place: read without an offset they are the place's own, across changes of its clock.
+"""Local times of a time zone: a time without an offset is local, across changes of the clock.
 
-A local time that the clock skips does not exist and is refused; of one that it shows twice the
-first is meant (PEP 495, `fold=0`). What a period lasts is real time, whatever the clock does.
+A local time that the clock skips does not exist and is refused. A time that the clock shows twice
+means the first one (PEP 495, `fold=0`). A period lasts real time, whatever the clock does.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -25,14 +25,14 @@ __all__ = [
     "shown",
 ]
 
-# A year to spare: no offset anywhere carries an end past what a datetime can be.
+# A year to spare, so that no offset moves an end past the last datetime.
 _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=366)
 
 REFUSED_TIME = ProblemSpec(422, "validation_failed", members=("errors",))
 
 
 class TimeRefused(ValueError):
-    """A time in a request that cannot be taken, though it is one."""
+    """A well-formed time in a request that cannot be accepted."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__("1 value is not acceptable; see errors.")
@@ -40,7 +40,7 @@ class TimeRefused(ValueError):
 
 
 def moment(given: datetime, zone: ZoneInfo, *, field: str) -> datetime:
-    """The moment in UTC that a time means at a place. Raises `TimeRefused` naming the field."""
+    """Return the moment in UTC that a local time means. Raises `TimeRefused` naming the field."""
     try:
         if given.tzinfo is not None:
             return given.astimezone(UTC)
@@ -57,7 +57,7 @@ def moment(given: datetime, zone: ZoneInfo, *, field: str) -> datetime:
 def period(
     given: datetime, zone: ZoneInfo, minutes: int, *, now: datetime, field: str
 ) -> tuple[datetime, datetime]:
-    """From when until before when so many minutes last, in UTC; the past is refused."""
+    """Return the first moment of a period and the moment after it, in UTC; the past is refused."""
     begin = moment(given, zone, field=field)
     if begin < now:
         raise TimeRefused(field, "This time lies in the past.")
@@ -67,13 +67,13 @@ def period(
 
 
 def shown(when: datetime, zone: ZoneInfo) -> str:
-    """RFC 3339 with the place's own offset: 2026-05-01T19:00:00+02:00."""
+    """Return RFC 3339 with the zone's offset: 2026-05-01T19:00:00+02:00."""
     return when.astimezone(zone).isoformat()
 
 
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
-    # Some systems also have a file by which a machine knows its own zone.
+    # Some systems also list the file that holds the machine's own zone.
     return frozenset(available_timezones()) - {"localtime"}
 
 
@@ -86,7 +86,7 @@ def _known_zone(name: str) -> str:
 _JSON_TIME = {"type": "string", "format": "date-time"}
 
 LocalTime = Annotated[datetime, BeforeValidator(refuse_number), WithJsonSchema(_JSON_TIME)]
-"""A time in a request; without an offset it is the place's own. See `moment`."""
+"""A time in a request; without an offset it is local. See `moment`."""
 
 ShownTime = Annotated[
     str, WithJsonSchema({**_JSON_TIME, "examples": ["2026-05-01T19:00:00+02:00"]})

@@ -1,9 +1,9 @@
-"""`?wait=`: a request sleeps until its thing is settled, woken by NOTIFY, never polling.
+"""`?wait=`: a request sleeps until what it asks for is settled; NOTIFY wakes it.
 
-Invariants. One LISTEN connection per process, whatever the number of waiters. No wake-up is lost:
-subscribe, then read, then wait, and read again after every signal, after every (re)connect of the
-LISTEN connection (which signals everybody) and at the deadline. When the process stops, waiters
-return what they read last.
+Invariants. A process has one LISTEN connection, whatever the number of waiters. No wake-up is
+lost: a request subscribes, then reads, then waits. It reads again after every signal, at the
+deadline, and after every (re)connect of the LISTEN connection, which signals all. When the process
+stops, waiters return what they read last.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class NotListening(Exception):
 
 
 class Signal:
-    """Says that it is worth reading again; cleared before each read."""
+    """Says that reading again is worth it; it is cleared before each read."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -98,7 +98,7 @@ class Waiters:
         settled: Callable[[T], bool],
         seconds: float,
     ) -> T:
-        """Return what `read` gives as soon as it is `settled`, or after `seconds` as it then is.
+        """Return what `read` returns, once it is `settled` or after `seconds`.
 
         Whatever `read` raises is raised; no transaction or connection is held while waiting.
         """
@@ -118,7 +118,7 @@ class Waiters:
 
     @contextlib.contextmanager
     def subscribed(self, key: str) -> Iterator[Signal]:
-        """Hear of `key` from here on; read only after this, so that nothing falls in between."""
+        """Hear of `key` from here on. Read only after this, so that no change is missed."""
         signal = Signal()
         signals = self._signals.setdefault(key, set())
         signals.add(signal)
@@ -131,7 +131,7 @@ class Waiters:
 
     async def _release_at_stop(self) -> None:
         await self._stop.wait()
-        # Who subscribes from here on sees `stop` itself.
+        # A request that subscribes from here on sees `stop` itself.
         for signal in self._all():
             signal.set()
 
@@ -164,7 +164,7 @@ class Waiters:
         return sum(map(len, self._signals.values()))
 
     def _reread_all(self) -> None:
-        """Signal everybody, spread over time: thousands at once would empty the pool."""
+        """Signal all, spread over time: thousands of reads at once would empty the pool."""
         loop = asyncio.get_running_loop()
         for number, signal in enumerate(self._all()):
             loop.call_later(number / REREADS_PER_SECOND, signal.set)
@@ -174,7 +174,7 @@ class Waiters:
 
 
 def keys_of(payload: str) -> list[str]:
-    """The keys in a notification; none in one that is not a JSON list of strings."""
+    """Return the keys in a notification; none if it is not a JSON list of strings."""
     try:
         keys = json.loads(payload)
     except ValueError:

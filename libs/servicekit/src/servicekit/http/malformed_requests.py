@@ -1,6 +1,6 @@
-"""Requests that are none: all are counted, and one a second of each code gets a line in the log.
+"""Input that is not a request: all of it is counted, and one line a second is logged per code.
 
-Whoever sends nothing else could otherwise push everybody's lines out of the log.
+A caller who sends nothing else could otherwise push all other lines out of the log.
 """
 
 import time
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class MalformedRequests:
-    """What one process has refused before there was a request, by the code of the problem."""
+    """What a process has refused before there was a request, by the code of the problem."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class MalformedRequests:
         self._unsaid: dict[str, int] = {}
 
     def note(self, code: str, client: tuple[str, int] | None) -> None:
-        """Count one; the line says how many of its code there were since the last one of it, this
-        one included, and from where this one came.
+        """Count one. The line says how many of this code there were since the last line, and
+        the address that this one came from.
         """
         self._counter.labels(code).inc()
         count = self._unsaid[code] = self._unsaid.get(code, 0) + 1

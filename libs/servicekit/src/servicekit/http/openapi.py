@@ -2,8 +2,8 @@
 
     @router.get("/orders/{order_id}", responses=problem_responses(404))
 
-What any operation can answer (400, 413, 415 for bodies, 422 for input, 503, and what comes of an
-`Idempotency-Key`) is added to each.
+The problems that any operation may answer (400, 413, 415 for bodies, 422 for input, 503, and those
+of an `Idempotency-Key`) are added to each.
 """
 
 from copy import deepcopy

@@ -57,7 +57,7 @@ class Page(BaseModel, Generic[View]):
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which page is wanted: `limit` rows (1 to 100) from `cursor` on, or the newest."""
+    """The requested page: `limit` rows (1 to 100) from `cursor` on, or the newest."""
 
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
@@ -98,22 +98,22 @@ class Keyset:
         self._cursor = TypeAdapter[Any](layout)
 
     def select(self, statement: Select[Any], page: PageRequest) -> Select[Any]:
-        """Return the statement cut down to the page, and one row more that says there is a next.
+        """Return the statement for the page and one row more, which shows whether a page follows.
 
-        Raises Problem 422 with the field `cursor` for a cursor that is none of this list's.
+        Raises Problem 422 with the field `cursor` for a cursor that is not one of this list.
         """
         if page.cursor is not None:
             values = zip(self._read(page.cursor), self._columns, strict=True)
             # One comparison of rows: (a, b) < (x, y) is a range of the index, a < x OR … is not.
-            place = tuple_(*(literal(value, column.type) for value, column in values))
-            statement = statement.where(tuple_(*self._columns) < place)
+            after = tuple_(*(literal(value, column.type) for value, column in values))
+            statement = statement.where(tuple_(*self._columns) < after)
         newest_first = (column.desc() for column in self._columns)
         return statement.order_by(*newest_first).limit(page.limit + 1)
 
     def page(
         self, rows: Sequence[Row], page: PageRequest, view: Callable[[Row], View]
     ) -> Page[View]:
-        """Return what `select` found, as it is shown."""
+        """Return the rows that `select` found as a page of views."""
         shown = rows[: page.limit]
         more = len(rows) > page.limit
         return Page(
@@ -122,32 +122,31 @@ class Keyset:
         )
 
     def cursor(self, row: object) -> str:
-        """The place right after `row`."""
-        place = (VERSION, *(getattr(row, name) for name in self._names))
-        return self._written(place)
+        """Return the cursor of the page that begins after `row`."""
+        return self._written((VERSION, *(getattr(row, name) for name in self._names)))
 
     def _read(self, cursor: str) -> tuple[Any, ...]:
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
-            place = base64.b64decode(padded, altchars="-_", validate=True)
-            values: tuple[Any, ...] = self._cursor.validate_json(place)
+            layout = base64.b64decode(padded, altchars="-_", validate=True)
+            values: tuple[Any, ...] = self._cursor.validate_json(layout)
         except (ValueError, ValidationError):
             raise _bad_cursor() from None
-        if self._written(values) != cursor:  # one place has one cursor
+        if self._written(values) != cursor:  # a row has one cursor only
             raise _bad_cursor()
         return values[1:]
 
-    def _written(self, place: tuple[Any, ...]) -> str:
-        return base64.urlsafe_b64encode(self._cursor.dump_json(place)).rstrip(b"=").decode()
+    def _written(self, values: tuple[Any, ...]) -> str:
+        return base64.urlsafe_b64encode(self._cursor.dump_json(values)).rstrip(b"=").decode()
 
 
 def _cursor_type(column: ColumnElement[Any]) -> Any:
     try:
         return _CURSOR_TYPES[column.type.python_type]
     except KeyError:
-        raise TypeError(f"{column} is no time, UUID or integer to order a list by") from None
+        raise TypeError(f"{column} is not a time, UUID or integer to order a list by") from None
 
 
 def _bad_cursor() -> Problem:
-    message = "This is no cursor of this list; take next_cursor as it was given."
+    message = "This is not a cursor of this list; send next_cursor as you got it."
     return validation_failed([{"field": "cursor", "message": message}])

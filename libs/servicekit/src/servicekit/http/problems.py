@@ -1,13 +1,13 @@
-"""Errors as RFC 9457 problems: `application/problem+json` and nothing else, ever.
+"""Errors as RFC 9457 problems: `application/problem+json`, without exception.
 
     Problem            an HTTP-level refusal that knows its own status
       BodyTooLarge     413
       Overloaded       503
     ProblemSpec        what one domain error becomes; the service's table maps error class -> spec
 
-Domain errors take data and write their own sentence; the sentence is the problem's `detail`. What
-nobody expected is logged with its trace id and answered as a bare 500: no stack trace, no SQL and
-no driver text leaves the service.
+Domain errors take data and write their own sentence, which is the problem's `detail`. An unexpected
+error is logged with its trace id and answered as a bare 500: no stack trace, no SQL and no driver
+text leaves the service.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ TYPE_PREFIX = "/problems/"
 
 
 class Problem(HTTPException):
-    """A refusal that is answered as it stands: status, code, title, detail, further members."""
+    """A refusal that is answered as it is: status, code, title, detail, further members."""
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class Problem(HTTPException):
 
 
 class BodyTooLarge(Problem):
-    """The request's body is longer than what is read."""
+    """The request's body is longer than the limit."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(413, "body_too_large", f"A body may have at most {limit} bytes.")
 
 
 class Overloaded(Problem):
-    """Too many large bodies are here already."""
+    """Too many large bodies are being read already."""
 
     def __init__(self) -> None:
         detail = "Too many large bodies are being read; nothing was changed. Try again."
@@ -76,7 +76,7 @@ class Overloaded(Problem):
 
 @dataclass(frozen=True)
 class ProblemSpec:
-    """What a domain error becomes. `members` names attributes of the error that are shown too."""
+    """The problem that a domain error becomes. `members` names attributes of the error to show."""
 
     status: int
     code: str
@@ -123,7 +123,7 @@ def title_of(code: str) -> str:
 
 
 def instance_of(scope: Scope) -> str:
-    """The request's path as it was sent, percent-encoded: a URI reference."""
+    """Return the request's path as it was sent, percent-encoded: a URI reference."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return raw.partition(b"?")[0].decode("ascii", "backslashreplace")[:1000]
 
@@ -142,7 +142,7 @@ def response(problem: Problem, scope: Scope) -> ProblemResponse:
 
 
 def internal_error() -> Problem:
-    """The bare 500; the trace id is what the logs can be searched for."""
+    """The bare 500. Its trace id is what to search the logs for."""
     current = trace.current()
     detail = "Something went wrong on our side."
     if current is None:
@@ -151,7 +151,7 @@ def internal_error() -> Problem:
 
 
 def shutting_down() -> Problem:
-    detail = "The service is shutting down before this was finished; look before you try again."
+    detail = "The service is shutting down before this was finished; check before you try again."
     return Problem(503, "shutting_down", detail, headers={"Retry-After": "1"})
 
 

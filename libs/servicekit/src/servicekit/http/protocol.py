@@ -1,8 +1,8 @@
-"""What is refused before there is a request: no HTTP, a head without end, a caller without haste.
+"""What is refused before there is a request: input that is not HTTP, a huge head, a slow client.
 
 The server's own protocol buffers a head of any size, waits for it for ever and answers in plain
-text. Here all refusals are problems, and no connection holds more than MAX_HEAD bytes unread. Nor
-does it wait for ever for a caller who does not take the answer.
+text. Here every refusal is a problem, a connection holds at most MAX_HEAD unread bytes, and a
+client that does not read its answer is disconnected.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class MalformedRequest(Problem):
 
 
 class ExpectationFailed(Problem):
-    """Something is expected that is not there to be had (RFC 9110, section 10.1.1)."""
+    """The client expects what this server cannot do (RFC 9110, section 10.1.1)."""
 
     def __init__(self) -> None:
         super().__init__(417, "expectation_failed", "Only Expect: 100-continue can be met.")
@@ -73,7 +73,7 @@ class HeadTooLarge(Problem):
 
 
 class TooSlow(Problem):
-    """The request did not come to its end in time."""
+    """The request was not complete in time."""
 
     def __init__(self, patience: float) -> None:
         detail = f"A request has to be here within {patience:g} seconds."
@@ -82,15 +82,17 @@ class TooSlow(Problem):
 
 # see decision 1412
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection. `patience`: seconds from a request's first byte to its last, and without
-    anything of an answer being taken.
+    """One connection.
+
+    `patience` is in seconds: from a request's first byte to its last, and for an answer of which
+    the client reads nothing.
     """
 
     _flushing: WriteWatch
 
     def __init__(self, *arguments: Any, patience: float = PATIENCE, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.logger = _SILENT  # says of each malformed request that it was one, without an address
+        self.logger = _SILENT  # uvicorn logs malformed requests without an address
         self.url = b""
         self._patience = patience
         self._deadline: asyncio.TimerHandle | None = None
@@ -152,13 +154,13 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         self._flushing.watch()
         if self._deadline is not None:
-            self._expect_more()  # of what is read from now on, our own slowness takes nothing
+            self._expect_more()  # the time that our own answer took does not count
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 says nothing that ours does not
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 ours says more
         self._refuse(MalformedRequest())
 
     def _unsupported_upgrade_warning(self) -> None:
-        """An Upgrade may be ignored (RFC 9110, section 7.8), and is worth no line in the log."""
+        """An Upgrade may be ignored (RFC 9110, section 7.8), without a line in the log."""
 
     def _excess(self) -> Problem | None:
         if len(self.url) > MAX_URL:
@@ -198,19 +200,19 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         if self.pipeline or self._answers_another():
-            self._expect_more()  # it is we who do not read on
+            self._expect_more()  # this server is the one that does not read on
         elif self._reading is Reading.NOTHING:
             self.transport.close()
         else:
             self._refuse(TooSlow(self._patience))
 
     def _answers_another(self) -> bool:
-        """Whether a request that came whole, before what is read now, is still being answered."""
+        """Whether an earlier, complete request is still being answered."""
         cycle = self.cycle
         return cycle is not None and not cycle.response_complete and not cycle.more_body
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer and hear no more; a request before this one is answered instead."""
+        """Answer and read no more; an earlier request without an answer gets its own instead."""
         if self._refused:
             return
         self._refused = True

@@ -1,7 +1,7 @@
-"""Query parameters are taken by the names that an endpoint knows, each once if it is no list.
+"""An endpoint accepts the query parameters that it knows, each once unless it is a list.
 
-Invariant: known are the names that the framework reads, found by its own functions. A caller with
-another way of paging would else be answered the first page for ever.
+Invariant: the known names are those that the framework reads, found by its own functions. A caller
+with another way of paging would otherwise get the first page for ever.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ MAX_NAMES = 10
 
 
 def known_names(dependant: Dependant) -> dict[str, bool]:
-    """What an endpoint and all that it depends on ask for, and whether it may stand repeatedly."""
+    """Return the names that an endpoint and its dependencies read, and whether each is a list."""
     known: dict[str, bool] = {}
     for other in dependant.dependencies:
         known |= known_names(other)
@@ -32,7 +32,7 @@ def known_names(dependant: Dependant) -> dict[str, bool]:
 
 
 def refuse_others(query: bytes, known: Mapping[str, bool]) -> None:
-    """Raise Problem 422 for a name that is not known, or is there twice."""
+    """Raise Problem 422 for a name that is unknown, or given twice."""
     if not query:
         return
     given = Counter(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))

@@ -39,14 +39,14 @@ class JsonRequest(Request):
 
     @property
     def parsed(self) -> Any:
-        """The body's value, None for an endpoint that takes no body."""
+        """The body's value; None for an endpoint without a body."""
         return getattr(self, "_json", None)
 
 
 class JsonRoute(APIRoute):
-    """A route that takes its body as JSON in UTF-8 only (415 otherwise), and no unknown parameter.
+    """A route that reads its body as JSON in UTF-8 only (415 otherwise), without unknown parameters.
 
-    Where no body belongs there may be none but empty JSON: a form is what any page can send.
+    An endpoint without a body accepts none but empty JSON: any page can send a form.
     """
 
     takes_any_query: ClassVar[bool] = False
@@ -63,7 +63,7 @@ class JsonRoute(APIRoute):
             if wants_body:
                 await _require_json(request)
                 if await request.body():
-                    await request.json()  # the framework would answer a caller who is gone
+                    await request.json()  # the framework would answer a caller who has gone
             elif _has_body(request):
                 await _require_nothing(request)
             return await handler(request)
@@ -72,13 +72,13 @@ class JsonRoute(APIRoute):
 
 
 class ProbeRoute(JsonRoute):
-    """A route for probes and scrapers, who add parameters that nobody here has to know."""
+    """A route for probes and scrapers, which may add parameters of their own."""
 
     takes_any_query = True
 
 
 def _has_body(request: Request) -> bool:
-    """Whether one is announced (RFC 9112, section 6)."""
+    """Whether a body is announced (RFC 9112, section 6)."""
     headers = request.headers
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
@@ -88,14 +88,14 @@ async def _require_nothing(request: JsonRequest) -> None:
         return
     await _require_json(request)
     if await request.json() not in _NOTHING:
-        raise Problem(400, "unexpected_body", "Nothing is taken here: send no body, or {}.")
+        raise Problem(400, "unexpected_body", "This endpoint accepts no body: send none, or {}.")
 
 
 async def _require_json(request: Request) -> None:
     media_type = request.headers.get("content-type")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() not in ("", "identity"):
-        raise Problem(415, "unsupported_media_type", "A body is taken as it is, not compressed.")
+        raise Problem(415, "unsupported_media_type", "A compressed body is not accepted.")
     if media_type is not None and _JSON_TYPE.fullmatch(media_type.strip()):
         if [one.lower() for one in _CHARSET.findall(media_type)] in ([], ["utf-8"]):
             return

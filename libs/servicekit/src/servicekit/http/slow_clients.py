@@ -1,7 +1,7 @@
-"""A caller who takes nothing of the answer is hung up on; the server's own would wait for ever.
+"""A client that reads nothing of its answer is disconnected; the server itself would wait for ever.
 
-What is looked at is all that was not taken, the kernel's part too: it asks for more only when a
-third of its buffer, which may be megabytes, is free again.
+All unsent bytes count, the kernel's too: it asks for more only when a third of its buffer, which
+may be megabytes, is free again. See decision 0853.
 """
 
 import asyncio
@@ -12,50 +12,50 @@ import termios
 
 __all__ = ["WriteWatch"]
 
-# Several, so that a process that stood still has not had its callers wait for it.
-LOOKS = 4
+# Several, so that a process which stood still for a moment disconnects no client.
+CHECKS = 4
 
 
 class WriteWatch:
-    """Watches one connection while something is to be sent. `patience`: seconds of no progress."""
+    """Watches one connection while it has unsent bytes, for `patience` seconds without progress."""
 
     def __init__(
         self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, patience: float
     ) -> None:
         self._transport = transport
         self._loop = loop
-        self._every = patience / LOOKS
+        self._every = patience / CHECKS
         self._left = 0
-        self._in_vain = 0
+        self._without_progress = 0
         self._next: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
-        """From now on until all is sent; called whenever something may have stayed behind."""
+        """Begin to watch, until all is sent. Call it whenever bytes may be unsent."""
         if self._next is None and self._transport.get_write_buffer_size():
-            self._left, self._in_vain = self._unsent(), 0
-            self._next = self._loop.call_later(self._every, self._look)
+            self._left, self._without_progress = self._unsent(), 0
+            self._next = self._loop.call_later(self._every, self._check)
 
     def end(self) -> None:
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._next = None
         if not self._transport.get_write_buffer_size():
             return
         left = self._unsent()
-        self._in_vain = self._in_vain + 1 if left == self._left else 0
+        self._without_progress = self._without_progress + 1 if left == self._left else 0
         self._left = left
-        if self._in_vain < LOOKS:
-            self._next = self._loop.call_later(self._every, self._look)
+        if self._without_progress < CHECKS:
+            self._next = self._loop.call_later(self._every, self._check)
         else:
             self._transport.abort()
 
     def _unsent(self) -> int:
         connected: socket.socket = self._transport.get_extra_info("socket")
         try:
-            # What was not acknowledged (Linux, tcp(7), SIOCOUTQ).
+            # Bytes that the client has not acknowledged (Linux, tcp(7), SIOCOUTQ).
             (queued,) = struct.unpack(
                 "i", fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, b"0000")
             )

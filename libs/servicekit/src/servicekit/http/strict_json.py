@@ -1,9 +1,10 @@
-"""Read a request's JSON exactly: numbers with a point become Decimal, never float.
+"""Reads a request's JSON exactly: numbers with a point become Decimal, never float.
 
-Invariant: time and memory go with the body's length, whatever stands in it. How many values it has
-is counted before any is made, the parser stops at 200 levels, and nothing here looks at all values
-of a body that is in order. What PostgreSQL or 64 bits cannot hold is refused, whatever the model
-looks like; so are two members of one name, NaN and infinities (RFC 8259 has no such numbers).
+Invariant: time and memory grow with the body's length, whatever it contains. Values are counted
+before any is made, the parser stops at 200 levels, and no code here visits all values of a body
+that is in order. What PostgreSQL or 64 bits cannot hold is refused, whatever the model says. Two
+members of one name, NaN and infinities are refused too (RFC 8259 has no such numbers). See
+decision 1201.
 """
 
 from collections.abc import Iterable
@@ -19,13 +20,13 @@ MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 MAX_EXPONENT = 308
 
 _OUT_OF_RANGE = "This number is out of range."
-# What the parser itself cannot hold, by its own words, and what it is to the caller.
+# The parser's own words for what it cannot hold, and what the caller is told.
 _PARSER_REFUSES = {
     "number out of range": _OUT_OF_RANGE,
     "InvalidOperation": _OUT_OF_RANGE,  # an exponent past 64 bits
     "hex escape": "Lone surrogates are not allowed.",
 }
-# All digits look alike, and so do all exponents: what may be refused is then found as plain bytes.
+# Makes all digits equal, and all exponents: a value that may be refused is then found as bytes.
 _LOOKS = bytes.maketrans(b"0123456789E+", b"9999999999e-")
 _SUSPICIOUS = (b"9" * 19, b"e999", b"e-999", b"NaN", b"Infinity")
 
@@ -37,7 +38,7 @@ class MalformedJson(Exception):
 
 
 class RefusedValue(Exception):
-    """JSON, but with a value nobody here can store; says where it is and what it is."""
+    """The body is JSON with a value that cannot be stored; says where it is and what it is."""
 
     def __init__(self, location: Location, message: str) -> None:
         super().__init__(message)
@@ -57,17 +58,17 @@ def parse(body: bytes) -> Any:
 
 
 def signs(text: bytes) -> int:
-    """How many values the text has at most: a sign stands before each but the first."""
+    """Return how many values the text has at most: a sign precedes each but the first."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def _has_nul(body: bytes) -> bool:
-    """Whether one is written; after two backslashes `u0000` is text."""
+    """Whether a NUL is written; after two backslashes `u0000` is text."""
     return b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b"")
 
 
 def _outside_strings(body: bytes) -> bytes:
-    """All of the body that is not in a string; the body itself if it has too many strings."""
+    """Return the body without its strings; the body itself if it has too many strings."""
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     if bare.count(b'"') > 4 * MAX_VALUES:  # two to a name, two to its value
         return body
@@ -78,7 +79,7 @@ def _decoded(body: bytes) -> Any:
     try:
         return jiter.from_json(
             body,
-            allow_inf_nan=True,  # as Decimals, to be refused by the name of their field
+            allow_inf_nan=True,  # as Decimals, so that the refusal names their field
             cache_mode="keys",
             # Which of two members counts differs from parser to parser (RFC 8259, section 4).
             catch_duplicate_keys=True,
@@ -95,9 +96,9 @@ def _decoded(body: bytes) -> Any:
 
 
 def _unstorable(value: Any) -> tuple[Location, str] | None:
-    """Where the first value is that is refused, and why. Nothing is kept of those in order.
+    """Return where the first refused value is, and why. No object is made for the other values.
 
-    The parser has stopped at 200 levels, so recursion does.
+    The parser stopped at 200 levels, so the recursion ends.
     """
     for key, member in _members(value):
         if isinstance(key, str) and (message := refusal_of_text(key)):
@@ -125,14 +126,14 @@ def _refusal(one: object) -> str | None:
     if isinstance(one, Decimal):
         if not one.is_finite():
             return f"{one} is not a number."
-        # An exponent such as 1e999999999 would cost memory as soon as somebody makes it an integer.
+        # An exponent such as 1e999999999 would cost memory as soon as it becomes an integer.
         if one and abs(one.adjusted()) > MAX_EXPONENT:
             return _OUT_OF_RANGE
     return None
 
 
 def refusal_of_text(text: str) -> str | None:
-    """Why PostgreSQL could not store `text`, or None when it can."""
+    """Return why PostgreSQL cannot store `text`, or None if it can."""
     if "\x00" in text:
         return "NUL bytes are not allowed."
     if not text.isascii():

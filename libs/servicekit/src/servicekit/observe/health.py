@@ -1,8 +1,8 @@
 """Is the process alive, and can it do its work: /health/live, /health/ready and /health.
 
-A check is an async callable that returns when the thing is up and raises when it is not. Checks run
-side by side and have two seconds; one that hangs is left running and counts as down, and no second
-one is started beside it.
+A check is an async callable that returns if the thing is up and raises if it is not. Checks run
+side by side and have two seconds. One that hangs counts as down and is left running; it is not
+started a second time meanwhile.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Live(BaseModel):
 
 
 class Health:
-    """The checks of one process; `tolerated` are those it can live without (`degraded`, 200)."""
+    """The checks of one process. Without the `tolerated` ones it is `degraded`, with 200."""
 
     def __init__(self, checks: Mapping[str, Check], *, tolerated: Collection[str] = ()) -> None:
         self._checks = dict(checks)

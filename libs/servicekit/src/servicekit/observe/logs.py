@@ -1,8 +1,7 @@
 """Logs: one JSON object a line on stdout, structlog and the standard library alike.
 
-Every line has time, level, service, event, and the trace it belongs to. Requests get a line at
-DEBUG, because one at INFO costs several percent of a request; a 5xx always gets one at WARNING.
-Metrics count the rest.
+Every line has time, level, service, event, and the trace it belongs to. A request gets its line at
+DEBUG (see `observe.requests`), because a line at INFO costs several percent of a request.
 """
 
 import json
@@ -44,7 +43,7 @@ def configure(service: str, level: LogLevel, form: LogFormat, stream: TextIO | N
     )
     logging.root.handlers = [handler]
     logging.root.setLevel(level)
-    # What libraries say of their connections, with every attempt, is said here once.
+    # Libraries log every attempt to connect; this process logs a lost connection once.
     for names, quiet in ((QUIET_LIBRARIES, logging.WARNING), (SILENT_LIBRARIES, logging.CRITICAL)):
         for name in names:
             logging.getLogger(name).setLevel(logging.DEBUG if level is LogLevel.DEBUG else quiet)
@@ -68,7 +67,7 @@ def _processors(service: str) -> Sequence[Processor]:
 
 
 MAX_LINE, MAX_VALUE = 32_768, 4_096
-"""Characters: a longer line has its longer values cut, so that no single event flushes the log."""
+"""Characters. A longer line has its longer values cut, so that no event fills the log alone."""
 
 
 def _renderer(form: LogFormat) -> Processor:
@@ -90,10 +89,10 @@ class _Json:
 
 
 class _Console:
-    """Lines for people, as long as those in JSON."""
+    """Lines for people, no longer than those in JSON."""
 
     def __init__(self) -> None:
-        # The default traceback shows local variables, and with them whatever secret they hold.
+        # The default traceback shows local variables, which may hold secrets.
         self._render = structlog.dev.ConsoleRenderer(
             colors=False, exception_formatter=structlog.dev.plain_traceback
         )
@@ -108,7 +107,7 @@ def _cut(value: object) -> object:
 
 
 def _middle_left_out(text: str, most: int) -> str:
-    """What begins and what ends a text tells more than its middle: a traceback's last line."""
+    """Cut the middle out: the ends of a text tell more, such as a traceback's last line."""
     if len(text) <= most:
         return text
     half = most // 2

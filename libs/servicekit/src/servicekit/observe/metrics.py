@@ -15,7 +15,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class HttpMetrics:
-    """The two series of one registry; the children are kept, so a request looks up one dict."""
+    """The two series of one registry. Their children are kept, so a request costs one look-up."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.registry = registry
@@ -46,7 +46,7 @@ class HttpMetrics:
 
 @cache
 def http_metrics(registry: CollectorRegistry = REGISTRY) -> HttpMetrics:
-    """The one HttpMetrics of `registry`: an application may be put together more than once."""
+    """Return the one HttpMetrics of `registry`: a process may make more than one application."""
     return HttpMetrics(registry)
 
 

@@ -29,12 +29,12 @@ _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 def current() -> Trace | None:
-    """The trace of what is being done now, or None outside of any."""
+    """Return the current trace, or None outside of any."""
     return _current.get() or _of(otel.get_current_span().get_span_context())
 
 
 def traceparent() -> str | None:
-    """The header that carries the current trace on, to another service or into an event."""
+    """Return the header that carries the current trace to another service or into an event."""
     trace = current()
     return None if trace is None else f"00-{trace.trace_id}-{trace.parent_id}-{trace.flags}"
 

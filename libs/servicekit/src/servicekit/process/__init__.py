@@ -1,1 +1,7 @@
-"""A process from its settings to its end: reading them, listening, running, stopping."""
+"""How a process begins, works and ends.
+
+`settings` reads environment variables once and refuses what is wrong in one line. `runtime` checks
+the port, the database, the schema and the broker's credentials before anything is built. `server`
+answers HTTP until SIGTERM, then finishes what is in flight within a bounded time. `entrypoint`
+turns a startup problem into one line and a status. `production` refuses weak secrets.
+"""

@@ -95,7 +95,7 @@ async def refuse_bad_credentials(url: AmqpUrl, *, variable: str) -> None:
     except BrokerRefused as refused:
         has_no_rights = isinstance(refused.__cause__, ConnectionNotAllowed)
         what = "this vhost to the user" if has_no_rights else "the user or password"
-        raise StartupProblem(f"RabbitMQ at {url.place} refuses {what} of {variable}") from None
+        raise StartupProblem(f"RabbitMQ at {url.address} refuses {what} of {variable}") from None
     except Exception as problem:
         if not broker_lost(problem):
             raise

@@ -1,4 +1,4 @@
-"""A process's beginning and end: one line instead of a traceback, and signals that are obeyed."""
+"""How a process ends: a startup problem is one line, and signals are obeyed."""
 
 import asyncio
 import os
@@ -25,8 +25,8 @@ def run(
 ) -> NoReturn:
     """Run `main` on uvloop and exit: 0, or 2 with `service: what is wrong` on stderr.
 
-    `refusals` are further errors whose message is that one line. Anything else that `main` raises
-    is a bug and leaves with its traceback and status 1.
+    `refusals` are further errors whose message is that one line. Any other error of `main` is a
+    bug: it gets its traceback and status 1.
     """
 
     one_line: tuple[type[Exception], ...] = (StartupProblem, *refusals)
@@ -70,7 +70,7 @@ def stop_on_signals() -> asyncio.Event:
 
     def received() -> None:
         if stop.is_set():
-            os._exit(1)  # nothing is lost: what was not finished is not acknowledged either
+            os._exit(1)  # nothing is lost: unfinished work is not acknowledged
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,6 @@
-"""Variables of the systems that this one replaces: named, with what is read here instead.
+"""Variables of the systems that this one replaces, each with the one that is read here instead.
 
-They are common names, and an environment may hold them for others: they stop no start.
+They are common names, which an environment may hold for other programs: they stop no start.
 """
 
 import os
@@ -25,7 +25,7 @@ _INSTEAD = {
 
 
 def unread_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """A sentence for each that is set."""
+    """Return a sentence for each of them that is set."""
     return [
         f"{name} is not read here: " + (f"use {instead}" if instead else "nothing has to be set")
         for name, instead in _INSTEAD.items()

@@ -1,7 +1,7 @@
-"""What `APP_ENV=production` refuses that development forgives: each in one line.
+"""What `APP_ENV=production` refuses and development allows, each in one line.
 
-Passwords that others know or can guess, and an open door: there is no authentication here yet, so
-listening beyond this machine needs somebody's word that it is done in front.
+Passwords that others know or can guess are refused. There is no authentication here yet, so a
+service that listens beyond this machine has to be told that something in front does it.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,15 +11,15 @@ from pydantic import SecretStr
 from servicekit.process.startup_errors import BadSettings
 from servicekit.process.urls import ConnectionUrl, RedisUrl, is_loopback
 
-__all__ = ["DEVELOPMENT_PASSWORD", "SHORTEST_PASSWORD", "refuse_open_doors", "refuse_weak_secrets"]
+__all__ = ["DEVELOPMENT_PASSWORD", "SHORTEST_PASSWORD", "refuse_open_access", "refuse_weak_secrets"]
 
-DEVELOPMENT_PASSWORD = "-dev-only"  # noqa: S105 the ending of every password in the repository
+DEVELOPMENT_PASSWORD = "-dev-only"  # noqa: S105 how every password in the repository ends
 SHORTEST_PASSWORD = 12
-"""Characters. Shorter ones are found by trying, where nobody counts the attempts."""
+"""Characters. A shorter one is found by trying, as attempts are not counted."""
 
 
-def refuse_open_doors(http_host: str, *, authentication_in_front: bool) -> None:
-    """Raise BadSettings when others than this machine could come in without authentication."""
+def refuse_open_access(http_host: str, *, authentication_in_front: bool) -> None:
+    """Raise BadSettings if other machines could call without authentication."""
     if not is_loopback(http_host) and not authentication_in_front:
         raise BadSettings(
             f"HTTP_HOST={http_host} is reached from other machines, and there is no authentication:"
@@ -29,7 +29,7 @@ def refuse_open_doors(http_host: str, *, authentication_in_front: bool) -> None:
 
 
 def refuse_weak_secrets(secrets: Mapping[str, object], defaulted: Collection[str]) -> None:
-    """Raise BadSettings for the first weak one; `secrets` and `defaulted` go by variable."""
+    """Raise BadSettings for the first weak secret. Keys and `defaulted` are variables."""
     seen: dict[str, str] = {}
     for variable, value in secrets.items():
         if isinstance(value, ConnectionUrl | SecretStr):
@@ -42,7 +42,7 @@ def refuse_weak_secrets(secrets: Mapping[str, object], defaulted: Collection[str
 
 
 def _checked(variable: str, value: ConnectionUrl | SecretStr) -> str:
-    """The secret of a variable if it is fit for production; empty if it needs none."""
+    """Return the secret of a variable; empty if it needs none. Raises BadSettings."""
     url = value if isinstance(value, ConnectionUrl) else None
     secret = value.get_secret_value() if isinstance(value, SecretStr) else value.password or ""
     if not secret and isinstance(url, RedisUrl) and is_loopback(url.host):
@@ -69,6 +69,6 @@ def _refuse_twin(variable: str, secret: str, seen: dict[str, str]) -> None:
     if secret in seen:
         raise BadSettings(
             f"{seen[secret]} and {variable} have the same password: APP_ENV=production wants one"
-            " of its own for each, so that who learns one has not learnt the other"
+            " of its own for each, so that one leaked password opens one system"
         )
     seen[secret] = variable

@@ -1,7 +1,7 @@
 """The two kinds of process: one that answers requests, one that works in the background.
 
-Both begin alike: take the port, reach the database, find the schema at head, be let in by the
-broker if it is there. Only then is anything built, and only after that does the port answer.
+Both begin alike: bind the port, reach the database, find the schema at head, log in to the broker
+if it is there. Only then is anything built, and only after that does the port answer.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 from fastapi import FastAPI
 
+from outbox import Part
 from servicekit.database.engine import ensure_reachable
 from servicekit.database.migrations import ensure_current, upgrade
 from servicekit.database.probe import DatabaseProbe
@@ -32,13 +32,12 @@ from servicekit.process.urls import PostgresUrl
 
 __all__ = [
     "Foundation",
-    "Part",
     "Service",
     "api_health",
     "ensure_database",
     "foundation",
     "migrate",
-    "run_parts",
+    "run_services",
 ]
 
 
@@ -60,24 +59,13 @@ class Service:
         return self.name.removeprefix("service-")
 
 
-class Part(Protocol):
-    """Something that works until it is told to stop."""
-
-    @property
-    def running(self) -> bool:
-        """Whether it has all its connections."""
-        ...
-
-    async def run(self, stop: asyncio.Event) -> None: ...
-
-
-class PartIsDown(Exception):
-    """A part of the worker has lost a connection and tries to get it back."""
+class ServiceIsDown(Exception):
+    """A background service has lost a connection and tries to get it back."""
 
 
 @dataclass(frozen=True)
 class Foundation:
-    """What a process stands on once everything it needs was found in order."""
+    """What a process stands on, once everything it needs was checked."""
 
     service: Service
     listener: socket.socket
@@ -89,14 +77,14 @@ class Foundation:
     async def serve(self, app: FastAPI, *, grace: float = 5) -> None:
         """Answer requests until told to stop."""
         gc.collect()
-        gc.freeze()  # what is built by now stays, and no collection goes through it again
+        gc.freeze()  # what was built stays, so no collection has to visit it
         await serve(app, self.listener, stop=self.stop, variable=self.port_variable, grace=grace)
 
 
 async def migrate(
     service: Service, settings: ServiceSettings, url: PostgresUrl, variable: str
 ) -> None:
-    """Bring the schema to head, as the role that owns the tables; `variable` said where."""
+    """Bring the schema to head, as the owner of the tables; errors name `variable`."""
     logs.configure(service.name, settings.log_level, settings.log_format)
     await asyncio.to_thread(upgrade, url, service.ini, variable=variable)
 
@@ -129,9 +117,9 @@ async def ensure_database(service: Service, url: PostgresUrl) -> None:
 
 
 def api_health(base: Foundation, broker: BrokerProbe, **tolerated: Check) -> Health:
-    """An API can take requests while the broker is away, not without its database.
+    """An API answers requests while the broker is away, but not without its database.
 
-    `tolerated` are further checks that it can live without.
+    `tolerated` are further checks that it works without.
     """
     return Health(
         {
@@ -144,9 +132,9 @@ def api_health(base: Foundation, broker: BrokerProbe, **tolerated: Check) -> Hea
     )
 
 
-async def run_parts(base: Foundation, parts: Mapping[str, Part]) -> None:
-    """Run all parts and answer for their health, until told to stop or one of them ends."""
-    checks = {name: _check(part) for name, part in parts.items()}
+async def run_services(base: Foundation, services: Mapping[str, Part]) -> None:
+    """Run background services and report their health, until told to stop or one of them ends."""
+    checks = {name: _check(service) for name, service in services.items()}
     health = Health(
         {"database": base.probe.database, "migrations": base.probe.migrations, **checks}
     )
@@ -158,14 +146,14 @@ async def run_parts(base: Foundation, parts: Mapping[str, Part]) -> None:
         access=base.access,
     )
     async with asyncio.TaskGroup() as group:
-        for part in parts.values():
-            group.create_task(part.run(base.stop))
+        for service in services.values():
+            group.create_task(service.run(base.stop))
         group.create_task(base.serve(app, grace=1))
 
 
-def _check(part: Part) -> Check:
+def _check(service: Part) -> Check:
     async def check() -> None:
-        if not part.running:
-            raise PartIsDown
+        if not service.running:
+            raise ServiceIsDown
 
     return check

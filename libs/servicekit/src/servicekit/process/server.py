@@ -1,4 +1,4 @@
-"""Listening: the port is bound before anything is built, and answers only when all is ready."""
+"""Serving HTTP: the port is bound before anything is built, and answers once all is ready."""
 
 import asyncio
 import contextlib
@@ -23,9 +23,9 @@ log = structlog.get_logger(__name__)
 
 
 def bind(host: str, port: int, *, variable: str) -> socket.socket:
-    """Take the port without listening on it: callers are refused until `serve` listens.
+    """Bind the port without listening on it: connections are refused until `serve` listens.
 
-    Raises StartupProblem naming `variable` when the port or HTTP_HOST cannot be had.
+    Raises StartupProblem naming `variable` if the port or HTTP_HOST cannot be bound.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(
@@ -33,24 +33,24 @@ def bind(host: str, port: int, *, variable: str) -> socket.socket:
         )[0]
     except OSError:
         raise StartupProblem(f"HTTP_HOST={host} is not an address of this machine") from None
-    taken = socket.socket(family, kind)
+    bound = socket.socket(family, kind)
     try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(address)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
     except OSError as error:
-        taken.close()
+        bound.close()
         raise _port_problem(error, host, port, variable) from None
-    return taken
+    return bound
 
 
 def _port_problem(error: OSError, host: str, port: int, variable: str) -> StartupProblem:
     if error.errno == errno.EADDRINUSE:
         return StartupProblem(
-            f"port {port} on {host} is taken; stop who has it or set {variable}"
+            f"port {port} on {host} is taken; stop the process that has it or set {variable}"
             f" to a free one (example: {variable}={port + 100})"
         )
     if error.errno == errno.EACCES:
-        return StartupProblem(f"{variable}={port} needs privileges; take a port above 1023")
+        return StartupProblem(f"{variable}={port} needs privileges; choose a port above 1023")
     return StartupProblem(f"HTTP_HOST={host} cannot be listened on: {error.strerror}")
 
 
@@ -66,8 +66,8 @@ async def serve(
     """Listen and answer until `stop` is set, then finish what is in flight within `grace` seconds.
 
     Returns once the last connection is closed; requests still running after `grace` are cancelled.
-    Waiters of `?wait=` watch the same `stop` and answer at once. A request that is not here whole
-    after `patience` seconds is refused; who takes nothing of an answer for as long is hung up on.
+    Waiters of `?wait=` watch the same `stop` and answer at once. A request that is not complete
+    after `patience` seconds is refused; a client that reads nothing for as long is disconnected.
     """
     host, port = listener.getsockname()[:2]
     try:

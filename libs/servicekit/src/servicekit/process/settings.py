@@ -1,10 +1,11 @@
-"""Settings are environment variables, read once; whatever is wrong with them is one line.
+"""Settings are environment variables, read once; anything wrong with them is one line.
 
 A service subclasses `ServiceSettings`, names the prefixes it owns, and calls `load`. A variable of
-an owned prefix that no field knows stops the start: a typo must not silently mean a default. So
-does a known name in other letters, and what `production` refuses. An empty variable is not set.
+an owned prefix that no field knows stops the start: a typo must not silently mean a default. A
+known name in other letters stops it too, and so does what `production` refuses. An empty variable
+counts as not set.
 
-A secret may stand in a file that `<variable>_FILE` names; the variable itself wins over it.
+A secret may stand in a file that `<variable>_FILE` names; the variable itself wins.
 """
 
 import os
@@ -22,7 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from servicekit.http.access_rules import LOOPBACK_HOSTS, AccessRules, Hosts, Origins
 from servicekit.process.former_names import unread_variables
-from servicekit.process.production import refuse_open_doors, refuse_weak_secrets
+from servicekit.process.production import refuse_open_access, refuse_weak_secrets
 from servicekit.process.startup_errors import BadSettings
 from servicekit.process.urls import AmqpUrl, ConnectionUrl
 
@@ -75,7 +76,7 @@ class Switch(StrEnum):
 
 
 class Auth(StrEnum):
-    """Who asks callers for a token. This version does not; whoever is in front may."""
+    """What asks callers for a token. This version does not; something in front may."""
 
     NONE = "none"
 
@@ -99,11 +100,11 @@ class ProcessSettings(BaseSettings):
         populate_by_name=True,
     )
     owned_prefixes: ClassVar[tuple[str, ...]] = ()
-    """Variables that begin so belong to this service: an unknown one is a mistake."""
+    """Variables with these prefixes belong to this service: an unknown one is a mistake."""
     foreign_variables: ClassVar[frozenset[str]] = frozenset()
-    """Names under an owned prefix that somebody else reads, or reads from a `_FILE`."""
+    """Names with an owned prefix that another program reads, directly or from a `_FILE`."""
     shared_prefixes: ClassVar[tuple[str, ...]] = ("ALLOWED_HOST", "CORS_", "API_DOC")
-    """Variables that begin so are fields of a base class."""
+    """Prefixes of the fields of a base class."""
 
     app_env: AppEnv = AppEnv.DEVELOPMENT
     log_level: LogLevel = LogLevel.INFO
@@ -127,7 +128,7 @@ class ProcessSettings(BaseSettings):
 
     @property
     def access(self) -> AccessRules:
-        """What is let in: by loopback's names and that of HTTP_HOST, unless others are given."""
+        """The hosts and origins that may call: loopback and HTTP_HOST, unless others are given."""
         host = f"[{self.http_host}]" if ":" in self.http_host else self.http_host
         docs = self.api_docs is None and self.app_env is not AppEnv.PRODUCTION
         return AccessRules(
@@ -137,7 +138,7 @@ class ProcessSettings(BaseSettings):
         )
 
     def refuse_in_production(self) -> None:
-        """What one service refuses there beyond what all do. Raises BadSettings."""
+        """Refuse in production what is particular to one service. Raises BadSettings."""
 
 
 class ServiceSettings(ProcessSettings):
@@ -169,7 +170,7 @@ def load(settings: type[S]) -> S:
         lines = [_sentence(settings, names, one) for one in error.errors(include_url=False)]
         raise BadSettings("; ".join(dict.fromkeys([*lines, *unread_variables()]))) from None
     if loaded.app_env is AppEnv.PRODUCTION:
-        refuse_open_doors(loaded.http_host, authentication_in_front=loaded.auth is not None)
+        refuse_open_access(loaded.http_host, authentication_in_front=loaded.auth is not None)
         values = {variable: getattr(loaded, name) for name, variable in names.items()}
         given = {names[name] for name in loaded.model_fields_set}
         refuse_weak_secrets(values, values.keys() - given)
@@ -178,18 +179,18 @@ def load(settings: type[S]) -> S:
 
 
 def _read(files: dict[str, str], names: dict[str, str]) -> dict[str, str]:
-    """Values of secrets from the files that variables name, where the secret itself is not set."""
+    """Read secrets from the files that variables name, where the secret itself is not set."""
     found: dict[str, str] = {}
     for variable, name in files.items():
-        place = os.environ.get(variable)
-        if place and not os.environ.get(names[name]):
+        file = os.environ.get(variable)
+        if file and not os.environ.get(names[name]):
             try:
-                found[name] = Path(place).read_text().strip()
+                found[name] = Path(file).read_text().strip()
             except (OSError, UnicodeDecodeError) as problem:
                 reason = problem.strerror if isinstance(problem, OSError) else "not UTF-8"
-                raise BadSettings(f"{variable}: cannot read {place}: {reason}") from None
+                raise BadSettings(f"{variable}: cannot read {file}: {reason}") from None
             if not found[name]:
-                raise BadSettings(f"{variable}: {place} is empty")
+                raise BadSettings(f"{variable}: {file} is empty")
     return found
 
 
@@ -220,8 +221,8 @@ def _refuse_unknown(settings: type[ProcessSettings], known: Collection[str]) -> 
 
 def _sentence(settings: type[ProcessSettings], names: dict[str, str], error: ErrorDetails) -> str:
     by_alias = {alias: name for name, alias in names.items()}
-    place = str(error["loc"][0]) if error["loc"] else ""
-    name = by_alias.get(place, place.lower())
+    where = str(error["loc"][0]) if error["loc"] else ""
+    name = by_alias.get(where, where.lower())
     message = error["msg"].removeprefix("Value error, ")
     if name not in settings.model_fields:
         return message
@@ -244,7 +245,7 @@ def _kinds(field: FieldInfo, kind: type[T]) -> list[type[T]]:
 
 
 def _example(variable: str, field: FieldInfo) -> str:
-    """A value that works as it is written: the kind's, the field's own, else its default."""
+    """A value that works as written: that of the URL's kind, the field's own, or its default."""
     urls: list[Any] = [one.example for one in _kinds(field, ConnectionUrl)]
     value = [*urls, *(field.examples or ()), field.default][0]
     return f" (example: {variable}={value})" if isinstance(value, str | int | float) else ""

@@ -1,10 +1,10 @@
-"""What stops a process before it has started anything: one line for a human, never a traceback."""
+"""What stops a process before it has started anything: one line for a person, no traceback."""
 
 __all__ = ["BadSettings", "StartupProblem"]
 
 
 class StartupProblem(Exception):
-    """What is wrong and what to do about it, in one line without secrets."""
+    """Says what is wrong and what to do about it, in one line without secrets."""
 
 
 class BadSettings(StartupProblem):

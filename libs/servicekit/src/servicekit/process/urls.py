@@ -1,7 +1,8 @@
-"""Addresses of PostgreSQL, RabbitMQ and Redis: checked when the settings are read, shown masked.
+"""URLs of PostgreSQL, RabbitMQ and Redis: checked when the settings are read, shown masked.
 
-The values are plain strings for the drivers; `repr()` and `shown` never contain the password, so
-settings can be printed and logged.
+The values are plain strings for the drivers. Neither `repr()` nor `shown` contains the password, so
+settings can be printed and logged. The outbox library reads URLs by its own, wider rules
+(`outbox.addresses`); a setting has one form only.
 """
 
 import re
@@ -12,6 +13,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+
+from outbox.addresses import masked
 
 __all__ = ["AmqpUrl", "ConnectionUrl", "PostgresUrl", "RedisUrl", "is_loopback"]
 
@@ -24,7 +27,7 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 def is_loopback(host: str) -> bool:
     """Whether only this machine can be meant (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3; RFC 6761, 6.3).
 
-    Any other name counts as not: who knows what it resolves to tomorrow.
+    Any other name counts as not: what it resolves to may change.
     """
     if host == "localhost":
         return True
@@ -35,13 +38,13 @@ def is_loopback(host: str) -> bool:
 
 
 class ConnectionUrl(str):
-    """A URL with credentials; its kinds say which schemes they take and what an example is."""
+    """A URL with credentials. Each kind names its schemes and an example."""
 
     __slots__ = ()
     schemes: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
     parameters: ClassVar[Set[str]] = frozenset()
-    """What may stand in the query. None of it says who logs in, or where: that was checked."""
+    """What the query may hold. None of it names a user, a password or a host."""
 
     @classmethod
     def parse(cls, value: object) -> Self:
@@ -73,10 +76,10 @@ class ConnectionUrl(str):
 
     @classmethod
     def _check_query(cls, query: str) -> None:
-        """The drivers take user, password and host from it too, and believe it more."""
+        """Refuse a login in the query: the drivers prefer it to the one in front of the host."""
         found = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
         if login := sorted(found & _LOGIN):
-            raise ValueError(f"has {', '.join(login)} behind the ?, which goes before it")
+            raise ValueError(f"has {', '.join(login)} behind the ?, which would win")
         if found - cls.parameters:  # not shown: it may be a piece of a password
             raise ValueError("has a parameter behind the ? that docs/running.md does not list")
 
@@ -101,7 +104,7 @@ class ConnectionUrl(str):
         return None if secret is None else unquote(secret)
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """`host:port/path`, for sentences: no user, no password, no query."""
         parts = urlsplit(self)
         return parts.netloc.rpartition("@")[2] + parts.path
@@ -109,9 +112,7 @@ class ConnectionUrl(str):
     @property
     def shown(self) -> str:
         """The URL with its password masked."""
-        parts = urlsplit(self)
-        user = f"{parts.username}:***@" if parts.password is not None else ""
-        return f"{parts.scheme}://{user}{self.place}" if user else parts._replace(query="").geturl()
+        return masked(urlsplit(self)._replace(query="").geturl())
 
     def __repr__(self) -> str:
         return repr(self.shown)
@@ -124,7 +125,7 @@ class ConnectionUrl(str):
 
 
 def _is_not_encoded(value: str, parts: SplitResult) -> bool:
-    """Where one reader would see an end of the password, another would not."""
+    """Whether two readers could see the end of the password at two points."""
     return (
         "#" in value
         or parts.netloc.count("@") > 1

@@ -33,7 +33,7 @@ from servicekit.http.idempotency_expiry import KeyExpiry
 from servicekit.observe import trace
 from servicekit.process import runtime
 from servicekit.process.broker import BrokerProbe
-from servicekit.process.runtime import Foundation, Service, foundation, run_parts
+from servicekit.process.runtime import Foundation, Service, foundation, run_services
 from servicekit.process.settings import ServiceSettings
 from servicekit.process.startup_errors import StartupProblem
 from servicekit.process.urls import PostgresUrl
@@ -101,7 +101,7 @@ class Worker:
             if role in roles
             for name, service in services.items()
         }
-        await run_parts(self.foundation, chosen)
+        await run_services(self.foundation, chosen)
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,6 @@ class ServiceBootstrap:
         for table, one in maintenance.items():
             if not await one.prepare():
                 raise StartupProblem(
-                    f"the {table} at {url.place} has no partition for today and none could be"
+                    f"the {table} at {url.address} has no partition for today and none could be"
                     f" made: run `make migrate-{self.service.short_name}` (see {variable})"
                 )
