@@ -106,8 +106,8 @@ def router(ledger: Ledger) -> Router:
 
         return await once.run(ledger.begin, act)
 
-    for path in ("", "/new"):
-        router.post(path, status_code=201, summary="Add", response_model=EntryView)(add)
+    for path, name in (("", "add"), ("/new", "add_new")):
+        router.post(path, status_code=201, name=name, summary="Add", response_model=EntryView)(add)
 
     @router.post("/short", status_code=201, summary="Add", response_model=EntryView)
     async def add_short(body: AddEntry, once: Once) -> Response:

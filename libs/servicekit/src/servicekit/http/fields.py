@@ -1,7 +1,7 @@
 """Types of the fields of requests and answers; used as `Annotated[str, Text(1, 255)]`.
 
-Money is Decimal from the first byte to the last: JSON numbers arrive as Decimal (`strict_json`), and
-a float is refused.
+Money is Decimal from the first byte to the last: JSON numbers arrive as Decimal (`strict_json`),
+and a float is refused.
 """
 
 import re

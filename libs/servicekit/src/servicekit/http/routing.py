@@ -44,7 +44,7 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that reads its body as JSON in UTF-8 only (415 otherwise), without unknown parameters.
+    """A route that reads its body as JSON in UTF-8 only (else 415), without unknown parameters.
 
     An endpoint without a body accepts none but empty JSON: any page can send a form.
     """
