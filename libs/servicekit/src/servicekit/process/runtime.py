@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from fastapi import FastAPI
 
-from outbox import Part
+from outbox import BackgroundService
 from servicekit.database.engine import ensure_reachable
 from servicekit.database.migrations import ensure_current, upgrade
 from servicekit.database.probe import DatabaseProbe
@@ -132,7 +132,7 @@ def api_health(base: Foundation, broker: BrokerProbe, **tolerated: Check) -> Hea
     )
 
 
-async def run_services(base: Foundation, services: Mapping[str, Part]) -> None:
+async def run_services(base: Foundation, services: Mapping[str, BackgroundService]) -> None:
     """Run background services and report their health, until told to stop or one of them ends."""
     checks = {name: _check(service) for name, service in services.items()}
     health = Health(
@@ -151,7 +151,7 @@ async def run_services(base: Foundation, services: Mapping[str, Part]) -> None:
         group.create_task(base.serve(app, grace=1))
 
 
-def _check(service: Part) -> Check:
+def _check(service: BackgroundService) -> Check:
     async def check() -> None:
         if not service.running:
             raise ServiceIsDown
