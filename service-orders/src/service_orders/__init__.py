@@ -1,4 +1,9 @@
-"""service-orders: takes requests over HTTP and owns what was asked for."""
+"""service-orders: accepts requests over HTTP, and owns orders, bookings, tickets and rentals.
+
+Each change of them is one transaction with its event; service-processor does the work and answers
+with events, which this service consumes. `bootstrap.py` is the only module that constructs things,
+and every folder under `domains/` is one domain.
+"""
 
 NAME = "service-orders"
 VERSION = "0.1.0"

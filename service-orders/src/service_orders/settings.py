@@ -1,4 +1,4 @@
-"""The variables of this service; see `.env.example` for what they mean."""
+"""The environment variables of this service; `.env.example` explains them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OWN_KEY = "give-me-32-random-bytes-of-your-own"
 
 
 class Settings(ServiceSettings):
-    """Read once, at start."""
+    """All settings, read once at the start."""
 
     owned_prefixes: ClassVar[tuple[str, ...]] = (
         "ORDERS_",
@@ -47,7 +47,7 @@ class Settings(ServiceSettings):
 
     database_url: PostgresUrl = Field(validation_alias=DATABASE_VARIABLE)
     database_owner_url: PostgresUrl | None = Field(None, validation_alias=OWNER_VARIABLE)
-    """For the role that owns the tables, where that is another one."""
+    """The login of the role that owns the tables, if it is another role."""
     redis_url: RedisUrl | None = None
     rabbitmq_user_processor: BrokerUser | None = Field(None, examples=["processor"])
     orders_port: Port = 8000
@@ -57,13 +57,13 @@ class Settings(ServiceSettings):
     external_base_url: BaseUrl = "http://127.0.0.1:3629"
     offer_signing_key: SecretStr | None = Field(None, examples=[OWN_KEY])
     offer_signing_keys: SecretStr | None = Field(None, examples=[OWN_KEY])
-    """Several with commas between them, the newest first; instead of the one."""
+    """Several keys with commas between them, the newest first; used instead of the single one."""
     offer_ttl_seconds: int = Field(300, ge=1, le=86_400)
     rental_retention_days: int = Field(30, ge=1, le=3650)
 
     @property
     def signing_keys(self) -> tuple[str, ...]:
-        """The newest first; none outside development unless they are set."""
+        """The newest key first. Outside development there is none unless it is set."""
         if self.offer_signing_keys:
             return _several(self.offer_signing_keys)
         if self.offer_signing_key:
@@ -72,7 +72,7 @@ class Settings(ServiceSettings):
 
     @property
     def offer_ttl(self) -> timedelta:
-        """How long an offer holds."""
+        """How long an offer is valid."""
         return timedelta(seconds=self.offer_ttl_seconds)
 
     @field_validator("offer_signing_key", "offer_signing_keys")
@@ -86,7 +86,7 @@ class Settings(ServiceSettings):
         return given
 
     def refuse_in_production(self) -> None:
-        """Offers that nobody signs."""
+        """Refuse to start without a signing key."""
         if not self.signing_keys:
             raise BadSettings(
                 "OFFER_SIGNING_KEY is not set: APP_ENV=production has no default for it"
@@ -94,7 +94,7 @@ class Settings(ServiceSettings):
 
     @property
     def booking_limit(self) -> timedelta:
-        """How far ahead a booking may lie."""
+        """How far ahead a booking may be."""
         return timedelta(days=self.booking_max_days_ahead)
 
     @property
@@ -106,9 +106,9 @@ class Settings(ServiceSettings):
 
     @property
     def senders(self) -> dict[str, set[str]]:
-        """Which broker users may speak for service-processor; empty where nobody can tell.
+        """The broker users that may publish for service-processor; empty if they are unknown.
 
-        Logged in as deployed, `orders`, the other is too, unless it is said otherwise.
+        If this service has its deployed login `orders`, the other one is assumed to have its own.
         """
         deployed = "processor" if self.rabbitmq_url.user == "orders" else None
         user = self.rabbitmq_user_processor or deployed

@@ -1,6 +1,6 @@
-"""The channel on which consumers say what has settled, and `?wait=` listens.
+"""The channel on which consumers announce what is settled, and where `?wait=` listens.
 
-Orders go by their id, bookings by `booking/<id>`, rentals by `rental/<id>`.
+The key of an order is its id, of a booking `booking/<id>`, of a rental `rental/<id>`.
 """
 
 SETTLED = "orders_settled"

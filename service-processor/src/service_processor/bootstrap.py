@@ -138,7 +138,7 @@ def _audit(settings: Settings, work: Work) -> Leader:
         stream=AUDIT,
         broker_url=settings.rabbitmq_url,
         topology=TOPOLOGY,
-        begin=journal.place,
+        begin=journal.position,
         handle=journal.write,
     )
     return Leader(reader, name=AUDIT, database_url=settings.database_url)

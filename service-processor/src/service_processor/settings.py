@@ -1,4 +1,4 @@
-"""The variables of this service; see `.env.example` for what they mean."""
+"""The environment variables of this service; `.env.example` explains them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Policy(StrEnum):
 
 
 class Settings(ServiceSettings):
-    """Read once, at start."""
+    """All settings, read once at the start."""
 
     owned_prefixes: ClassVar[tuple[str, ...]] = (
         "PROCESSOR_",
@@ -53,7 +53,7 @@ class Settings(ServiceSettings):
 
     database_url: PostgresUrl = Field(validation_alias=DATABASE_VARIABLE)
     database_owner_url: PostgresUrl | None = Field(None, validation_alias=OWNER_VARIABLE)
-    """For the role that owns the tables, where that is another one."""
+    """The login of the role that owns the tables, if it is another role."""
     rabbitmq_user_orders: BrokerUser | None = Field(None, examples=["orders"])
     processor_port: Port = 8001
     processor_worker_port: Port = 8011
@@ -83,9 +83,9 @@ class Settings(ServiceSettings):
 
     @property
     def senders(self) -> dict[str, set[str]]:
-        """Which broker users may speak for service-orders; empty where nobody can tell.
+        """The broker users that may publish for service-orders; empty if they are unknown.
 
-        Logged in as deployed, `processor`, the other is too, unless it is said otherwise.
+        If this service has its deployed login `processor`, the other one is assumed to have its own.
         """
         deployed = "orders" if self.rabbitmq_url.user == "processor" else None
         user = self.rabbitmq_user_orders or deployed

@@ -41,7 +41,7 @@ def reader(service: Service, broker_url: str) -> stream_reader.StreamReader:
         stream=AUDIT,
         broker_url=broker_url,
         topology=TOPOLOGY,
-        begin=journal.place,
+        begin=journal.position,
         handle=journal.write,
     )
 

@@ -20,7 +20,7 @@ from kit.waiting import eventually
 from outbox import BackgroundService
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader
-from service_processor.audit.journal import Journal, PlaceMoved
+from service_processor.audit.journal import Journal, PositionMoved
 from service_processor.bootstrap import TOPOLOGY
 
 
@@ -42,7 +42,7 @@ def auditor(service: Service, broker_url: str) -> Callable[[], Leader]:
             stream=AUDIT,
             broker_url=broker_url,
             topology=TOPOLOGY,
-            begin=journal.place,
+            begin=journal.position,
             handle=journal.write,
         )
         return Leader(reader, name=AUDIT, database_url=service.url)
@@ -131,13 +131,13 @@ async def test_the_place_never_goes_back(service: Service) -> None:
 
     ends = Beginning(None, AUDIT)  # type: ignore[arg-type]
     first, second = (Journal(service.work.engine, AUDIT) for _ in range(2))
-    assert [await first.place(ends), await second.place(ends)] == ["first", "first"]
+    assert [await first.position(ends), await second.position(ends)] == ["first", "first"]
     await first.write(read)
-    with pytest.raises(PlaceMoved):
+    with pytest.raises(PositionMoved):
         await second.write(read[:5])
-    assert await second.place(ends) == 10
-    await first.place(ends)
+    assert await second.position(ends) == 10
+    await first.position(ends)
     await second.write([stream_reader.StreamedEvent(10, None)])
-    with pytest.raises(PlaceMoved):
+    with pytest.raises(PositionMoved):
         await first.write([stream_reader.StreamedEvent(10, None)])
     await come_to(service, 11)

@@ -1,7 +1,8 @@
-"""Stand-ins for the external systems that rentals need: scooters, tariffs, users, money.
+"""Stand-ins for the external systems that rentals need: scooters, tariffs, users, payments.
 
-The world they show is fixed (`world.py`), the money that moves is kept in a file (`ledger.py`), and
-whoever tests can make each of them slow, failing, hanging, declining or nonsense (`trouble.py`).
+Their data are fixed (`world.py`). The movements of money are in a file (`ledger.py`). A test can
+make each system slow, failing, hanging, declining, or answer nonsense (`trouble.py`, `control.py`).
+The service refuses to start in production.
 """
 
 NAME = "service-stubs"

@@ -1,4 +1,4 @@
-"""The external systems' own endpoints, under the providers' own paths and spelling."""
+"""The endpoints of the external systems, with the paths and spelling of their providers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Id = Annotated[str, Query(min_length=1, max_length=255)]
 
 
 class Money(BaseModel):
-    """An amount of a user's money, for an order of ours. Whole units."""
+    """An amount of a user's money for an order, in whole units."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"user_id": "user-1", "order_id": "1", "amount": 300}]}
@@ -49,45 +49,45 @@ Books = Annotated[Ledger, Depends(_ledger)]
 Key = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
 
-@router.get("/scooter-data", summary="A scooter: where it stands and how full it is")
+@router.get("/scooter-data", summary="Get a scooter: its zone and its charge")
 async def scooter_data(id: Id, troubles: InTrouble) -> Response:
-    """404 for an id that does not contain `scooter`."""
+    """Get a scooter. An id that does not contain `scooter` is answered with 404."""
     return await _read(troubles, System.SCOOTERS, world.scooter(id))
 
 
-@router.get("/tariff-zone-data", summary="The tariff of a zone")
+@router.get("/tariff-zone-data", summary="Get the tariff of a zone")
 async def tariff_zone_data(id: Id, troubles: InTrouble) -> Response:
-    """Every zone has the same."""
+    """Get the tariff of a zone. All zones have the same tariff."""
     return await _read(troubles, System.TARIFFS, world.tariff_zone(id))
 
 
-@router.get("/user-profile", summary="A user: subscription, trust, debts")
+@router.get("/user-profile", summary="Get a user: subscription, trust, debts")
 async def user_profile(id: Id, troubles: InTrouble) -> Response:
-    """404 for anybody who is not called `user-N`."""
+    """Get a user. An id other than `user-N` is answered with 404."""
     return await _read(troubles, System.PROFILES, world.user_profile(id))
 
 
-@router.get("/configs", summary="Coefficients of prices")
+@router.get("/configs", summary="Get the coefficients of prices")
 async def configs(troubles: InTrouble) -> Response:
-    """The same for everybody."""
+    """Get the coefficients of prices, which are the same for every user."""
     return await _read(troubles, System.CONFIGS, world.CONFIGS)
 
 
 @router.post("/hold-money-for-order", summary="Set money aside")
 async def hold(body: Money, key: Key, troubles: InTrouble, books: Books) -> Response:
-    """The same key again is answered as the first time and moves nothing."""
+    """Set money aside. A repeated key gets the first answer and moves nothing."""
     return await _move(System.HOLD, body, key, troubles, books)
 
 
 @router.post("/clear-money-for-order", summary="Take money")
 async def clear(body: Money, key: Key, troubles: InTrouble, books: Books) -> Response:
-    """Takes the amount, and gives back what was set aside beyond it."""
+    """Take the amount, and give back the rest of what was set aside."""
     return await _move(System.CLEAR, body, key, troubles, books)
 
 
 @router.post("/release-money-for-order", summary="Give back what was set aside")
 async def release(body: Money, key: Key, troubles: InTrouble, books: Books) -> Response:
-    """The same key again is answered as the first time and moves nothing."""
+    """Give back what was set aside. A repeated key gets the first answer and moves nothing."""
     return await _move(System.RELEASE, body, key, troubles, books)
 
 

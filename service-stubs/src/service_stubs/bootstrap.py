@@ -45,7 +45,7 @@ def build_app(
     metrics: HttpMetrics | None = None,
     access: AccessRules | None = None,
 ) -> ServiceApp:
-    """The HTTP application; without a ledger it keeps one in memory."""
+    """The HTTP application; without a ledger it uses one in memory."""
     app = create_app(
         title=NAME,
         version=VERSION,

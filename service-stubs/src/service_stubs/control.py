@@ -1,4 +1,4 @@
-"""For tests and people: trouble the systems, look into the books."""
+"""Control for tests and people: make systems fail, and read the ledger."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OrderIds = Annotated[list[str] | None, Query(max_length=1000)]
 
 
 class Wanted(BaseModel):
-    """What is to be wrong with a system. Rates add up; at most one trouble meets a call."""
+    """The faults of a system. Their rates add up; a call has at most one fault."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -32,38 +32,38 @@ class Wanted(BaseModel):
 
 
 class Troubled(BaseModel):
-    """What is wrong with which system; an empty object when all is well."""
+    """The faults of each system; empty when there is none."""
 
     systems: dict[str, list[dict[str, Any]]]
 
 
 class Movements(BaseModel):
-    """The payment provider's books, oldest first; one row per Idempotency-Key."""
+    """The movements of money, oldest first; one per Idempotency-Key."""
 
     items: list[dict[str, Any]]
 
 
-@router.get("", summary="What is wrong with which system")
+@router.get("", summary="List the faults of all systems")
 async def troubles_now(troubles: InTrouble) -> Troubled:
-    """Nothing, unless somebody asked for it since the start."""
+    """List the faults of all systems. After a start there is none."""
     return Troubled(systems=troubles.view())
 
 
-@router.put("/systems/{system}", summary="Trouble a system, or let it be")
+@router.put("/systems/{system}", summary="Set the faults of a system")
 async def trouble(system: System, body: Wanted, troubles: InTrouble) -> Troubled:
-    """Replaces what was wrong with it before."""
+    """Set the faults of a system. They replace its previous ones."""
     troubles.set(system, body.troubles)
     return Troubled(systems=troubles.view())
 
 
-@router.delete("/systems", summary="All is well again")
+@router.delete("/systems", summary="Remove the faults of all systems")
 async def calm(troubles: InTrouble) -> Troubled:
-    """The books stay as they are."""
+    """Remove the faults of all systems. The ledger stays as it is."""
     troubles.clear()
     return Troubled(systems=troubles.view())
 
 
-@router.get("/ledger", summary="The payment provider's books")
+@router.get("/ledger", summary="List the movements of money")
 async def ledger(books: Books, order_id: OrderIds = None) -> Movements:
-    """All of them, or those of some orders."""
+    """List all movements of money, or those of some orders."""
     return Movements(items=books.view(order_id or ()))

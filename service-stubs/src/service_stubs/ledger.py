@@ -1,7 +1,7 @@
-"""The payment provider's books: every movement of money, once per idempotency key.
+"""The payment provider's ledger: every movement of money, once per idempotency key.
 
-They are in one SQLite file, so that a restart forgets nothing. Invariant: a key has one answer for
-ever; the movement and its key are one row.
+It is one SQLite file, so a restart loses nothing. Invariant: a key has one answer for ever, because
+the movement and its key are one row.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class KeyReused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One row of the books. `asked` counts how often its key was sent."""
+    """One row of the ledger. `asked` counts the calls with its key."""
 
     key: str
     step: str
@@ -45,12 +45,12 @@ class Movement:
 
     @property
     def answer(self) -> dict[str, Any]:
-        """What the provider says of it, the first time and every time after."""
+        """The provider's answer, the same for every call."""
         return {"order_id": self.order_id, "amount": self.amount, "status": self.status}
 
 
 class Ledger:
-    """Opens, or makes, the file of the books; `:memory:` keeps none."""
+    """Opens the file of the ledger, or creates it; `:memory:` uses no file."""
 
     def __init__(self, path: Path | str) -> None:
         if isinstance(path, Path):
@@ -63,9 +63,9 @@ class Ledger:
     def record(
         self, key: str, step: str, *, user_id: str, order_id: str, amount: int, status: str
     ) -> Movement:
-        """Book it unless the key is known; returns what is in the books.
+        """Record a movement unless the key is known; return the recorded one.
 
-        Raises `KeyReused` for a key that stands for something else.
+        Raises `KeyReused` for a key of another movement.
         """
         found = self._find(key)
         wanted = (step, user_id, order_id, amount)
@@ -83,7 +83,7 @@ class Ledger:
         return found
 
     def of_orders(self, order_ids: Sequence[str] = ()) -> list[Movement]:
-        """All movements, or those of some orders, in the order they were booked."""
+        """All movements, or those of some orders, in the order of their recording."""
         ids = json.dumps(list(order_ids))
         rows = self._books.execute(
             f"SELECT {_COLUMNS} FROM movements"  # noqa: S608 a constant

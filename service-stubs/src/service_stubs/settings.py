@@ -1,4 +1,4 @@
-"""The variables of this service; see `.env.example` for what they mean."""
+"""The environment variables of this service; `.env.example` explains them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from servicekit.process.settings import Port, ProcessSettings
 
 
 class Settings(ProcessSettings):
-    """Read once, at start."""
+    """All settings, read once at the start."""
 
     owned_prefixes: ClassVar[tuple[str, ...]] = ("STUBS_",)
 

@@ -1,4 +1,4 @@
-"""Making a system misbehave on purpose, by rate or for the next so many calls."""
+"""Faults of systems on purpose, by rate or for a number of calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class System(StrEnum):
-    """What can be troubled singly."""
+    """A system that can have faults of its own."""
 
     SCOOTERS = "scooters"
     TARIFFS = "tariffs"
@@ -26,9 +26,9 @@ class System(StrEnum):
 class Mode(StrEnum):
     """How a call goes wrong.
 
-    `slow` answers after `seconds`; `failing` answers 500 and has done nothing; `hanging` has done
-    it and answers after `seconds`, by when nobody listens; `declining` is the provider's no (only
-    for money); `nonsense` has done it and answers 200 with something that is no answer.
+    `slow` answers after `seconds`. `failing` answers 500 and has no effect. `hanging` has its
+    effect and answers after `seconds`, when the caller has given up. `declining` is a declined
+    payment. `nonsense` has its effect and answers 200 with a body that is not valid.
     """
 
     SLOW = "slow"
@@ -60,10 +60,10 @@ class Trouble(BaseModel):
     mode: Mode
     rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     next: Annotated[int, Field(ge=1)] | None = None
-    """Only so many calls; null goes on until told otherwise."""
+    """The number of calls; null means until the faults are changed."""
     seconds: Annotated[float, Field(ge=0, le=300)] | None = None
     answer: Any = None
-    """What `nonsense` answers instead of its own list, if it is not null."""
+    """The body of `nonsense`, if it is not null."""
 
     @model_validator(mode="after")
     def _known_seconds(self) -> Self:
@@ -80,7 +80,7 @@ class Trouble(BaseModel):
 
 @dataclass
 class Troubles:
-    """What is wrong with each system now. At most one trouble meets a call: the rates add up."""
+    """The present faults of each system. A call has at most one, so their rates add up."""
 
     chance: random.Random = field(default_factory=random.Random)
     _of: dict[System, list[Trouble]] = field(default_factory=dict)
@@ -88,18 +88,18 @@ class Troubles:
     _nonsense: Any = field(default_factory=lambda: cycle(NONSENSE))
 
     def set(self, system: System, troubles: list[Trouble]) -> None:
-        """Replace what was wrong with the system; nothing is wrong with an empty list."""
+        """Replace the faults of a system; an empty list removes them."""
         self._of[system] = troubles
         for number, trouble in enumerate(troubles):
             if trouble.next is not None:
                 self._left[system, number] = trouble.next
 
     def clear(self) -> None:
-        """All is well again."""
+        """Remove all faults."""
         self._of.clear()
 
     def view(self) -> dict[str, list[dict[str, Any]]]:
-        """What is wrong with which system."""
+        """The faults of each system that has some."""
         return {
             system: [trouble.model_dump(mode="json", exclude_none=True) for trouble in troubles]
             for system, troubles in self._of.items()
@@ -107,7 +107,7 @@ class Troubles:
         }
 
     def meet(self, system: System) -> Trouble | None:
-        """What goes wrong with this call, if anything does."""
+        """The fault of this call, if it has one."""
         drawn = self.chance.random()
         for number, trouble in enumerate(self._of.get(system, ())):
             if trouble.next is not None and self._left[system, number] <= 0:
@@ -120,5 +120,5 @@ class Troubles:
         return None
 
     def nonsense(self, trouble: Trouble) -> Any:
-        """The next thing that is no answer."""
+        """The next body that is not valid."""
         return next(self._nonsense) if trouble.answer is None else trouble.answer

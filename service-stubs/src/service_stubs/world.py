@@ -1,4 +1,4 @@
-"""What exists in the stubs' world; the same in every process and after every restart."""
+"""The data of the stand-ins, the same in every process and after every restart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tariff_zone(id_: str) -> dict[str, Any]:
 
 
 def user_profile(id_: str) -> dict[str, Any] | None:
-    """`user-1` and up exist; 2 to 5 have something about them. The spelling is the provider's."""
+    """`user-1` and up exist; 2 to 5 are special. The spelling is the provider's."""
     found = _USER.fullmatch(id_)
     if found is None or int(found[1]) < 1:
         return None

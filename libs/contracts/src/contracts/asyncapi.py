@@ -1,6 +1,6 @@
 """The AsyncAPI 3 document of all events: `python -m contracts.asyncapi` prints it as JSON.
 
-JSON is YAML, so that the file can be called `asyncapi.yaml` without another library.
+JSON is valid YAML, so the file may be called `asyncapi.yaml`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def document() -> dict[str, Any]:
 def _channel(source: str, exchange: str) -> dict[str, Any]:
     return {
         "address": exchange,
-        "title": f"What {source} has to say",
+        "title": f"The events of {source}",
         "messages": {event.type: _reference(event) for event in EVENTS if event.source == source},
         "bindings": {
             "amqp": {
@@ -56,7 +56,7 @@ def _consume(subscription: Subscription) -> dict[str, Any]:
     return {
         "action": "receive",
         "channel": {"$ref": f"#/channels/{subscription.exchange}"},
-        "summary": f"{subscription.queue} takes every event of {types}.",
+        "summary": f"{subscription.queue} receives every event of {types}.",
         "messages": [
             {"$ref": f"#/channels/{subscription.exchange}/messages/{event.type}"}
             for event in EVENTS
@@ -103,7 +103,7 @@ def _headers(event: type[Contract]) -> dict[str, Any]:
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without `$defs`, whose references would point outside of the document's root."""
+    """The schema without `$defs`: its references would not resolve inside this document."""
     definitions = schema.pop("$defs", {})
 
     def resolve(node: Any) -> Any:

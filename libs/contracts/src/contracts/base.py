@@ -1,6 +1,6 @@
-"""What every event class has: a type, an aggregate, a version and a JSON body.
+"""The base of every event class: a type, an aggregate, a version and a JSON body.
 
-Every text has a maximum, and is what PostgreSQL can store: whoever consumes an event keeps it.
+Every text has a maximum length, and PostgreSQL can store it, because consumers store it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Annotated, Any, ClassVar, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 _NO_NUL = r"^[^\x00]*$"
-# What the APIs take as a text of one line: nothing that moves or hides what stands beside it.
+# A text of one line as the APIs accept it: without characters that move or hide other text.
 _ONE_LINE = (
     r"^[^\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f"
     r"\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]*$"
 )
 Name = Annotated[str, Field(max_length=255, pattern=_ONE_LINE)]
-"""Of a person, a product, a place."""
+"""The name of a person, a product or a restaurant."""
 Reason = Annotated[str, Field(max_length=1_000, pattern=_ONE_LINE)]
-"""Why something came out as it did."""
+"""The reason of an outcome."""
 Description = Annotated[str, Field(max_length=10_000, pattern=_NO_NUL)]
 
 
 class Delivered(Protocol):
-    """An event as it came over the broker."""
+    """An event as the broker delivers it."""
 
     @property
     def aggregate_id(self) -> str: ...
@@ -32,7 +32,7 @@ class Delivered(Protocol):
 
 
 class Contract(BaseModel):
-    """One event type. Unknown fields are ignored, so that a producer may add some."""
+    """One event type. Unknown fields are ignored, so a producer may add fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -54,8 +54,8 @@ class Contract(BaseModel):
     def of(cls, delivered: Delivered) -> Self:
         """Read an event. Raises `pydantic.ValidationError` for a body that does not fit.
 
-        A body about another aggregate than the one whose stream it came in does not fit either: it
-        would act on that one past its order.
+        A body about another aggregate than the one of its stream does not fit either: it would act
+        on the other aggregate out of order.
         """
         return cls.parse(delivered.payload, subject=delivered.aggregate_id)
 

@@ -1,4 +1,4 @@
-"""Events in the life of a booking: asked for in one service, decided about in the other."""
+"""The events of bookings: one service asks, and the other one decides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _BookingEvent(Contract):
 
 
 class BookingCreated(_BookingEvent):
-    """Somebody asked for a table; the period is half-open: it ends before `ends_at`."""
+    """A guest asked for a table. The period is half-open: it ends before `ends_at`."""
 
     type: ClassVar[str] = "booking.created"
     source: ClassVar[str] = "service-orders"
@@ -34,7 +34,7 @@ class BookingCreated(_BookingEvent):
 
 
 class BookingCancelled(_BookingEvent):
-    """The booking was cancelled; the table that is held for it, if any, is to be freed."""
+    """The booking was cancelled; its table, if it has one, has to be released."""
 
     type: ClassVar[str] = "booking.cancelled"
     source: ClassVar[str] = "service-orders"
@@ -43,7 +43,7 @@ class BookingCancelled(_BookingEvent):
 
 
 class BookingChecking(_BookingEvent):
-    """A table is being looked for."""
+    """The search for a table began."""
 
     type: ClassVar[str] = "booking.checking"
     source: ClassVar[str] = "service-processor"
@@ -52,7 +52,7 @@ class BookingChecking(_BookingEvent):
 
 
 class BookingConfirmed(_BookingEvent):
-    """A table is held for the booking."""
+    """A table is allocated to the booking."""
 
     type: ClassVar[str] = "booking.confirmed"
     source: ClassVar[str] = "service-processor"

@@ -1,4 +1,4 @@
-"""Events in the life of an order."""
+"""The events of orders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OrderOutcome = Literal["COMPLETED", "FAILED"]
 
 
 class OrderedProduct(BaseModel):
-    """One line of an order; a product appears in one line only."""
+    """One line of an order; each product has one line."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -39,7 +39,7 @@ class _OrderEvent(Contract):
 
 
 class OrderCreated(_OrderEvent):
-    """Somebody placed an order."""
+    """A user placed an order."""
 
     type: ClassVar[str] = "order.created"
     source: ClassVar[str] = "service-orders"
@@ -51,7 +51,7 @@ class OrderCreated(_OrderEvent):
 
 
 class OrderCancelled(_OrderEvent):
-    """The order was cancelled before it was settled; what was reserved for it is to be released."""
+    """The order was cancelled before it was settled; what it reserved has to be released."""
 
     type: ClassVar[str] = "order.cancelled"
     source: ClassVar[str] = "service-orders"
@@ -60,7 +60,7 @@ class OrderCancelled(_OrderEvent):
 
 
 class OrderProcessingStarted(_OrderEvent):
-    """Processing takes a while; its outcome follows as `order.processed`."""
+    """Processing began; its outcome follows as `order.processed`."""
 
     type: ClassVar[str] = "order.processing_started"
     source: ClassVar[str] = "service-processor"
@@ -69,7 +69,7 @@ class OrderProcessingStarted(_OrderEvent):
 
 
 class OrderProcessed(_OrderEvent):
-    """Processing came to an end."""
+    """Processing ended."""
 
     type: ClassVar[str] = "order.processed"
     source: ClassVar[str] = "service-processor"

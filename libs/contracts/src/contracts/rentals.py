@@ -1,7 +1,7 @@
-"""Events in the life of a rental, and of the money for it. Amounts are whole units.
+"""The events of rentals and their payments. Amounts are whole units.
 
-A rental and its payment are two aggregates with one id: service-orders says what happens to the
-rental, service-processor what happens to the money.
+A rental and its payment are two aggregates with one id: service-orders publishes the events of the
+rental, and service-processor those of the payment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _RentalEvent(Contract):
 
 
 class RentalStarted(_RentalEvent):
-    """Somebody took an offer; the ride begins once the deposit is held, which may be 0."""
+    """A user accepted an offer. The ride begins when the deposit, which may be 0, is held."""
 
     type: ClassVar[str] = "rental.started"
 
@@ -36,7 +36,7 @@ class RentalStarted(_RentalEvent):
 
 
 class RentalFinished(_RentalEvent):
-    """The ride is over; the total, which may be 0, is to be taken."""
+    """The ride is over; the total, which may be 0, has to be taken."""
 
     type: ClassVar[str] = "rental.finished"
 
@@ -65,7 +65,7 @@ class PaymentHeld(_PaymentEvent):
 
 
 class PaymentDeclined(_PaymentEvent):
-    """The provider does not hold the deposit; nothing was moved."""
+    """The provider declined to hold the deposit; no money was moved."""
 
     type: ClassVar[str] = "payment.declined"
 
@@ -83,7 +83,7 @@ class PaymentCleared(_PaymentEvent):
 
 
 class PaymentClearDeclined(_PaymentEvent):
-    """The provider does not take the total; the user owes it."""
+    """The provider declined to take the total; the user owes it."""
 
     type: ClassVar[str] = "payment.clear_declined"
 
@@ -92,7 +92,7 @@ class PaymentClearDeclined(_PaymentEvent):
 
 
 class PaymentReleased(_PaymentEvent):
-    """The deposit is given back, because nothing was taken."""
+    """The deposit was given back, because nothing was taken."""
 
     type: ClassVar[str] = "payment.released"
 

@@ -1,4 +1,4 @@
-"""Events of restaurants and their tables, and of tables reserved without a booking."""
+"""The events of restaurants, their tables, and reservations of a table by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contracts.base import Contract, Description, Name
 
 
 class _RestaurantEvent(Contract):
-    """Tables are in their restaurant's stream, so that they come after it and in order."""
+    """Events of tables are in their restaurant's stream, so they arrive after it and in order."""
 
     source: ClassVar[str] = "service-processor"
     aggregate_type: ClassVar[str] = "restaurant"
@@ -22,7 +22,7 @@ class _RestaurantEvent(Contract):
 
 
 class RestaurantCreated(_RestaurantEvent):
-    """A restaurant, without tables so far; said again, its tables follow again."""
+    """A restaurant without tables. When it is published again, its tables follow again."""
 
     type: ClassVar[str] = "restaurant.created"
 
@@ -34,7 +34,7 @@ class RestaurantCreated(_RestaurantEvent):
 
 
 class TableCreated(_RestaurantEvent):
-    """A restaurant has a table more."""
+    """A table was added to a restaurant."""
 
     type: ClassVar[str] = "table.created"
 
@@ -46,7 +46,7 @@ class TableCreated(_RestaurantEvent):
 
 
 class TableDeleted(_RestaurantEvent):
-    """A restaurant has a table less."""
+    """A table of a restaurant was deleted."""
 
     type: ClassVar[str] = "table.deleted"
 
@@ -66,7 +66,7 @@ class _ReservationEvent(Contract):
 
 
 class ReservationCreated(_ReservationEvent):
-    """A certain table was reserved for a period, half-open: it ends before `ends_at`."""
+    """A table was reserved for a period. It is half-open: it ends before `ends_at`."""
 
     type: ClassVar[str] = "reservation.created"
 
@@ -78,7 +78,7 @@ class ReservationCreated(_ReservationEvent):
 
 
 class ReservationDeleted(_ReservationEvent):
-    """The reservation was taken back; its table is free again."""
+    """The reservation was deleted; its table is free again."""
 
     type: ClassVar[str] = "reservation.deleted"
 

@@ -1,7 +1,7 @@
-"""Events in the life of a ticket: one for each version it has had.
+"""The events of tickets: one for each version of a ticket.
 
-`ticket_version` counts every change, so that it equals the event's place in the stream of
-service-orders. What people wrote stays there: events carry neither texts nor comments.
+Every change increases `ticket_version`, so it equals the sequence of the event in the stream of
+service-orders. Events carry neither texts nor comments: those stay in service-orders.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _TicketEvent(Contract):
 
 
 class TicketCreated(_TicketEvent):
-    """Somebody asked for help."""
+    """A person opened a ticket."""
 
     type: ClassVar[str] = "ticket.created"
     source: ClassVar[str] = "service-orders"
@@ -39,7 +39,7 @@ class TicketCreated(_TicketEvent):
 
 
 class TicketStatusChanged(_TicketEvent):
-    """The ticket moved on; whoever opened it is to be told."""
+    """The ticket has a new status; the person who opened it has to be notified."""
 
     type: ClassVar[str] = "ticket.status_changed"
     source: ClassVar[str] = "service-orders"
@@ -53,7 +53,7 @@ class TicketStatusChanged(_TicketEvent):
 
 
 class TicketCommented(_TicketEvent):
-    """Somebody added to the ticket; its status stands."""
+    """A person commented on the ticket; its status stays."""
 
     type: ClassVar[str] = "ticket.commented"
     source: ClassVar[str] = "service-orders"
@@ -65,7 +65,7 @@ class TicketCommented(_TicketEvent):
 
 
 class TicketCommentDeleted(_TicketEvent):
-    """A comment is gone; the ticket's status stands."""
+    """A comment was deleted; the ticket's status stays."""
 
     type: ClassVar[str] = "ticket.comment_deleted"
     source: ClassVar[str] = "service-orders"
@@ -76,12 +76,12 @@ class TicketCommentDeleted(_TicketEvent):
 
 
 class TicketCloseDue(_TicketEvent):
-    """Nobody has moved the ticket for long; it is to be closed unless somebody has meanwhile."""
+    """The ticket was idle for long; it has to be closed unless it has moved since."""
 
     type: ClassVar[str] = "ticket.close_due"
     source: ClassVar[str] = "service-processor"
 
     status_version: int
-    """The version of the ticket's last transition, as far as the processor knows."""
+    """The version of the last transition that the processor knows."""
     status: TicketStatus
     due_at: datetime

@@ -1,4 +1,4 @@
-"""The domains of this service. Adding one is adding its name here."""
+"""The domains of this service; `docs/adding-a-domain.md` walks through adding one."""
 
 from service_orders.domains.bookings import BOOKINGS
 from service_orders.domains.orders import ORDERS

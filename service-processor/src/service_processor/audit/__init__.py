@@ -1,5 +1,5 @@
-"""The audit: one line in the log for every event of both services, and its place in the stream.
+"""The audit: one log line for every event of both services, read from the stream queue `audit`.
 
-Invariant: the place moves on after the lines are written. Who dies in between writes them again,
-with the same offsets; none is left out while the stream has it.
+Invariant: the stored position moves after the lines are written. A process that dies in between
+writes some lines again, with the same offsets; no line is left out while the stream queue has it.
 """

@@ -1,4 +1,4 @@
-"""The lines, and the place kept for the next one."""
+"""Writes the lines, and stores the position of the next one."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from outbox.rabbitmq import stream_reader
 from service_processor.audit.models import audit_positions
 
-# Not filtered by LOG_LEVEL: the place moves on with each line.
-log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(0))
+# Not filtered by LOG_LEVEL: the position moves with each line.
+logger = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(0))
 
 
 MAX_DATA, MAX_BEGIN = 8_192, 1_024
 
 
-class PlaceMoved(ConnectionError):
-    """Somebody else has written on from the same place: to be read anew, like after any loss."""
+class PositionMoved(ConnectionError):
+    """Another process has written from this position; read again, as after a lost connection."""
 
     def __init__(self, stream: str) -> None:
-        super().__init__(f"another process has moved the place in {stream}")
+        super().__init__(f"another process has moved the position in {stream}")
 
 
 class Journal:
-    """Writes what comes, and remembers up to where.
+    """Writes a line per event, and stores the position after the last one.
 
-    Two that write at once would write each line twice: one at a time has its turn. Should two do it
-    nevertheless, one finds the place moved and begins anew behind the other.
+    Two concurrent writers would write each line twice, so a leader writes alone. If there are two
+    nevertheless, one finds the position moved and continues behind the other.
     """
 
     def __init__(self, engine: AsyncEngine, stream: str) -> None:
@@ -42,8 +42,8 @@ class Journal:
         self._head: stream_reader.StreamedEvent | None = None
         self._kept: int | None = None
 
-    async def place(self, ends: stream_reader.StreamBounds) -> int | str:
-        """The offset that comes next; of a stream not seen before, all that it has."""
+    async def position(self, ends: stream_reader.StreamBounds) -> int | str:
+        """The next offset; `first` for a stream queue that was not seen before."""
         async with self._engine.connect() as connection:
             wanted = select(audit_positions).where(audit_positions.c.stream == self._stream)
             row = (await connection.execute(wanted)).one_or_none()
@@ -52,16 +52,16 @@ class Journal:
             return "first"
         found = await ends.oldest()
         if not _is_same(found, row.head_offset, row.head_event_id):
-            log.warning("audit_stream_began_anew", stream=self._stream, was_at=row.next_offset)
+            logger.warning("audit_stream_began_anew", stream=self._stream, was_at=row.next_offset)
             return "first"
         self._head = found
         next_offset: int = row.next_offset
         return next_offset
 
     async def write(self, events: Sequence[stream_reader.StreamedEvent]) -> None:
-        """A line for each, then the place after the last."""
+        """Write a line for each event, then store the position after the last one."""
         for event in events:
-            log.info("audit", **line_of(event))
+            logger.info("audit", **line_of(event))
         self._head = self._head or events[0]
         await self._keep(events[-1].offset + 1, self._head)
 
@@ -84,12 +84,12 @@ class Journal:
         )
         async with self._engine.begin() as connection:
             if (await connection.execute(moving)).one_or_none() is None:
-                raise PlaceMoved(self._stream)
+                raise PositionMoved(self._stream)
         self._kept = next_offset
 
 
 def _is_same(head: stream_reader.StreamedEvent, offset: int, event_id: UUID | None) -> bool:
-    """Old messages go with time; but a stream never gets older ones than it had."""
+    """Old messages expire, but a stream queue never gets older messages than it had."""
     return head.offset > offset or (head.offset == offset and _id_of(head) == event_id)
 
 
@@ -98,7 +98,7 @@ def _id_of(event: stream_reader.StreamedEvent) -> UUID | None:
 
 
 def line_of(event: stream_reader.StreamedEvent) -> dict[str, Any]:
-    """What a line says. The body is there as it crossed the broker, if it is JSON and not large."""
+    """The fields of a line, with the body if it is JSON and not large."""
     if event.envelope is None:
         return {"offset": event.offset, "readable": False}
     envelope = event.envelope
@@ -118,7 +118,7 @@ def line_of(event: stream_reader.StreamedEvent) -> dict[str, Any]:
 
 
 def _data(payload: bytes) -> dict[str, Any]:
-    """A large body is in the stream; here is how it begins, or one event would be a whole log."""
+    """The body, or the beginning of a large one: the stream queue has it whole."""
     if len(payload) <= MAX_DATA:
         return {"data": _body(payload)}
     begins = payload[:MAX_BEGIN].decode(errors="replace")

@@ -1,4 +1,4 @@
-"""How far the audit has come."""
+"""The position of the audit in its stream queue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ audit_positions = Table(
     metadata,
     Column("stream", Text, primary_key=True),
     Column("next_offset", BigInteger, nullable=False),
-    # Which stream it is: another one has another oldest message at the same offset.
+    # These identify the stream queue: another one has another oldest message at this offset.
     Column("head_offset", BigInteger, nullable=False),
     Column("head_event_id", Uuid),
     Column("updated_at", DateTime(True), nullable=False),

@@ -1,4 +1,4 @@
-"""The audit's lines once more, from any point of the stream to where it ended when asked."""
+"""Prints the audit's lines again, from any point of the stream queue to its end at that time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Offset = int | datetime | str
 
 
 def offset_of(given: str) -> Offset:
-    """`first`, a number, or a time, which is UTC unless it says otherwise."""
+    """`first`, a number, or a time; a time without an offset is in UTC."""
     if given == "first":
         return given
     if given.isdecimal():
@@ -40,21 +40,21 @@ async def replay(broker_url: str, topology: Topology, begin: Offset) -> None:
         stream=AUDIT,
         broker_url=broker_url,
         topology=topology,
-        begin=replaying.place,
+        begin=replaying.position,
         handle=replaying.show,
     )
     await reader.run(replaying.done)
 
 
 class _Replaying:
-    """Where a replay stands; a lost connection does not begin it anew."""
+    """The progress of a replay, which survives a lost connection."""
 
     def __init__(self, begin: Offset) -> None:
         self._next = begin
         self._newest: int | None = None
         self.done = asyncio.Event()
 
-    async def place(self, ends: stream_reader.StreamBounds) -> Offset:
+    async def position(self, ends: stream_reader.StreamBounds) -> Offset:
         if self._newest is None:
             newest = await ends.newest()
             self._newest = newest.offset if newest else -1
@@ -72,7 +72,7 @@ class _Replaying:
                 if event.offset <= self._newest:
                     sys.stdout.write(json.dumps(line_of(event), ensure_ascii=False) + "\n")
             sys.stdout.flush()
-        except BrokenPipeError:  # whoever reads has seen enough
+        except BrokenPipeError:  # the reader of the output has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self.done.set()
         self._next = events[-1].offset + 1

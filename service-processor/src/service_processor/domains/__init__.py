@@ -1,4 +1,4 @@
-"""The domains of this service. Adding one is adding its name here."""
+"""The domains of this service; `docs/adding-a-domain.md` walks through adding one."""
 
 from service_processor.domains.bookings import BOOKINGS
 from service_processor.domains.orders import orders
@@ -10,5 +10,5 @@ from servicekit.service.domain import Domain
 
 
 def domains(settings: Settings) -> tuple[Domain, ...]:
-    """All domains, under these settings."""
+    """All domains with these settings."""
     return (orders(settings), RESTAURANTS, BOOKINGS, PAYMENTS, tickets(settings))

@@ -1,4 +1,4 @@
-"""Restaurants, their tables, and the allocations of those."""
+"""The tables of restaurants, their tables, and the allocations of tables."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ tables = Table(
     Column("location", Text, nullable=False),
     Column("created_at", DateTime(True), nullable=False),
     Column("deleted_at", DateTime(True)),
-    # Choosing goes from the smallest table up; deleted ones are not there for it.
+    # Allocation searches from the smallest table up, and leaves deleted ones out.
     Index(
         "tables_by_size",
         "restaurant_id",
@@ -74,11 +74,11 @@ allocations = Table(
         " AND NOT lower_inf(period) AND NOT upper_inf(period)",
         name="period",
     ),
-    # The proof; also the index by which a table's holders are found.
+    # Proves that no table is allocated twice; also the index of a table's allocations.
     ExcludeConstraint(
         ("table_id", "="), ("period", "&&"), name="allocations_no_overlap", using="gist"
     ),
-    # Reservations are listed, of one table or of all; bookings are not.
+    # Each serves one list of reservations; bookings are not listed here.
     Index(
         "allocations_reservations_of_table_by_age",
         "table_id",
@@ -97,7 +97,7 @@ allocations = Table(
 releases = Table(
     "releases",
     metadata,
-    # What was held and is free again; the key is the proof that nothing is freed twice.
+    # Released allocations; the key proves that none is released twice.
     Column("allocation_id", BigInteger, primary_key=True, autoincrement=False),
     Column("table_id", BigInteger, nullable=False),
     Column("period", TSTZRANGE, nullable=False),

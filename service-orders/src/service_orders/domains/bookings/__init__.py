@@ -1,4 +1,4 @@
-"""Bookings: asked for here, given a table or refused by service-processor."""
+"""Bookings: this service stores them, and service-processor allocates a table or rejects them."""
 
 from contracts import ORDERS_BOOKINGS
 from service_orders.domains.bookings.api import PROBLEMS, router

@@ -1,4 +1,4 @@
-"""Orders: placed here, fulfilled by service-processor, settled by its answer."""
+"""Orders: this service stores them, service-processor fulfils them, its answer settles them."""
 
 from contracts import ORDERS_ORDERS
 from service_orders.domains.orders.api import PROBLEMS, router

@@ -1,4 +1,4 @@
-"""Rentals: offered and started here; the money for them is moved by service-processor."""
+"""Rentals: this service offers and starts them, and service-processor moves the money."""
 
 from contracts import ORDERS_RENTALS
 from service_orders.domains.rentals.api import PROBLEMS, router

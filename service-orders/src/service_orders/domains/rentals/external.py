@@ -1,8 +1,9 @@
-"""The external systems that offers need: what is asked when, what is kept for how long.
+"""The external systems that offers need, and how long their answers are trusted.
 
-Scooters are always asked: a charge of yesterday is a wrong price. Tariffs are believed for a
-minute, and for ten while they are away. Profiles are believed for five seconds, for ten minutes
-while they are away; after that an offer has cautious terms. Configs are never waited for.
+A scooter is always asked, because an old charge makes a wrong price. Tariffs are trusted for a
+minute, or for ten while their system is away. Profiles are trusted for five seconds, or for ten
+minutes while their system is away; after that an offer has cautious terms. Configs are read in the
+background, so an offer never waits for them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from service_orders.domains.rentals.pricing import Rider, Rules, Tariff
 from servicekit.cache.stale_if_error import StaleIfErrorCache
 from servicekit.http.client import TIMEOUT, ExternalSystem, NotThere, Unavailable
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TARIFF_FRESH, TARIFF_KEPT = 60.0, 600.0
 PROFILE_FRESH, PROFILE_KEPT = 5.0, 600.0
@@ -33,7 +34,7 @@ CONFIGS_EVERY, CONFIGS_AGAIN = 30.0, 2.0
 
 
 class Externals:
-    """One of each system, over one client; `timeout` is each call's, in seconds."""
+    """All external systems, over one HTTP client. `timeout` is per call, in seconds."""
 
     def __init__(self, http: httpx.AsyncClient, *, timeout: float = TIMEOUT) -> None:
         self._scooters = ExternalSystem("scooters", http, timeout=timeout)
@@ -47,41 +48,41 @@ class Externals:
             "profiles", self._ask_rider, fresh=PROFILE_FRESH, kept=PROFILE_KEPT
         )
         self.rules = Rules()
-        """The last that was heard, else what is built in."""
+        """The rules of the last answer, else the built-in ones."""
 
     async def scooter(self, scooter_id: str) -> ScooterData:
-        """Raises `NotThere` or `Unavailable`."""
+        """The scooter as it is now. Raises `NotThere` or `Unavailable`."""
         found = await self._scooters.get("/scooter-data", ScooterData, id=scooter_id)
         self._expect(self._scooters, scooter_id, found.id)
         return found
 
     async def tariff(self, zone_id: str) -> Tariff:
-        """Raises `Unavailable`, also for a zone that is not known."""
+        """The tariff of a zone. Raises `Unavailable`, also for an unknown zone."""
         try:
             return await self._known_tariffs.get(zone_id)
         except NotThere as problem:
             raise Unavailable("tariffs", str(problem)) from None
 
     async def rider(self, user_id: str) -> Rider:
-        """The cautious terms for one about whom nobody can be asked. Raises `NotThere`."""
+        """The user's terms; cautious ones while the system is away. Raises `NotThere`."""
         try:
             return await self._known_riders.get(user_id)
         except Unavailable as problem:
-            log.warning("cautious terms for a user: %s", problem)
+            logger.warning("cautious terms for a user: %s", problem)
             return Rider()
 
     async def refresh_rules(self) -> bool:
-        """Ask for the configs once; what cannot be had stays as it is."""
+        """Read the configs once; after a failure the rules stay. Returns whether it worked."""
         try:
             self.rules = rules_of(await self._configs.get("/configs", Configs), self.rules)
         except (Unavailable, NotThere) as problem:
-            log.warning("the rules of prices stay as they are: %s", problem)
+            logger.warning("the rules of prices stay as they are: %s", problem)
             return False
         return True
 
     @asynccontextmanager
     async def refreshing(self) -> AsyncIterator[None]:
-        """Configs are asked for once before, and again and again meanwhile."""
+        """Read the configs at the start, and again and again until the block ends."""
         await self.refresh_rules()
         task = asyncio.create_task(self._keep_refreshing())
         try:
@@ -113,14 +114,15 @@ class Externals:
 
     @staticmethod
     def _expect(system: ExternalSystem, asked: str, answered: str) -> None:
-        """An answer about somebody else is no answer."""
+        """An answer about another id is not valid."""
         if answered != asked:
             raise Unavailable(system.name, "answered about another one")
 
 
 def rules_of(configs: Configs, before: Rules) -> Rules:
-    """What the provider says, field by field: what it leaves out is what is built in, and what
-    makes no sense is what held before.
+    """The rules in an answer, field by field.
+
+    A missing field gets the built-in value, and an invalid one keeps its value from `before`.
     """
     coefficients, rules = configs.price_coeff_settings, configs.pricing_rules
     threshold = coefficients if "low_charge_threshold" in coefficients.said else configs

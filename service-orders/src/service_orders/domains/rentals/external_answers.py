@@ -1,4 +1,4 @@
-"""What the external systems may answer. Anything else is no answer: never a price by mistake."""
+"""The valid answers of the external systems. Any other answer counts as a failed call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pydantic import (
 from servicekit.http.fields import Text, Whole
 
 HIGHEST_PRICE = 1_000_000
-"""Above this a number is a mistake, not a price."""
+"""A higher number is a mistake and not a price."""
 HIGHEST_DEBT = 10**12
 
 Id = Annotated[str, Text(1, 255)]
@@ -28,13 +28,13 @@ Debt = Annotated[int, Whole(0, HIGHEST_DEBT)]
 
 
 class _Answer(BaseModel):
-    """Fields that are not known are ignored."""
+    """Unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class ScooterData(_Answer):
-    """Where a scooter stands, and its charge in percent."""
+    """The zone of a scooter, and its charge in percent."""
 
     id: Id
     zone_id: Id
@@ -42,7 +42,7 @@ class ScooterData(_Answer):
 
 
 class TariffZoneData(_Answer):
-    """What a zone asks for."""
+    """The prices of a zone."""
 
     id: Id
     price_per_minute: Price
@@ -51,7 +51,7 @@ class TariffZoneData(_Answer):
 
 
 class UserProfile(_Answer):
-    """What the provider knows of a user, in its own spelling."""
+    """What the provider knows about a user, in its own spelling."""
 
     id: Id
     has_subscribtion: bool
@@ -83,16 +83,16 @@ _Seconds = Annotated[int | None, Field(ge=0, le=3600), _WRONG_IS_NONE]
 
 
 class Said(_Answer):
-    """Fields may be missing; one that makes no sense is None."""
+    """Fields may be missing; an invalid one is None."""
 
     @property
     def said(self) -> frozenset[str]:
-        """The fields that the answer had."""
+        """The names of the fields in the answer."""
         return frozenset(self.model_fields_set)
 
 
 class PriceCoefficients(Said):
-    """What prices are multiplied by, and below which charge."""
+    """The coefficients of prices, and the charge below which the discount applies."""
 
     surge: _Coefficient = None
     low_charge_discount: _Share = None
@@ -100,7 +100,7 @@ class PriceCoefficients(Said):
 
 
 class PricingRules(Said):
-    """What deposits and short rides go by."""
+    """The rules of deposits and short rides."""
 
     deposit_multiplier: _Coefficient = None
     deposit_debt_threshold: _Amount = None
@@ -108,7 +108,7 @@ class PricingRules(Said):
 
 
 class Configs(Said):
-    """All that the provider may say about prices; at least one of these."""
+    """What the provider may say about prices; at least one field."""
 
     price_coeff_settings: PriceCoefficients = PriceCoefficients()
     pricing_rules: PricingRules = PricingRules()
@@ -117,5 +117,5 @@ class Configs(Said):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.said:
-            raise ValueError("nothing in it is about prices")
+            raise ValueError("no field is about prices")
         return self

@@ -1,7 +1,7 @@
-"""Finishing a rental that many want finished at once.
+"""Finishes a rental for many concurrent callers with one transaction.
 
-Each would wait for the row with a connection of its own, until nobody else gets one. So in one
-process one transaction finishes a rental, and whoever asks meanwhile gets its answer.
+If each caller waited for the row with its own connection, the pool would be empty for all other
+requests. So one transaction per process finishes a rental, and the other callers get its result.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from service_orders.domains.rentals.models import Rental
 
 
 class Finisher:
-    """One per process."""
+    """Finishes rentals; one per process."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._running: dict[UUID, asyncio.Task[Rental]] = {}
 
     async def finish(self, rental_id: UUID) -> Rental:
-        """The rental, which has ended. Raises `RentalNotFound` or `RentalNotActive`."""
+        """Finish a rental and return it. Raises `RentalNotFound` or `RentalNotActive`."""
         running = self._running.get(rental_id)
         if running is not None:
             await asyncio.wait({running})
@@ -31,7 +31,7 @@ class Finisher:
         return await asyncio.shield(self._begin(rental_id))
 
     def _begin(self, rental_id: UUID) -> asyncio.Task[Rental]:
-        """Whoever finds one that failed begins another, all of them together."""
+        """Start a task, or join the one that a concurrent caller started after a failure."""
         running = self._running.get(rental_id)
         if running is None or running.done():
             running = asyncio.create_task(self._finish(rental_id))

@@ -1,4 +1,4 @@
-"""What service-processor says about the money, put to work."""
+"""Handles the events of payments from service-processor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def on_held(unit: UnitOfWork, event: Envelope) -> None:
 
 
 async def on_declined(unit: UnitOfWork, event: Envelope) -> None:
-    """There is no ride, and the scooter is free again."""
+    """The rental is cancelled, and the scooter is free again."""
     declined = PaymentDeclined.parse(event.payload)
     await payments.follow(unit, declined.rental_id, PaymentStatus.DECLINED)
 
@@ -35,13 +35,13 @@ async def on_cleared(unit: UnitOfWork, event: Envelope) -> None:
 
 
 async def on_clear_declined(unit: UnitOfWork, event: Envelope) -> None:
-    """The user owes us the ride."""
+    """The user owes us the price of the ride."""
     declined = PaymentClearDeclined.parse(event.payload)
     await payments.follow(unit, declined.rental_id, PaymentStatus.CLEAR_DECLINED)
 
 
 async def on_released(unit: UnitOfWork, event: Envelope) -> None:
-    """The deposit is the user's again."""
+    """The provider has given the deposit back."""
     await payments.released(unit, PaymentReleased.parse(event.payload).rental_id)
 
 

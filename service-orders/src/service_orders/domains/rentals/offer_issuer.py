@@ -1,6 +1,7 @@
-"""Making offers: four systems are asked at the same time, as far as they do not need each other.
+"""Issues offers, and reads their tokens back.
 
-A refusal comes within `PATIENCE` seconds, however slow the systems are.
+The external systems are called concurrently, except that the tariff needs the scooter first. A
+refusal comes within `PATIENCE` seconds, however slow the systems are.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from service_orders.domains.rentals.pricing import Rider, Tariff
 from servicekit.http.client import NotThere, Unavailable
 
 PATIENCE = 1.3
-"""Seconds; each system is given one, and two of them may be slow."""
+"""Seconds for all calls; one call may take one second, and two may be slow."""
 
 
 @dataclass(frozen=True)
 class OfferIssuer:
-    """What it takes to make offers; without a signer there are none."""
+    """Issues offers; without a signer every offer is refused."""
 
     externals: Externals
     signer: Signer | None
@@ -38,7 +39,7 @@ class OfferIssuer:
     patience: float = PATIENCE
 
     async def offer(self, work: Work, user_id: str, scooter_id: str) -> tuple[Offer, str]:
-        """An offer and its token. Raises one of `OfferRefused`."""
+        """A new offer and its token. Raises one of `OfferRefused`."""
         try:
             made = await self._offer(work, user_id, scooter_id)
         except OfferRefused as refused:
@@ -49,7 +50,7 @@ class OfferIssuer:
         return made
 
     def read(self, token: str) -> Offer:
-        """What a token says. Raises `OfferExpired`, `OfferInvalid` or `OffersUnavailable`."""
+        """The offer in a token. Raises `OfferExpired`, `OfferInvalid` or `OffersUnavailable`."""
         if self.signer is None:
             raise OffersUnavailable("there is no key to read it with")
         return self.signer.read(token)

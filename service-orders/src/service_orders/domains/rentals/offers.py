@@ -1,7 +1,7 @@
-"""An offer, and the token that carries it: a JWT that only we can sign, stored nowhere.
+"""An offer, and the token that carries it: a signed JWT. Offers are not stored.
 
-Invariant: what `read` returns was signed with one of our keys, for this purpose, and has not
-expired. The algorithm is ours to say, never the token's (RFC 8725, section 3.1).
+Invariant: an offer that `read` returns was signed with one of our keys, for this purpose, and has
+not expired. The algorithm is fixed here and never read from the token (RFC 8725, section 3.1).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHORTEST_KEY = 32
 """Bytes; a key for HS256 is at least as long as its hash (RFC 7518, section 3.2)."""
 LONGEST_TOKEN = 4096
 
-# What tariffs and rules of prices mean; an offer by rules that are not known cannot be honoured.
+# Versions of the meaning of tariffs and pricing rules; an offer with unknown ones is refused.
 TARIFF_VERSION: Literal[1] = 1
 PRICING_VERSION: Literal[1] = 1
 
@@ -56,7 +56,7 @@ class Offer:
 
 
 class _Claims(BaseModel):
-    """What a token says."""
+    """The claims of a token."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -74,7 +74,7 @@ class _Claims(BaseModel):
 
 
 class Signer:
-    """Signs with the first of its keys; what any of them has signed is ours."""
+    """Signs with the first of its keys, and accepts tokens that any of them has signed."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys or any(len(key.encode()) < SHORTEST_KEY for key in keys):
@@ -82,7 +82,7 @@ class Signer:
         self._keys = tuple(keys)
 
     def token(self, offer: Offer) -> str:
-        """The whole offer as text."""
+        """The whole offer as a token."""
         price = offer.price
         claims = {
             "aud": AUDIENCE,
@@ -101,7 +101,7 @@ class Signer:
         return jwt.encode(claims, self._keys[0], algorithm=ALGORITHM)
 
     def read(self, token: str) -> Offer:
-        """Raises `OfferExpired` or `OfferInvalid`."""
+        """The offer in a token. Raises `OfferExpired` or `OfferInvalid`."""
         try:
             return _offer(_Claims.model_validate(self._decoded(token)))
         except jwt.ExpiredSignatureError:

@@ -1,4 +1,4 @@
-"""What an offer and a ride cost. Pure; all amounts are whole units, times whole seconds."""
+"""The prices of offers and rides. Pure; amounts are whole units, times whole seconds."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Coefficients of prices. The defaults are what holds while nobody says otherwise."""
+    """The pricing rules. The defaults apply until the configs system answers."""
 
     surge: Decimal = Decimal("2.5")
     low_charge_discount: Decimal = Decimal("0.5")
     low_charge_threshold: int = 28
-    """Percent; a scooter that is charged less than this is cheaper."""
+    """Percent; a scooter with a lower charge is cheaper."""
     deposit_multiplier: Decimal = Decimal("1.25")
     deposit_debt_threshold: int = 10_000
-    """Whoever owes more in total leaves a higher deposit."""
+    """A user with a higher total debt pays a higher deposit."""
     free_ride_seconds: int = 5
     """A ride shorter than this costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """What a zone asks for."""
+    """The prices of a zone."""
 
     price_per_minute: int
     price_unlock: int
@@ -32,7 +32,7 @@ class Tariff:
 
 @dataclass(frozen=True, slots=True)
 class Rider:
-    """What is known about who asks. The defaults are the cautious terms for who is not known."""
+    """What is known about a user. The defaults are the cautious terms for an unknown one."""
 
     has_subscription: bool = False
     is_trusted: bool = False
@@ -42,7 +42,7 @@ class Rider:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a ride will cost."""
+    """The price of a ride."""
 
     per_minute: int
     unlock: int
@@ -67,7 +67,7 @@ def price_per_minute(base: int, charge: int, rules: Rules) -> int:
 
 
 def deposit(default: int, rider: Rider, rules: Rules) -> int:
-    """Nothing for who is trusted; rounded down."""
+    """The deposit, rounded down; a trusted user pays none."""
     if rider.is_trusted:
         return 0
     if rider.total_debt > rules.deposit_debt_threshold:
@@ -76,7 +76,7 @@ def deposit(default: int, rider: Rider, rules: Rules) -> int:
 
 
 def cost(price: Price, seconds: float) -> int:
-    """What a ride of so many seconds costs; of a second that is not over, nothing."""
+    """The cost of a ride of so many seconds; only whole seconds count."""
     elapsed = max(0, int(seconds))
     if elapsed < price.free_ride_seconds:
         return 0

@@ -1,4 +1,4 @@
-"""Restaurants as service-processor tells of them: a copy, kept from its events."""
+"""Restaurants: a copy, built from the events of service-processor."""
 
 from contracts import ORDERS_RESTAURANTS
 from service_orders.domains.restaurants.api import PROBLEMS, router

@@ -1,4 +1,4 @@
-"""What service-processor tells of restaurants, put into the copy."""
+"""Applies the events of restaurants from service-processor to the copy."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from service_orders.domains.restaurants import repository
 
 
 async def on_restaurant_created(unit: UnitOfWork, event: Envelope) -> None:
-    """New, or told again from the beginning."""
+    """A new restaurant, or one that is published again from the beginning."""
     await repository.put_restaurant(unit.connection, RestaurantCreated.of(event))
 
 
 async def on_table_created(unit: UnitOfWork, event: Envelope) -> None:
-    """The restaurant is there already: its event came before, in the same stream."""
+    """The event of the restaurant came before, in the same stream."""
     await repository.put_table(unit.connection, TableCreated.of(event))
 
 
 async def on_table_deleted(unit: UnitOfWork, event: Envelope) -> None:
-    """Nobody can be seated there any more."""
+    """The table is gone."""
     deleted = TableDeleted.of(event)
     await repository.remove_table(unit.connection, deleted.table_id)
 

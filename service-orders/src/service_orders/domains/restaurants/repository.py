@@ -1,4 +1,4 @@
-"""The statements of the copy. Each may be run again with what it was run with before."""
+"""The statements of the copy. Each may be repeated with the same event."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ NEWEST_FIRST = Keyset(restaurants.c.created_at, restaurants.c.id)
 _RESTAURANT = select(*(restaurants.c[field] for field in Restaurant.__slots__))
 
 
-async def put_restaurant(connection: AsyncConnection, told: RestaurantCreated) -> None:
-    """As it was told, without tables: those follow."""
+async def put_restaurant(connection: AsyncConnection, event: RestaurantCreated) -> None:
+    """Store a restaurant without tables; their events follow."""
     facts = {
-        "name": told.name,
-        "address": told.address,
-        "description": told.description,
-        "timezone": told.timezone,
-        "created_at": told.created_at,
+        "name": event.name,
+        "address": event.address,
+        "description": event.description,
+        "timezone": event.timezone,
+        "created_at": event.created_at,
     }
-    row = insert(restaurants).values(id=told.restaurant_id, **facts)
+    row = insert(restaurants).values(id=event.restaurant_id, **facts)
     await connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=facts))
     await connection.execute(
-        delete(restaurant_tables).where(restaurant_tables.c.restaurant_id == told.restaurant_id)
+        delete(restaurant_tables).where(restaurant_tables.c.restaurant_id == event.restaurant_id)
     )
 
 
-async def put_table(connection: AsyncConnection, told: TableCreated) -> None:
-    """A table of an unknown restaurant is left out: it is told again, after its restaurant."""
-    if await find(connection, told.restaurant_id) is None:
+async def put_table(connection: AsyncConnection, event: TableCreated) -> None:
+    """Store a table. One of an unknown restaurant is left out: it comes again after that."""
+    if await find(connection, event.restaurant_id) is None:
         return
-    facts = {"name": told.name, "seats": told.seats, "location": told.location}
+    facts = {"name": event.name, "seats": event.seats, "location": event.location}
     row = insert(restaurant_tables).values(
-        id=told.table_id, restaurant_id=told.restaurant_id, **facts
+        id=event.table_id, restaurant_id=event.restaurant_id, **facts
     )
     await connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=facts))
 
@@ -64,7 +64,7 @@ async def page_of(connection: AsyncConnection, page: PageRequest) -> Sequence[Re
 
 
 async def tables_of(connection: AsyncConnection, restaurant_id: int) -> Sequence[DiningTable]:
-    """Smallest first, which is how they are given to guests."""
+    """The tables of a restaurant, smallest first, as they are allocated."""
     found = await connection.execute(
         select(*(restaurant_tables.c[field] for field in DiningTable.__slots__))
         .where(restaurant_tables.c.restaurant_id == restaurant_id)

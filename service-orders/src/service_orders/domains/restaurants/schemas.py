@@ -1,4 +1,4 @@
-"""Restaurants as they look from here."""
+"""The bodies of answers about restaurants."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from servicekit.http.fields import Timestamp
 
 
 class RestaurantSummary(BaseModel):
-    """A restaurant; a booking's time without an offset is in its zone."""
+    """A restaurant. The time of a booking without an offset is in its time zone."""
 
     id: int = Field(examples=[1])
     name: str
@@ -27,7 +27,7 @@ class RestaurantSummary(BaseModel):
 
 
 class TableView(BaseModel):
-    """A table, and how many it seats."""
+    """A table and the number of its seats."""
 
     id: int
     name: str

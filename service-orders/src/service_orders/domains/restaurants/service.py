@@ -1,4 +1,4 @@
-"""What other domains ask about restaurants."""
+"""What endpoints of other domains ask about restaurants."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from service_orders.domains.restaurants import repository
 
 
 class KnownZones:
-    """The time zones of restaurants. None ever changes its own, so each is read once."""
+    """The time zones of restaurants. A time zone never changes, so each is read once."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._zones: dict[int, ZoneInfo] = {}
 
     async def of(self, restaurant_id: int) -> ZoneInfo | None:
-        """The zone of a restaurant, None if no such restaurant has been told of."""
+        """The time zone of a restaurant; None if the restaurant is not known."""
         if restaurant_id not in self._zones:
             async with self._work.read() as connection:
                 found = await repository.find(connection, restaurant_id)

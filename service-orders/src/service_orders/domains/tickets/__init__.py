@@ -1,4 +1,4 @@
-"""Tickets: opened, commented and moved here; service-processor says when one is to be closed."""
+"""Tickets: people open, comment and move them; service-processor says when to close an idle one."""
 
 from contracts import ORDERS_TICKETS
 from service_orders.domains.tickets.api import PROBLEMS, router

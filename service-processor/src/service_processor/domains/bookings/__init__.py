@@ -1,4 +1,4 @@
-"""Bookings: asked for at service-orders, given a table or refused here."""
+"""Bookings: service-orders stores them, and this service allocates a table or rejects them."""
 
 from contracts import PROCESSOR_BOOKINGS
 from service_processor.domains.bookings.handlers import HANDLERS

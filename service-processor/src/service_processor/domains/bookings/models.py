@@ -1,4 +1,4 @@
-"""What was decided about each booking, and what stood in the way."""
+"""The decision about each booking, and the allocations that conflicted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ booking_decisions = Table(
     Column("outcome", Text, nullable=False),
     Column("reason", Text),
     Column("table_id", BigInteger),
-    # For a refusal, one allocation for each table that is big enough.
+    # For a rejection: one conflicting allocation for each table that is big enough.
     Column("obstacles", JSONB, nullable=False),
     Column("decided_at", DateTime(True), nullable=False),
     Column("cancelled_at", DateTime(True)),

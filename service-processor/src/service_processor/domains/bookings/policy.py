@@ -1,4 +1,4 @@
-"""What a search for a table comes to. Pure."""
+"""The outcome of a search for a table. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service_processor.seating.allocation import Obstacle
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A table, or the reason why there is none and what stood in the way at each that fits."""
+    """The allocated table, or one obstacle for each table that is big enough."""
 
     table_id: int | None
     obstacles: Sequence[Obstacle] = ()
@@ -23,7 +23,7 @@ class Decision:
 
     @property
     def reason(self) -> Rejection | None:
-        """None for a confirmed booking. Whoever refuses has looked at every table that fits."""
+        """Why the booking is rejected; None for a confirmed one."""
         if self.table_id is not None:
             return None
         return "no table free" if self.obstacles else "no table big enough"

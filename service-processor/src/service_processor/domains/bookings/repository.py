@@ -1,4 +1,4 @@
-"""The statements about decisions."""
+"""The statements of decisions about bookings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service_processor.seating.allocation import Obstacle, Party
 async def record(
     connection: AsyncConnection, party: Party, decision: Decision, at: datetime
 ) -> None:
-    """Keep what was decided; a second decision about a booking is a bug, and fails."""
+    """Store a decision. A second decision about a booking is a bug, and fails."""
     row = {
         "booking_id": party.booking_id,
         "restaurant_id": party.restaurant_id,
@@ -35,7 +35,7 @@ async def record(
 async def record_cancellation(
     connection: AsyncConnection, booking_id: int, at: datetime
 ) -> int | None:
-    """Note that a booking was cancelled, and say at which restaurant it was."""
+    """Store the cancellation of a booking and return the id of its restaurant."""
     found = await connection.execute(
         update(booking_decisions)
         .where(booking_decisions.c.booking_id == booking_id)

@@ -1,4 +1,4 @@
-"""Orders: fulfilled here by a policy, and answered with what came of it."""
+"""Orders: a policy fulfils them, and an event answers with the outcome."""
 
 from typing import assert_never
 
@@ -13,7 +13,7 @@ from servicekit.service.domain import Domain
 
 
 def orders(settings: Settings) -> Domain:
-    """The domain under these settings."""
+    """The domain with these settings."""
     delay = Delay(settings.processing_delay_min, settings.processing_delay_max)
     fulfilment = Fulfilment(_policy(settings), delay)
     return Domain(

@@ -1,10 +1,10 @@
-"""What can be wrong with a request about products."""
+"""The refusals of requests about products."""
 
 from __future__ import annotations
 
 
 class ProductNotFound(LookupError):
-    """There is no product of this id."""
+    """There is no product with this id."""
 
     def __init__(self, product_id: str) -> None:
         super().__init__(f"There is no product {product_id}.")

@@ -1,4 +1,4 @@
-"""What events of service-orders make us do."""
+"""Handles the events of orders from service-orders."""
 
 from __future__ import annotations
 

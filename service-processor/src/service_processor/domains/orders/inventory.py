@@ -1,7 +1,7 @@
 """Fulfilment from stock: an order reserves all its lines or none.
 
-Invariant: what a product has in stock and what is reserved of it change in one transaction, under
-the product's row lock, taken in the order of product ids. A check constraint keeps stock from 0.
+Invariant: the stock of a product and its reserved lines change in one transaction, under the row
+locks of the products, in the order of their ids. A check constraint keeps stock at 0 or above.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from service_processor.domains.orders.policy import Decision
 
 
 class Inventory:
-    """Completes what is in stock."""
+    """Completes the orders whose lines are all in stock."""
 
     async def decide(self, unit: UnitOfWork, order: OrderCreated) -> Decision:
-        """Reserve every line, or fail naming the first product that is short."""
+        """Reserve every line, or fail with the name of the first product that is short."""
         wanted = [line.product_id for line in order.products]
         stock = await repository.locked_stock(unit.connection, wanted)
         if reason := shortage(order.products, stock):
@@ -28,7 +28,7 @@ class Inventory:
 
 
 def shortage(lines: Sequence[OrderedProduct], stock: Mapping[str, int]) -> str | None:
-    """Why these lines cannot be had, or None if they can."""
+    """Why these lines cannot be reserved; None if they can."""
     for line in lines:
         if line.product_id not in stock:
             return f"unknown product {line.product_id}"

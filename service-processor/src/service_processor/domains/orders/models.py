@@ -1,4 +1,4 @@
-"""What was decided about each order, what is in stock, and what orders hold of it."""
+"""The tables of decisions about orders, of stock, and of what orders have reserved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ products = Table(
     Column("product_id", Text, primary_key=True),
     Column("stock", BigInteger, nullable=False),
     CheckConstraint("stock >= 0", name="stock"),
-    # Room in each page for the row's next version: stock changes with every order.
+    # Room in each page for the row's next version, because every order changes stock.
     postgresql_with={"fillfactor": 70},
 )
 

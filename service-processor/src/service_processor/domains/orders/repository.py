@@ -18,7 +18,7 @@ from service_processor.domains.orders.policy import Decision
 async def record(
     connection: AsyncConnection, order_id: UUID, decision: Decision, at: datetime
 ) -> None:
-    """Keep what was decided; a second decision about an order is a bug, and fails."""
+    """Store a decision. A second decision about an order is a bug, and fails."""
     row = {
         "order_id": order_id,
         "outcome": decision.outcome,
@@ -29,7 +29,7 @@ async def record(
 
 
 async def record_cancellation(connection: AsyncConnection, order_id: UUID, at: datetime) -> None:
-    """Note that the order was cancelled, whatever had been decided."""
+    """Store the cancellation of an order, whatever the decision was."""
     await connection.execute(
         update(fulfilments).where(fulfilments.c.order_id == order_id).values(cancelled_at=at)
     )
@@ -49,7 +49,7 @@ async def locked_stock(connection: AsyncConnection, product_ids: Sequence[str]) 
 async def reserve(
     connection: AsyncConnection, order_id: UUID, lines: Sequence[OrderedProduct]
 ) -> None:
-    """Take lines off the stock, which is locked and suffices."""
+    """Reserve lines of stock; the caller has locked it and checked that it suffices."""
     rows = [
         {"order_id": order_id, "product_id": line.product_id, "quantity": line.quantity}
         for line in lines
@@ -67,7 +67,7 @@ async def reserve(
 
 
 async def release(connection: AsyncConnection, order_id: UUID) -> None:
-    """Put back whatever the order holds; nothing the second time."""
+    """Release what the order has reserved; the second time there is nothing to release."""
     held = await connection.execute(
         select(reserved_lines.c.product_id).where(reserved_lines.c.order_id == order_id)
     )
@@ -89,7 +89,7 @@ async def release(connection: AsyncConnection, order_id: UUID) -> None:
 
 
 async def stock_of(connection: AsyncConnection, product_id: str) -> int | None:
-    """What can still be ordered of a product; None if there is no such product."""
+    """How much of a product can still be ordered; None if there is no such product."""
     found = await connection.execute(
         select(products.c.stock).where(products.c.product_id == product_id)
     )
@@ -97,7 +97,7 @@ async def stock_of(connection: AsyncConnection, product_id: str) -> int | None:
 
 
 async def set_stock(connection: AsyncConnection, product_id: str, stock: int) -> None:
-    """Create a product, or set what can be ordered of it."""
+    """Create a product, or set how much of it can be ordered."""
     row = postgresql.insert(products).values(product_id=product_id, stock=stock)
     await connection.execute(
         row.on_conflict_do_update(index_elements=["product_id"], set_={"stock": stock})

@@ -1,4 +1,4 @@
-"""Products as they look from outside."""
+"""The bodies of requests and answers about products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fulfilling orders, at once or after a while, and undoing it when they are cancelled."""
+"""Fulfils orders, at once or after a processing time, and undoes it when they are cancelled."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from service_processor.domains.orders.policy import Decision, Delay, FulfilmentP
 
 @dataclass(frozen=True, slots=True)
 class Fulfilment:
-    """One policy, and how long it takes."""
+    """A policy and its processing time."""
 
     policy: FulfilmentPolicy
     delay: Delay = field(default_factory=Delay)
 
     async def fulfil(self, unit: UnitOfWork, order: OrderCreated) -> None:
-        """Decide, record, and answer now or when the processing time is over."""
+        """Decide, store the decision, and answer now or when the processing time is over."""
         now, delay = datetime.now(UTC), self.delay.of(order.order_id)
         decision = await self.policy.decide(unit, order)
         await repository.record(unit.connection, order.order_id, decision, now + delay)
@@ -32,7 +32,7 @@ class Fulfilment:
             await unit.emit(answer)
 
     async def undo(self, unit: UnitOfWork, cancelled: OrderCancelled) -> None:
-        """Release what was reserved, under whichever policy; an end yet to come will not come."""
+        """Release what was reserved under any policy, and cancel an answer that is scheduled."""
         await unit.unschedule(_end_of(cancelled.order_id))
         await repository.release(unit.connection, cancelled.order_id)
         await repository.record_cancellation(

@@ -1,7 +1,7 @@
-"""Payments: the money of a rental, held, taken and given back at somebody else's system.
+"""Payments: the money of a rental is held, taken and given back at an external provider.
 
-What is to be done is decided in a transaction (`policy.py`), done outside of any by a job, and
-recorded with the job's end and its event in one transaction.
+`policy.py` decides the next step inside a transaction. A job calls the provider outside of any
+transaction, and stores the outcome with the end of the job and the event in one transaction.
 """
 
 from contracts import PROCESSOR_RENTALS

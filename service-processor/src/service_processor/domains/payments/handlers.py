@@ -1,4 +1,4 @@
-"""What service-orders says about rentals, put to work."""
+"""Handles the events of rentals from service-orders."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from service_processor.domains.payments import service
 
 
 async def on_started(unit: UnitOfWork, event: Envelope) -> None:
-    """Have the deposit held."""
+    """Ask the provider to hold the deposit."""
     await service.started(unit, RentalStarted.parse(event.payload))
 
 
 async def on_finished(unit: UnitOfWork, event: Envelope) -> None:
-    """Have the total taken."""
+    """Ask the provider to take the total."""
     await service.finished(unit, RentalFinished.parse(event.payload))
 
 

@@ -1,4 +1,4 @@
-"""What came of the steps of payments; the calls are counted where they are made."""
+"""Counts the outcomes of payment steps; the HTTP client counts the calls."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from prometheus_client import Counter
 
 STEPS = Counter(
     "payment_steps_total",
-    "Steps of payments by their outcome; a transaction that is run again counts again.",
+    "Steps of payments by outcome; a repeated transaction counts again.",
     ["step", "outcome"],
 )

@@ -1,4 +1,4 @@
-"""The money of each rental, and how far it has come."""
+"""The table of payments: the money of each rental, and the outcomes of its steps."""
 
 from __future__ import annotations
 

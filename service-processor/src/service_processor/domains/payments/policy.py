@@ -1,4 +1,4 @@
-"""What is to be done next with the money of a rental. Pure."""
+"""Decides the next step of the payment of a rental. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 
 class Step(StrEnum):
-    """What a provider is asked to do."""
+    """What the provider is asked to do."""
 
     HOLD = "hold"
     CLEAR = "clear"
@@ -17,7 +17,7 @@ class Step(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What came of a step."""
+    """The outcome of a step."""
 
     DONE = "done"
     DECLINED = "declined"
@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What is known of the money of a rental; amounts are whole units.
+    """The state of the payment of a rental; amounts are whole units.
 
     `total` is None while the ride lasts; `hold`, `clear` and `release` while they have no outcome.
     """
@@ -58,7 +58,7 @@ def next_step(payment: Payment) -> Step | None:
 
 
 def amount_of(payment: Payment, step: Step) -> int:
-    """How much is moved; for 0 nobody is asked."""
+    """The amount that a step moves. For 0 the provider is not asked."""
     match step:
         case Step.HOLD | Step.RELEASE:
             return payment.deposit

@@ -1,7 +1,7 @@
-"""The payment provider, and the jobs that ask it.
+"""The payment provider, and the jobs that call it.
 
-A call whose outcome is not known is made again with the same key, without end: a provider that is
-down means later, not never. A "declined" is an outcome.
+A call whose outcome is unknown is repeated with the same key for ever: a provider that is down
+delays a payment and does not fail it. A "declined" is an outcome.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ PATIENT = JobSettings(
     heartbeat=1.5,
     retry=RetryPolicy(attempts=None, base=0.5, ceiling=30.0),
 )
-"""Many calls at once, since some may hang; another worker soon takes over from one that died."""
+"""Many concurrent calls, because some may hang. A short lease, so that the jobs of a dead worker go
+to another one soon."""
 
 _DONE: Mapping[Step, str] = {Step.HOLD: "held", Step.CLEAR: "cleared", Step.RELEASE: "released"}
 
 
 class _Answer(BaseModel):
-    """What the provider may answer. Anything else leaves the outcome unknown."""
+    """The valid answers of the provider. Any other answer leaves the outcome unknown."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -42,7 +43,7 @@ class _Answer(BaseModel):
 
 
 class Provider:
-    """Moves money. Each step has a circuit of its own."""
+    """Moves money. Each step has its own circuit breaker."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._systems = {step: ExternalSystem(f"payments {step}", http) for step in Step}

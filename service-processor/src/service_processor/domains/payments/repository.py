@@ -1,4 +1,4 @@
-"""The statements of payments; each is built here and run in the caller's transaction."""
+"""The statements of payments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service_processor.domains.payments.policy import Outcome, Payment, Step
 
 
 async def add(connection: AsyncConnection, payment: Payment, at: datetime) -> None:
-    """Begin to keep the money of a rental; one that is known already stays as it is."""
+    """Store the payment of a rental; a known one stays as it is."""
     row = insert(payments).values(
         rental_id=payment.rental_id,
         user_id=payment.user_id,
@@ -25,7 +25,7 @@ async def add(connection: AsyncConnection, payment: Payment, at: datetime) -> No
 
 
 async def locked(connection: AsyncConnection, rental_id: UUID) -> Payment | None:
-    """The money of a rental, which nobody else changes until this transaction ends."""
+    """The payment of a rental, locked until this transaction ends."""
     columns = (payments.c[field] for field in Payment.__slots__)
     found = select(*columns).where(payments.c.rental_id == rental_id).with_for_update()
     row = (await connection.execute(found)).one_or_none()
@@ -36,7 +36,7 @@ async def locked(connection: AsyncConnection, rental_id: UUID) -> Payment | None
 
 
 async def set_total(connection: AsyncConnection, rental_id: UUID, total: int, at: datetime) -> None:
-    """The ride is over."""
+    """Store the total of a finished ride."""
     await connection.execute(
         update(payments).where(payments.c.rental_id == rental_id).values(total=total, updated_at=at)
     )
@@ -45,7 +45,7 @@ async def set_total(connection: AsyncConnection, rental_id: UUID, total: int, at
 async def set_outcome(
     connection: AsyncConnection, rental_id: UUID, step: Step, outcome: Outcome, at: datetime
 ) -> None:
-    """Record what came of a step."""
+    """Store the outcome of a step."""
     await connection.execute(
         update(payments)
         .where(payments.c.rental_id == rental_id)

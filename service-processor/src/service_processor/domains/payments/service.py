@@ -1,6 +1,6 @@
-"""Moving the money of rentals along; the caller began the transaction.
+"""Moves payments from step to step; the caller has begun the transaction.
 
-Invariant: a step has one outcome, recorded with its event. The job of a step has the key
+Invariant: a step has one outcome, which is stored with its event. The job of a step has the key
 `{rental}:{step}`, which is also the provider's idempotency key, so that a step is done once there.
 """
 
@@ -33,21 +33,21 @@ from service_processor.domains.payments.policy import (
 
 
 class PaymentNotFound(LookupError):
-    """Nothing is known of the money of this rental: its start was not heard of."""
+    """The payment of this rental is not known: the event of its start did not arrive."""
 
     def __init__(self, rental_id: UUID) -> None:
         super().__init__(f"Nothing is known here about the money of rental {rental_id}.")
 
 
 async def started(unit: UnitOfWork, event: RentalStarted) -> None:
-    """Have the deposit held."""
+    """Ask the provider to hold the deposit."""
     payment = Payment(event.rental_id, event.user_id, event.deposit)
     await repository.add(unit.connection, payment, datetime.now(UTC))
     await _go_on(unit, await _locked(unit, event.rental_id))
 
 
 async def finished(unit: UnitOfWork, event: RentalFinished) -> None:
-    """Have the total taken. Raises `PaymentNotFound`."""
+    """Ask the provider to take the total. Raises `PaymentNotFound`."""
     payment = await _locked(unit, event.rental_id)
     if payment.total is None:
         now, total = datetime.now(UTC), event.total_amount
@@ -56,14 +56,14 @@ async def finished(unit: UnitOfWork, event: RentalFinished) -> None:
 
 
 async def ended(unit: UnitOfWork, rental_id: UUID, step: Step, outcome: Outcome) -> None:
-    """The provider has said what came of a step. Raises `PaymentNotFound`."""
+    """Store the outcome of a step, and go on. Raises `PaymentNotFound`."""
     payment = await _locked(unit, rental_id)
     if next_step(payment) is step:
         await _go_on(unit, await _record(unit, payment, step, outcome))
 
 
 async def _go_on(unit: UnitOfWork, payment: Payment) -> None:
-    """Do what needs no provider, and ask for what needs one."""
+    """Record steps that move nothing, and enqueue the first one that needs the provider."""
     step = next_step(payment)
     while step is not None and amount_of(payment, step) == 0:
         payment = await _record(unit, payment, step, Outcome.DONE)
@@ -105,7 +105,7 @@ def _event(payment: Payment, step: Step, outcome: Outcome, at: datetime) -> Cont
             return PaymentClearDeclined(rental_id=id_, amount=amount, declined_at=at)
         case Step.RELEASE, Outcome.DONE:
             return PaymentReleased(rental_id=id_, amount=amount, released_at=at)
-        case _:  # a provider that does not give back keeps it: a person has to see to that
+        case _:  # a declined release: a person has to settle it with the provider
             return None
 
 

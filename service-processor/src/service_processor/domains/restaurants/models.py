@@ -1,4 +1,4 @@
-"""Restaurants, tables and reservations as they are read."""
+"""The dataclasses of restaurants, tables and reservations; `seating/` declares the tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DiningTable:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Times are in UTC; `zone` is the restaurant's."""
+    """A reservation. Times are in UTC; `zone` is the restaurant's."""
 
     id: int
     table_id: int

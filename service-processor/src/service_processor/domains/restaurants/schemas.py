@@ -1,4 +1,4 @@
-"""Restaurants, tables and reservations as they look from outside."""
+"""The bodies of requests and answers about restaurants, tables and reservations."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from servicekit.http.local_time import LocalTime, ShownTime, ZoneName, shown
 MAX_SEATS = 1000
 DAY = 24 * 60
 
-# A time that is not past when somebody pastes it, however long this process has run.
+# A year ahead: the example is still in the future after this process has run for months.
 SOON = (datetime.now(UTC) + timedelta(days=365)).strftime("%Y-%m-01T19:00:00")
 
 
 class AddRestaurant(BaseModel):
-    """A new restaurant. Without a time zone it gets the service's default."""
+    """A new restaurant. Without a time zone it gets the default of the service."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -41,7 +41,7 @@ class AddRestaurant(BaseModel):
 
 
 class RestaurantView(BaseModel):
-    """A restaurant; times that its guests give without an offset are in its zone."""
+    """A restaurant. A time without an offset is in its time zone."""
 
     id: int = Field(examples=[1])
     name: str
@@ -56,7 +56,7 @@ class RestaurantView(BaseModel):
 
 
 class AddTable(BaseModel):
-    """A new table; without a restaurant it goes to the one that was there first."""
+    """A new table. Without a restaurant it goes to the oldest one."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "Table 1", "seats": 4, "location": "Terrace"}]}
@@ -69,7 +69,7 @@ class AddTable(BaseModel):
 
 
 class TableView(BaseModel):
-    """A table, and how many it seats."""
+    """A table and the number of its seats."""
 
     id: int = Field(examples=[1])
     restaurant_id: int = Field(examples=[1])
@@ -84,7 +84,7 @@ class TableView(BaseModel):
 
 
 class Reserve(BaseModel):
-    """A table for a period. A time without an offset is in the restaurant's zone."""
+    """A new reservation. A time without an offset is in the restaurant's time zone."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -106,7 +106,7 @@ class Reserve(BaseModel):
 
 
 class ReservationView(BaseModel):
-    """Who has which table from when; `reservation_time` has the restaurant's offset."""
+    """A reservation. `reservation_time` has the restaurant's offset."""
 
     id: int = Field(examples=[1])
     table_id: int = Field(examples=[1])

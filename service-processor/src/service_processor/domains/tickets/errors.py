@@ -1,4 +1,4 @@
-"""What can be wrong with a request about tickets."""
+"""The refusals of requests about tickets."""
 
 from __future__ import annotations
 

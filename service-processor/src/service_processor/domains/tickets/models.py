@@ -1,4 +1,4 @@
-"""What has become of each ticket, version by version, and whom we told."""
+"""The tables of timelines and notifications, and the dataclasses of their rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Table, Text, Uuid
 
 from service_processor.metadata import metadata
 
-# The keys are the promise: one entry, and one notification, per ticket and version.
+# The keys guarantee one entry and one notification per ticket and version.
 ticket_timeline = Table(
     "ticket_timeline",
     metadata,
@@ -40,7 +40,7 @@ ticket_notifications = Table(
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """What one version of a ticket was about. `status` where it is new, `comment_id` of one."""
+    """One version of a ticket. `status` is set for a new status, `comment_id` for a comment."""
 
     version: int
     type: str
@@ -54,7 +54,7 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What whoever opened a ticket is told about one transition."""
+    """What the person who opened a ticket is told about one transition."""
 
     version: int
     email: str

@@ -18,19 +18,19 @@ from service_processor.domains.tickets.models import (
 
 
 async def record(connection: AsyncConnection, ticket_id: UUID, entry: TimelineEntry) -> None:
-    """Add to a ticket's timeline; a version that is there already stays."""
+    """Add an entry to a timeline; a version that exists stays as it is."""
     row = insert(ticket_timeline).on_conflict_do_nothing()
     await connection.execute(row, {"ticket_id": ticket_id, **asdict(entry)})
 
 
 async def notify(connection: AsyncConnection, ticket_id: UUID, notification: Notification) -> None:
-    """Note whom to tell what; once per version, whatever comes again."""
+    """Store a notification, once per version."""
     row = insert(ticket_notifications).on_conflict_do_nothing()
     await connection.execute(row, {"ticket_id": ticket_id, **asdict(notification)})
 
 
 async def timeline_of(connection: AsyncConnection, ticket_id: UUID) -> list[TimelineEntry]:
-    """In the order of versions; empty for a ticket that is not known here."""
+    """The timeline in the order of versions; empty for an unknown ticket."""
     columns = (ticket_timeline.c[field] for field in TimelineEntry.__slots__)
     found = select(*columns).where(ticket_timeline.c.ticket_id == ticket_id)
     rows = await connection.execute(found.order_by(ticket_timeline.c.version))
@@ -38,7 +38,7 @@ async def timeline_of(connection: AsyncConnection, ticket_id: UUID) -> list[Time
 
 
 async def notifications_of(connection: AsyncConnection, ticket_id: UUID) -> list[Notification]:
-    """In the order of versions."""
+    """The notifications in the order of versions."""
     columns = (ticket_notifications.c[field] for field in Notification.__slots__)
     found = select(*columns).where(ticket_notifications.c.ticket_id == ticket_id)
     rows = await connection.execute(found.order_by(ticket_notifications.c.version))

@@ -1,4 +1,4 @@
-"""Timelines and notifications as they look from outside."""
+"""The bodies of answers about timelines and notifications."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from servicekit.http.fields import Timestamp
 
 
 class TimelineItem(BaseModel):
-    """What one version of the ticket was about."""
+    """One version of the ticket."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    version: int = Field(description="Of the ticket: 1, 2, 3 … without holes.", examples=[2])
+    version: int = Field(description="The ticket's version: 1, 2, 3 … without holes.", examples=[2])
     type: str = Field(examples=["ticket.status_changed"])
     at: Timestamp
     event_id: UUID
-    status: str | None = Field(description="Where it went; null for what leaves the status.")
+    status: str | None = Field(description="The new status; null if it did not change.")
     reason: str | None
     comment_id: UUID | None
-    email: str | None = Field(description="Who opened the ticket, or wrote the comment.")
+    email: str | None = Field(
+        description="The address of the person who opened the ticket or wrote the comment."
+    )
 
 
 class Timeline(BaseModel):
-    """Oldest first."""
+    """Entries, oldest first."""
 
     items: list[TimelineItem]
 
 
 class NotificationView(BaseModel):
-    """What whoever opened the ticket is told about one transition."""
+    """What the person who opened the ticket is told about one transition."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -44,6 +46,6 @@ class NotificationView(BaseModel):
 
 
 class Notifications(BaseModel):
-    """Oldest first."""
+    """Entries, oldest first."""
 
     items: list[NotificationView]
