@@ -108,7 +108,7 @@ class Settings(ServiceSettings):
     def senders(self) -> dict[str, set[str]]:
         """The broker users that may publish for service-processor; empty if they are unknown.
 
-        If this service has its deployed login `orders`, the other one is assumed to have its own.
+        If this service has its deployed login `orders`, the other one probably has its own.
         """
         deployed = "processor" if self.rabbitmq_url.user == "orders" else None
         user = self.rabbitmq_user_processor or deployed

@@ -85,7 +85,7 @@ class Settings(ServiceSettings):
     def senders(self) -> dict[str, set[str]]:
         """The broker users that may publish for service-orders; empty if they are unknown.
 
-        If this service has its deployed login `processor`, the other one is assumed to have its own.
+        If this service has its deployed login `processor`, the other one probably has its own.
         """
         deployed = "orders" if self.rabbitmq_url.user == "processor" else None
         user = self.rabbitmq_user_orders or deployed
