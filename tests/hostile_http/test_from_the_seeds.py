@@ -107,7 +107,7 @@ def test_a_call_of_orders_bookings_or_tickets(orders: Live, call: Call) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS_OF_PROCESSOR)
-def test_a_call_of_the_floor(processor: Live, call: Call) -> None:
+def test_a_call_of_the_reservation_system(processor: Live, call: Call) -> None:
     check(processor, call)
 
 

@@ -174,7 +174,7 @@ async def test_an_open_ticket_is_not_closed_by_itself(work: Work) -> None:
     assert await scheduled(work) == []
 
 
-async def test_a_transition_sets_the_clock_anew_and_a_comment_does_not(work: Work) -> None:
+async def test_a_transition_restarts_the_clock_and_a_comment_does_not(work: Work) -> None:
     later = THEN + timedelta(hours=5)
     await inbox(work).handle(
         delivered(

@@ -183,7 +183,7 @@ async def test_a_broker_that_is_slow_to_deliver_ends_no_replay(
     assert await replayed(slow_broker_url, "first", capsys) == [0, 1, 2, 3]
 
 
-async def test_a_broker_that_is_slow_to_deliver_has_not_begun_anew(
+async def test_a_broker_that_delivers_slowly_has_not_started_over(
     service: Service, broker_url: str, slow_broker_url: str
 ) -> None:
     await open_restaurant(service.http, seats=(2, 4, 6))
@@ -194,7 +194,7 @@ async def test_a_broker_that_is_slow_to_deliver_has_not_begun_anew(
         assert [line["offset"] for line in lines] == [4]
 
 
-async def test_a_stream_that_began_anew_is_read_from_its_beginning(
+async def test_a_stream_queue_that_started_over_is_read_from_its_beginning(
     service: Service, broker_url: str
 ) -> None:
     await open_restaurant(service.http, seats=(2, 4, 6))

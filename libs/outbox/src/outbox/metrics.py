@@ -31,7 +31,7 @@ BACKED_OFF = Gauge(
 )
 
 CONSUMED = Counter(
-    "inbox_events_total", "Events taken, by what was decided.", ["consumer", "verdict"]
+    "inbox_events_total", "Deliveries, by what was decided.", ["consumer", "decision"]
 )
 DEAD_LETTERED = Counter(
     "inbox_dead_lettered_total",

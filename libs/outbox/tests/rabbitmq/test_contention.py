@@ -76,13 +76,13 @@ async def test_two_consumers_at_once_keep_each_stream_in_order(world: World) -> 
 async def test_one_failing_event_does_not_make_its_batch_run_one_by_one(world: World) -> None:
     calls: Counter[str] = Counter()
 
-    async def guilty(unit: UnitOfWork, event: Envelope) -> None:
+    async def failing(unit: UnitOfWork, event: Envelope) -> None:
         calls[event.stream.aggregate_id] += 1
         if event.stream.aggregate_id == "b":
             raise Unreadable("no")
         await record(unit, event)
 
-    inbox = world.consumer(guilty).inbox
+    inbox = world.consumer(failing).inbox
     await inbox.handle([event for name in "abc" for event in events(10, name)])
     assert await effects(world) == {"a": list(range(1, 11)), "c": list(range(1, 11))}
     assert calls == {"a": 20, "b": 2, "c": 10}

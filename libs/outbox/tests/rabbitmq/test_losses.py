@@ -120,7 +120,7 @@ async def test_a_bug_ends_a_part_at_once(bug: Exception) -> None:
             await keep_running("part", session, asyncio.Event())
 
 
-async def test_a_bug_in_settling_publishes_nothing_twice(
+async def test_a_bug_in_the_settlement_publishes_nothing_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(_: Settlement) -> None:

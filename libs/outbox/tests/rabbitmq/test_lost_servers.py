@@ -72,7 +72,7 @@ async def test_all_connections_of_a_relay_notice(
             assert_short(await asyncio.wait_for(opened.get(), 30))
 
 
-async def test_a_keeper_that_is_lost_while_it_opens_leaves_no_connection(
+async def test_a_lock_session_that_is_lost_while_it_opens_leaves_no_connection(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left open is a warning when it is collected, and every warning is an error here."""

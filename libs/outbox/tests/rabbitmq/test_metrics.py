@@ -19,8 +19,8 @@ def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def verdicts(*names: str) -> list[float]:
-    return [value("inbox_events_total", consumer=QUEUE, verdict=name) for name in names]
+def counted_decisions(*names: str) -> list[float]:
+    return [value("inbox_events_total", consumer=QUEUE, decision=name) for name in names]
 
 
 async def test_publishes_are_counted_by_outcome_and_holds_are_shown(world: World) -> None:
@@ -71,7 +71,7 @@ async def has(name: str, wanted: float, **labels: str) -> bool:
     return value(name, **labels) == wanted
 
 
-async def test_deliveries_are_counted_by_verdict_and_what_is_parked_is_shown(world: World) -> None:
+async def test_deliveries_are_counted_by_decision_and_parked_events_are_shown(world: World) -> None:
     broken = True
 
     async def handle(unit: UnitOfWork, event: Envelope) -> None:
@@ -80,7 +80,7 @@ async def test_deliveries_are_counted_by_verdict_and_what_is_parked_is_shown(wor
         await record(unit, event)
 
     names = ("apply", "duplicate", "gap", "failed", "behind")
-    before, found, bad = verdicts(*names), events(3), events(2, "bad")
+    before, found, bad = counted_decisions(*names), events(3), events(2, "bad")
     handled = value("inbox_handler_seconds_count", consumer=QUEUE, type="order.happened")
     retried = value("inbox_retries_total", consumer=QUEUE, outcome="applied")
     lag = value("inbox_lag_seconds_count", consumer=QUEUE)
@@ -88,7 +88,7 @@ async def test_deliveries_are_counted_by_verdict_and_what_is_parked_is_shown(wor
         await publish(world, found[0], found[0], found[2], *bad)
         await eventually(lambda: parks(world, [("gap", 3), ("failed", 1), ("behind", 2)]))
         await eventually(lambda: has("inbox_parked_events", 1, consumer=QUEUE, reason="gap"))
-        counted = [now - then for now, then in zip(verdicts(*names), before, strict=True)]
+        counted = [now - then for now, then in zip(counted_decisions(*names), before, strict=True)]
         assert counted == [1, 1, 1, 1, 1]
         broken = False
         await publish(world, found[1])
@@ -99,7 +99,7 @@ async def test_deliveries_are_counted_by_verdict_and_what_is_parked_is_shown(wor
     assert value("inbox_lag_seconds_count", consumer=QUEUE) > lag
 
 
-async def test_jobs_are_shown_by_kind_and_state_whoever_works_on_them(world: World) -> None:
+async def test_every_job_worker_shows_all_jobs_by_kind_and_state(world: World) -> None:
     async def pay(job: Job) -> Result:
         raise Declined("never")
 

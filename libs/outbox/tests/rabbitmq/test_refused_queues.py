@@ -209,7 +209,7 @@ async def is_bounded(world: World) -> bool:
 
 
 @pytest.mark.parametrize("part", ["relay", "consumer"])
-async def test_an_empty_dead_letter_queue_without_a_bound_is_declared_anew(
+async def test_an_empty_dead_letter_queue_without_a_bound_is_declared_again(
     world: World, part: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await old_dead_letters(world)

@@ -204,7 +204,7 @@ def test_errors_that_cause_each_other_are_told_once() -> None:
     assert traceback_of(one) == "ValueError: other\nthen:\nValueError: one"
 
 
-def test_a_line_stays_one_line_whoever_named_the_field() -> None:
+def test_a_line_stays_one_line_whatever_it_quotes() -> None:
     problem = ValueError("a\rb\x1b[31m\x00")
     assert said(problem) == "ValueError: a\\x0db\\x1b[31m\\x00"
 

@@ -30,8 +30,8 @@ def three(aggregate: str = "a") -> list[Envelope]:
     return [first, payed(second), third]
 
 
-def counted(verdict: str) -> float:
-    return CONSUMED.labels(QUEUE, verdict)._value.get()
+def counted(decision: str) -> float:
+    return CONSUMED.labels(QUEUE, decision)._value.get()
 
 
 async def test_an_unknown_type_stops_its_stream_and_loses_nothing(world: World) -> None:

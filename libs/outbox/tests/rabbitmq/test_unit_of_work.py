@@ -274,7 +274,7 @@ async def test_a_transaction_that_stands_still_is_ended_by_the_server(world: Wor
     async def stands_still_once(unit: UnitOfWork, event: Envelope) -> None:
         if not stood_still.is_set():
             stood_still.set()
-            await eventually(lambda: _nobody_holds_rows(world))
+            await eventually(lambda: _no_transaction_is_idle(world))
         await record(unit, event)
 
     consumer = world.consumer(stands_still_once, watchdog=Watchdog(60.0), **limit)
@@ -284,7 +284,7 @@ async def test_a_transaction_that_stands_still_is_ended_by_the_server(world: Wor
     assert await effects(world) == {"a": [1]}
 
 
-async def _nobody_holds_rows(world: World) -> bool:
+async def _no_transaction_is_idle(world: World) -> bool:
     open_ones = await world.rows(
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
         " AND state LIKE 'idle in transaction%'"
@@ -337,7 +337,7 @@ async def test_a_cancellation_from_within_is_the_jobs_failure(world: World, wher
     assert "HandlerCancelled" in str(error)
 
 
-async def test_parameters_of_what_is_sent_may_be_filled_anew(world: World) -> None:
+async def test_parameters_of_a_sent_statement_may_be_filled_again(world: World) -> None:
     statement = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, %(sequence)s)"
 
     async def handle(unit: UnitOfWork, event: Envelope) -> None:

@@ -142,7 +142,7 @@ def test_only_a_tombstone_that_came_back_often_counts_as_sent() -> None:
         (tombstone._replace(type=b"order.happened"), False),
         (tombstone._replace(payload=b'{"number": 1}'), False),
     ):
-        verdict = split_window([event], [Outcome.RETURNED])
-        assert bool(verdict.sent) is counts
-        assert verdict.unwanted == verdict.sent
+        result = split_window([event], [Outcome.RETURNED])
+        assert bool(result.sent) is counts
+        assert result.unwanted == result.sent
     assert not split_window([tombstone], [Outcome.NACKED]).sent

@@ -12,7 +12,7 @@ FIRST, OTHER = uuid4(), uuid4()
 
 
 @pytest.mark.parametrize(
-    ("sequence", "event_id", "verdict"),
+    ("sequence", "event_id", "decision"),
     [
         (1, OTHER, Decision.DUPLICATE),
         (2, FIRST, Decision.DUPLICATE),
@@ -21,8 +21,8 @@ FIRST, OTHER = uuid4(), uuid4()
         (4, OTHER, Decision.GAP),
     ],
 )
-def test_a_position_decides_by_sequence(sequence: int, event_id: UUID, verdict: Decision) -> None:
-    assert Position(2, FIRST, blocked=False, parked=0).decide(sequence, event_id) is verdict
+def test_a_position_decides_by_sequence(sequence: int, event_id: UUID, decision: Decision) -> None:
+    assert Position(2, FIRST, blocked=False, parked=0).decide(sequence, event_id) is decision
 
 
 @pytest.mark.parametrize("sequence", [3, 4])

@@ -160,7 +160,7 @@ async def test_a_key_whose_first_request_still_runs_is_in_flight(
         (asyncio.CancelledError(), 503),
     ],
 )
-async def test_what_failed_leaves_nothing_and_its_retry_runs_anew(
+async def test_a_failed_request_leaves_nothing_and_its_retry_runs_again(
     http: httpx.AsyncClient, ledger: Ledger, refusal: Exception, status: int
 ) -> None:
     ledger.refuse = refusal

@@ -105,7 +105,7 @@ async def test_several_processes_delete_what_has_expired_and_only_that(ledger: L
     assert await ledger.count("idempotency_keys") == 300
 
 
-async def test_upkeep_works_until_told_to_stop(ledger: Ledger) -> None:
+async def test_the_expiry_of_keys_works_until_it_is_stopped(ledger: Ledger) -> None:
     await _add_keys(ledger, 100)
     upkeep, stop = KeyExpiry(ledger.engine), asyncio.Event()
     async with asyncio.TaskGroup() as group, asyncio.timeout(10):

@@ -25,7 +25,7 @@ class Source:
         return found
 
 
-async def test_whoever_asks_during_a_statement_is_read_by_the_next() -> None:
+async def test_a_read_that_comes_during_a_statement_is_part_of_the_next_one() -> None:
     source = Source()
     batched = DataLoader(source.read)
     first = asyncio.create_task(batched.get(1))

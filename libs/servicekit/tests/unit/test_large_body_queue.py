@@ -52,7 +52,7 @@ async def test_a_refused_body_gives_its_turn_to_the_next() -> None:
     assert await bodies.parse(LARGE_BODY, here) == "x" * LARGE
 
 
-async def test_whoever_hangs_up_while_waiting_leaves_the_turns_in_order() -> None:
+async def test_a_caller_that_hangs_up_while_waiting_leaves_the_queue_in_order() -> None:
     bodies = LargeBodyQueue()
     first, second, third = (asyncio.create_task(bodies.parse(LARGE_BODY, here)) for _ in range(3))
     await asyncio.sleep(0)
@@ -87,7 +87,7 @@ async def test_the_body_of_a_caller_who_is_gone_is_not_read() -> None:
     assert read == [LARGE_BODY]
 
 
-async def test_whoever_waited_long_enough_is_told_to_come_again() -> None:
+async def test_a_caller_that_waited_too_long_is_asked_to_come_again() -> None:
     bodies, over = LargeBodyQueue(lambda _: "read", patience=0.01), asyncio.Event()
 
     async def until_over() -> bool:
