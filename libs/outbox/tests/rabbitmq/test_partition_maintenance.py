@@ -121,7 +121,9 @@ async def test_a_day_set_aside_comes_back_when_the_retention_has_grown(world: Wo
     assert old in await names(world)
 
 
-async def test_a_partition_detached_by_a_process_that_died_is_dropped_by_the_next(world: World) -> None:
+async def test_a_partition_detached_by_a_process_that_died_is_dropped_by_the_next(
+    world: World,
+) -> None:
     old = await old_partition(world)
     await set_aside(world, old)
     assert old in await OUTBOX.drop_expired(world.engine)
