@@ -16,7 +16,7 @@ OutboxError
 ├── UnitEnded             a unit of work was used after its transaction
 ├── UnreadableMessage     a delivery that has no source, aggregate and sequence
 ├── Unreadable            a body that its handler cannot read: no retry can help
-├── NotParked             no parked event at that place, or more than one
+├── NotParked             no parked event at that sequence, or more than one
 └── NothingMissing        no gap where one was to be skipped
 """
 
@@ -150,7 +150,7 @@ class Unreadable(OutboxError):
 
 
 class NotParked(OutboxError):
-    """There is no one event to act on at this place of the stream."""
+    """No event is parked at this sequence of the stream, or more than one."""
 
     def __init__(self, stream: Stream, found: Sequence[object]) -> None:
         there = (
@@ -160,8 +160,8 @@ class NotParked(OutboxError):
 
 
 class NothingMissing(OutboxError):
-    """A gap was to be skipped where none is. Without `held` nothing waits behind it."""
+    """A gap was to be skipped where there is none. Without `waiting` no event waits behind it."""
 
-    def __init__(self, stream: Stream, first: int, last: int, held: int | None) -> None:
-        behind = f"{held} is held" if held else "nothing is held beyond, they may be yet to come"
+    def __init__(self, stream: Stream, first: int, last: int, waiting: int | None) -> None:
+        behind = f"{waiting} waits" if waiting else "no event waits beyond, they may be yet to come"
         super().__init__(f"{stream} waits for nothing missing from {first} to {last}: {behind}")

@@ -1,4 +1,4 @@
-"""Which deliveries a consumer accepts. What it refuses goes to its dead letters.
+"""Which deliveries a consumer accepts; it refuses the others, as dead letters (see decision 1211).
 
 Invariant: a message is parsed only after its size was checked. It gets a row in the inbox only if
 its queue subscribes to its source and aggregate type, so invented names cannot make the inbox

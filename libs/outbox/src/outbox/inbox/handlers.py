@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[UnitOfWork, Envelope], Awaitable[None]]
 ManyHandler = Callable[[UnitOfWork, Sequence[Envelope]], Awaitable[None]]
 Unhandled = Literal["park", "skip"]
-"""What is done with an event whose type is neither handled nor ignored."""
+"""The choice for events whose type is neither handled nor ignored; see decision 1131."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """What one consumer does with each type."""
+    """The handlers of one consumer, and the types that it ignores."""
 
     consumer: str
     bound: Mapping[str, Bound]

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 DUE_STREAMS = 100
 """At most this many streams are retried before anything else is done."""
 SET_ASIDE = 3
-"""At most this many streams are set aside from a failing batch before all of it goes singly."""
+"""At most this many streams of a failing batch are set aside; see decision 0502."""
 
 
 class Inbox:

@@ -1,4 +1,4 @@
-"""What a person can do about a consumer's streams: show, redrive, discard, skip, baseline.
+"""The operations of a person on a consumer's streams: show, redrive, discard, skip, baseline.
 
 Invariant: whatever changes a stream happens under the lock of its row, as in the consumer itself,
 and leaves the order as it was. Each method is one transaction of its own on the connection given
@@ -42,7 +42,7 @@ class InboxOperations:
         return ParkedEvents(self.connection, self.consumer)
 
     async def show(self, stream: Stream, sequence: int | None = None) -> list[ParkedEvent]:
-        """What is parked of a stream, with bodies, in order; two at one sequence if it forked."""
+        """The parked events of a stream, with bodies, in order; two at one sequence if it forked."""
         return await self._parked.show(stream, sequence)
 
     async def gaps(self, *, limit: int = 100) -> list[Gap]:
@@ -73,7 +73,7 @@ class InboxOperations:
             chunk = streams[start : start + CHUNK]
             async with self.connection.transaction():
                 locked = await self._lock(chunk)
-                await locked.forget_attempts_of_next(chunk)
+                await locked.forget_attempts_of_next(chunk)  # see decision 0503
                 due += await self._parked.redrive_next(chunk)
                 await self._notify()
         return due
@@ -96,7 +96,7 @@ class InboxOperations:
                 await self._parked.remove(event)
                 position.parked -= 1
             else:
-                await self._parked.mark_discarded(event)
+                await self._parked.mark_discarded(event)  # see decision 0505
                 await self._parked.pass_discarded(stream, position)
             await self._go_on(stream, locked)
         return event

@@ -206,7 +206,7 @@ SELECT consumer, type, count(*) AS events, min(parked_at) AS oldest,
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvents:
-    """What one consumer has parked. Without a consumer it lists and counts over all of them."""
+    """The parked events of one consumer. Without a consumer it lists and counts over all of them."""
 
     connection: Connection
     consumer: str | None = None
@@ -265,14 +265,14 @@ class ParkedEvents:
         await self.connection.execute(_NOTE_FAILURE, values)
 
     async def make_due(self, stream: Stream, sequence: int) -> None:
-        """Let the event at this sequence be tried now, with all its attempts before it."""
+        """Let the event at this sequence be tried now; its attempts begin again."""
         key = {**self._stream(stream), "sequence": sequence}
         await self.connection.execute(_MAKE_DUE, key)
 
     async def redrive_next(self, streams: Sequence[Stream]) -> int:
-        """The same for the next event of each of these streams, before all others that are due.
+        """Let the next event of each of these streams be tried before all others that are due.
 
-        Returns in how many streams an event waits there.
+        Its attempts begin again. Returns in how many streams there is one.
         """
         values = {"consumer": self.consumer, **columns(streams)}
         return (await self.connection.execute(_REDRIVE_NEXT, values)).rowcount
@@ -333,7 +333,7 @@ class ParkedEvents:
         return [_parked(*row) for row in found]
 
     async def show(self, stream: Stream, sequence: int | None = None) -> list[ParkedEvent]:
-        """What is parked of a stream, with bodies, in order; two at one sequence if it forked."""
+        """The parked events of a stream, with bodies, in order; two at one sequence if it forked."""
         return [_parked(*row) for row in await self._rows(_SHOW, stream, sequence=sequence)]
 
     async def gaps(self, *, limit: int = 100) -> list[Gap]:

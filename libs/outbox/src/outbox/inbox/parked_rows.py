@@ -1,6 +1,6 @@
-"""What a parked event looks like, why it is parked, and how what is parked is counted.
+"""The rows of parked events, the reasons for which they are parked, and their counts.
 
-The statements are in `outbox.inbox.parked_events`.
+The statements that read and write them are in `outbox.inbox.parked_events`.
 """
 
 from __future__ import annotations

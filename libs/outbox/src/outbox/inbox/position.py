@@ -26,7 +26,7 @@ TRANSACTION_TIMEOUT = 90.0
 
 
 class Decision(StrEnum):
-    """What the inbox does with an event."""
+    """The ways in which the inbox can treat an event."""
 
     APPLY = "apply"
     DUPLICATE = "duplicate"

@@ -28,7 +28,7 @@ from outbox.failures import (
 from outbox.inbox.parked_rows import CRASHED, FAILED, UNREADABLE, Failure, ParkedEvent
 from outbox.inbox.position import Decision
 from outbox.inbox.transaction import CATCH_UP, InboxTransaction, Transactions
-from outbox.plural import counted as counted_words
+from outbox.plural import counted
 from outbox.throttled_warnings import Throttled
 from outbox.tracebacks import said, traceback_of
 
@@ -48,16 +48,16 @@ class Recovery:
     async def handle_redelivered(self, event: Envelope) -> None:
         """Handle an event that came before, or park it if processes have died of it."""
         attempts = await contending(lambda: self._count_attempt(event))
-        # The delivery before this one was not counted, and did not end well either.
+        # The first delivery was not counted, and did not end well either: see decision 0504.
         if attempts >= self._settings.crashes:
             await self._park(event, _crashed(attempts))
         else:
-            await self.handle(event, counted=attempts > 0)
+            await self.handle(event, is_counted=attempts > 0)
 
-    async def handle(self, event: Envelope, *, counted: bool = False) -> None:
+    async def handle(self, event: Envelope, *, is_counted: bool = False) -> None:
         """Apply or park one delivery, then what is parked behind it."""
-        with self._surviving(event) if counted else nullcontext():
-            more = await self._handle_or_park(event, counted)
+        with self._surviving(event) if is_counted else nullcontext():
+            more = await self._handle_or_park(event, is_counted)
         if more:
             await self.catch_up(event.stream)
 
@@ -99,25 +99,25 @@ class Recovery:
         survived = self._survived.pop((event.stream, event.sequence), 0)
         return await transaction.positions.count_attempt(event, survived=survived)
 
-    async def _handle_or_park(self, event: Envelope, counted: bool) -> bool:
+    async def _handle_or_park(self, event: Envelope, is_counted: bool) -> bool:
         try:
-            return await contending(lambda: self._handle(event, counted))
+            return await contending(lambda: self._handle(event, is_counted))
         except Exception as problem:
             if is_loss(problem):
                 raise
             await self._park(event, self._failure_of(problem, failed=1))
             return False
 
-    async def _handle(self, event: Envelope, counted: bool) -> bool:
+    async def _handle(self, event: Envelope, is_counted: bool) -> bool:
         """True if something is parked that may be next now."""
         begin = self._transactions.begin
-        async with begin([event.stream], counted=event if counted else None) as transaction:
+        async with begin([event.stream], counted=event if is_counted else None) as transaction:
             await transaction.handle(event, catch_up=False)
             position = transaction.positions[event.stream]
         return position.parked > 0 and not position.blocked
 
     async def _next_parked(self, stream: Stream) -> tuple[ParkedEvent | None, int]:
-        """What is next in a stream and may be tried, with the number of attempts at it so far."""
+        """The next event of a stream if it may be tried, and how many attempts it has had with this."""
         async with self._transactions.begin([stream]) as transaction:
             head = await transaction.next_parked(stream)
             if head is None:
@@ -203,5 +203,5 @@ class Recovery:
 
 
 def _crashed(times: int) -> Failure:
-    ended = f"{counted_words(times, 'attempt')} ended without a result"
+    ended = f"{counted(times, 'attempt')} ended without a result"
     return Failure(CRASHED, f"{ended}: the process was killed or its connection was lost")

@@ -26,12 +26,12 @@ class InboxSettings:
     lock_timeout: float = LOCK_TIMEOUT
     """No transaction of the inbox waits longer for a lock."""
     transaction_timeout: float = TRANSACTION_TIMEOUT
-    """PostgreSQL ends a longer transaction of the inbox, even if its process is stopped."""
+    """PostgreSQL ends a longer transaction, also of a stopped process; see decision 1142."""
     unreadable: Callable[[BaseException], bool] = is_unreadable
-    """Whether what a handler raised means that the body cannot be read: no retry."""
+    """Whether a handler's exception means that the body cannot be read, so that no retry helps."""
     unhandled: Unhandled = "park"
-    """What is done with events of a type that is neither handled nor ignored. Skipping is logged
-    once per type."""
+    """Events of a type that is neither handled nor ignored are parked or skipped. Skipping is
+    logged once per type; see decision 1131."""
     commit_after: float = 1.0
     """A transaction commits after its handlers ran for this long; the next one does the rest."""
 

@@ -111,7 +111,7 @@ def _declare_parked(metadata: MetaData) -> None:
 
 
 def _declare_discarded(metadata: MetaData) -> None:
-    """What a person discarded or skipped: the whole event, or a range that never arrived."""
+    """Declare the record of discarded events and of skipped ranges that never arrived."""
     Table(
         "inbox_discarded",
         metadata,

@@ -101,7 +101,7 @@ class InboxTransaction:
 
     @property
     def is_long(self) -> bool:
-        """Whether it is time to commit; the next transaction does the rest."""
+        """Whether it is time to commit; the next transaction does the rest. See decision 1132."""
         return time.monotonic() - self._began > self.begun_by.settings.commit_after
 
     async def handle(self, event: Envelope, *, catch_up: bool) -> None:
@@ -110,7 +110,7 @@ class InboxTransaction:
         position = self.positions[event.stream]
         decision = position.decide(event.sequence, event.id)
         if decision is Decision.APPLY and position.parked and await self._is_waiting(event):
-            # What waits at this sequence came first, perhaps this event itself: catch up instead.
+            # The event that waits at this sequence came first, perhaps this one: catch up instead.
             decision = Decision.GAP
         outcome = decision.value
         if decision is Decision.APPLY and not handlers.knows(event):
@@ -153,7 +153,7 @@ class InboxTransaction:
         return done
 
     async def next_parked(self, stream: Stream) -> ParkedEvent | None:
-        """What is parked next in a stream and may be tried now, after discarded events."""
+        """The next parked event of a stream if it may be tried now; discarded ones are passed."""
         position = self.positions[stream]
         before = position.last_sequence
         if not position.blocked:

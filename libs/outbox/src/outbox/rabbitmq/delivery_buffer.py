@@ -1,7 +1,7 @@
-"""What one consumer of a queue has received and not handled yet: single deliveries or batches.
+"""The deliveries that one consumer of a queue has received and not handled yet.
 
-Invariant: nothing is lost here. What is not acked goes back to the queue with the connection, and
-the channel's prefetch bounds how much there is.
+Invariant: nothing is lost here. Deliveries that are not acked go back to the queue with the
+connection, and the channel's prefetch bounds how many there are.
 """
 
 from __future__ import annotations

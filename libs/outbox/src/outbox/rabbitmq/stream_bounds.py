@@ -1,7 +1,8 @@
 """Where a stream queue begins and ends, found out by consuming it: the broker does not tell.
 
-Invariant: silence means nothing. Neither a slow broker nor a process that stood still makes a
-stream queue look empty. What a broker has sent arrives before its answer to a later request.
+Invariant: silence means nothing (see decision 0852). Neither a slow broker nor a process that stood
+still makes a stream queue look empty. Messages that a broker has sent arrive before its answer to a
+later request.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class StreamBounds:
 
 
 def event_of(delivery: DeliveredMessage) -> StreamedEvent:
-    """What was delivered, with its offset in the stream queue."""
+    """The event of a delivery, with its offset in the stream queue."""
     headers = delivery.header.properties.headers or {}
     offset = headers.get("x-stream-offset")
     assert isinstance(offset, int)
