@@ -42,7 +42,7 @@ class InboxOperations:
         return ParkedEvents(self.connection, self.consumer)
 
     async def show(self, stream: Stream, sequence: int | None = None) -> list[ParkedEvent]:
-        """The parked events of a stream, with bodies, in order; two at one sequence if it forked."""
+        """The parked events of a stream in order, with bodies; two at a sequence that forked."""
         return await self._parked.show(stream, sequence)
 
     async def gaps(self, *, limit: int = 100) -> list[Gap]:

@@ -206,7 +206,7 @@ SELECT consumer, type, count(*) AS events, min(parked_at) AS oldest,
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvents:
-    """The parked events of one consumer. Without a consumer it lists and counts over all of them."""
+    """The parked events of one consumer. Without a consumer it lists and counts those of all."""
 
     connection: Connection
     consumer: str | None = None
@@ -333,7 +333,7 @@ class ParkedEvents:
         return [_parked(*row) for row in found]
 
     async def show(self, stream: Stream, sequence: int | None = None) -> list[ParkedEvent]:
-        """The parked events of a stream, with bodies, in order; two at one sequence if it forked."""
+        """The parked events of a stream in order, with bodies; two at a sequence that forked."""
         return [_parked(*row) for row in await self._rows(_SHOW, stream, sequence=sequence)]
 
     async def gaps(self, *, limit: int = 100) -> list[Gap]:

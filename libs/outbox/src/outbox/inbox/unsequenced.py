@@ -1,8 +1,9 @@
 """Messages of producers that number nothing: deduplicated by message id, for a while.
 
-Each such message is a stream of its own with one event in it (see decision 0506). So the inbox does for it all that it
-does for others: it takes effect once, and is parked, retried, counted and redriven. It has no
-order. The ids are forgotten after the retention, or the inbox would grow for ever.
+Each such message is a stream of its own with one event in it; see decision 0506. So the inbox does
+for it all that it does for others: it takes effect once, and is parked, retried, counted and
+redriven. It has no order. The ids are forgotten after the retention, or the inbox would grow for
+ever.
 """
 
 from __future__ import annotations
