@@ -73,9 +73,10 @@ class ParkedEvent:
     @property
     def envelope(self) -> Envelope:
         """The event as it was delivered."""
+        assert self.body is not None, "a list has no bodies"
         context = (self.correlation_id, self.causation_id, self.traceparent)
         what = (self.event_id, self.stream, self.sequence, self.type, self.version, self.time)
-        return Envelope(*what, bytes(self.body or b""), *context)
+        return Envelope(*what, bytes(self.body), *context)
 
 
 @dataclass(frozen=True, slots=True)

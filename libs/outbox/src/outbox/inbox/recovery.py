@@ -117,7 +117,7 @@ class Recovery:
         return position.parked > 0 and not position.blocked
 
     async def _next_parked(self, stream: Stream) -> tuple[ParkedEvent | None, int]:
-        """The next event of a stream if it may be tried, with the number of attempts at it so far."""
+        """The next event of a stream if it may be tried, and the number of attempts so far."""
         async with self._transactions.begin([stream]) as transaction:
             head = await transaction.next_parked(stream)
             if head is None:
