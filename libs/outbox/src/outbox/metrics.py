@@ -21,7 +21,7 @@ DAYS_AHEAD = Gauge(
 )
 REFUSED = Gauge(
     "outbox_topology_refused",
-    "1 while the broker refuses an exchange, a queue or a stream as it should be.",
+    "1 while the broker refuses an exchange, a queue or a stream queue as it should be.",
     ["part"],
 )
 BACKED_OFF = Gauge(
@@ -35,7 +35,7 @@ CONSUMED = Counter(
 )
 DEAD_LETTERED = Counter(
     "inbox_dead_lettered_total",
-    "Messages refused and sent to the dead letters, by why.",
+    "Messages refused and sent to the dead letters, by reason.",
     ["consumer", "reason"],
 )
 BATCH_SECONDS = Histogram(
@@ -48,18 +48,18 @@ PARKED_BYTES = Gauge(
     ["consumer"],
 )
 PARKED_STREAM_BYTES = Gauge(
-    "inbox_parked_stream_bytes", "Of the stream that has most of them parked.", ["consumer"]
+    "inbox_parked_stream_bytes", "The same for the stream with the most bytes.", ["consumer"]
 )
-RETRIES = Counter("inbox_retries_total", "Tries of parked events.", ["consumer", "outcome"])
+RETRIES = Counter("inbox_retries_total", "Retries of parked events.", ["consumer", "outcome"])
 CRASHED = Counter(
-    "inbox_crashed_total", "Events parked because the process died of them.", ["consumer"]
+    "inbox_crashed_total", "Events parked because they killed the process.", ["consumer"]
 )
 HANDLER_SECONDS = Histogram(
     "inbox_handler_seconds", "A handler, from call to return.", ["consumer", "type"]
 )
 LAG_SECONDS = Histogram(
     "inbox_lag_seconds",
-    "From the time of an event to its being taken; of each batch the oldest.",
+    "From an event's time until it is handled; the oldest event of each batch.",
     ["consumer"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
 )
@@ -72,7 +72,7 @@ JOBS_NOW = Gauge(
 )
 JOBS_OLDEST_SECONDS = Gauge(
     "outbox_jobs_oldest_waiting_seconds",
-    "How long the first waiting job whose call nobody makes has been due.",
+    "How long the first waiting job without a running call has been due.",
     ["kind"],
 )
 JOB_SECONDS = Histogram("outbox_job_seconds", "An attempt at a job, from claim to end.", ["kind"])
