@@ -1,0 +1,40 @@
+"""The inbox stays readable: one module has a table's SQL, and the way through recovery is short."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "libs/outbox/src/outbox"
+
+
+@pytest.mark.parametrize("table", ["inbox_parked", "inbox_discarded", "inbox_attempts"])
+def test_all_statements_on_a_table_of_the_inbox_are_in_one_module(table: str) -> None:
+    statement = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)\s+{table}\b")
+    assert len([path for path in LIBRARY.rglob("*.py") if statement.search(path.read_text())]) == 1
+
+
+def test_verbs_of_the_inbox_belong_to_the_object_that_has_its_connection() -> None:
+    functions = [
+        node
+        for path in (LIBRARY / "inbox").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    begins = [[argument.arg for argument in node.args.args[:2]] for node in functions]
+    assert begins.count(["connection", "consumer"]) <= 1, "list_parked is for all consumers too"
+
+
+def test_the_way_through_recovery_names_methods_that_exist() -> None:
+    page = (ROOT / "docs/inbox.md").read_text()
+    stops = re.findall(r"^\d\. `inbox/(\w+)\.py`(.*)$", page, re.MULTILINE)
+    assert 4 <= len(stops) <= 8
+    for module, text in stops:
+        for name, method in re.findall(r"`([A-Z]\w+)\.(\w+)`", text):
+            classes = [import_module(f"outbox.inbox.{stop}") for stop in {module, "recovery"}]
+            assert any(hasattr(getattr(there, name, None), method) for there in classes), method
