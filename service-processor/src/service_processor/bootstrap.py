@@ -141,7 +141,7 @@ def _audit(settings: Settings, work: Work) -> Leader:
         begin=journal.position,
         handle=journal.write,
     )
-    return Leader(reader, name=AUDIT, database_url=settings.database_url)
+    return Leader(reader, name=AUDIT, database_url=settings.database_url)  # see decision 0851
 
 
 @asynccontextmanager

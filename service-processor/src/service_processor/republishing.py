@@ -22,7 +22,7 @@ async def republish_restaurants(work: Work) -> int:
         async with work.begin() as unit:
             restaurant = await repository.restaurant(unit.connection, restaurant_id)
             assert restaurant is not None  # none is ever deleted
-            await unit.emit(service.restaurant_created(restaurant))
+            await unit.emit(service.restaurant_created(restaurant))  # see decision 0608
             found = await unit.connection.execute(
                 repository.table_list(restaurant_id).order_by(tables.c.id)
             )

@@ -60,6 +60,7 @@ async def plant(work: Work) -> bool:
 
 async def _is_first(connection: AsyncConnection) -> bool:
     row = insert(seeds).values(name=DEMO, planted_at=datetime.now(UTC))
+    # The row is the record and the lock: see decision 0607.
     planted = await connection.execute(row.on_conflict_do_nothing().returning(seeds.c.name))
     return planted.first() is not None
 

@@ -78,7 +78,7 @@ class Journal:
             .on_conflict_do_update(
                 index_elements=["stream"],
                 set_=facts,
-                where=audit_positions.c.next_offset == self._kept,
+                where=audit_positions.c.next_offset == self._kept,  # see decision 0851
             )
             .returning(audit_positions.c.next_offset)
         )
@@ -89,7 +89,10 @@ class Journal:
 
 
 def _is_same(head: stream_reader.StreamedEvent, offset: int, event_id: UUID | None) -> bool:
-    """Old messages expire, but a stream queue never gets older messages than it had."""
+    """Old messages expire, but a stream queue never gets older messages than it had.
+
+    See decision 0606.
+    """
     return head.offset > offset or (head.offset == offset and _id_of(head) == event_id)
 
 

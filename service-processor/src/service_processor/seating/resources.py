@@ -19,7 +19,7 @@ class SeatingResources:
     """
 
     def __init__(self, work: Work) -> None:
-        self.reservation_limit = asyncio.Semaphore(CONCURRENT_RESERVATIONS)
+        self.reservation_limit = asyncio.Semaphore(CONCURRENT_RESERVATIONS)  # see decision 0609
         self.known_restaurants = KnownRestaurants(work)
         self.restaurant_ids = IdBlocks(work.engine, "restaurants_id_seq", block=1)
         self.table_ids = IdBlocks(work.engine, "tables_id_seq", block=10)

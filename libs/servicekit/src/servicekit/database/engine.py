@@ -35,7 +35,7 @@ POOL_TIMEOUT = 5.0
 # wait sets it for its transaction. A transaction stays open and idle while a handler works, which
 # the consumer's watchdog ends after 60 seconds.
 SESSION = {
-    "lock_timeout": "4s",
+    "lock_timeout": "4s",  # see decision 0810
     "idle_in_transaction_session_timeout": "90s",
     **SERVER_KEEPALIVES,
 }
@@ -68,7 +68,7 @@ def create_engine(
         max_overflow=max_overflow,
         pool_timeout=POOL_TIMEOUT,
         pool_use_lifo=True,
-        hide_parameters=True,
+        hide_parameters=True,  # see decision 0811
         connect_args={
             "application_name": application_name,
             "prepare_threshold": prepare_threshold,
@@ -114,7 +114,7 @@ def _refuse_dead_socket(_connection: Any, record: ConnectionPoolEntry, _proxy: o
 def _readable(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(0))  # see decision 0010
 
 
 async def connect(url: PostgresUrl, *, application_name: str) -> psycopg.AsyncConnection[Any]:

@@ -44,7 +44,7 @@ def _detail(error: Exception, *, safe: bool) -> str:
         return READ_ONLY
     if safe or _never_connected(error):
         return AWAY
-    # An error that the server reports has rolled back the transaction.
+    # An error that the server reports has rolled back the transaction. See decision 0812.
     return UNKNOWN if sqlstate is None or sqlstate.startswith(LAST_WORDS) else REFUSED
 
 

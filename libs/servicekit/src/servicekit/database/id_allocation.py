@@ -2,7 +2,7 @@
 
 An event carries the id of its aggregate, and one statement writes both, so the id has to be known
 first. A block costs one round trip, its ids cost none. A process that ends leaves the rest of its
-block unused: ids have gaps, and are in no order between processes.
+block unused: ids have gaps, and are in no order between processes. See decision 0605.
 """
 
 import asyncio

@@ -56,7 +56,7 @@ class Schema:
 
 
 def _lineage(revision: str) -> str:
-    return revision.rpartition("_")[0]
+    return revision.rpartition("_")[0]  # see decision 0813
 
 
 def upgrade(url: PostgresUrl, ini: Path, *, variable: str, deadline: float = 60.0) -> None:

@@ -135,7 +135,7 @@ def _name_of(host: str) -> str:
 
 def _misdirected() -> Problem:
     detail = "This service is not known by the name that the request was sent to."
-    return Problem(421, "misdirected_request", detail)
+    return Problem(421, "misdirected_request", detail)  # see decision 1202
 
 
 def _cross_site() -> Problem:

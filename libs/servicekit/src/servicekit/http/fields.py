@@ -84,7 +84,8 @@ class Line(Text):
         return core_schema.no_info_after_validator_function(_one_line, text)
 
 
-# All invisible characters, without the joiners of Persian and of emoji (U+200C, U+200D).
+# All invisible characters, without the joiners of Persian and of emoji (U+200C, U+200D). See
+# decision 1203.
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
 )
@@ -205,6 +206,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds and `Z`: 2026-05-01T18:00:00.000000Z."""
+    # Always six digits, so that times of one field sort as text: see decision 0009.
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 

@@ -173,6 +173,7 @@ async def _body(request: Request) -> bytes:
     parsed = request.parsed if isinstance(request, JsonRequest) else None
     if parsed is None:
         return await request.body()
+    # Canonical, so that a retry by another JSON library is the same request: see decision 0101.
     text = json.dumps(parsed, sort_keys=True, separators=(",", ":"), default=_as_written)
     return text.encode()
 

@@ -61,7 +61,7 @@ END $$
 _CLAIM = "SELECT free, fingerprint, status, headers, body FROM idempotency_claim(%s)"
 
 # Rounded up to the minute: equal values share an entry of the index (B-tree deduplication), which
-# makes it a third of the size.
+# makes it a third of the size. See decision 0103.
 _KEEP = """
 INSERT INTO idempotency_keys (digest, fingerprint, status, expires_at, headers, body)
 VALUES (%s, %s, %s, date_trunc('minute', now() + %s) + interval '1 minute', %s, %b)

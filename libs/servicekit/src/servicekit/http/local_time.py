@@ -44,7 +44,7 @@ def moment(given: datetime, zone: ZoneInfo, *, field: str) -> datetime:
     try:
         if given.tzinfo is not None:
             return given.astimezone(UTC)
-        found = given.replace(tzinfo=zone, fold=0).astimezone(UTC)
+        found = given.replace(tzinfo=zone, fold=0).astimezone(UTC)  # see decision 0602
         exists = found.astimezone(zone).replace(tzinfo=None, fold=0) == given.replace(fold=0)
     except OverflowError:
         raise TimeRefused(field, "This time is out of range.") from None

@@ -100,7 +100,7 @@ def _refusal_of_octets(text: bytes) -> str | None:
 
 def _sent_with_slash(scope: Scope) -> bool:
     """Whether the last slash is the path's own, and not the end of an id (`%2F`)."""
-    raw: bytes | None = scope.get("raw_path")
+    raw: bytes | None = scope.get("raw_path")  # see decision 0850
     return raw is None or raw.partition(b"?")[0].endswith(b"/")
 
 

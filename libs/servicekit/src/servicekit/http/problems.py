@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 MEDIA_TYPE = "application/problem+json"
-TYPE_PREFIX = "/problems/"
+TYPE_PREFIX = "/problems/"  # see decision 0011
 
 
 class Problem(HTTPException):
@@ -152,7 +152,7 @@ def internal_error() -> Problem:
 
 def shutting_down() -> Problem:
     detail = "The service is shutting down before this was finished; check before you try again."
-    return Problem(503, "shutting_down", detail, headers={"Retry-After": "1"})
+    return Problem(503, "shutting_down", detail, headers={"Retry-After": "1"})  # see decision 0012
 
 
 def of_http_exception(error: HTTPException, request: Request) -> Problem:

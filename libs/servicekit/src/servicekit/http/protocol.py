@@ -23,7 +23,7 @@ from servicekit.http.slow_clients import WriteWatch
 __all__ = ["PATIENCE", "LimitedProtocol"]
 
 MAX_URL = 16 * 1024
-MAX_HEAD = 64 * 1024
+MAX_HEAD = 64 * 1024  # see decision 0201
 PATIENCE = 30.0
 # A connection closed on a caller who still sends is reset, and the answer lost (RFC 9112, 9.6).
 LINGER = 1.0

@@ -1,7 +1,7 @@
 """An endpoint accepts the query parameters that it knows, each once unless it is a list.
 
 Invariant: the known names are those that the framework reads, found by its own functions. A caller
-with another way of paging would otherwise get the first page for ever.
+with another way of paging would otherwise get the first page for ever. See decision 1205.
 """
 
 from collections import Counter

@@ -82,7 +82,7 @@ def _decoded(body: bytes) -> Any:
             allow_inf_nan=True,  # as Decimals, so that the refusal names their field
             cache_mode="keys",
             # Which of two members counts differs from parser to parser (RFC 8259, section 4).
-            catch_duplicate_keys=True,
+            catch_duplicate_keys=True,  # see decision 0202
             float_mode="decimal",
         )
     except ValueError as error:

@@ -1,6 +1,7 @@
 """Variables of the systems that this one replaces, each with the one that is read here instead.
 
-They are common names, which an environment may hold for other programs: they stop no start.
+They are common names, which an environment may hold for other programs: they stop no start. See
+decision 1206.
 """
 
 import os

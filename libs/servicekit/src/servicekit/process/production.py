@@ -2,6 +2,7 @@
 
 Passwords that others know or can guess are refused. There is no authentication here yet, so a
 service that listens beyond this machine has to be told that something in front does it.
+See decision 1221.
 """
 
 from collections.abc import Collection, Mapping

@@ -5,6 +5,7 @@ an owned prefix that no field knows stops the start: a typo must not silently me
 does a known name in other letters. An empty variable counts as not set.
 
 A secret may stand in a file that `<variable>_FILE` names; the variable itself wins.
+Decisions 0007 and 1222 say why.
 """
 
 import os

@@ -117,5 +117,5 @@ class Configs(Said):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.said:
-            raise ValueError("no field is about prices")
+            raise ValueError("no field is about prices")  # see decision 1308
         return self

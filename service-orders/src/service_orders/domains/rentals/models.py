@@ -51,7 +51,7 @@ rentals = Table(
     Column("active_at", DateTime(True)),
     Column("finished_at", DateTime(True)),
     Column("total_amount", BigInteger, nullable=False, server_default=text("0")),
-    Column("history", JSONB, nullable=False),
+    Column("history", JSONB, nullable=False),  # see decision 1303
     PrimaryKeyConstraint("id", "started_at"),
     CheckConstraint("total_amount >= 0", name="total"),
     # A list reads the newest day first, and stops when the page is full.

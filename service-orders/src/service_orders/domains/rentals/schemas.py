@@ -100,7 +100,7 @@ class RentalView(_Ride):
         )
 
 
-class ReceiptView(_Ride):
+class ReceiptView(_Ride):  # see decision 1304
     """A ride that has ended; every call gets the same."""
 
     @classmethod

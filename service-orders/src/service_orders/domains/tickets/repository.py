@@ -1,4 +1,7 @@
-"""The statements of tickets. A change of a locked ticket is one statement with its event."""
+"""The statements of tickets. A change of a locked ticket is one statement with its event.
+
+The version of the ticket is the sequence of the event: see decision 0750.
+"""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from service_orders.domains.tickets.schemas import AddComment, OpenTicket
 from service_orders.domains.tickets.states import LIFECYCLE, TicketStatus, accepts_comments
 
 # A ticket is read and answered with all its comments, by PATCH while its row is locked.
-MAX_COMMENTS = 1_000
+MAX_COMMENTS = 1_000  # see decision 0854
 
 
 async def open_ticket(unit: UnitOfWork | SingleWrite, wanted: OpenTicket) -> Ticket:
@@ -82,7 +82,7 @@ async def move(
 async def close_if_unmoved(unit: UnitOfWork, due: TicketCloseDue) -> None:
     """Close a ticket. If it has moved since, the event comes too late and changes nothing."""
     ticket = await repository.ROWS.lock(unit.connection, due.ticket_id)
-    if ticket.status_version == due.status_version:
+    if ticket.status_version == due.status_version:  # see decision 0755
         target = LIFECYCLE.move(ticket.status, TicketStatus.CLOSED)
         await _move(unit, ticket, target, reason=f"stayed {ticket.status} for too long")
 

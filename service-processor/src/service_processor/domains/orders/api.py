@@ -19,7 +19,7 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {ProductNotFound: NOT_FOUND}
 router = Router(prefix="/products", tags=["products"])
 
 # An order may name any product, also one with slashes.
-PRODUCT = "/{product_id:path}"
+PRODUCT = "/{product_id:path}"  # see decision 0850
 
 
 @router.get(PRODUCT, summary="Get the stock of a product", responses=problem_responses(NOT_FOUND))

@@ -24,7 +24,7 @@ PATIENT = JobSettings(
     concurrency=8,
     lease=5.0,
     heartbeat=1.5,
-    retry=RetryPolicy(attempts=None, base=0.5, ceiling=30.0),
+    retry=RetryPolicy(attempts=None, base=0.5, ceiling=30.0),  # see decision 1306
 )
 """Many concurrent calls, because some may hang. A short lease, so that the jobs of a dead worker go
 to another one soon."""

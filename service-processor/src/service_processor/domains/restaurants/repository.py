@@ -116,7 +116,7 @@ def _refusal(id_: int) -> Iterator[None]:
         yield
     except DBAPIError as problem:
         match getattr(problem.orig, "sqlstate", None):
-            case "TB404":
+            case "TB404":  # see decision 0604
                 raise TableNotFound(id_) from None
             case "RS404":
                 raise ReservationNotFound(id_) from None
