@@ -1,11 +1,10 @@
 """Settings are environment variables, read once; anything wrong with them is one line.
 
 A service subclasses `ServiceSettings`, names the prefixes it owns, and calls `load`. A variable of
-an owned prefix that no field knows stops the start: a typo must not silently mean a default. So
-does a known name in other letters. An empty variable counts as not set.
+an owned prefix that no field knows stops the start, or a typo would mean a default. So does a known
+name in other letters. An empty variable counts as not set. See decisions 0007 and 1222.
 
 A secret may stand in a file that `<variable>_FILE` names; the variable itself wins.
-Decisions 0007 and 1222 say why.
 """
 
 import os
