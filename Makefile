@@ -59,7 +59,7 @@ bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" R
 	@$(VENV)python -m bench --rounds $${ROUNDS:-1} $$ARGS
 chaos: venv ## the long randomised runs (counts in chaos/counts.sh)
 	@. chaos/counts.sh && $(DEVSTACK) test --args="-s chaos tests/e2e tests/hostile_http tests/security \
-	 service-processor/tests/postgres/test_seats_raced_for.py service-orders/tests/postgres/test_tickets_at_once.py $$ARGS"
+	 service-processor/tests/postgres/test_concurrent_seating.py service-orders/tests/postgres/test_tickets_at_once.py $$ARGS"
 lint: venv ## ruff and the import rules
 	@$(VENV)ruff check .
 	@$(VENV)ruff format --check .

@@ -17,7 +17,7 @@ import redis
 from bench.reads import read_and_write
 from devstack.native.system import System
 from kit.services.order_client import Shop
-from kit.services.ticket_client import TicketDesk
+from kit.services.ticket_client import TicketClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -59,10 +59,10 @@ def nothing(system: System) -> None:
 async def test_no_read_fails_and_a_writer_sees_its_own_change_in_time(
     shop: Shop, disturb: Callable[[System], None], end: Callable[[System], None]
 ) -> None:
-    system, desk = shop.system, TicketDesk(shop.system)
+    system, client = shop.system, TicketClient(shop.system)
     if not system.pid_of("redis"):
         pytest.skip("no redis-server on this machine")
-    path = f"/api/v1/tickets/{desk.open()}"
+    path = f"/api/v1/tickets/{client.open()}"
     running = asyncio.create_task(
         read_and_write(system.urls["orders"], path, readers=8, seconds=SECONDS)
     )

@@ -15,7 +15,7 @@ import pytest
 
 from devstack.native.system import System
 from kit.services.order_client import Shop
-from kit.services.ticket_client import ALLOWED, Agent, TicketDesk
+from kit.services.ticket_client import ALLOWED, Agent, TicketClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -36,9 +36,9 @@ def kill_in_turn(system: System, until: float) -> int:
 
 
 def test_timelines_are_histories_whatever_dies(shop: Shop) -> None:
-    system, desk = shop.system, TicketDesk(shop.system)
-    tickets = [desk.open() for _ in range(TICKETS)]
-    agents = [Agent(desk, tickets, seed) for seed in range(AGENTS)]
+    system, client = shop.system, TicketClient(shop.system)
+    tickets = [client.open() for _ in range(TICKETS)]
+    agents = [Agent(client, tickets, seed) for seed in range(AGENTS)]
     with ThreadPoolExecutor(AGENTS) as pool:
         until = time.monotonic() + SECONDS
         working = [pool.submit(agent.work, until) for agent in agents]
@@ -48,23 +48,23 @@ def test_timelines_are_histories_whatever_dies(shop: Shop) -> None:
     answers = sum((agent.answers for agent in agents), Counter[str]())
     print(f"\n{AGENTS} agents, {TICKETS} tickets, {kills} kills, {dict(answers)}")
     system.wait_ready()
-    desk.assert_both_services_agree()
-    assert_only_what_was_accepted_happened(desk, agents)
-    assert_every_transition_was_legal(desk)
+    client.assert_both_services_agree()
+    assert_only_what_was_accepted_happened(client, agents)
+    assert_every_transition_was_legal(client)
 
 
-def assert_only_what_was_accepted_happened(desk: TicketDesk, agents: list[Agent]) -> None:
+def assert_only_what_was_accepted_happened(client: TicketClient, agents: list[Agent]) -> None:
     """Each 200 is one entry of the history, and no refusal left any."""
     accepted = Counter(entry for agent in agents for entry in agent.accepted)
     assert set(accepted.values()) <= {1}
     ours = {ticket for agent in agents for ticket in agent.tickets}
-    moved = {(t, v) for t, v, *_ in desk.histories() if v > 1 and t in ours}
+    moved = {(t, v) for t, v, *_ in client.histories() if v > 1 and t in ours}
     assert moved == set(accepted)
 
 
-def assert_every_transition_was_legal(desk: TicketDesk) -> None:
+def assert_every_transition_was_legal(client: TicketClient) -> None:
     previous: dict[str, str] = {}
-    for ticket, _, status, *_ in desk.histories():
+    for ticket, _, status, *_ in client.histories():
         before = previous.get(ticket)
         assert (status == "open") if before is None else (status in ALLOWED[before])
         previous[ticket] = status

@@ -132,7 +132,7 @@ def test_lines_of_one_product_are_summed(orders: Live) -> None:
 
 
 @dataclass
-class Desk:
+class OpenedTicket:
     """One ticket, moved to where a test wants it."""
 
     base: str
@@ -144,30 +144,32 @@ class Desk:
 
 
 @pytest.fixture
-def desk(orders: Live) -> Desk:
+def opened(orders: Live) -> OpenedTicket:
     opening = TICKET | {"status": "closed", "created_by": "ann"}
     answer = httpx.post(f"{orders.base}/api/v1/tickets", json=opening, timeout=30)
     assert answer.status_code == 201
-    return Desk(orders.base, answer.json())
+    return OpenedTicket(orders.base, answer.json())
 
 
-def test_a_status_at_creation_and_who_created_it_are_ignored(desk: Desk) -> None:
-    assert desk.ticket["status"] == "open"
-    assert "created_by" not in desk.ticket
+def test_a_status_at_creation_and_who_created_it_are_ignored(opened: OpenedTicket) -> None:
+    assert opened.ticket["status"] == "open"
+    assert "created_by" not in opened.ticket
 
 
-def test_a_ticket_that_awaits_a_reply_can_be_answered_and_not_await_it_twice(desk: Desk) -> None:
-    assert desk.move("wait_answer").status_code == 422
-    assert [desk.move(one).status_code for one in ("answered", "awaiting_reply")] == [200, 200]
-    again = desk.move("awaiting_reply")
+def test_a_ticket_that_awaits_a_reply_can_be_answered_and_not_await_it_twice(
+    opened: OpenedTicket,
+) -> None:
+    assert opened.move("wait_answer").status_code == 422
+    assert [opened.move(one).status_code for one in ("answered", "awaiting_reply")] == [200, 200]
+    again = opened.move("awaiting_reply")
     assert (again.status_code, again.json()["code"]) == (409, "illegal_transition")
     assert again.json()["allowed"] == ["answered", "closed"]
-    assert desk.move("answered").status_code == 200
+    assert opened.move("answered").status_code == 200
 
 
-def test_a_closed_ticket_takes_no_comment(desk: Desk) -> None:
-    assert desk.move("closed").status_code == 200
-    place = f"{desk.base}/api/v1/tickets/{desk.ticket['id']}/comments"
+def test_a_closed_ticket_takes_no_comment(opened: OpenedTicket) -> None:
+    assert opened.move("closed").status_code == 200
+    place = f"{opened.base}/api/v1/tickets/{opened.ticket['id']}/comments"
     body = {"email": "bob@example.com", "text": "Too late"}
     answer = httpx.post(place, json=body, timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (409, "ticket_closed")

@@ -124,7 +124,7 @@ async def test_an_offer_has_the_price_of_this_user_and_scooter(
         ("user-1", "", (422, "validation_failed")),
     ],
 )
-async def test_who_or_what_gets_no_offer(
+async def test_an_offer_is_refused_with_its_reason(
     service: Service, user: str, scooter: str, refusal: tuple[int, str]
 ) -> None:
     wanted = {"user_id": user, "scooter_id": scooter}
@@ -231,8 +231,8 @@ async def test_a_token_is_missing(service: Service) -> None:
 
 
 async def test_an_expired_offer_is_refused(service: Service, external: ExternalWorld) -> None:
-    desk = external.offer_issuer(ttl=timedelta(seconds=-1))
-    _, token = await desk.offer(service.work, "user-1", "scooter-1")
+    issuer = external.offer_issuer(ttl=timedelta(seconds=-1))
+    _, token = await issuer.offer(service.work, "user-1", "scooter-1")
     assert await refused(service, RENTALS, {"token": token}) == (400, "offer_expired")
 
 
@@ -283,7 +283,7 @@ async def test_without_a_key_there_are_no_offers(service: Service, external: Ext
     assert await refused(service, RENTALS, {"token": "x"}) == (503, "offers_unavailable")
 
 
-async def test_what_is_left_of_expired_offers_is_forgotten(service: Service) -> None:
+async def test_the_rows_of_expired_offers_are_deleted(service: Service) -> None:
     await start(service)
     assert await forget_expired_offers(service.work.engine) == 0
     async with service.work.engine.begin() as connection:
@@ -436,7 +436,7 @@ SYSTEMS = ("scooters", "tariffs", "profiles", "configs")
     ],
     ids=["scooters", "tariffs", "profiles", "configs", "all"],
 )
-async def test_an_offer_does_without_what_it_can_do_without(
+async def test_an_offer_needs_neither_profiles_nor_configs(
     service: Service, external: ExternalWorld, mode: str, systems: tuple[str, ...], status: int
 ) -> None:
     """Nothing is cached yet; and it is soon said, whatever is slow."""
@@ -456,7 +456,7 @@ async def test_an_offer_does_without_what_it_can_do_without(
     external.calm()
 
 
-async def test_what_was_heard_before_serves_while_they_are_away(
+async def test_earlier_answers_serve_while_the_systems_are_away(
     service: Service, external: ExternalWorld
 ) -> None:
     before = await offer(service, "user-4")
@@ -469,7 +469,7 @@ async def test_what_was_heard_before_serves_while_they_are_away(
     assert [after[field] for field in same] == [before[field] for field in same]
 
 
-async def test_a_finished_ride_is_finished_though_everything_outside_is_away(
+async def test_a_ride_is_finished_while_all_external_systems_are_away(
     service: Service, external: ExternalWorld
 ) -> None:
     rental = await active(service)
@@ -479,7 +479,7 @@ async def test_a_finished_ride_is_finished_though_everything_outside_is_away(
     assert answer.status_code == 200
 
 
-async def test_systems_that_are_well_again_need_no_restart(
+async def test_systems_that_recover_need_no_restart(
     service: Service, external: ExternalWorld
 ) -> None:
     external.trouble("scooters", mode="failing")

@@ -61,7 +61,7 @@ async def test_an_unknown_restaurant_is_a_problem(service: Service) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "restaurant_not_found")
 
 
-async def test_a_table_of_an_unknown_restaurant_waits_for_the_next_telling(
+async def test_a_table_of_an_unknown_restaurant_is_left_out_until_it_is_published_again(
     service: Service,
 ) -> None:
     """As while the copy is built anew."""
@@ -69,7 +69,7 @@ async def test_a_table_of_an_unknown_restaurant_waits_for_the_next_telling(
     assert [one["id"] for one in (await shown(service))["tables"]] == [2, 1]
 
 
-async def test_told_again_the_copy_is_what_is_told_now(service: Service) -> None:
+async def test_a_restaurant_that_is_published_again_replaces_its_copy(service: Service) -> None:
     await tell(service, RESTAURANT, table(1, 6), table(2, 2))
     renamed = RESTAURANT.model_copy(update={"name": "Osteria"})
     await tell(service, renamed, table(2, 2), after=3)

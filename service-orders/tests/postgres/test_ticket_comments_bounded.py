@@ -8,19 +8,19 @@ import pytest
 from sqlalchemy import text
 
 from kit.services.service import Service
-from kit.services.tickets import Desk
+from kit.services.tickets import TicketApi
 
 LIMIT = 1_000
 
 
 @pytest.fixture
-def desk(service: Service) -> Desk:
-    return Desk(service)
+def tickets(service: Service) -> TicketApi:
+    return TicketApi(service)
 
 
-async def with_comments(desk: Desk, service: Service, count: int) -> str:
+async def with_comments(tickets: TicketApi, service: Service, count: int) -> str:
     """A ticket that has so many, without as many requests."""
-    ticket_id = await desk.open()
+    ticket_id = await tickets.open()
     parameters = {"id": ticket_id, "count": count}
     async with service.work.engine.begin() as connection:
         await connection.execute(
@@ -42,30 +42,32 @@ async def with_comments(desk: Desk, service: Service, count: int) -> str:
 
 
 async def test_the_comment_past_the_last_is_refused_until_one_is_deleted(
-    desk: Desk, service: Service
+    tickets: TicketApi, service: Service
 ) -> None:
-    ticket_id = await with_comments(desk, service, LIMIT - 1)
-    last = await desk.comment(ticket_id)
+    ticket_id = await with_comments(tickets, service, LIMIT - 1)
+    last = await tickets.comment(ticket_id)
     assert last.status_code == 201
-    refused = await desk.comment(ticket_id)
+    refused = await tickets.comment(ticket_id)
     assert (refused.status_code, refused.json()["code"]) == (409, "too_many_comments")
-    ticket = (await desk.get(ticket_id)).json()
+    ticket = (await tickets.get(ticket_id)).json()
     assert (len(ticket["comments"]), ticket["version"]) == (LIMIT, LIMIT + 1)
-    await desk.http.delete(f"/api/v1/tickets/{ticket_id}/comments/{last.json()['id']}")
-    assert (await desk.comment(ticket_id)).status_code == 201
+    await tickets.http.delete(f"/api/v1/tickets/{ticket_id}/comments/{last.json()['id']}")
+    assert (await tickets.comment(ticket_id)).status_code == 201
 
 
-async def test_of_two_at_once_one_gets_the_last_place(desk: Desk, service: Service) -> None:
-    ticket_id = await with_comments(desk, service, LIMIT)
-    one = (await desk.get(ticket_id)).json()["comments"][0]["id"]
-    await desk.http.delete(f"/api/v1/tickets/{ticket_id}/comments/{one}")
-    answers = await asyncio.gather(*(desk.comment(ticket_id) for _ in range(4)))
+async def test_of_two_concurrent_comments_one_is_the_last(
+    tickets: TicketApi, service: Service
+) -> None:
+    ticket_id = await with_comments(tickets, service, LIMIT)
+    one = (await tickets.get(ticket_id)).json()["comments"][0]["id"]
+    await tickets.http.delete(f"/api/v1/tickets/{ticket_id}/comments/{one}")
+    answers = await asyncio.gather(*(tickets.comment(ticket_id) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
 
 
-async def test_a_full_ticket_still_moves(desk: Desk, service: Service) -> None:
-    ticket_id = await with_comments(desk, service, LIMIT)
-    assert (await desk.move(ticket_id, "answered")).status_code == 200
+async def test_a_full_ticket_still_moves(tickets: TicketApi, service: Service) -> None:
+    ticket_id = await with_comments(tickets, service, LIMIT)
+    assert (await tickets.move(ticket_id, "answered")).status_code == 200
 
 
 async def test_the_limit_stands_in_the_document(service: Service) -> None:

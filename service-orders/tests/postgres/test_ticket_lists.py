@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
 from kit.services.service import Service
-from kit.services.tickets import Desk
+from kit.services.tickets import TicketApi
 from service_orders.domains.tickets import repository
 from service_orders.domains.tickets.states import TicketStatus
 from servicekit.http.pagination import PageRequest
@@ -22,32 +22,32 @@ SELECT gen_random_uuid(), 's', 't', CASE WHEN n % 100 = 0 THEN 'a@b' ELSE n || '
 
 
 @pytest.fixture
-def desk(service: Service) -> Desk:
-    return Desk(service)
+def tickets(service: Service) -> TicketApi:
+    return TicketApi(service)
 
 
-async def listed(desk: Desk, **query: str) -> list[str]:
+async def listed(tickets: TicketApi, **query: str) -> list[str]:
     found: list[str] = []
     while True:
-        answer = (await desk.http.get("/api/v1/tickets", params=query)).json()
+        answer = (await tickets.http.get("/api/v1/tickets", params=query)).json()
         found += [item["id"] for item in answer["items"]]
         if answer["next_cursor"] is None:
             return found
         query["cursor"] = answer["next_cursor"]
 
 
-async def test_tickets_are_listed_newest_first_by_address_and_by_status(desk: Desk) -> None:
-    opened = [await desk.open(email=f"u{n % 2}@example.com") for n in range(6)]
-    await desk.move(opened[0], "closed")
-    assert await listed(desk, limit="4") == opened[::-1]
-    assert await listed(desk, email="u1@example.com", limit="2") == opened[1::2][::-1]
-    assert await listed(desk, status="closed") == [opened[0]]
-    assert await listed(desk, status="open", email="u0@example.com") == [opened[4], opened[2]]
+async def test_tickets_are_listed_newest_first_by_address_and_by_status(tickets: TicketApi) -> None:
+    opened = [await tickets.open(email=f"u{n % 2}@example.com") for n in range(6)]
+    await tickets.move(opened[0], "closed")
+    assert await listed(tickets, limit="4") == opened[::-1]
+    assert await listed(tickets, email="u1@example.com", limit="2") == opened[1::2][::-1]
+    assert await listed(tickets, status="closed") == [opened[0]]
+    assert await listed(tickets, status="open", email="u0@example.com") == [opened[4], opened[2]]
 
 
 @pytest.mark.parametrize("query", [{"status": "lost"}, {"email": "nobody"}, {"limit": "0"}])
-async def test_a_malformed_query_is_refused(desk: Desk, query: dict[str, str]) -> None:
-    answer = await desk.http.get("/api/v1/tickets", params=query)
+async def test_a_malformed_query_is_refused(tickets: TicketApi, query: dict[str, str]) -> None:
+    answer = await tickets.http.get("/api/v1/tickets", params=query)
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
 
 
@@ -61,14 +61,14 @@ async def test_a_malformed_query_is_refused(desk: Desk, query: dict[str, str]) -
     ],
 )
 async def test_every_list_is_served_by_an_index(
-    desk: Desk, email: str | None, status: TicketStatus | None, index: str
+    tickets: TicketApi, email: str | None, status: TicketStatus | None, index: str
 ) -> None:
     wanted = repository.ROWS.filtered(email=email, status=status)
     query = repository.ROWS.newest_first.select(wanted, PageRequest()).compile(
         dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]
         compile_kwargs={"literal_binds": True},
     )
-    async with desk.service.work.begin() as unit:
+    async with tickets.service.work.begin() as unit:
         await unit.connection.execute(text(MANY))
         await unit.connection.execute(text("ANALYZE tickets"))
         plan = (await unit.connection.exec_driver_sql(f"EXPLAIN {query}")).scalars().all()

@@ -35,7 +35,7 @@ async def test_the_answer_is_checking_then_the_outcome(service: Service) -> None
     assert reasons == [None, "no table free", "no table big enough"]
 
 
-async def test_a_refusal_records_what_stood_in_the_way(service: Service) -> None:
+async def test_a_rejection_records_the_conflicting_allocations(service: Service) -> None:
     restaurant_id, [two, four, six] = await open_restaurant(service.http)
     await reserve(service.http, four)
     held = booking(restaurant_id, 5, NOON + HOUR / 2)
@@ -56,7 +56,7 @@ async def test_touching_bookings_fit(service: Service) -> None:
     assert {(await decided(service, asked)).outcome for asked in parties} == {"CONFIRMED"}
 
 
-async def test_a_deleted_table_is_given_to_nobody(service: Service) -> None:
+async def test_a_deleted_table_is_never_allocated(service: Service) -> None:
     restaurant_id, [table_id] = await open_restaurant(service.http, seats=(2,))
     await service.http.delete(f"/tables/{table_id}")
     asked = booking(restaurant_id, 2)
@@ -83,7 +83,9 @@ async def test_a_booking_is_no_reservation(service: Service) -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_a_cancelled_booking_frees_its_table_once(service: Service, together: bool) -> None:
+async def test_a_cancelled_booking_releases_its_table_once(
+    service: Service, together: bool
+) -> None:
     restaurant_id, [table_id] = await open_restaurant(service.http, seats=(2,))
     asked = booking(restaurant_id, 2)
     if together:
@@ -98,7 +100,7 @@ async def test_a_cancelled_booking_frees_its_table_once(service: Service, togeth
     assert (await reserve(service.http, table_id)).status_code == 201
 
 
-async def test_cancelling_what_was_refused_frees_nothing(service: Service) -> None:
+async def test_cancelling_a_rejected_booking_releases_nothing(service: Service) -> None:
     restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
     held, refused = booking(restaurant_id, 2), booking(restaurant_id, 2)
     await take(service, held, refused, cancelled(refused))

@@ -81,7 +81,7 @@ async def test_an_order_delivered_twice_is_decided_and_answered_once(work: Work)
     assert (answer.order_id, answer.outcome, cause) == (placed.order_id, "COMPLETED", str(event.id))
 
 
-async def test_processing_that_takes_time_says_so_and_schedules_its_end(work: Work) -> None:
+async def test_processing_that_takes_time_is_announced_and_its_end_is_scheduled(work: Work) -> None:
     await inbox(work, Fulfilment(Simulated(1), Delay(60, 60))).handle([delivered(order(uuid4()))])
     assert await rows(work, "SELECT type FROM outbox") == [("order.processing_started",)]
     [(kind, due_in)] = await rows(

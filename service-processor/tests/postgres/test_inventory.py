@@ -68,13 +68,15 @@ async def outcome(work: Work, order_id: UUID) -> tuple[str, str | None]:
         return outcome, reason
 
 
-async def test_an_order_takes_what_it_needs_off_the_stock(inbox: Inbox, work: Work) -> None:
+async def test_an_order_reserves_what_it_needs(inbox: Inbox, work: Work) -> None:
     order_id = await place(inbox, p=3, q=10)
     assert await outcome(work, order_id) == ("COMPLETED", None)
     assert await stock(work) == {"p": 7, "q": 0}
 
 
-async def test_an_order_that_is_short_of_one_product_takes_none(inbox: Inbox, work: Work) -> None:
+async def test_an_order_that_is_short_of_one_product_reserves_none(
+    inbox: Inbox, work: Work
+) -> None:
     order_id = await place(inbox, p=3, q=11)
     assert await outcome(work, order_id) == ("FAILED", "too little stock of q")
     assert await stock(work) == {"p": 10, "q": 10}
@@ -85,7 +87,7 @@ async def test_an_unknown_product_fails_the_order(inbox: Inbox, work: Work) -> N
     assert await outcome(work, order_id) == ("FAILED", "unknown product x")
 
 
-async def test_cancelling_gives_back_what_the_order_held(inbox: Inbox, work: Work) -> None:
+async def test_cancelling_releases_what_the_order_reserved(inbox: Inbox, work: Work) -> None:
     kept = await place(inbox, p=1)
     cancelled = await place(inbox, p=2, q=2)
     await cancel(inbox, cancelled)
@@ -96,7 +98,7 @@ async def test_cancelling_gives_back_what_the_order_held(inbox: Inbox, work: Wor
     assert await outcome(work, kept) == ("COMPLETED", None)
 
 
-async def test_stock_is_given_back_whatever_the_policy_has_become(inbox: Inbox, work: Work) -> None:
+async def test_stock_is_released_under_any_later_policy(inbox: Inbox, work: Work) -> None:
     cancelled = await place(inbox, p=2, q=2)
     since = Inbox("processor.orders", handlers(Fulfilment(Simulated(1))), work)
     await cancel(since, cancelled)

@@ -80,7 +80,7 @@ async def test_tables_are_listed_by_restaurant_newest_first(service: Service) ->
     assert [table["id"] for table in there] == [theirs]
 
 
-async def test_a_reservation_is_made_found_listed_and_taken_back(service: Service) -> None:
+async def test_a_reservation_is_made_found_listed_and_deleted(service: Service) -> None:
     _, [table_id] = await open_restaurant(service.http, seats=(4,), timezone="Asia/Tokyo")
     answer = await reserve(service.http, table_id, reservation_time=at())
     assert answer.status_code == 201, answer.text
@@ -117,7 +117,7 @@ async def test_the_event_of_a_reservation_says_its_period(service: Service) -> N
     assert (event.starts_at, event.ends_at) == (NOON, NOON + timedelta(hours=1))
 
 
-async def test_a_conflict_names_the_period_in_the_way(service: Service) -> None:
+async def test_a_conflict_names_the_conflicting_period(service: Service) -> None:
     _, [table_id] = await open_restaurant(service.http, seats=(4,), timezone="Europe/Berlin")
     await reserve(service.http, table_id)
     answer = await reserve(service.http, table_id, reservation_time=at(59))

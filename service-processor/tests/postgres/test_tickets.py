@@ -130,7 +130,7 @@ async def test_the_timeline_is_every_version_in_order_whatever_order_they_come_i
     assert {entry["comment_id"] for entry in entries[2:4]} == {str(COMMENT)}
 
 
-async def test_each_transition_is_told_once_however_often_it_comes(
+async def test_each_transition_is_notified_once_however_often_it_is_delivered(
     work: Work, http: httpx.AsyncClient
 ) -> None:
     events = delivered(*LIFE)
@@ -144,7 +144,7 @@ async def test_each_transition_is_told_once_however_often_it_comes(
     assert {one["email"] for one in told} == {"a@b"}
 
 
-async def test_a_transition_is_told_once_even_if_the_inbox_was_lost(
+async def test_a_transition_is_notified_once_even_if_the_inbox_was_lost(
     work: Work, http: httpx.AsyncClient
 ) -> None:
     events = delivered(*LIFE)

@@ -2,7 +2,7 @@
 
 world = ExternalWorld()
 await world.trouble("tariffs", mode="failing")
-desk = world.offer_desk()
+issuer = world.offer_issuer()
 world.ledger()
 """
 

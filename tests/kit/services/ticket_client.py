@@ -1,4 +1,4 @@
-"""Agents at the ticket desk of a running system, and what both services say of it afterwards.
+"""Agents at the tickets of a running system, and what both services say of them afterwards.
 
 An agent remembers what was accepted. Where an answer was lost it asks again with the same
 `Idempotency-Key`, as a careful client does, so that it always knows.
@@ -30,7 +30,7 @@ ALLOWED = {
 
 
 @dataclass
-class TicketDesk:
+class TicketClient:
     """Tickets of one system, over HTTP and in both databases."""
 
     system: System
@@ -114,7 +114,7 @@ class TicketDesk:
 class Agent:
     """Works at random on tickets that others work on too."""
 
-    desk: TicketDesk
+    client: TicketClient
     tickets: list[str]
     seed: int
     answers: Counter[str] = field(default_factory=Counter)
@@ -123,7 +123,7 @@ class Agent:
 
     def work(self, until_: float) -> None:
         self.random = random.Random(self.seed)
-        with httpx.Client(base_url=self.desk.api, timeout=30) as self.http:
+        with httpx.Client(base_url=self.client.api, timeout=30) as self.http:
             while time.monotonic() < until_:
                 self.do_something(self.random.choice(self.tickets))
                 time.sleep(self.random.uniform(0, 0.02))

@@ -1,4 +1,4 @@
-"""A ticket desk as its tests use it: open, move, comment, and look at what was written."""
+"""The HTTP API of tickets for tests: open, move, comment, and read what was written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMENT = {"email": "bob@example.com", "text": "Is it plugged in?"}
 
 
 @dataclass
-class Desk:
+class TicketApi:
     service: Service
 
     @property

@@ -10,32 +10,32 @@ import psycopg
 import pytest
 
 from kit.services.service import Service
-from kit.services.tickets import Desk
+from kit.services.tickets import TicketApi
 
 POOL = 10
 ENDS_WITHIN = 40.0
 
 
 @pytest.fixture
-def desk(service: Service) -> Desk:
-    return Desk(service)
+def tickets(service: Service) -> TicketApi:
+    return TicketApi(service)
 
 
 @pytest.fixture
-async def held(desk: Desk) -> AsyncIterator[str]:
+async def held(tickets: TicketApi) -> AsyncIterator[str]:
     """A ticket in the transaction of a process that was stopped in mid-way."""
-    ticket_id = await desk.open()
-    async with await psycopg.AsyncConnection.connect(desk.service.url) as holder:
+    ticket_id = await tickets.open()
+    async with await psycopg.AsyncConnection.connect(tickets.service.url) as holder:
         await holder.execute("SELECT 1 FROM tickets WHERE id = %s FOR UPDATE", [ticket_id])
         yield ticket_id
 
 
 async def test_requests_for_a_row_that_is_held_end_and_leave_the_others_their_connections(
-    desk: Desk, held: str
+    tickets: TicketApi, held: str
 ) -> None:
     async with asyncio.timeout(ENDS_WITHIN):
-        waiting = [asyncio.create_task(desk.move(held, "answered")) for _ in range(POOL)]
-        others = asyncio.create_task(until_answered(desk.http))
+        waiting = [asyncio.create_task(tickets.move(held, "answered")) for _ in range(POOL)]
+        others = asyncio.create_task(until_answered(tickets.http))
         refused = await asyncio.gather(*waiting)
         await others
     for answer in refused:

@@ -124,7 +124,7 @@ async def test_twelve_parties_for_twelve_hours_share_one_table(service: Service)
 
 
 @pytest.mark.parametrize("by", ["reservation", "booking"])
-async def test_nobody_sits_at_a_table_that_is_being_deleted(service: Service, by: str) -> None:
+async def test_no_party_gets_a_table_that_is_being_deleted(service: Service, by: str) -> None:
     seen: Counter[Any] = Counter()
     for _ in range(ROUNDS * 4):
         restaurant_id, [table_id] = await open_restaurant(service.http, seats=(4,))
@@ -138,7 +138,9 @@ async def test_nobody_sits_at_a_table_that_is_being_deleted(service: Service, by
                                " WHERE deleted_at IS NOT NULL") == []  # fmt: skip
 
 
-async def test_tables_come_and_go_and_are_said_again_without_a_deadlock(service: Service) -> None:
+async def test_tables_are_added_deleted_and_republished_without_a_deadlock(
+    service: Service,
+) -> None:
     from service_processor.republishing import republish_restaurants
 
     restaurant_id, tables = await open_restaurant(service.http, seats=(2,) * 20)

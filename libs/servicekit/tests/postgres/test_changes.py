@@ -1,0 +1,157 @@
+"""A change of status: locked, checked, noted in the history, announced."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import psycopg
+import pytest
+from sqlalchemy import Column, DateTime, Integer, Table, Text, insert
+
+from outbox import Work, open_work
+from servicekit.database.engine import create_engine
+from servicekit.http.pagination import Keyset, PageRequest
+from servicekit.process.urls import PostgresUrl
+from servicekit.service.changes import Changes, RowsWithHistory
+from servicekit.service.history import History, HistoryEntry
+from servicekit.service.lifecycle import IllegalTransition, Lifecycle
+from servicekit.service.metadata import declare_service
+from servicekit.service.rows import NotFound, Rows
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+class Status(StrEnum):
+    CREATED = "CREATED"
+    ROUTED = "ROUTED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    id: int
+    status: Status
+    reason: str | None
+    carrier: str | None
+    updated_at: datetime
+
+
+class ParcelNotFound(NotFound):
+    noun = "parcel"
+
+
+metadata, outbox = declare_service("shop")
+parcels = Table(
+    "parcels",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("carrier", Text),
+    Column("updated_at", DateTime(True), nullable=False),
+)
+history = History("parcel", parcels)
+ROWS = Rows[int, Parcel](parcels, Parcel, ParcelNotFound, newest_first=Keyset(parcels.c.id))
+LIFECYCLE = Lifecycle(
+    "parcel",
+    {
+        Status.CREATED: {Status.ROUTED, Status.CANCELLED},
+        Status.ROUTED: set(),
+        Status.CANCELLED: set(),
+    },
+)
+CHANGES = Changes(
+    RowsWithHistory(ROWS, history), LIFECYCLE, "parcels_settled", key=lambda id_: f"parcel/{id_}"
+)
+
+
+@pytest.fixture
+async def work(database: PostgresUrl) -> AsyncIterator[Work]:
+    """Units of work on a database with three parcels."""
+    engine = create_engine(database, application_name="test")
+    async with open_work(engine, database, outbox) as work:
+        async with engine.begin() as connection:
+            await connection.run_sync(
+                lambda sync: metadata.create_all(sync, tables=[parcels, history.table])
+            )
+            rows = [{"id": id_, "status": "CREATED", "updated_at": NOW} for id_ in (1, 2, 3)]
+            await connection.execute(insert(parcels), rows)
+        yield work
+
+
+async def entries(work: Work, id_: int) -> list[HistoryEntry]:
+    async with work.read() as connection:
+        return await history.of(connection, id_)
+
+
+async def test_a_move_changes_the_row_and_adds_to_the_history(work: Work) -> None:
+    async with work.begin() as unit:
+        moved = await CHANGES.move(unit, 1, Status.CANCELLED)
+    assert (moved.status, moved.updated_at > NOW) == (Status.CANCELLED, True)
+    assert [entry.status for entry in await entries(work, 1)] == ["CANCELLED"]
+
+
+async def test_an_illegal_move_is_refused_and_leaves_no_trace(work: Work) -> None:
+    async with work.begin() as unit:
+        await CHANGES.move(unit, 1, Status.CANCELLED)
+    with pytest.raises(IllegalTransition):
+        async with work.begin() as unit:
+            await CHANGES.move(unit, 1, Status.ROUTED)
+    assert [entry.status for entry in await entries(work, 1)] == ["CANCELLED"]
+
+
+async def test_an_event_moves_a_thing_and_sets_its_values(work: Work) -> None:
+    async with work.begin() as unit:
+        moved = await CHANGES.follow(unit, 1, Status.ROUTED, reason="light", carrier="letter")
+    assert moved is not None
+    assert (moved.status, moved.reason, moved.carrier) == (Status.ROUTED, "light", "letter")
+
+
+async def test_an_event_that_comes_too_late_is_a_line_in_the_history(work: Work) -> None:
+    async with work.begin() as unit:
+        cancelled = await CHANGES.move(unit, 1, Status.CANCELLED)
+        assert await CHANGES.follow(unit, 1, Status.ROUTED, carrier="letter") is None
+    async with work.read() as connection:
+        assert await ROWS.get(connection, 1) == cancelled
+    last = (await entries(work, 1))[-1]
+    assert (last.status, last.reason) == (
+        "CANCELLED",
+        "ignored ROUTED: the parcel was CANCELLED already",
+    )
+
+
+async def test_a_settled_thing_is_announced_after_the_commit(
+    work: Work, database: PostgresUrl
+) -> None:
+    connection = await psycopg.AsyncConnection.connect(database, autocommit=True)
+    async with connection:
+        await connection.execute("LISTEN parcels_settled")
+        async with work.begin() as unit:
+            await CHANGES.move(unit, 2, Status.CANCELLED)
+        heard = [one.payload async for one in connection.notifies(timeout=5, stop_after=1)]
+    assert heard == ['["parcel/2"]']
+
+
+async def test_an_unknown_thing_is_not_found(work: Work) -> None:
+    with pytest.raises(ParcelNotFound, match="There is no parcel 9"):
+        async with work.begin() as unit:
+            await CHANGES.move(unit, 9, Status.CANCELLED)
+    with pytest.raises(ParcelNotFound):
+        await ROWS.reader(work).get(9)
+
+
+async def test_a_filter_that_is_none_is_left_out(work: Work) -> None:
+    async with work.begin() as unit:
+        await CHANGES.move(unit, 2, Status.CANCELLED)
+    wanted = (None, Status.CREATED, Status.CANCELLED)
+    found = []
+    async with work.read() as connection:
+        for status in wanted:
+            rows = await connection.execute(
+                ROWS.newest_first.select(ROWS.filtered(status=status), PageRequest())
+            )
+            found.append([row.id for row in rows])
+    assert found == [[3, 2, 1], [3, 1], [2]]
