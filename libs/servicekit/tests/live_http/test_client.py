@@ -1,4 +1,4 @@
-"""External systems are asked in time, again where that may help, not at all while they are down."""
+"""Calls to external systems end in time, are repeated if that may help, and stop while it is down."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def system(provider: Provider, **settings: float) -> ExternalSystem:
     return ExternalSystem("theirs", http, **settings)  # type: ignore[arg-type]
 
 
-async def test_an_answer_is_what_its_model_says() -> None:
+async def test_an_answer_fits_its_model() -> None:
     assert (await system(Provider(GOOD)).get("/", Priced)).price == 7
 
 
 @pytest.mark.parametrize("first", [BROKEN, httpx.ConnectError("away"), httpx.ReadError("cut")])
-async def test_what_may_pass_is_asked_again(first: httpx.Response | Exception) -> None:
+async def test_a_passing_failure_is_tried_again(first: httpx.Response | Exception) -> None:
     provider = Provider(first, first, GOOD)
     assert (await system(provider).get("/", Priced)).price == 7
     assert provider.asked == 3
@@ -88,7 +88,7 @@ async def test_the_same_key_goes_with_every_attempt() -> None:
         '{"price": NaN}',
     ],
 )
-async def test_nonsense_is_no_answer(body: str) -> None:
+async def test_an_answer_that_does_not_fit_is_unavailable(body: str) -> None:
     with pytest.raises(Unavailable, match="nonsense"):
         await system(Provider(httpx.Response(200, text=body))).get("/", Priced)
 
@@ -126,7 +126,7 @@ async def test_a_body_that_trickles_does_not_outlast_the_timeout() -> None:
         await system(Provider(httpx.Response(200, stream=Trickle())), timeout=0.2).get("/", Priced)
 
 
-async def test_a_system_that_is_down_is_soon_not_asked_and_then_found_well_again() -> None:
+async def test_a_system_that_is_down_is_left_alone_and_used_again_later() -> None:
     provider = Provider(BROKEN)
     theirs = system(provider, open_after=3, open_for=0.2)
     for _ in range(3):
@@ -146,7 +146,7 @@ async def test_a_system_that_is_down_is_soon_not_asked_and_then_found_well_again
             await asyncio.sleep(0.02)
 
 
-async def test_a_caller_that_goes_away_is_no_failure_of_theirs() -> None:
+async def test_a_caller_that_goes_away_is_not_a_failure_of_the_system() -> None:
     provider = Provider(30.0)
     theirs = system(provider, open_after=1)
     calling = asyncio.create_task(theirs.get("/", Priced))
@@ -157,7 +157,7 @@ async def test_a_caller_that_goes_away_is_no_failure_of_theirs() -> None:
     assert (await theirs.get("/", Priced)).price == 7
 
 
-async def test_connections_survive_those_who_wait_for_them_and_go() -> None:
+async def test_connections_survive_callers_that_stop_waiting() -> None:
     """Over real sockets, with more callers at once than may ask."""
     async with _moody() as port, client.open_client(f"http://127.0.0.1:{port}") as http:
         theirs = ExternalSystem("theirs", http, timeout=0.1, open_after=10_000)
@@ -201,7 +201,7 @@ async def _moody() -> AsyncIterator[int]:
                 await writer.wait_closed()
 
 
-async def test_an_answer_without_end_is_none() -> None:
+async def test_an_endless_answer_is_unavailable() -> None:
     huge = httpx.Response(200, text=" " * (client.LONGEST_ANSWER + 1))
     with pytest.raises(Unavailable, match="without end"):
         await system(Provider(huge)).get("/", Priced)

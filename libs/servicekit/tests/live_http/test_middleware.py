@@ -1,4 +1,4 @@
-"""Callers who are gone, or refused, before their request is whole: no crash, no 500."""
+"""A caller that goes, or is refused, before its request is complete: no crash, no 500."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def status_5xx(metrics: HttpMetrics) -> list[str]:
 
 @pytest.mark.parametrize("data", [WITH_A_KEY, WITHOUT_A_TYPE], ids=["key", "no type"])
 @pytest.mark.parametrize("patient", [False, True], ids=["hung up", "refused"])
-async def test_a_caller_gone_in_the_middle_of_the_body_is_no_crash(
+async def test_a_caller_that_goes_in_the_middle_of_the_body_is_not_a_crash(
     watched: Watched, metrics: HttpMetrics, log_lines: LogLines, data: bytes, *, patient: bool
 ) -> None:
     async with served(watched) as port, asyncio.timeout(DEADLINE):
@@ -97,7 +97,7 @@ async def test_a_caller_gone_in_the_middle_of_the_body_is_no_crash(
     assert status_5xx(metrics) == []
 
 
-async def test_a_large_body_is_not_read_for_a_caller_who_hung_up_in_the_queue(
+async def test_a_large_body_is_not_read_for_a_caller_that_left_the_queue(
     watched: Watched, metrics: HttpMetrics
 ) -> None:
     read, over = list[bytes](), asyncio.Event()

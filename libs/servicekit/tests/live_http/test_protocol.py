@@ -1,4 +1,4 @@
-"""What is refused before there is a request, over real sockets: the wire's own rules."""
+"""Refusals before there is a request, over real sockets."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_a_request_that_does_not_end_is_given_up(port: int, data: bytes) -
     assert problem["instance"] == "/"
 
 
-async def test_a_caller_who_never_says_anything_is_hung_up_on(port: int) -> None:
+async def test_a_silent_caller_is_disconnected(port: int) -> None:
     assert await everything(port, b"") == b""
 
 
@@ -106,7 +106,7 @@ async def test_the_next_request_may_wait_for_a_slow_answer(port: int) -> None:
         assert await answer(reader) == b"HTTP/1.1 200 OK host content-length"
 
 
-async def test_trailers_are_no_headers(port: int) -> None:
+async def test_trailers_do_not_become_headers(port: int) -> None:
     async with connected(port, CHUNKED) as (reader, writer):
         writer.write(b"5\r\n12345\r\n0\r\nIdempotency-Key: x\r\n\r\n")
         assert await answer(reader) == b"HTTP/1.1 200 OK host transfer-encoding"
@@ -118,7 +118,7 @@ async def test_the_request_before_garbage_is_answered(port: int) -> None:
     assert received.startswith(b"HTTP/1.1 200 ")
 
 
-async def test_a_refused_caller_who_sends_on_is_hung_up_on_in_the_end(port: int) -> None:
+async def test_a_refused_caller_that_keeps_sending_is_disconnected(port: int) -> None:
     async with connected(port, b"\x00") as (reader, writer), asyncio.timeout(LINGER + 60):
         assert (await answer(reader)).startswith(b"HTTP/1.1 400 ")
         hung_up = asyncio.create_task(reader.read())
@@ -128,7 +128,7 @@ async def test_a_refused_caller_who_sends_on_is_hung_up_on_in_the_end(port: int)
         assert isinstance(hung_up.exception(), ConnectionResetError) or hung_up.result() == b""
 
 
-async def test_a_malformed_request_is_counted_and_the_server_itself_says_nothing(
+async def test_a_malformed_request_is_counted_and_uvicorn_logs_nothing(
     port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     def counted() -> float:

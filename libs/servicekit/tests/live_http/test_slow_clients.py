@@ -1,4 +1,4 @@
-"""Callers who do not take their answer, over real sockets: no connection is kept for them."""
+"""Clients that do not read their answer, over real sockets: no connection is kept for them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ CLOSING = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 @APPS
 @LOOPS
 @pytest.mark.parametrize("head", [GET, CLOSING], ids=["kept", "closing"])
-def test_a_caller_who_takes_nothing_is_hung_up_on(
+def test_a_client_that_reads_nothing_is_disconnected(
     app: object, loop: str, head: bytes, hung_up: asyncio.Event
 ) -> None:
     factory = uvloop.new_event_loop if loop == "uvloop" else None
@@ -103,7 +103,7 @@ def test_a_caller_who_takes_nothing_is_hung_up_on(
 
 @APPS
 @LOOPS
-def test_a_caller_who_takes_little_at_a_time_gets_everything(app: object, loop: str) -> None:
+def test_a_client_that_reads_slowly_gets_everything(app: object, loop: str) -> None:
     factory = uvloop.new_event_loop if loop == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:
         assert runner.run(a_caller_who_takes_little(app, CLOSING)) > WHOLE

@@ -102,7 +102,7 @@ async def test_a_live_connection_is_reused_without_asking_the_server(
         assert len(pids) == 1
 
 
-async def test_what_is_logged_of_a_refused_row_names_the_constraint_and_no_value(
+async def test_the_log_of_a_refused_row_names_the_constraint_and_no_value(
     database: PostgresUrl, metrics: HttpMetrics, log_lines: LogLines
 ) -> None:
     engine = create_engine(database, application_name="toys")
@@ -142,7 +142,7 @@ async def test_the_application_is_named_to_the_server(database: PostgresUrl) -> 
         ("?options=-c%20lock_timeout%3D9s", "9s", '"$user", public'),
     ],
 )
-async def test_the_server_ends_what_a_vanished_client_holds_and_the_address_may_say_otherwise(
+async def test_the_server_ends_the_locks_of_a_vanished_client_and_the_url_may_override_that(
     database: PostgresUrl, query: str, lock_timeout: str, search_path: str
 ) -> None:
     url = PostgresUrl(f"{database}{query}")

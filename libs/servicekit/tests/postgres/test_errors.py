@@ -1,4 +1,4 @@
-"""What a request is told when the database fails it is true, whatever has failed."""
+"""The answer to a request that the database failed is true, whatever has failed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def told(answer: httpx.Response) -> str:
     return str(answer.json()["detail"])
 
 
-async def test_a_write_whose_answer_was_lost_is_not_said_to_have_changed_nothing(
+async def test_a_write_whose_answer_was_lost_is_never_called_unchanged(
     notes: httpx.AsyncClient, database_outage: Outage
 ) -> None:
     assert (await notes.post("/notes")).status_code == 201

@@ -1,4 +1,4 @@
-"""Ids drawn in blocks: each once, whoever asks, and rarely a round trip."""
+"""Ids drawn in blocks: each once, in any process, and rarely a round trip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from servicekit.database.id_allocation import IdBlocks
 from servicekit.process.urls import PostgresUrl
 
 
-async def test_nobody_gets_an_id_that_another_has(database_url: str) -> None:
+async def test_every_id_is_drawn_once(database_url: str) -> None:
     engine = create_engine(PostgresUrl(database_url), application_name="test")
     async with engine.begin() as connection:
         await connection.execute(text("CREATE SEQUENCE things"))

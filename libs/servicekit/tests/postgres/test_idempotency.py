@@ -48,7 +48,7 @@ async def test_without_a_key_every_request_takes_effect_and_no_key_is_stored(
     assert (await ledger.count(), await ledger.count("idempotency_keys")) == (2, 0)
 
 
-async def test_a_request_without_a_key_may_go_a_shorter_way(
+async def test_a_request_without_a_key_may_skip_the_transaction(
     http: httpx.AsyncClient, ledger: Ledger
 ) -> None:
     for headers in ({}, KEY):
@@ -88,7 +88,7 @@ async def test_a_key_belongs_to_method_and_path(http: httpx.AsyncClient, ledger:
     assert await ledger.count() == 5
 
 
-async def test_the_trailing_slash_makes_no_other_path(
+async def test_a_trailing_slash_is_the_same_path_to_a_key(
     http: httpx.AsyncClient, ledger: Ledger
 ) -> None:
     for path in ("/entries/", "/entries", "/%65ntries"):
@@ -104,7 +104,7 @@ async def test_the_trailing_slash_makes_no_other_path(
         '{"owner":"\\u006f","amount":"1.50"}',
     ],
 )
-async def test_the_same_json_written_otherwise_is_the_same_request(
+async def test_the_same_json_in_another_order_is_the_same_request(
     http: httpx.AsyncClient, body: str
 ) -> None:
     headers = {**KEY, "Content-Type": "application/json"}
@@ -172,7 +172,7 @@ async def test_a_failed_request_leaves_nothing_and_its_retry_runs_again(
     assert "Idempotency-Replayed" not in other.headers
 
 
-async def test_a_request_refused_before_it_ran_does_not_use_its_key_up(
+async def test_a_request_refused_before_it_ran_leaves_its_key_free(
     http: httpx.AsyncClient,
 ) -> None:
     bad = await http.post("/entries", json={**ENTRY, "amount": "-1"}, headers=KEY)
@@ -221,7 +221,7 @@ async def test_one_key_fifty_times_at_once_takes_effect_once(
 
 
 @pytest.mark.usefixtures("patience")
-async def test_replays_at_once_do_not_hinder_each_other(http: httpx.AsyncClient) -> None:
+async def test_replays_at_once_do_not_block_each_other(http: httpx.AsyncClient) -> None:
     await http.post("/entries", json=ENTRY, headers=KEY)
     answers = await asyncio.gather(
         *(http.post("/entries", json=ENTRY, headers=KEY) for _ in range(50))

@@ -1,4 +1,4 @@
-"""Which keys are taken, how long they live, and how they are forgotten."""
+"""Which keys are accepted, how long they live, and how they are deleted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_visible_ascii_is_a_key(http: httpx.AsyncClient, key: str) -> None
         assert (await http.post("/entries", json=ENTRY, headers=headers)).status_code == 201
 
 
-async def test_two_keys_are_none(http: httpx.AsyncClient) -> None:
+async def test_two_keys_are_refused(http: httpx.AsyncClient) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "a")]
     assert (await http.post("/entries", json=ENTRY, headers=headers)).status_code == 422
 
@@ -97,7 +97,7 @@ async def _add_keys(ledger: Ledger, count: int) -> None:
         )
 
 
-async def test_several_processes_delete_what_has_expired_and_only_that(ledger: Ledger) -> None:
+async def test_several_processes_delete_exactly_the_expired_keys(ledger: Ledger) -> None:
     await _add_keys(ledger, 3000)
     deleted = await asyncio.gather(*(delete_expired(ledger.engine, batch=100) for _ in range(4)))
     # Who finds the rest locked by others leaves it to them.
@@ -128,7 +128,7 @@ async def test_a_body_nested_too_deeply_to_be_written_again_is_no_crash(
         assert answer.status_code in (201, 400, 422)
 
 
-async def test_what_comes_of_a_key_is_documented(http: httpx.AsyncClient) -> None:
+async def test_the_answers_to_a_key_are_documented(http: httpx.AsyncClient) -> None:
     document = (await http.get("http://ledger/openapi.json")).json()
     operation = document["paths"]["/api/v1/entries"]["post"]
     [parameter] = [one for one in operation["parameters"] if one["in"] == "header"]

@@ -140,7 +140,7 @@ async def test_without_a_wait_it_is_read_once(waiters: Waiters) -> None:
     assert thing.reads == 1
 
 
-async def test_what_the_read_raises_is_raised_and_nothing_stays_subscribed(
+async def test_an_error_of_the_read_is_raised_and_nothing_stays_subscribed(
     waiters: Waiters,
 ) -> None:
     async def read() -> str:

@@ -1,4 +1,4 @@
-"""Alembic on a real PostgreSQL: one migrates, others wait; behind is told from ahead."""
+"""Alembic on a real PostgreSQL: one process migrates, others wait; behind differs from ahead."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_an_empty_database_is_behind_and_upgraded_to_head(
     assert (set(schema.current), schema.behind) == ({"0001"}, False)
 
 
-async def test_many_that_migrate_at_once_do_it_once(
+async def test_many_processes_that_migrate_at_once_do_it_once(
     database: PostgresUrl, ini: Path, revise: Revise
 ) -> None:
     revise(1, "CREATE TABLE toys AS SELECT 1 FROM pg_sleep(0.3)")
@@ -85,7 +85,7 @@ async def test_many_that_migrate_at_once_do_it_once(
     assert not (await current_and_head(database, ini)).behind
 
 
-async def test_who_waits_too_long_for_another_migration_says_so(
+async def test_a_wait_too_long_for_another_migration_is_a_startup_problem(
     database: PostgresUrl, ini: Path
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as holder:
@@ -129,7 +129,7 @@ async def test_a_schema_ahead_is_allowed_and_left_alone(
         (set(), set()),
     ],
 )
-def test_a_revision_of_no_known_lineage_is_foreign(current: set[str], foreign: set[str]) -> None:
+def test_a_revision_of_an_unknown_lineage_is_foreign(current: set[str], foreign: set[str]) -> None:
     heads, known = frozenset({"toys_0002"}), frozenset({"toys_0001", "toys_0002"})
     assert Schema(frozenset(current), heads, known).foreign == foreign
 
@@ -211,7 +211,7 @@ async def test_an_unreachable_database_is_one_line(
         await ensure_current(unsteady_database, ini, variable=VARIABLE, command="make migrate")
 
 
-async def test_the_probe_tells_the_database_from_its_schema_and_survives_an_outage(
+async def test_the_probe_distinguishes_the_database_from_its_schema_and_survives_an_outage(
     unsteady_database: PostgresUrl, database_outage: Outage, ini: Path, revise: Revise
 ) -> None:
     revise(1, "CREATE TABLE toys (id int)")

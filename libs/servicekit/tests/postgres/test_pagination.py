@@ -139,7 +139,7 @@ async def test_a_list_may_be_ordered_by_its_id_alone(
     assert found == [[5, 4], [3, 2], [1]]
 
 
-async def test_a_page_that_is_just_full_is_the_last(
+async def test_a_page_that_is_exactly_full_is_the_last(
     http: httpx.AsyncClient, engine: AsyncEngine
 ) -> None:
     await add_notes(engine, 50)
@@ -151,7 +151,7 @@ async def test_a_page_that_is_just_full_is_the_last(
     assert page["next_cursor"] is not None
 
 
-async def test_what_was_there_comes_once_while_others_insert(
+async def test_existing_rows_come_once_while_others_are_inserted(
     http: httpx.AsyncClient, engine: AsyncEngine
 ) -> None:
     before = {str(id_) for id_ in await add_notes(engine, 200)}
@@ -197,7 +197,7 @@ def _cursor(text: str) -> str:
         _cursor('[1, "2026-05-01T00:00:00.000000Z","01890000-0000-7000-8000-000000000001"]'),
     ],
 )
-async def test_garbage_is_no_cursor(http: httpx.AsyncClient, cursor: str) -> None:
+async def test_garbage_is_not_a_cursor(http: httpx.AsyncClient, cursor: str) -> None:
     answer = await http.get("/notes", params={"cursor": cursor})
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
     assert [error["field"] for error in answer.json()["errors"]] == ["cursor"]

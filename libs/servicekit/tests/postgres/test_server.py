@@ -1,4 +1,4 @@
-"""Listening, over real sockets: taken ports, the first request, and an end that is bounded."""
+"""Serving over real sockets: ports in use, the first request, and a bounded end."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_a_taken_port_is_named_with_its_variable() -> None:
 
 
 @pytest.mark.parametrize("host", ["198.51.100.7", "no.such.host.invalid"])
-def test_a_host_that_is_not_ours_is_named(host: str) -> None:
+def test_a_host_of_another_machine_is_named(host: str) -> None:
     with pytest.raises(StartupProblem, match=f"HTTP_HOST={host}"):
         bind(host, 0, variable="TOYS_PORT")
 
 
-async def test_two_that_bound_the_same_port_do_not_both_listen(toy_app: ServiceApp) -> None:
+async def test_two_processes_bound_to_one_port_do_not_both_listen(toy_app: ServiceApp) -> None:
     first = bind("127.0.0.1", 0, variable="TOYS_PORT")
     second = bind("127.0.0.1", first.getsockname()[1], variable="TOYS_PORT")
     async with serving(toy_app, first):

@@ -56,7 +56,7 @@ async def test_the_probe_follows_the_broker_with_one_line_each_way(
     assert [line["event"] for line in log_lines()] == ["broker_away", "broker_back"] * 2
 
 
-async def test_a_broker_away_at_start_hinders_nobody(
+async def test_a_broker_away_at_the_start_does_not_stop_it(
     unsteady_broker: AmqpUrl, broker_outage: Outage
 ) -> None:
     await broker_outage.begin()
@@ -79,5 +79,5 @@ async def test_an_unknown_vhost_stops_the_start_in_one_line(broker_url: str) -> 
         await refuse_bad_credentials(AmqpUrl(f"{broker_url}-gone"), variable="RABBITMQ_URL")
 
 
-async def test_good_credentials_are_taken(broker_url: str) -> None:
+async def test_good_credentials_are_accepted(broker_url: str) -> None:
     await refuse_bad_credentials(AmqpUrl(broker_url), variable="RABBITMQ_URL")

@@ -1,4 +1,4 @@
-"""Reads through a real Redis: fresh, never put back, one flight, and never in the way."""
+"""Reads through a real Redis: fresh, never set back, shared, and never delayed for long."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ async def trusted(store: RedisStore) -> bool:
     return (await kept(store, "toy:k")).trusted
 
 
-async def test_what_does_not_exist_is_not_kept(reads: ReadThrough[str], redis: Redis) -> None:
+async def test_a_missing_value_is_not_cached(reads: ReadThrough[str], redis: Redis) -> None:
     assert await reads.get("nothing") is None
     assert redis.keys("*") == []
 
 
-async def test_a_crowd_that_asks_for_one_key_shares_one_query(
+async def test_many_calls_for_one_key_share_one_query(
     reads: ReadThrough[str], truth: Truth
 ) -> None:
     answers = await asyncio.gather(*(reads.get("k") for _ in range(200)))
@@ -114,7 +114,7 @@ async def test_a_crowd_that_asks_for_one_key_shares_one_query(
     assert truth.statements == ["load"]
 
 
-async def test_a_value_is_believed_for_a_second_and_then_compared_by_its_version(
+async def test_a_value_is_trusted_for_a_second_and_then_its_version_is_compared(
     reads: ReadThrough[str], truth: Truth, store: RedisStore
 ) -> None:
     await reads.get("k")
@@ -152,7 +152,7 @@ async def test_a_slow_reader_does_not_put_an_old_value_back(
     assert await reads.get("k") == body(2)
 
 
-async def test_a_write_of_which_only_the_version_is_told_hides_the_old_value(
+async def test_a_write_with_only_its_version_hides_the_old_value(
     reads: ReadThrough[str], truth: Truth, store: RedisStore
 ) -> None:
     await reads.get("k")
@@ -185,7 +185,7 @@ GARBAGE: dict[str, Callable[[Redis], object]] = {
 
 
 @pytest.mark.parametrize("kind", GARBAGE)
-async def test_garbage_is_neither_answered_nor_in_the_way(
+async def test_garbage_is_not_returned_and_is_replaced(
     kind: str, truth: Truth, store: RedisStore, redis: Redis
 ) -> None:
     reads = ReadThrough[str]("toy", truth, store)
@@ -218,7 +218,7 @@ def test_a_request_waits_for_a_hanging_redis_at_most_twice_and_never_longer_than
     assert 2 * DEADLINE <= 0.05
 
 
-async def test_a_redis_that_hangs_costs_little_and_then_nothing(
+async def test_a_hanging_redis_costs_one_deadline_and_then_nothing(
     reads: ReadThrough[str], server: RedisServer, store: RedisStore
 ) -> None:
     server.freeze()
@@ -229,7 +229,7 @@ async def test_a_redis_that_hangs_costs_little_and_then_nothing(
     assert await reads.get("k") == body(1)
 
 
-async def test_a_redis_that_died_is_used_again_when_it_is_back(
+async def test_a_restarted_redis_is_used_again(
     reads: ReadThrough[str], server: RedisServer, store: RedisStore
 ) -> None:
     await reads.get("k")
@@ -246,7 +246,9 @@ async def refilled(reads: ReadThrough[str], store: RedisStore) -> bool:
     return await trusted(store)
 
 
-async def test_without_redis_at_the_start_everything_is_read(tmp_path: Path, truth: Truth) -> None:
+async def test_without_redis_at_the_start_every_value_is_read_from_the_database(
+    tmp_path: Path, truth: Truth
+) -> None:
     nobody = RedisServer(tmp_path)
     async with RedisStore(nobody.url) as store:
         reads = ReadThrough[str]("toy", truth, store)
@@ -254,7 +256,7 @@ async def test_without_redis_at_the_start_everything_is_read(tmp_path: Path, tru
         assert not store.available
 
 
-async def test_a_write_that_a_frozen_redis_makes_late_is_not_believed(
+async def test_a_late_write_of_a_frozen_redis_is_not_trusted(
     truth: Truth, server: RedisServer, store: RedisStore
 ) -> None:
     """What lay in its socket takes effect when it thaws, and may be old by then."""
@@ -267,7 +269,7 @@ async def test_a_write_that_a_frozen_redis_makes_late_is_not_believed(
     assert await reads.get("k") == body(2)
 
 
-async def test_a_large_body_is_not_kept_but_its_version_is(store: RedisStore) -> None:
+async def test_a_large_body_is_not_stored_but_its_version_is(store: RedisStore) -> None:
     await store.save(Entry("toy:k", 1, b"small"))
     await store.save(Entry("toy:k", 2, b"x" * 300_000))
     seen = await kept(store, "toy:k")

@@ -1,4 +1,4 @@
-"""Pages of other origins and names that nobody gave us come no further than a 4xx."""
+"""Pages of other origins, and unknown host names, get a 4xx."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_a_page_of_another_origin_changes_nothing(
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-async def test_what_another_origin_reads_its_page_is_not_shown(
+async def test_a_page_of_another_origin_cannot_read_an_answer(
     http: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     answer = await http.get("/api/v1/thing", headers=headers)
@@ -131,7 +131,7 @@ async def test_what_another_origin_reads_its_page_is_not_shown(
         {"host": "127.0.0.1", "origin": "https://127.0.0.1"},
     ],
 )
-async def test_who_is_no_page_or_one_of_ours_may_change_things(
+async def test_own_pages_and_other_clients_may_change_things(
     http: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     for method in CHANGES:
@@ -147,7 +147,7 @@ def asking(origin: str) -> dict[str, str]:
     }
 
 
-async def test_a_page_that_is_allowed_is_told_so(http: httpx.AsyncClient) -> None:
+async def test_an_allowed_page_gets_cors_headers(http: httpx.AsyncClient) -> None:
     told = await http.options("/api/v1/thing", headers=asking(FRIEND))
     assert told.status_code == 200
     assert told.headers["access-control-allow-origin"] == FRIEND
@@ -160,13 +160,13 @@ async def test_a_page_that_is_allowed_is_told_so(http: httpx.AsyncClient) -> Non
     assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_a_refusal_is_shown_to_a_page_that_is_allowed(http: httpx.AsyncClient) -> None:
+async def test_an_allowed_page_can_read_a_refusal(http: httpx.AsyncClient) -> None:
     answer = await http.get("/api/v1/thing?skip=1", headers={"origin": FRIEND})
     assert_problem(answer, 422, "unknown_parameter")
     assert answer.headers["access-control-allow-origin"] == FRIEND
 
 
-async def test_a_crash_is_shown_to_a_page_that_is_allowed(http: httpx.AsyncClient) -> None:
+async def test_an_allowed_page_can_read_a_crash(http: httpx.AsyncClient) -> None:
     answer = await http.get("/api/v1/crash", headers={"origin": FRIEND})
     assert_problem(answer, 500, "internal_error")
     assert answer.headers["access-control-allow-origin"] == FRIEND
@@ -180,12 +180,14 @@ async def test_a_refusal_names_no_setting(http: httpx.AsyncClient) -> None:
         assert "CORS_ORIGINS" not in answer.text
 
 
-async def test_any_other_page_is_not(http: httpx.AsyncClient, metrics: HttpMetrics) -> None:
+async def test_any_other_page_gets_no_cors_headers(
+    http: httpx.AsyncClient, metrics: HttpMetrics
+) -> None:
     told = await http.options("/api/v1/thing", headers=asking("https://evil.example"))
     assert_problem(told, 403, "cross_site_request")
 
 
-async def test_without_origins_nobody_is_asked_for_any(metrics: HttpMetrics) -> None:
+async def test_without_configured_origins_none_is_asked_for(metrics: HttpMetrics) -> None:
     async with caller(metrics, AccessRules(LOOPBACK_HOSTS)) as http:
         told = await http.options("/api/v1/thing", headers=asking(FRIEND))
         assert_problem(told, 403, "cross_site_request")
@@ -204,7 +206,7 @@ async def test_without_origins_nobody_is_asked_for_any(metrics: HttpMetrics) -> 
         ("/openapi.json", {}),
     ],
 )
-async def test_every_answer_carries_what_a_browser_has_to_know(
+async def test_every_answer_has_the_security_headers(
     http: httpx.AsyncClient, path: str, headers: dict[str, str]
 ) -> None:
     answer = await http.get(path, headers=headers)

@@ -1,4 +1,4 @@
-"""Reads that are asked for together are read together, and never too early."""
+"""Values that are asked for together are read together, and never too early."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_read_that_comes_during_a_statement_is_part_of_the_next_one() ->
     assert source.statements == [[1], [1, 2, 3]]
 
 
-async def test_a_failed_statement_fails_those_it_was_for_and_nobody_else() -> None:
+async def test_a_failed_statement_fails_only_its_own_calls() -> None:
     calls = 0
 
     async def read(keys: Sequence[int]) -> dict[int, str]:
@@ -55,7 +55,7 @@ async def test_a_failed_statement_fails_those_it_was_for_and_nobody_else() -> No
     assert await batched.get(1) == "x"
 
 
-async def test_one_who_gives_up_harms_nobody() -> None:
+async def test_a_cancelled_call_harms_no_other() -> None:
     source = Source()
     batched = DataLoader(source.read)
     gone, stays = (asyncio.create_task(batched.get(key)) for key in (1, 2))

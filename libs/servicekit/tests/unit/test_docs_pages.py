@@ -1,4 +1,4 @@
-"""The pages for people come from here alone, and can be left out."""
+"""The pages for people load nothing from other hosts, and can be left out."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ async def hidden(metrics: HttpMetrics) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_asks_nobody_else_for_anything(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_page_loads_nothing_from_other_hosts(client: httpx.AsyncClient, path: str) -> None:
     text = (await client.get(path)).text
     assert "//" not in re.sub(r"<!--.*?-->|^\s*//.*$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_all_that_a_page_asks_for_is_there(client: httpx.AsyncClient, path: str) -> None:
+async def test_every_file_of_a_page_is_served(client: httpx.AsyncClient, path: str) -> None:
     text = (await client.get(path)).text
     asked = [*re.findall(r'(?:src|href)="([^"]+)"', text), "/openapi.json"]
     for one in asked:
@@ -60,12 +60,12 @@ async def test_a_page_runs_no_script_but_its_own(client: httpx.AsyncClient, path
 
 
 @pytest.mark.parametrize("name", ["../openapi.py", "..%2f..%2fetc%2fpasswd", "x.js", "%00"])
-async def test_only_what_the_pages_need_is_given_out(client: httpx.AsyncClient, name: str) -> None:
+async def test_only_the_files_of_the_pages_are_served(client: httpx.AsyncClient, name: str) -> None:
     assert (await client.get(f"/docs/assets/{name}")).status_code in (404, 422)
 
 
 @pytest.mark.parametrize(("path", "target"), OTHERS)
-async def test_the_other_names_lead_there(
+async def test_the_other_names_redirect_to_the_pages(
     client: httpx.AsyncClient, path: str, target: str
 ) -> None:
     assert (await client.get(path)).headers["location"] == target

@@ -37,7 +37,7 @@ def test_a_startup_problem_inside_a_task_group_is_one_line_too() -> None:
     assert outcome(body) == (2, "", "toys: port taken\n")
 
 
-def test_what_a_service_declares_as_refusal_is_one_line_and_status_2() -> None:
+def test_a_declared_refusal_is_one_line_and_status_2() -> None:
     body = "async def fail(): raise KeyError('no queue')\n"
     body += "async with asyncio.TaskGroup() as group: group.create_task(fail())"
     assert outcome(body) == (2, "", "toys: 'no queue'\n")

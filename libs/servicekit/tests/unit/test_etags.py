@@ -18,12 +18,12 @@ def test_another_version_or_nonsense_or_a_weak_tag_is_not_matched(header: str) -
 
 
 @pytest.mark.parametrize("header", ['"7"', 'W/"7"', '"6", W/"7"', "*"])
-def test_what_the_caller_has_is_found_among_what_it_names(header: str) -> None:
+def test_the_callers_version_is_found_among_its_tags(header: str) -> None:
     assert if_none_match(header, 7)
 
 
 @pytest.mark.parametrize("header", [None, '"6"', "7", ""])
-def test_what_the_caller_has_not_is_not_found(header: str | None) -> None:
+def test_a_version_that_the_caller_lacks_is_not_found(header: str | None) -> None:
     assert not if_none_match(header, 7)
 
 

@@ -1,4 +1,4 @@
-"""Money, moments and JSON: exact in, exact out."""
+"""Money, moments and JSON are read and written exactly."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def price(text: str) -> str:
         ('"9999999999.99"', "9999999999.99"),
     ],
 )
-def test_money_is_taken_exactly_and_given_with_two_places(text: str, shown: str) -> None:
+def test_money_is_read_exactly_and_written_with_two_decimals(text: str, shown: str) -> None:
     assert price(text) == shown
 
 
@@ -85,7 +85,7 @@ def test_every_amount_of_cents_comes_back_from_a_number_and_from_a_string(cents:
         '"1.005"',
     ],
 )
-def test_what_is_no_money_is_refused(text: str) -> None:
+def test_a_value_that_is_not_an_amount_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         price(text)
 
@@ -95,7 +95,7 @@ def test_a_float_is_refused_even_inside_the_process() -> None:
         TypeAdapter(Money).validate_python(1.5)
 
 
-def test_money_in_the_process_is_a_decimal_with_two_places() -> None:
+def test_money_in_the_process_is_a_decimal_with_two_decimals() -> None:
     amount = Priced.model_validate({"amount": Decimal("1.5")}).amount
     assert (amount, amount.as_tuple().exponent) == (Decimal("1.50"), -2)
 
@@ -109,7 +109,7 @@ def test_money_in_the_process_is_a_decimal_with_two_places() -> None:
         (datetime.fromisoformat("2026-05-01T18:00:00-05:00"), "2026-05-01T23:00:00.000000Z"),
     ],
 )
-def test_a_moment_is_given_in_utc_and_read_as_utc_without_an_offset(
+def test_a_moment_is_written_in_utc_and_read_as_utc_without_an_offset(
     given_time: str | datetime, shown: str
 ) -> None:
     assert Dated.model_validate({"at": given_time}).model_dump(mode="json") == {"at": shown}

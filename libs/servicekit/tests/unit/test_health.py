@@ -1,4 +1,4 @@
-"""Readiness: what each role tolerates, and checks that hang."""
+"""Readiness: what each role works without, and checks that hang."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sends large bodies waits for others who do, and nobody else waits for them."""
+"""A large body waits for other large bodies, and no other request waits for them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_small_body_is_read_between_two_large_ones(large: bytes) -> None
     assert read == [len(large), 3, 3, len(large)]
 
 
-def test_the_dearest_body_that_is_short_is_not_small() -> None:
+def test_the_most_expensive_short_body_counts_as_large() -> None:
     assert len(MANY_VALUES_IN_FEW_BYTES) <= LARGE
     assert MANY_VALUES_IN_FEW_BYTES.count(b",") > MANY
 
@@ -71,14 +71,14 @@ async def outcomes(
     ]
 
 
-async def test_a_queue_that_is_full_takes_nobody_and_a_later_one_is_read() -> None:
+async def test_a_full_queue_refuses_and_a_later_body_is_read() -> None:
     bodies = LargeBodyQueue(lambda _: "read")
     # The first has its turn at once, and waits no longer.
     assert await outcomes(bodies, WAITING + 3) == ["read"] * (WAITING + 1) + [Overloaded] * 2
     assert await outcomes(bodies, 1) == ["read"]
 
 
-async def test_the_body_of_a_caller_who_is_gone_is_not_read() -> None:
+async def test_the_body_of_a_caller_that_has_gone_is_not_read() -> None:
     read: list[bytes] = []
     bodies = LargeBodyQueue(read.append)
     assert await outcomes(bodies, 3, gone) == [ClientDisconnect] * 3
@@ -113,7 +113,7 @@ async def test_too_many_large_bodies_are_503_and_say_when_to_come_again(
         assert answer.headers["retry-after"] == "1"
 
 
-async def test_bodies_held_are_bounded_and_a_small_one_is_taken_beside_them() -> None:
+async def test_the_size_of_all_bodies_is_bounded_and_a_small_one_is_still_accepted() -> None:
     answered: list[int] = []
 
     async def keeps_its_body(scope: Scope, receive: Receive, send: Send) -> None:

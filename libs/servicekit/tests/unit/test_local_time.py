@@ -1,4 +1,4 @@
-"""Times at a place, also on the days when its clock changes."""
+"""Local times of a zone, also on the days when its clock changes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def at(text: str, zone: ZoneInfo = BERLIN) -> datetime:
     return moment(datetime.fromisoformat(text), zone, field="when")
 
 
-def test_a_time_without_an_offset_is_the_places_own() -> None:
+def test_a_time_without_an_offset_is_local() -> None:
     assert at("2027-01-15T19:00:00") == datetime(2027, 1, 15, 18, tzinfo=UTC)
     assert at("2027-07-15T19:00:00") == datetime(2027, 7, 15, 17, tzinfo=UTC)
 
 
-def test_a_time_with_an_offset_is_taken_as_it_is() -> None:
+def test_a_time_with_an_offset_keeps_its_moment() -> None:
     assert at("2027-01-15T19:00:00-05:00") == datetime(2027, 1, 16, 0, tzinfo=UTC)
 
 
@@ -48,7 +48,7 @@ def test_a_time_that_the_clock_skips_is_refused(text: str, zone: ZoneInfo) -> No
     assert f"does not exist in {zone.key}" in error["message"]
 
 
-def test_of_a_time_that_the_clock_shows_twice_the_first_is_meant() -> None:
+def test_a_time_that_the_clock_shows_twice_means_the_first() -> None:
     assert at("2027-10-31T02:30:00") == datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
     assert at("2027-10-31T02:30:00+01:00") == datetime(2027, 10, 31, 1, 30, tzinfo=UTC)
 
@@ -75,7 +75,7 @@ def test_now_is_not_past_and_a_moment_ago_is() -> None:
 
 
 @given(st.datetimes(timezones=st.none() | st.just(timezone(timedelta(hours=14)))))
-def test_any_time_is_taken_or_refused(given: datetime) -> None:
+def test_any_time_is_accepted_or_refused(given: datetime) -> None:
     try:
         begin, end = period(given, NEW_YORK, 1440, now=LONG_AGO, field="when")
     except TimeRefused:
@@ -85,7 +85,7 @@ def test_any_time_is_taken_or_refused(given: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", [1893456000, "1893456000", " -1.5e9 ", "soon", None, True])
-def test_what_is_no_time_is_refused(text: object) -> None:
+def test_a_value_that_is_not_a_time_is_refused(text: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(LocalTime).validate_python(text)
 
@@ -93,7 +93,7 @@ def test_what_is_no_time_is_refused(text: object) -> None:
 @pytest.mark.parametrize(
     "name", ["Mars/Olympus", "Europe", "", "/etc/localtime", "localtime", "utc\n"]
 )
-def test_what_is_no_time_zone_is_refused(name: str) -> None:
+def test_a_name_that_is_not_a_time_zone_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(ZoneName).validate_python(name)
 

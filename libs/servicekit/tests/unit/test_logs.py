@@ -69,7 +69,7 @@ async def test_requests_are_logged_at_debug_and_failures_always(
         assert "private" not in json.dumps(answered)
 
 
-def test_no_event_makes_a_line_without_end(log_lines: LogLines) -> None:
+def test_the_length_of_a_line_is_bounded(log_lines: LogLines) -> None:
     structlog.get_logger().info("odd", text="x" * 10**7, deep={"y": ["z" * 10**6]}, short="kept")
     logging.getLogger("library").warning("odd: %s", "w" * 10**7)
     try:
@@ -83,7 +83,7 @@ def test_no_event_makes_a_line_without_end(log_lines: LogLines) -> None:
     assert lines[2]["exception"].endswith("the end'")
 
 
-def test_no_event_makes_a_line_without_end_on_the_console(log_lines: LogLines) -> None:
+def test_the_length_of_a_line_on_the_console_is_bounded(log_lines: LogLines) -> None:
     stream = io.StringIO()
     logs.configure("toys", LogLevel.INFO, LogFormat.CONSOLE, stream)
     structlog.get_logger().info("odd", text="x" * 10**7)

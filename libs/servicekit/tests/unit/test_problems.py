@@ -1,4 +1,4 @@
-"""Errors of the domain, of the database and of nobody, as problems."""
+"""Errors of the domain, of the database and unexpected ones, as problems."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_a_domain_error_is_answered_by_the_table(client: httpx.AsyncClient
     }
 
 
-async def test_what_nobody_expected_is_a_bare_500_and_its_trace_is_in_the_log(
+async def test_an_unexpected_error_is_a_bare_500_and_its_trace_is_in_the_log(
     client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -71,7 +71,7 @@ async def test_a_connection_lost_in_the_middle_is_a_503_but_a_bad_statement_a_50
     assert (await answer_to(bad, metrics)).status_code == 500
 
 
-async def test_a_problem_is_answered_as_it_stands(metrics: HttpMetrics) -> None:
+async def test_a_problem_is_answered_as_it_is(metrics: HttpMetrics) -> None:
     problem = Problem(412, "stale_version", "It is version 3.", headers={"ETag": '"3"'}, version=3)
     answer = await answer_to(problem, metrics)
     assert answer.status_code == 412

@@ -50,7 +50,9 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
 
 
 @pytest.mark.parametrize("redis", ["redis://127.0.0.1/0", "redis://:fourth-of-its-own@h/0"])
-def test_production_takes_passwords_of_its_own(monkeypatch: pytest.MonkeyPatch, redis: str) -> None:
+def test_production_accepts_passwords_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, redis: str
+) -> None:
     monkeypatch.setenv("REDIS_URL", redis)
     assert load(ToySettings).app_env == "production"
 
@@ -107,14 +109,16 @@ def test_production_does_not_listen_to_other_machines_without_authentication(
     assert load(ToySettings).http_host == host
 
 
-def test_nobody_is_believed_to_authenticate_who_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_authentication_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     line = refusal(monkeypatch, HTTP_HOST="0.0.0.0", AUTH="oidc")
     assert line.startswith("AUTH 'oidc': there is no authentication here yet")
     assert line.endswith("(example: AUTH=none)")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
-def test_what_only_this_machine_reaches_is_open(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_a_service_on_loopback_needs_no_authentication(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
     monkeypatch.setenv("HTTP_HOST", host)
     assert load(ToySettings).http_host == host
     assert is_loopback(host)

@@ -1,4 +1,4 @@
-"""However an endpoint asks for a query parameter, it is known by the name it is read by."""
+"""A query parameter is known by the name it is read by, however an endpoint declares it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def http(metrics: HttpMetrics) -> httpx.AsyncClient:
         ("names?zweitens=2", "2"),
     ],
 )
-async def test_what_an_endpoint_reads_is_taken(
+async def test_the_parameters_of_an_endpoint_are_accepted(
     http: httpx.AsyncClient, query: str, told: object
 ) -> None:
     answer = await http.get(query)
@@ -79,5 +79,7 @@ async def test_a_name_that_only_the_code_knows_is_unknown(
 @pytest.mark.parametrize(
     "query", ["model?limit=1&limit=2", "model?zone=a&zone=a", "names?first=1&first=1"]
 )
-async def test_what_is_no_list_stands_once(http: httpx.AsyncClient, query: str) -> None:
+async def test_a_parameter_that_is_not_a_list_comes_once(
+    http: httpx.AsyncClient, query: str
+) -> None:
     assert_problem(await http.get(query), 422, "validation_failed")

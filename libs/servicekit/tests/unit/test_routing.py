@@ -133,7 +133,7 @@ async def test_a_compressed_body_is_refused(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
-async def test_json_by_another_spelling_is_taken(
+async def test_another_spelling_of_the_json_type_is_accepted(
     client: httpx.AsyncClient, content_type: str
 ) -> None:
     answer = await client.post("/api/v1/toys", content=GOOD, headers={"content-type": content_type})
@@ -150,7 +150,7 @@ async def test_a_chunked_body_without_a_length_is_limited_too(client: httpx.Asyn
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "BREW"])
-async def test_another_method_is_refused_with_all_that_are_allowed(
+async def test_another_method_is_refused_and_the_allowed_ones_are_named(
     client: httpx.AsyncClient, method: str
 ) -> None:
     answer = await client.request(method, "/api/v1/toys/")
@@ -167,7 +167,7 @@ async def test_an_unknown_query_parameter_is_refused(client: httpx.AsyncClient, 
     assert "known here: owner, status" in problem["detail"]
 
 
-async def test_where_nothing_is_asked_for_in_the_query_nothing_is_taken(
+async def test_an_endpoint_without_parameters_accepts_none(
     client: httpx.AsyncClient,
 ) -> None:
     for path in ("/api/v1/toys/numbered/1", "/docs", "/"):
@@ -204,7 +204,7 @@ async def test_a_body_is_refused_where_none_belongs(client: httpx.AsyncClient) -
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" null "])
-async def test_nothing_in_json_is_taken_where_no_body_belongs(
+async def test_empty_json_is_accepted_where_no_body_belongs(
     client: httpx.AsyncClient, body: bytes
 ) -> None:
     answer = await client.post(f"{TOY}/break", content=body, headers=JSON)

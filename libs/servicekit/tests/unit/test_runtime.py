@@ -1,4 +1,4 @@
-"""What a process does once all that it needs is there."""
+"""What a process does once everything it needs is there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from servicekit.process.runtime import Foundation
 from servicekit.process.server import bind
 
 
-async def test_what_was_built_before_the_first_request_is_never_collected_again() -> None:
+async def test_objects_built_before_the_first_request_are_never_collected() -> None:
     stop, nobody = asyncio.Event(), cast("Any", None)
     stop.set()
     listener = bind("127.0.0.1", 0, variable="PORT")

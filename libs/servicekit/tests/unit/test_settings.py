@@ -1,4 +1,4 @@
-"""Whatever is wrong with the environment is one line: the variable, and never a secret."""
+"""Anything wrong with the environment is one line with the variable, without a secret."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_nonsensical_cache_url_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     assert "hidden" not in line
 
 
-def test_what_an_address_may_say_beside_who_and_where_is_taken(
+def test_known_parameters_of_a_url_are_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = (
@@ -183,7 +183,7 @@ def test_what_an_address_may_say_beside_who_and_where_is_taken(
     "value",
     ["amqp://u:p@h:5672/", "amqp://u:p@h:5672/%2F", "amqps://h/v", "amqp://h/?heartbeat=5"],
 )
-def test_broker_urls_in_use_are_taken(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_usual_broker_urls_are_accepted(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("RABBITMQ_URL", value)
     assert load(ToySettings).rabbitmq_url == value
 
@@ -228,9 +228,7 @@ def test_a_secret_is_read_from_the_file_that_a_variable_names(
     assert load(ToySettings).database_url == DATABASE
 
 
-def test_a_file_without_a_secret_is_told_of(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_file_without_a_secret_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     line = refusal(monkeypatch, RABBITMQ_URL_FILE=str(tmp_path / "none"))
     assert line == f"RABBITMQ_URL_FILE: cannot read {tmp_path}/none: No such file or directory"
     (tmp_path / "none").write_text("\n")
@@ -242,7 +240,7 @@ def test_a_file_without_a_secret_is_told_of(
     assert "hidden" not in line
 
 
-def test_what_is_wrong_between_settings_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_between_settings_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     line = refusal(monkeypatch, PROCESSING_DELAY_MIN="2", PROCESSING_DELAY_MAX="1")
     assert line == "PROCESSING_DELAY_MIN is above PROCESSING_DELAY_MAX"
 
@@ -284,14 +282,14 @@ def test_an_address_knows_its_forms() -> None:
         ("API_DOCS", "yes"),
     ],
 )
-def test_what_is_let_in_is_written_exactly(
+def test_hosts_and_origins_are_written_exactly(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     line = refusal(monkeypatch, **{variable: value})
     assert line.startswith(f"{variable} '{value}': ")
 
 
-def test_what_is_let_in_goes_by_what_is_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_allowed_hosts_follow_the_address_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
     loopback = {"localhost", "127.0.0.1", "[::1]"}
     assert load(ToySettings).access == AccessRules(frozenset(loopback), frozenset(), docs=True)
     monkeypatch.setenv("HTTP_HOST", "2001:db8::1")
@@ -311,7 +309,7 @@ def test_production_shows_the_document_if_it_is_asked_to(switch: str | None, sho
     assert settings.access.docs is shown
 
 
-def test_a_refusal_names_what_another_system_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_names_the_variable_of_another_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RABBIT_HOST", "rabbit")
     monkeypatch.setenv("REDIS_PORT", "tcp://10.0.0.7:6379")
     with pytest.raises(BadSettings, match="RABBIT_HOST is not read here: use RABBITMQ_URL") as line:

@@ -34,7 +34,7 @@ async def test_a_fresh_value_is_not_asked_for() -> None:
     assert (await asked.cache.get("a"), asked.times) == (2, 2)
 
 
-async def test_an_old_value_is_given_while_they_are_away_up_to_its_age() -> None:
+async def test_an_old_value_is_returned_while_the_system_is_away_up_to_its_age() -> None:
     asked = Asked()
     await asked.cache.get("a")
     asked.problem = Unavailable("theirs", "away")
@@ -45,7 +45,7 @@ async def test_an_old_value_is_given_while_they_are_away_up_to_its_age() -> None
         await asked.cache.get("a")
 
 
-async def test_what_is_not_there_any_more_is_forgotten() -> None:
+async def test_a_value_that_no_longer_exists_is_forgotten() -> None:
     asked = Asked()
     await asked.cache.get("a")
     asked.now, asked.problem = 60, NotThere("gone")
@@ -56,7 +56,7 @@ async def test_what_is_not_there_any_more_is_forgotten() -> None:
         await asked.cache.get("a")
 
 
-async def test_the_values_used_last_are_kept() -> None:
+async def test_the_most_recently_used_values_are_kept() -> None:
     asked = Asked()
     for key in ("a", "b", "a", "c"):
         await asked.cache.get(key)

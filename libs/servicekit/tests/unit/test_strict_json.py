@@ -1,4 +1,4 @@
-"""JSON of any kind is read exactly or refused, and what it costs goes with its length."""
+"""JSON is read exactly or refused, and its cost grows with its length."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def test_no_body_takes_much_longer_than_a_plain_one(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", TAKEN.values(), ids=list(TAKEN))
-def test_a_body_as_large_as_may_be_is_taken(body: bytes) -> None:
+def test_a_body_of_the_largest_size_is_accepted(body: bytes) -> None:
     assert read(body) == "taken"
 
 
 @pytest.mark.parametrize("body", REFUSED.values(), ids=list(REFUSED))
-def test_a_body_without_measure_is_refused_in_few_words(body: bytes) -> None:
+def test_a_body_with_endless_values_is_refused_in_few_words(body: bytes) -> None:
     assert 20 < len(read(body)) < 200
 
 
@@ -61,12 +61,12 @@ def test_nothing_is_called_for_every_value(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["\\u0000", "\\\\u0000", 'x\\\\\\\\u0000"'])
-def test_no_value_is_looked_at_for_a_nul_that_is_only_text(text: str) -> None:
+def test_a_nul_that_is_only_text_visits_no_value(text: str) -> None:
     body = json.dumps([text, *[0] * 8000]).encode()
     assert len(list(calls_while_reading(body))) < 20
 
 
-def test_looking_for_the_value_that_is_refused_keeps_nothing_of_the_others() -> None:
+def test_finding_the_refused_value_keeps_no_other_value() -> None:
     body = json.dumps([*range(9_000), 2**63]).encode()
     assert peak(body) < 1.5 * peak(body.replace(b"9223372036854775808", b"9"))
 
@@ -105,14 +105,14 @@ async def test_a_whole_request_takes_little_memory(client: httpx.AsyncClient, bo
 
 
 @given(VALUES_OF_JSON)
-def test_what_is_json_is_read_as_it_was_written(value: Any) -> None:
+def test_json_is_read_as_it_was_written(value: Any) -> None:
     for ensure_ascii in (True, False):
         text = json.dumps(value, ensure_ascii=ensure_ascii)
         assert parse(text.encode()) == json.loads(text, parse_float=Decimal)
 
 
 @pytest.mark.parametrize("text", ['"\\\\u0000"', '"NaN"', '"1e999"', '"' + "9" * 30 + '"', "1e99"])
-def test_what_only_looks_like_a_refused_value_is_taken(text: str) -> None:
+def test_a_value_that_only_looks_refused_is_accepted(text: str) -> None:
     assert parse(text.encode()) == json.loads(text, parse_float=Decimal)
 
 
