@@ -1,4 +1,4 @@
-"""Calls to external systems end in time, are repeated if that may help, and stop while it is down."""
+"""Calls to external systems end in time, are repeated if that may help, and have a circuit."""
 
 from __future__ import annotations
 
