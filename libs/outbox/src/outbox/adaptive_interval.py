@@ -1,4 +1,4 @@
-"""When something is due again: after its interval, and never so often that it eats the time."""
+"""A pause between two runs that grows with the time that the runs take."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ CEILING = 60.0
 
 
 class AdaptiveInterval:
-    """Due at once, then each `interval` seconds, or after 50 times what it took if that is more.
+    """Due at once, then after `interval` seconds, or after 50 times a run if that is longer.
 
-    It took the lesser of the last two times: one may have been a machine that stood still.
+    Uses the shorter of the last two runs, so that one stall does not slow it down.
     """
 
     def __init__(
@@ -26,11 +26,11 @@ class AdaptiveInterval:
         self._next = clock()
 
     def is_due(self) -> bool:
-        """Whether its time has come."""
+        """Whether it is due now."""
         return self._clock() >= self._next
 
     def hurry(self, seconds: float = 0.0) -> None:
-        """Make it due no later than so many seconds from now."""
+        """Make it due in at most this many seconds."""
         self._next = min(self._next, self._clock() + seconds)
 
     def left(self) -> float:
@@ -38,12 +38,12 @@ class AdaptiveInterval:
         return max(0.0, self._next - self._clock())
 
     def postpone(self) -> None:
-        """It was done just now."""
+        """Start the interval now, without a run."""
         self._next = self._clock() + self._interval
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Around the doing of it."""
+        """Measure a run, and start the interval after it."""
         began = self._clock()
         yield
         before, self._took = self._took, self._clock() - began

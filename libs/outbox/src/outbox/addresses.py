@@ -1,7 +1,7 @@
-"""What the address of a database or a broker is, in every form in which one is given.
+"""The address of a database or a broker, in every form in which it may be given.
 
-Invariant: an address never shows its password, neither by `str` nor by `repr`, and no error quotes
-what was given: a malformed one may have its password anywhere.
+Invariant: an address never shows its password, neither by `str` nor by `repr`. No error quotes the
+text that was given, because a malformed one may have its password anywhere.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DatabaseAddress:
     def of(cls, given: Database) -> DatabaseAddress:
         """Read libpq's URL or key=value string, SQLAlchemy's URL with any driver, or an engine.
 
-        Of an engine its URL counts, not its `connect_args`. Raises `InvalidSetting`.
+        Uses the URL of an engine, not its `connect_args`. Raises `InvalidSetting`.
         """
         if isinstance(given, DatabaseAddress):
             return given
@@ -57,26 +57,26 @@ class DatabaseAddress:
 
     @property
     def conninfo(self) -> str:
-        """For libpq. Holds the password: for connecting, never for showing."""
+        """For libpq. Has the password: use it to connect, never show it."""
         return make_conninfo(**self.parameters)
 
     @property
     def engine_url(self) -> URL:
-        """For SQLAlchemy, with psycopg. Holds the password, which its `str` does not show."""
+        """For SQLAlchemy, with psycopg. Has the password, which its `str` does not show."""
         query = dict(self.parameters)
         named = {"username": "user", "password": "password", "database": "dbname"}
         fields = {field: query.pop(name, None) for field, name in named.items()}
         return URL.create("postgresql+psycopg", query=query, **fields)
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         """`host:port/database`, for people."""
         host = self.parameters.get("host") or self.parameters.get("hostaddr") or ""
         port, name = self.parameters.get("port") or 5432, self.parameters.get("dbname") or ""
         return f"{host}:{port}/{name}"
 
     def __str__(self) -> str:
-        return f"postgresql://{_login(self.parameters)}{self.place}"
+        return f"postgresql://{_login(self.parameters)}{self.name}"
 
     __repr__ = __str__
 
@@ -86,7 +86,7 @@ class BrokerAddress:
     """Where a RabbitMQ virtual host is, and who connects to it."""
 
     url: yarl.URL
-    """Holds the password: for connecting, never for showing."""
+    """Has the password: use it to connect, never show it."""
 
     @classmethod
     def of(cls, given: Broker) -> BrokerAddress:
@@ -128,13 +128,13 @@ class BrokerAddress:
 
 
 Database = str | URL | Engine | AsyncEngine | DatabaseAddress
-"""Everything that says where a database is."""
+"""Every form of a database's address."""
 Broker = str | yarl.URL | BrokerAddress
-"""Everything that says where a broker is."""
+"""Every form of a broker's address."""
 
 
 def on_psycopg(engine: AsyncEngine) -> AsyncEngine:
-    """Units of work, consumers and jobs use psycopg itself. Raises `InvalidSetting`."""
+    """The engine, if it is on psycopg, which the library needs. Raises `InvalidSetting`."""
     dialect: Any = engine.dialect
     if (dialect.name, dialect.driver) != ("postgresql", "psycopg"):
         instead = f"this one is {dialect.name}+{dialect.driver}://"
@@ -143,7 +143,7 @@ def on_psycopg(engine: AsyncEngine) -> AsyncEngine:
 
 
 def masked(text: str) -> str:
-    """A text of somebody else's, as an error, with the passwords of all addresses in it hidden."""
+    """A foreign text, such as an error's, with the passwords of all addresses in it hidden."""
     return _PASSWORD.sub(r"\1***", _CREDENTIALS.sub(r"\1:***@", text))
 
 
@@ -177,7 +177,7 @@ def _from_sqlalchemy(url: URL) -> dict[str, Any]:
     plain = url.set(drivername="postgresql+psycopg", query=query)
     dialect: Dialect = plain.get_dialect()()
     _, parameters = dialect.create_connect_args(plain)
-    # Through text and back: libpq says which of them it does not know.
+    # Through text and back, because libpq refuses parameters that it does not know.
     try:
         return conninfo_to_dict(make_conninfo(**parameters))
     except psycopg.ProgrammingError:
@@ -194,9 +194,9 @@ def _libpq(text: str) -> dict[str, Any]:
 
 
 def _url_checked(parameters: dict[str, Any]) -> dict[str, Any]:
-    """An @ or / of a password that is not percent-encoded ends up in what follows it."""
-    place = f"{parameters.get('host', '')}{parameters.get('dbname', '')}"
-    if "@" in place or not _PORTS.fullmatch(str(parameters.get("port", ""))):
+    """An @ or / in a password that is not percent-encoded ends up in the host or the name."""
+    location = f"{parameters.get('host', '')}{parameters.get('dbname', '')}"
+    if "@" in location or not _PORTS.fullmatch(str(parameters.get("port", ""))):
         raise _unreadable("database_url", DATABASE_FORM)
     return parameters
 
@@ -207,7 +207,7 @@ def _login(parameters: Mapping[str, Any]) -> str:
 
 
 def _begins(text: str) -> str:
-    """What is wrong with the beginning; quoted only where it can be no password."""
+    """How the text begins; quoted only if that cannot be a password."""
     scheme, is_url, _ = text.partition("://")
     known = is_url and _SCHEME.fullmatch(scheme)
     return f"this begins with {scheme}://" if known else "this is no URL"

@@ -1,9 +1,9 @@
-"""For Alembic: the log's days come and go by themselves, and no migration must touch them.
+"""For Alembic: partitions by day come and go by themselves, so no migration must touch them.
 
     context.configure(..., include_name=outbox.alembic.include_name())
 
 Alembic 1.18 and newer finds this module by the entry point `alembic.plugins` and leaves the days
-alone whatever `env.py` says; with `include_name` it does not even look at them.
+alone whatever `env.py` says; with `include_name` it does not even read them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from alembic.runtime.plugins import Plugin
 
 IncludeName = Callable[[str | None, Any, MutableMapping[Any, str | None]], bool]
-"""What Alembic asks of each name that it finds: the name, its kind, and what it belongs to."""
+"""Alembic calls it for each name that it finds: the name, its kind, and its parents."""
 
 
 def is_day(name: str | None) -> bool:
-    """Whether a table is a day of the log, such as `outbox_p20260131`."""
+    """Whether a table is a day of the outbox table, such as `outbox_p20260131`."""
     return name is not None and OUTBOX.day_of(name) is not None
 
 
 def include_name(mine: IncludeName | None = None) -> IncludeName:
-    """For `context.configure`: everything but the log's days, of which `mine` may choose."""
+    """For `context.configure`: all names but the days; `mine` may exclude more."""
 
     def include(name: str | None, kind: Any, parents: MutableMapping[Any, str | None]) -> bool:
         if kind == "table" and is_day(name):
@@ -38,7 +38,7 @@ def include_name(mine: IncludeName | None = None) -> IncludeName:
 
 
 def setup(plugin: Plugin) -> None:
-    """Called by Alembic: look at what it proposes after everything else has."""
+    """Alembic calls this. The comparator runs after all others."""
     from alembic.util import DispatchPriority
 
     plugin.add_autogenerate_comparator(_spare_days, "schema", priority=DispatchPriority.LAST)

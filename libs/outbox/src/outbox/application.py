@@ -1,4 +1,4 @@
-"""What an application has to say of itself to the tools that look after it."""
+"""What an application tells the command `outbox` about itself."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from outbox.rabbitmq.topology import Topology
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Where `--app` leads to: the topology, and by queue the handlers of this application.
+    """What `--app` names: the topology, and the handlers of this application by queue.
 
-    With the handlers `outbox doctor` compares what is parked as unhandled.
+    `outbox doctor` compares the handlers with events that are parked as unhandled.
     """
 
     topology: Topology

@@ -1,4 +1,4 @@
-"""What the constructors refuse: each check ends with one sentence that names the argument."""
+"""Checks of constructors' arguments. Each error is one sentence that names the argument."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from outbox.errors import InvalidSetting
 MAX_SHORT_STRING = 255
 MILLISECOND = 0.001
 MAX_SERVER_SECONDS = 2_147_483
-"""PostgreSQL keeps such a limit in a signed integer of 32 bits."""
+"""PostgreSQL stores a limit of time in a signed integer of 32 bits."""
 
 
 def named(argument: str, value: object) -> str:
-    """A name that has to be there. Raises `InvalidSetting`."""
+    """A name that must not be empty. Raises `InvalidSetting`."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidSetting(argument, f"has to be a name, not {value!r}")
     return value
@@ -31,9 +31,9 @@ def counts(settings: object, *names: str, at_least: int = 1, at_most: int | None
 
 
 def short_names(where: str, names: object, *, at_most: int = MAX_SHORT_STRING) -> None:
-    """Names that AMQP carries, each in so many bytes (AMQP 0-9-1 section 4.2.5.3).
+    """Names for AMQP, each with a limit of bytes (AMQP 0-9-1 section 4.2.5.3).
 
-    Raises `InvalidSetting`, also for a text where several names are wanted: `("order")`.
+    Raises `InvalidSetting`, also for a text instead of a tuple: `("order")`.
     """
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise InvalidSetting(where, f"has to be a tuple of names, not {names!r}")
@@ -43,7 +43,7 @@ def short_names(where: str, names: object, *, at_most: int = MAX_SHORT_STRING) -
 
 
 def instance(argument: str, value: object, *kinds: type) -> None:
-    """An argument of one of these classes. Raises `InvalidSetting`; its value is not told."""
+    """An argument of one of these classes. Raises `InvalidSetting`, which hides the value."""
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
         raise InvalidSetting(argument, f"has to be {wanted}, not {type(value).__name__}")
@@ -57,7 +57,7 @@ def seconds(settings: object, *names: str) -> None:
 
 
 def server_seconds(settings: object, *names: str) -> None:
-    """Times that PostgreSQL counts in whole milliseconds, of which 0 means no limit.
+    """Times above 0 that PostgreSQL counts in whole milliseconds; 0 would mean no limit.
 
     Raises `InvalidSetting` for the first that is not.
     """
@@ -69,7 +69,7 @@ def server_seconds(settings: object, *names: str) -> None:
 
 
 def ordered(settings: object, smaller: str, larger: str) -> None:
-    """Of two fields one is not above the other. Raises `InvalidSetting`."""
+    """Two fields of which the first must not exceed the second. Raises `InvalidSetting`."""
     low, high = getattr(settings, smaller), getattr(settings, larger)
     if low > high:
         raise _out_of_range(settings, smaller, f"at most {larger}, which is {high!r}")

@@ -1,4 +1,4 @@
-"""Cancelling somebody else's code: what this task is asked is obeyed, all else is a failure."""
+"""Cancellation around a user's code: obeyed if this task was asked to end, else a failure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 async def whole(calling: Awaitable[T]) -> T:
-    """What it returns, if nobody asked this task to end meanwhile.
+    """The result of the call, unless this task was asked to end meanwhile.
 
-    Raises CancelledError where somebody did, also if the code swallowed it: what it left out is
-    not known. Raises `HandlerCancelled` for a CancelledError that the code let out by itself.
+    Raises CancelledError if it was, also if the code swallowed the request: it may have left out
+    something. Raises `HandlerCancelled` for a CancelledError that the code raised by itself.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0

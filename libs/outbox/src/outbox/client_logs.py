@@ -1,7 +1,7 @@
-"""What client libraries log of a lost connection is left out: this library says it once.
+"""Client libraries do not log lost connections of this library, which logs each loss once.
 
-Only of this library's own connections: those that an application opens itself go on to log. With
-the logger `outbox` at DEBUG all of it is there.
+Connections that an application opens itself are logged as before. With the logger `outbox` at DEBUG
+nothing is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LOGGERS = {
     "aiormq": ("aiormq.connection", "aiormq.channel", "aio_pika"),
     "psycopg": ("psycopg",),
 }
-"""A filter has to be on the very logger (logging, "Filter Objects")."""
+"""A filter works only on the logger that it is added to (logging, "Filter Objects")."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree.
+"""The errors of the library, as a tree.
 
 OutboxError
 ├── InvalidSetting        an argument that can never work (also a ValueError)
@@ -11,8 +11,8 @@ OutboxError
 ├── SchemaBehind          the database lacks tables, or has older ones than the code
 ├── DatabaseEncoding      the database's texts are not UTF-8
 ├── AutocommitRefused     events or effects on a connection where each statement commits alone
-├── TransactionEnded      a transaction that was lent out was ended, or broken and gone on with
-├── HandlerCancelled      a handler let out a cancellation that nobody had asked for
+├── TransactionEnded      code ended a transaction lent to it, or went on after breaking it
+├── HandlerCancelled      a handler raised a cancellation that was not asked for
 ├── UnitEnded             a unit of work was used after its transaction
 ├── UnreadableMessage     a delivery that has no source, aggregate and sequence
 ├── Unreadable            a body that its handler cannot read: no retry can help
@@ -40,7 +40,7 @@ class InvalidSetting(OutboxError, ValueError):
 
 
 class InvalidEvent(OutboxError):
-    """An event breaks a limit of the log or of AMQP."""
+    """An event breaks a limit of the outbox table or of AMQP."""
 
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"event {field} {rule}")
@@ -48,35 +48,35 @@ class InvalidEvent(OutboxError):
 
 
 class EventTooLarge(InvalidEvent):
-    """A body is over the limit of the log."""
+    """A body is over the limit of the outbox table."""
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__("payload", f"has {size} bytes; at most {limit} are taken")
+        super().__init__("payload", f"has {size} bytes; at most {limit} are allowed")
 
 
 class TopologyMismatch(OutboxError):
-    """The broker's queues or exchanges are not what this code declares, or not for this user."""
+    """The broker has other queues or exchanges than declared, or refuses them to this user."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"the broker's topology differs from the declared one: {detail}")
 
 
 class BrokerRefused(OutboxError):
-    """The broker was reached and said no: wrong user, password, virtual host or permission."""
+    """The broker answered with a refusal: wrong user, password, virtual host or permission."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"the broker refuses us: {detail}")
 
 
 class DatabaseRefused(OutboxError):
-    """PostgreSQL was reached and said no: wrong user or password, no such database, no right."""
+    """PostgreSQL answered with a refusal: wrong user or password, no database, no right."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"the database refuses us: {detail}")
 
 
 class LanesMismatch(OutboxError):
-    """Two relays that split the buckets differently would both own some of them."""
+    """A relay with another number of lanes would own buckets that other relays own too."""
 
     def __init__(self, ours: int, theirs: int) -> None:
         super().__init__(f"this relay is set to {ours} lanes, the database to {theirs}")
@@ -91,7 +91,7 @@ class SchemaBehind(OutboxError):
 
 
 class DatabaseEncoding(OutboxError):
-    """Texts go from the log to the broker as they are, and events are UTF-8."""
+    """Texts go from the outbox table to the broker unchanged, and events are UTF-8."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__(f"the outbox needs a database in UTF8, this one is in {encoding}")
@@ -110,7 +110,7 @@ class AutocommitRefused(OutboxError):
 class TransactionEnded(OutboxError):
     """Code that was lent a transaction committed it, rolled it back, or went on after an error.
 
-    `may_be_committed` is true where what it wrote may be in the database for good.
+    `may_be_committed` is true if its writes may have been committed.
     """
 
     def __init__(self, how: str, *, may_be_committed: bool = False) -> None:
@@ -122,7 +122,7 @@ class TransactionEnded(OutboxError):
 
 
 class HandlerCancelled(OutboxError):
-    """A task that a handler waited for was cancelled, and the handler passed that on."""
+    """A task that a handler awaited was cancelled, and the handler raised that."""
 
     def __init__(self) -> None:
         super().__init__("CancelledError from within: nobody had cancelled the handler itself")

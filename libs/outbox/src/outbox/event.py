@@ -1,4 +1,4 @@
-"""An event, before and after it has its place in a stream."""
+"""An event, before and after it has its sequence in a stream."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 from uuid import UUID
 
 MAX_PAYLOAD = 1024 * 1024
-"""Bytes of a body: more is refused when an event is added, and when a message arrives."""
+"""Bytes of a body; a larger one is refused when it is added and when it arrives."""
 
 
 class Event(Protocol):
-    """What can be added to an outbox: any object with these members.
+    """An object with these members can be added to an outbox.
 
-    `aggregate_type` and `aggregate_id` name the stream whose order is kept; `type` is the
-    routing key and starts with the aggregate type, as in `order.created`, or with the name of a
-    part of it (`table.created` in a restaurant's stream), which `Outbox(parts=…)` names and its
-    subscriptions then take too. An `aggregate_id` that is a UUID or an int is stored as text.
+    `aggregate_type` and `aggregate_id` name the stream, whose order is kept. `type` is the routing
+    key. It begins with the aggregate type, as in `order.created`, or with the name of a part of it
+    (`table.created` in a restaurant's stream), which `Outbox(parts=…)` and its subscriptions name.
+    An `aggregate_id` that is a UUID or an int is stored as text.
     """
 
     @property
@@ -35,7 +35,7 @@ class Event(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The events of one aggregate of one source, numbered 1, 2, 3 … without holes."""
+    """The events of one aggregate of one source, numbered 1, 2, 3 … without gaps."""
 
     source: str
     aggregate_type: str
@@ -46,16 +46,16 @@ class Stream:
 
 
 def tombstone_of(aggregate_type: str) -> str:
-    """The type of what goes out in the place of an event that was given up.
+    """The type of the tombstone that replaces a discarded event.
 
-    A binding of `order.#` takes the bare `order` too, where a longer type would be too long.
+    A binding of `order.#` takes the bare `order` too, for which a longer type has no room.
     """
     return aggregate_type if len(aggregate_type.encode()) > 245 else f"{aggregate_type}.discarded"
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An event with its identity and its place: what crosses the broker."""
+    """An event with its id, stream and sequence, as it crosses the broker."""
 
     id: UUID
     stream: Stream
@@ -75,7 +75,7 @@ class Envelope:
 
     @property
     def is_tombstone(self) -> bool:
-        """Whether its producer has given the event up, and only its place in the stream is left."""
+        """Whether its producer has discarded the event, so that only its sequence is left."""
         return self.type == tombstone_of(self.stream.aggregate_type) and self.payload == b"{}"
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """Which errors are a lost server, which are a refusal, and which are bugs.
 
-A lost server comes back: whoever works with it tries again. A refusal needs a person. A bug is
-neither, and is never taken for a loss: tried again, it would do its harm again.
+A lost server comes back, so its users try again. A refusal needs a person. A bug is neither, and is
+never taken for a loss, because it would do its harm again at every try (decision 1112).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BROKER_LOST: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
 )
-"""What a vanished broker raises, besides a bare RuntimeError: see `broker_lost`."""
+"""The errors of a lost broker, besides a bare RuntimeError: see `broker_lost`."""
 
 _MIGRATE = "has this database been migrated, and is it the right one?"
 _NOT_MIGRATED = {
@@ -41,7 +41,7 @@ _NOT_MIGRATED = {
 }
 _CLIENTS = ("aiormq", "aio_pika")
 _LOOPS = ("asyncio", "uvloop")
-# As PostgreSQL and libpq say them: they tell no error code before a connection stands.
+# Texts of PostgreSQL and libpq, which give no error code before the connection is open.
 _LOGIN_REFUSED = (
     "password authentication failed",
     "no password supplied",
@@ -68,7 +68,8 @@ class Server(StrEnum):
 def lost(problem: BaseException) -> Server | None:
     """Which server went away, if that is what this means.
 
-    A cancellation that nobody asked for is aiormq's, for what waits on a connection that is dead.
+    aiormq cancels the tasks that wait on a dead connection: a cancellation that was not asked for
+    is a lost broker.
     """
     if isinstance(problem, asyncio.CancelledError):
         task = asyncio.current_task()
@@ -81,7 +82,7 @@ def lost(problem: BaseException) -> Server | None:
 def broker_lost(problem: BaseException) -> bool:
     """Whether the broker, or the connection to it, went away.
 
-    aiormq and aio_pika raise a bare RuntimeError for what is closed; anybody else's is a bug.
+    aiormq and aio_pika raise a bare RuntimeError on a closed connection; any other one is a bug.
     """
     if isinstance(problem, BrokerRefused):
         return True
@@ -105,11 +106,11 @@ def database_lost(problem: BaseException) -> bool:
 
 
 def refusal(problem: BaseException, *, first: bool) -> OutboxError | None:
-    """The same as an error that needs a person, if that is what it is.
+    """The error for a person, if this is a refusal.
 
-    What a server refuses at the `first` connection is a wrong setting. Once it was accepted, the
-    same may pass: a password is being changed, a database restored, a standby takes over.
-    Missing tables are never waited for.
+    A refusal at the `first` connection is a wrong setting. After an accepted connection the same
+    refusal may pass: a password is being changed, a database restored, a standby promoted. Missing
+    tables are a refusal at any time.
     """
     original = driver_error(problem)
     if isinstance(original, psycopg.Error) and original.sqlstate in _NOT_MIGRATED:
@@ -122,20 +123,20 @@ def _login_refused(problem: BaseException | None) -> OutboxError | None:
         return problem
     if isinstance(problem, psycopg.Error) and problem.sqlstate is None:
         lines = str(problem).splitlines()
-        said = [line for line in lines if any(words in line for words in _LOGIN_REFUSED)]
-        return DatabaseRefused(masked(said[0].rpartition("FATAL:")[2].strip())) if said else None
+        found = [line for line in lines if any(words in line for words in _LOGIN_REFUSED)]
+        return DatabaseRefused(masked(found[0].rpartition("FATAL:")[2].strip())) if found else None
     if isinstance(problem, (ssl.SSLCertVerificationError, *_FILES)):
         return BrokerRefused(one_line(problem))
     return None
 
 
 def one_line(problem: BaseException) -> str:
-    """An error's first line, or its type where it has none; without passwords."""
+    """An error's first line, or its type if it has none; without passwords."""
     return masked(str(problem).strip().partition("\n")[0]) or type(problem).__name__
 
 
 def _raised_by_a_client(traceback: TracebackType | None) -> bool:
-    """Whether the last frame, but for the event loop's, is aiormq's or aio_pika's."""
+    """Whether the last frame outside the event loop belongs to aiormq or aio_pika."""
     by = ""
     while traceback is not None:
         package = str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]

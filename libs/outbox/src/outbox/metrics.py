@@ -1,4 +1,4 @@
-"""Prometheus metrics of relay and consumer; whoever runs them exposes the default registry."""
+"""Prometheus metrics of the library. The application exposes the default registry."""
 
 from __future__ import annotations
 

@@ -30,14 +30,14 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Up = Callable[[str], None]
-"""For a session to say that it has all its connections, and what it does now."""
+"""A session calls it when it has all its connections, with what it does now."""
 STEADY_AFTER = 10.0
 AGAIN = 1.0
 """Seconds until a session that the topology has forbidden is tried again."""
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep, but not past the call to stop."""
+    """Sleep until told to stop, at most this long."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
@@ -47,10 +47,10 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 async def keep_running(
     name: str, session: Callable[[Up], Awaitable[None]], stop: asyncio.Event
 ) -> None:
-    """Run sessions one after the other until told to stop. Each begins from nothing.
+    """Run sessions one after the other until told to stop. No state outlives a session.
 
-    A session that loses a server is followed by the next. All else goes through: bugs, what is
-    raised on purpose (`OutboxError`), and what a server refuses before the first session was up.
+    After a lost server the next session starts. Other errors are raised: bugs, an `OutboxError`,
+    and a server's refusal before the first session was up.
     """
     dependent, delay, was_up = Dependent(name), ReconnectDelay(), False
 
@@ -79,22 +79,22 @@ async def keep_running(
 
 
 class Enduring:
-    """Runs sessions; pauses while the topology forbids them."""
+    """Runs sessions, and pauses while the topology forbids them (decision 1212)."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._said: str | None = None
+        self._logged: str | None = None
 
     async def run(self, session: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
-        """One session. What forbids it is said once, and waited for; anything else is raised."""
-        before, self._said = self._said, None
+        """Run one session. A topology that forbids it is logged once and waited for."""
+        before, self._logged = self._logged, None
         try:
             await session()
         except (TopologyMismatch, ChannelAccessRefused) as problem:
-            self._said = one_line(problem)
-        if self._said is not None:
-            if self._said != before:
-                logger.error("%s is down until this is mended: %s", self._name, self._said)
+            self._logged = one_line(problem)
+        if self._logged is not None:
+            if self._logged != before:
+                logger.error("%s is down until this is mended: %s", self._name, self._logged)
             await pause(stop, AGAIN)
 
 
@@ -120,7 +120,7 @@ async def outlive(
 async def together(*parts: Coroutine[Any, Any, object]) -> None:
     """Run these side by side until all have ended; the first error ends the others.
 
-    It is raised as it is: a refusal is one line, not a group of one.
+    The error is raised without a group around it, so that a refusal is one line.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -137,9 +137,9 @@ async def together(*parts: Coroutine[Any, Any, object]) -> None:
 
 
 async def run_until_first(*parts: Coroutine[Any, Any, object]) -> None:
-    """Run these side by side until one ends; the others are cancelled then, and its error raised.
+    """Run these side by side until one ends; then cancel the others and raise its error.
 
-    The first part in the order given goes first when several ended at once.
+    If several ended at once, the error of the first one in the order given is raised.
     """
     tasks = [asyncio.create_task(part) for part in parts]
     try:
@@ -155,7 +155,7 @@ async def run_until_first(*parts: Coroutine[Any, Any, object]) -> None:
 
 
 async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it is over, whatever comes of it."""
+    """Cancel a task and wait until it is over, whatever its result."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

@@ -1,4 +1,4 @@
-"""Warnings that nobody can fill a log with."""
+"""Warnings with a limit, so that a client cannot fill a log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WINDOW = 1.0
 
 
 class Throttled:
-    """At most so many lines a second; the first one after that says how many were left out."""
+    """Logs a few lines a second; the next line after that says how many were left out."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""Spans of events on their way, where somebody has set up tracing (OpenTelemetry, "Messaging").
+"""Spans of events, if the application has set up tracing (OpenTelemetry, "Messaging").
 
-The library knows OpenTelemetry's API alone: without a tracer provider nothing is recorded, but the
-trace that an event carries is still the current one while its handler runs, so that logs and the
-events it emits belong to it.
+The library uses only OpenTelemetry's API. Without a tracer provider nothing is recorded. The trace
+that an event carries is still the current one while its handler runs, so the handler's logs and the
+events that it emits belong to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The parts of a worker, put together the usual way."""
+"""The background services of a worker, put together the usual way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from outbox.relay.relay import Relay
 
 
 class BackgroundService(Protocol):
-    """Works until told to stop; `running` says whether it has all its connections."""
+    """Anything that a worker process runs until told to stop.
+
+    `running` says whether it has all its connections.
+    """
 
     @property
     def running(self) -> bool: ...
@@ -40,9 +43,9 @@ def build_worker(
     queues: Mapping[str, Handlers],
     settings: ConsumerSettings | None = None,
 ) -> dict[str, BackgroundService]:
-    """A relay, a consumer for each queue and the maintenance, by name.
+    """A relay, a consumer for each queue and the maintenance of partitions, by name.
 
-    `settings` are those of every consumer.
+    `settings` apply to every consumer.
     """
     relay = Relay(
         database_url=database_url, broker_url=broker_url, exchange=exchange, topology=topology

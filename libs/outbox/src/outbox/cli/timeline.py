@@ -51,7 +51,7 @@ def timeline(
 async def _read(event_id: UUID, urls: list[str]) -> list[Step]:
     async with AsyncExitStack() as stack:
         databases = {
-            DatabaseAddress.of(url).place: await stack.enter_async_context(open_database(url))
+            DatabaseAddress.of(url).name: await stack.enter_async_context(open_database(url))
             for url in urls
         }
         return await read_timeline(databases, event_id)

@@ -1,4 +1,4 @@
-"""Which bucket an aggregate falls into. Never change this: it would split streams in two."""
+"""The bucket of an aggregate. Never change this: two owners would publish one stream."""
 
 from __future__ import annotations
 

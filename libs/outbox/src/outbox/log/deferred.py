@@ -1,8 +1,8 @@
-"""What a transaction has to say, and statements that nobody waits for, sent together.
+"""Statements whose answer is not needed, sent together; and notifications for after the commit.
 
-A statement whose answer nobody needs costs a round trip for nothing. In a consumer's transaction
-such statements are kept back and sent in one pipeline: before any other statement that could see
-what they write, and before the commit.
+A round trip for each of these statements would be wasted. In a consumer's transaction they are
+deferred and sent in one pipeline (decision 0501): before any other statement that could see what
+they write, and before the commit.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from outbox.log.transaction_ends import about_savepoint
 from outbox.postgres.notify import SCHEDULED, Notifier
 
 PIPELINE = 500
-"""So many statements at most are kept back."""
+"""At most this many statements are deferred."""
 
 
 class DeferredStatements:
-    """Belongs to one transaction. `together` keeps statements back; else each goes at once."""
+    """The statements of one transaction; deferred with `together`, else sent at once."""
 
     def __init__(self, connection: AsyncConnection, *, together: bool = False) -> None:
         self._connection = connection
@@ -40,17 +40,17 @@ class DeferredStatements:
     async def send(
         self, statement: str, parameters: Mapping[str, Any], *, outbox_only: bool = False
     ) -> None:
-        """Run a statement in the driver's paramstyle, now or later, in the order of all others."""
+        """Run a statement in the driver's paramstyle, now or later, in the order of these calls."""
         if not self._together:
             await self._connection.exec_driver_sql(statement, dict(parameters))
             return
-        self._waiting.append((statement, dict(parameters)))  # the caller may fill it anew
+        self._waiting.append((statement, dict(parameters)))  # the caller may change its own
         self._rows_wait = self._rows_wait or not outbox_only
         if len(self._waiting) >= PIPELINE:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send what was kept back; raises what the first of the statements raises."""
+        """Send the deferred statements; raises the error of the first one that fails."""
         if not self._waiting:
             return
         waiting, self._waiting, self._rows_wait = self._waiting, [], False
@@ -60,7 +60,7 @@ class DeferredStatements:
                 await cursor.execute(statement.encode(), parameters)
 
     def committed(self, notifier: Notifier) -> None:
-        """Say what was to be said after commit."""
+        """Send the notifications of the committed transaction."""
         if self.emitted:
             notifier.ring()
         if self.scheduled:
@@ -69,17 +69,18 @@ class DeferredStatements:
             notifier.announce(channel, key)
 
     def _before(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
-        """Whoever runs a statement on the connection sees what was sent before it."""
+        """Send deferred statements before a statement that could see what they write."""
         savepoint = about_savepoint(statement)
         if savepoint == "to":
-            # All that waits was said since the savepoint, which has sent the rest.
+            # All deferred statements are younger than the savepoint; it has sent the earlier ones.
             self._waiting, self._rows_wait = [], False
         elif self._waiting and (self._rows_wait or savepoint or "outbox" in statement):
-            # Events wait longer: only those see them who look there, or may take them back.
+            # Events stay deferred longer: only a statement on the outbox tables could see them, and
+            # only a savepoint could take them back.
             await_only(self.flush())
 
 
 async def raw_connection(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
-    """The psycopg connection beneath: the library's own statements take the short way."""
+    """The psycopg connection beneath, for the library's own statements."""
     fairy = await connection.get_raw_connection()
     return cast("psycopg.AsyncConnection[Any]", fairy.driver_connection)

@@ -1,6 +1,7 @@
-"""Running the library's statements on whatever connection a caller's transaction has.
+"""Running the library's statements on the connection of a caller's transaction.
 
-psycopg takes them as they are. For another driver, as asyncpg, SQLAlchemy puts the parameters in.
+psycopg takes them as they are. For another driver, such as asyncpg, SQLAlchemy binds the
+parameters.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from outbox.log.guard import refuse_autocommit
 
 Writes = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
 WritesSync = Connection | Session | psycopg.Connection[Any]
-"""Where a transaction of the caller's is open: SQLAlchemy's, its ORM's, or the driver's own."""
+"""A connection with the caller's open transaction: of SQLAlchemy, its ORM or the driver."""
 
 _CAST = re.compile(r"%\((\w+)\)s::(\w+(?:\[\])?)")
 _PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -28,7 +29,7 @@ _PARAMETER = re.compile(r"%\((\w+)\)s")
 async def run(
     connection: Writes, statement: str, parameters: dict[str, Any]
 ) -> CursorResult[Any] | psycopg.AsyncCursor[Any]:
-    """Raises `InvalidSetting` where there is no PostgreSQL beneath, `AutocommitRefused`."""
+    """Raises `InvalidSetting` if this is not PostgreSQL, or `AutocommitRefused`."""
     if isinstance(connection, psycopg.AsyncConnection):
         refuse_autocommit(connection)
         return await connection.execute(statement, parameters)
@@ -50,14 +51,14 @@ def run_sync(connection: WritesSync, statement: str, parameters: dict[str, Any])
 def _run_on(
     connection: Connection, statement: str, parameters: dict[str, Any]
 ) -> CursorResult[Any]:
-    if _takes_psycopgs(connection):
+    if _is_psycopg(connection):
         refuse_autocommit(connection.connection.driver_connection)
         return connection.exec_driver_sql(statement, parameters)
     refuse_autocommit(connection.connection.dbapi_connection)
     return connection.execute(_translated(statement), parameters)
 
 
-def _takes_psycopgs(connection: Connection) -> bool:
+def _is_psycopg(connection: Connection) -> bool:
     dialect = connection.dialect
     if dialect.name != "postgresql":
         instead = f"this one is {dialect.name}+{dialect.driver}://"

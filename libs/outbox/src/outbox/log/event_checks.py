@@ -1,7 +1,7 @@
-"""What an event has to be, so that it can be delivered: checked before PostgreSQL sees it.
+"""What makes an event deliverable, checked before PostgreSQL sees it (decision 1135).
 
-Invariant: what passes here is neither refused by the log nor by AMQP. An event that PostgreSQL
-refuses would abort the caller's whole transaction.
+Invariant: neither the outbox table nor AMQP refuses an event that passes here. An event that
+PostgreSQL refuses would abort the caller's whole transaction.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_VERSION = 32_767
 """PostgreSQL's smallint."""
 
 Parts = Mapping[str, Collection[str]]
-"""By aggregate type, further first words of types in its streams."""
+"""Further first words of event types in the streams of an aggregate type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Checked:
 
 
 def check(event: object, parts: Parts) -> Checked:
-    """Raises `InvalidEvent` with the first field that is not as it has to be."""
+    """Raises `InvalidEvent` for the first field that breaks a rule."""
     if isinstance(event, type):
         raise InvalidEvent("payload", f"is that of a class: give an instance of {event.__name__}")
     checked = Checked(
@@ -85,7 +85,7 @@ def _version(value: object) -> int:
 
 
 def _belong_together(type_: str, aggregate_type: str, parts: Parts) -> None:
-    """Queues are bound by what types begin with: a stream that no type of it names is a slip."""
+    """Queues are bound by first words, so a type with a foreign first word is a mistake (1136)."""
     for word in (aggregate_type, *parts.get(aggregate_type, ())):
         if type_ == word or type_.startswith(f"{word}."):
             return
@@ -119,5 +119,5 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number (RFC 8259 section 6)")
 
 
-# Of integers only the form counts; Python's own refuses those of more than 4,300 digits.
+# Integers are read as floats, because Python refuses integers of more than 4,300 digits.
 _DECODER = json.JSONDecoder(parse_int=float, parse_constant=_no_constant)

@@ -1,8 +1,8 @@
-"""A transaction that is given to somebody else's code, which must not end it.
+"""A transaction that is lent to other code, which must not end it.
 
 Invariant: only the block that began the transaction commits it or rolls it back. A commit or a
 rollback by the code in between is refused before the database hears of it, so no effect gets out
-without its position. What ends or breaks the transaction all the same is noticed by `check`.
+without its position. `check` notices code that ends or breaks the transaction all the same.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class GuardedTransaction:
     _root: RootTransaction | None
 
     def check(self, *, begun: bool = True) -> None:
-        """Raises TransactionEnded unless the transaction is open and sound, as it was given.
+        """Raises TransactionEnded unless the transaction is open and sound, as it was lent.
 
-        Not `begun` means that perhaps no statement has opened it yet. Costs no round trip.
+        Without `begun` it may be that no statement has opened it yet. Costs no round trip.
         """
         connection = self.connection.sync_connection
         if connection is None or connection.closed or connection.invalidated or self.raw.closed:
@@ -50,16 +50,16 @@ class GuardedTransaction:
         if root is not self._root or root is None or not root.is_active:
             raise TransactionEnded("asked for its rollback or commit")
         if connection.in_nested_transaction():
-            # Whoever finishes it later, a generator say, takes back what others wrote meanwhile.
+            # A generator, say, may roll it back later and undo what others wrote meanwhile.
             raise TransactionEnded("left a savepoint open")
 
 
 @asynccontextmanager
 async def guarded(engine: AsyncEngine) -> AsyncIterator[GuardedTransaction]:
-    """Commit when the block ends, roll back when it raises; nobody inside can do either.
+    """Commit when the block ends, roll back when it raises; code inside can do neither.
 
-    Raises `AutocommitRefused` on an engine in autocommit, `TransactionEnded` where the block
-    ended or broke the transaction and went on.
+    Raises `AutocommitRefused` on an engine in autocommit, `TransactionEnded` if the block ended or
+    broke the transaction and went on.
     """
     async with engine.begin() as connection:
         raw = await raw_connection(connection)
@@ -79,18 +79,18 @@ async def guarded(engine: AsyncEngine) -> AsyncIterator[GuardedTransaction]:
 async def _clean_up(
     connection: AsyncConnection, raw: psycopg.AsyncConnection[Any], root: RootTransaction | None
 ) -> None:
-    """Nothing of a transaction that went wrong stays in the pool."""
+    """Leave nothing of a failed transaction in the pool."""
     if raw.closed or connection.closed:
         return
     if is_busy(raw):
         await connection.invalidate()
     elif root is None or not root.is_active:
-        # SQLAlchemy takes a transaction whose end was refused for one that has ended.
+        # After a refused commit or rollback SQLAlchemy believes that the transaction has ended.
         await raw.rollback()
 
 
 def is_busy(raw: psycopg.AsyncConnection[Any]) -> bool:
-    """Whether something was begun on it and not ended, so that it can answer nothing else."""
+    """Whether an unfinished operation keeps the connection from any other."""
     return (
         raw.pgconn.pipeline_status != PipelineStatus.OFF
         or raw.pgconn.transaction_status == TransactionStatus.ACTIVE
@@ -98,9 +98,9 @@ def is_busy(raw: psycopg.AsyncConnection[Any]) -> bool:
 
 
 def refuse_autocommit(connection: object) -> None:
-    """Raises AutocommitRefused unless what is written next is part of a transaction.
+    """Raises AutocommitRefused unless the next write is part of a transaction.
 
-    `connection` is psycopg's, or SQLAlchemy's adapter of another driver's.
+    `connection` is psycopg's, or SQLAlchemy's adapter for another driver.
     """
     begun = (
         isinstance(connection, (psycopg.AsyncConnection, psycopg.Connection))
@@ -123,7 +123,7 @@ class _GuardedCursor(psycopg.AsyncCursor[Any]):
 
 @contextmanager
 def _refusing(raw: psycopg.AsyncConnection[Any]) -> Iterator[None]:
-    """The driver's own ways to end a transaction, closed for a while.
+    """Refuse the driver's own ways to end a transaction during the block.
 
     psycopg refuses them within `connection.transaction()`, which would cost a round trip more.
     """

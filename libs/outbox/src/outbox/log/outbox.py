@@ -1,7 +1,7 @@
 """Adding events in the caller's own transaction.
 
-The stream's counter row is locked before an id of the log is drawn, and stays locked until
-commit: within an aggregate the order of ids, of sequences and of commits is one and the same.
+Invariant: within an aggregate, ids, sequences and commits have the same order. The stream's counter
+row is locked before an id of the outbox table is drawn, and stays locked until the commit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from outbox.log.tables import declare_outbox
 
 
 class Outbox:
-    """The log of one source. Declares its tables on the application's MetaData."""
+    """The outbox of one source. Declares its tables on the application's MetaData."""
 
     def __init__(
         self, source: str, metadata: MetaData | None = None, *, parts: Parts | None = None
@@ -49,11 +49,11 @@ class Outbox:
         cause: Envelope | None = None,
         traceparent: str | None = None,
     ) -> list[UUID]:
-        """Add events to the log, in order; they leave when the transaction commits.
+        """Add events in order; the relay publishes them after the commit.
 
-        Returns the new events' ids. `cause` is the event being handled, if there is one: its
-        correlation goes on. Raises `InvalidEvent` for what could never be delivered, and
-        `AutocommitRefused` where no transaction is open and none would be begun.
+        Returns the new events' ids. `cause` is the event being handled, if there is one; the new
+        events inherit its correlation id. Raises `InvalidEvent` for an event that could never be
+        delivered, and `AutocommitRefused` if there would be no transaction.
         """
         if not events:
             return []
@@ -81,16 +81,16 @@ class Outbox:
         cause: Envelope | None = None,
         traceparent: str | None = None,
     ) -> tuple[str, dict[str, Any]]:
-        """The same as the tail of a larger statement: its WITH queries, and their parameters.
+        """The same as the tail of a larger statement: WITH queries and their parameters.
 
-        For a write that is to be one round trip: `WITH placed AS (INSERT …), {tail} SELECT …`,
-        run by `exec_driver_sql`.
+        It makes a write and its events one round trip: `WITH placed AS (INSERT …), {tail}
+        SELECT …`, run by `exec_driver_sql`.
         """
         ids = [uuid7() for _ in events]
         parameters = self._parameters(ids, events, cause, traceparent)
         one = len(events) == 1
         statement = in_schema(self._schema, ROW if one else ROWS)
-        return (statement, _of_one(parameters)) if one else (statement, parameters)
+        return (statement, _single(parameters)) if one else (statement, parameters)
 
     async def schedule(
         self,
@@ -102,14 +102,14 @@ class Outbox:
         cause: Envelope | None = None,
         traceparent: str | None = None,
     ) -> UUID:
-        """Add an event to the log when its time comes. The same key again replaces it.
+        """Add an event when its time comes. The same key again replaces it.
 
-        Its place in its stream is drawn at that time, not now.
+        The event gets its sequence at that time, not now.
         """
         if not isinstance(at, datetime) or at.tzinfo is None:
             raise InvalidEvent("at", "has to be a datetime with a time zone")
         id_ = uuid7()
-        row = _of_one(self._parameters([id_], [event], cause, traceparent))
+        row = _single(self._parameters([id_], [event], cause, traceparent))
         await run(
             connection,
             in_schema(self._schema, SCHEDULE),
@@ -118,10 +118,10 @@ class Outbox:
         return id_
 
     async def unschedule(self, connection: Writes, key: str) -> bool:
-        """Cancel a scheduled event; false if there is none, or it has been sent on its way.
+        """Cancel a scheduled event; false if there is none, or if it has been moved already.
 
-        Call it before adding events of the same aggregate: who moves due events locks first the
-        scheduled row, then the stream.
+        Call it before adding events of the same aggregate: the relay, which moves due events, locks
+        the scheduled row first and the stream second.
         """
         statement = in_schema(self._schema, UNSCHEDULE)
         deleted = await run(connection, statement, {"outbox_source": self.source, "key": key})
@@ -156,8 +156,8 @@ class Outbox:
         }
 
 
-def _of_one(columns: dict[str, Any]) -> dict[str, Any]:
-    """The only row of columns."""
+def _single(columns: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the only row."""
     return {name: value[0] if isinstance(value, list) else value for name, value in columns.items()}
 
 
@@ -167,7 +167,7 @@ def _ids(parameters: dict[str, Any]) -> list[UUID]:
 
 
 def _trace(traceparent: str | None) -> str | None:
-    """A malformed trace is dropped; one that fills a frame would close the relay's connection."""
+    """Drop a malformed header: one that fills a frame would close the relay's connection."""
     if traceparent is None or "\0" in traceparent or len(traceparent) > MAX_SHORT_STRING:
         return None
     return traceparent

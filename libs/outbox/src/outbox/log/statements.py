@@ -1,6 +1,6 @@
-"""The statements that write the outbox, in the drivers' own paramstyle.
+"""The statements that add and schedule events, in psycopg's paramstyle.
 
-They bypass SQLAlchemy's compiler: their text never changes, and every transaction runs one.
+They bypass SQLAlchemy's compiler, because every transaction runs one and its text never changes.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from outbox.postgres.table_details import prefix
 
 _TABLE = re.compile(r"\b(INTO|FROM) (outbox|outbox_streams|outbox_scheduled)\b")
 
-# Both are also the tail of a larger statement (see `Outbox.rows`), hence the prefixes.
-# One event, as in most transactions: plain values cost the driver less than arrays of one.
+# One event, as in most transactions: plain values cost the driver less than arrays of one. The
+# names have prefixes, because this is also the tail of larger statements (see `Outbox.rows`).
 ROW = """
 outbox_stream AS (
   INSERT INTO outbox_streams AS s (source, aggregate_type, aggregate_id, last)
@@ -30,7 +30,7 @@ outbox_stream AS (
     FROM outbox_stream
 )"""
 
-# Several, of any aggregates: the counters are locked in the order of their keys.
+# Several events of any aggregates: the counters are locked in the order of their keys.
 ROWS = """
 outbox_given AS (
   SELECT * FROM unnest(
@@ -56,11 +56,10 @@ outbox_given AS (
     FROM outbox_given JOIN outbox_stream USING (aggregate_type, aggregate_id)
    ORDER BY position
 )"""
-ADD = f"WITH {ROWS} SELECT 1"
 
-# With the stream's counter, so that whoever moves the event can tell by a lock that somebody is
-# at the stream: an INSERT that meets an uncommitted one would wait for it. DO NOTHING waits too,
-# for one that is being updated; hence NOT EXISTS.
+# It makes the stream's counter, so that the relay can skip a locked stream when it moves the event:
+# an INSERT would wait for an uncommitted counter. DO NOTHING would wait as well, for a counter that
+# is being updated; hence NOT EXISTS.
 SCHEDULE = """
 WITH stream AS (
   INSERT INTO outbox_streams (source, aggregate_type, aggregate_id, last)
@@ -92,6 +91,6 @@ DELETE FROM outbox_scheduled WHERE source = %(outbox_source)s AND key = %(key)s 
 
 @cache
 def in_schema(schema: str | None, statement: str) -> str:
-    """The same for tables that were declared in a schema, which need not be the first one."""
+    """The statement for tables in a schema that is not the first of the search path."""
     qualified = prefix(schema).replace("%", "%%")
     return _TABLE.sub(lambda found: f"{found[1]} {qualified}{found[2]}", statement)

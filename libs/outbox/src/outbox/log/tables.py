@@ -1,7 +1,7 @@
-"""The library's tables, declared on the MetaData of the application that uses it.
+"""The tables of the outbox, declared on the MetaData of the application.
 
-The relay and the inbox speak SQL to them by name (see `relay/log.py`, `consume/inbox.py`);
-the names are therefore fixed, and found by the search path.
+The library's own SQL names these tables (`statements`, `relay_queries`, `operator_queries`), so
+their names are fixed. The search path leads to them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _stream_key(*, primary_key: bool) -> list[Column[str]]:
 
 def declare_outbox(metadata: MetaData) -> None:
     """Declare `outbox`, `outbox_streams`, `outbox_scheduled` and `outbox_settings`."""
-    _declare_log(metadata)
+    _declare_events(metadata)
     _declare_scheduled(metadata)
     Table(
         "outbox_streams",
@@ -66,8 +66,8 @@ def declare_outbox(metadata: MetaData) -> None:
     )
 
 
-def _declare_log(metadata: MetaData) -> None:
-    log = Table(
+def _declare_events(metadata: MetaData) -> None:
+    outbox = Table(
         "outbox",
         metadata,
         Column("id", BigInteger, Identity(), primary_key=True),
@@ -78,7 +78,7 @@ def _declare_log(metadata: MetaData) -> None:
         Column("sequence", BigInteger, nullable=False),
         Column("type", Text, nullable=False),
         Column("version", SmallInteger, nullable=False),
-        # `json`, not `jsonb`: the bytes go out as they came in, and psql can still look inside.
+        # `json`, not `jsonb`: the bytes go out as they came in, and SQL can still read them.
         Column("payload", JSON, nullable=False),  # see decision 0001
         Column("correlation_id", Text, nullable=False),
         Column("causation_id", Text),
@@ -90,12 +90,12 @@ def _declare_log(metadata: MetaData) -> None:
         postgresql_partition_by="RANGE (created_at)",
         comment=comment(VERSION),
     )
-    # Serves the relay's look (ids above the floor, of its lanes, not yet published) and the
-    # marking of a window; as small as the backlog, because published rows leave it.
+    # Serves the relay's fetch (unpublished rows of its lanes above the watermark) and the marking
+    # of a window. It is as small as the backlog, because published rows leave it.
     Index(
         "outbox_unpublished",
-        log.c.id,
-        log.c.bucket,
+        outbox.c.id,
+        outbox.c.bucket,
         postgresql_where=text("published_at IS NULL"),
     )
 
@@ -118,7 +118,7 @@ def _declare_scheduled(metadata: MetaData) -> None:
         Column("causation_id", Text),
         Column("traceparent", Text),
     )
-    # The relay asks for what is due, and for when the next one is.
+    # The relay asks which events are due, and when the next one is.
     Index("outbox_scheduled_due", scheduled.c.due_at)
 
 

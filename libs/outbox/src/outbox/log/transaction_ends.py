@@ -1,4 +1,4 @@
-"""Whether a statement would end the transaction that it is run in. Pure.
+"""Whether a statement would end the transaction that it runs in.
 
 PostgreSQL 18, "SQL Commands": COMMIT, END, ROLLBACK, ABORT and PREPARE TRANSACTION end one;
 SAVEPOINT, RELEASE and ROLLBACK TO do not.
@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 CACHED = 4096
-"""Characters; longer statements are seldom the same twice."""
+"""Characters; longer statements rarely repeat."""
 
 _NOT_CODE = re.compile(
     r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\1\$""", re.DOTALL
@@ -21,21 +21,21 @@ _SAVEPOINT = re.compile(rf"\s*(?:SAVEPOINT|RELEASE|({_TO}))\b", re.IGNORECASE)
 
 
 def ends_transaction(statement: str) -> bool:
-    """Whether one of the statements in this text does; comments and literals are not looked at."""
-    return _ends(statement) if len(statement) <= CACHED else _look(statement)
+    """Whether one of the statements in this text does. Comments and literals do not count."""
+    return _ends(statement) if len(statement) <= CACHED else _search(statement)
 
 
 def about_savepoint(statement: str) -> str | None:
-    """`"to"` for ROLLBACK TO, `"set"` for SAVEPOINT and RELEASE, None for all else."""
+    """`"to"` for ROLLBACK TO, `"set"` for SAVEPOINT and RELEASE, None for other statements."""
     return _savepoint(statement) if len(statement) <= CACHED else None
 
 
 @lru_cache(maxsize=2048)
 def _ends(statement: str) -> bool:
-    return _look(statement)
+    return _search(statement)
 
 
-def _look(statement: str) -> bool:
+def _search(statement: str) -> bool:
     return any(map(_ENDS.match, _NOT_CODE.sub(" ", statement).split(";")))
 
 

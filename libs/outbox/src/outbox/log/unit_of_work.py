@@ -1,4 +1,4 @@
-"""The unit of work: one transaction, what it emits, and what it says once it has committed."""
+"""The unit of work: one transaction, the events it emits, and notifications after its commit."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class _Lifetime:
 
 
 class UnitOfWork:
-    """One open transaction. Whoever began it commits it; nobody else can.
+    """One open transaction. Only the code that began it can commit it.
 
-    Of no use after its block, or its handler, has ended: everything raises `UnitEnded` then.
+    After its block or its handler has ended, every method raises `UnitEnded`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class UnitOfWork:
     async def session(self) -> AsyncIterator[AsyncSession]:
         """An ORM session inside this transaction, in a savepoint of its own.
 
-        What it holds is flushed when the block ends, and taken back alone when the block raises.
+        Its changes are flushed when the block ends. If the block raises, only they are undone.
 
         async with unit.session() as session:
             session.add(Mail(order_id=order.id))
@@ -68,12 +68,12 @@ class UnitOfWork:
         async with AsyncSession(
             self.connection, join_transaction_mode="create_savepoint", expire_on_commit=False
         ) as session:
-            await session.connection()  # the savepoint: else it would begin at the first flush
+            await session.connection()  # opens the savepoint now, not at the first flush
             yield session
             await session.commit()
 
     def caused_by(self, event: Envelope) -> UnitOfWork:
-        """The same transaction, for what follows from one event of several.
+        """The same transaction, for events that one of several events causes.
 
         async def on_placed(unit: UnitOfWork, events: Sequence[Envelope]) -> None:
             for event in events:
@@ -110,11 +110,11 @@ class UnitOfWork:
         self._deferred.emitted = True
 
     async def send(self, statement: str, parameters: Mapping[str, Any]) -> None:
-        """Run a statement whose answer nobody needs, in the driver's paramstyle.
+        """Run a statement whose answer is not needed, in the driver's paramstyle.
 
-        `INSERT INTO cooked VALUES (%(id)s)`. In a handler it is the fast way to write: it goes to
-        the database together with those of other events, before any statement that could see what
-        it writes. What it raises may therefore be raised later, at the latest before the commit.
+        `INSERT INTO cooked VALUES (%(id)s)`. In a handler this is the fast way to write: the
+        statement goes to the database together with those of other events, before any statement
+        that could see what it writes. So its error may come later, at the latest before the commit.
         """
         self._must_be_open()
         await self._deferred.send(statement, parameters)
@@ -131,7 +131,7 @@ class UnitOfWork:
         return await self._outbox.unschedule(self.connection, key)
 
     def announce(self, channel: str, key: str) -> None:
-        """Once committed, tell those who wait on the channel that the key has settled."""
+        """After the commit, tell listeners of the channel that the key has settled."""
         self._must_be_open()
         self._deferred.announced.append((channel, key))
 
@@ -142,20 +142,20 @@ class UnitOfWork:
         if self._lifetime.ended:
             self._lifetime.used_after = True
             problem = UnitEnded(self.cause)
-            logger.error("%s", problem)  # whoever uses it late may be a task that nobody awaits
+            logger.error("%s", problem)  # the error may end in a task that nothing awaits
             raise problem
 
     def end(self) -> None:
-        """Nothing can be written any more. For those who begin units of work."""
+        """Refuse all further use. For code that begins units of work."""
         self._lifetime.ended = True
 
     @property
     def used_after_end(self) -> bool:
-        """Whether somebody tried to. For those who begin units of work."""
+        """Whether it was used after its end. For code that begins units of work."""
         return self._lifetime.used_after
 
     def committed(self, notifier: Notifier) -> None:
-        """Say what was to be said after commit. For those who begin units of work."""
+        """Send the notifications after the commit. For code that begins units of work."""
         self._deferred.committed(notifier)
 
 
@@ -166,7 +166,7 @@ class SingleWrite:
         self._unit: UnitOfWork | None = unit
 
     async def write(self, tables: str, parameters: Mapping[str, Any], *events: Event) -> None:
-        """See `UnitOfWork.write`. A second call is a bug: it would not be the same transaction."""
+        """See `UnitOfWork.write`. A second call is a bug: it would be another transaction."""
         if self._unit is None:
             raise RuntimeError("a single write was written to twice")
         unit, self._unit = self._unit, None

@@ -1,4 +1,4 @@
-"""Beginning units of work on one database, and saying after their commit what they had to say."""
+"""Beginning units of work on one database, and sending their notifications after the commit."""
 
 from __future__ import annotations
 
@@ -37,16 +37,17 @@ class Work:
         self._traceparent = traceparent
 
     async def check(self) -> None:
-        """Raises `AutocommitRefused` where the engine's connections are in autocommit."""
+        """Raises `AutocommitRefused` if the engine's connections are in autocommit."""
         async with guarded(self.engine):
             pass
 
     @asynccontextmanager
     async def begin(self, *, cause: Envelope | None = None) -> AsyncIterator[UnitOfWork]:
-        """Commit when the block ends, roll back when it raises; nothing inside can do either.
+        """Commit when the block ends, roll back when it raises; code inside can do neither.
 
-        What is emitted follows from `cause`, if there is one. Raises `TransactionEnded` if the
-        block ended or broke the transaction and went on, `AutocommitRefused` on such an engine.
+        `cause` is the event that causes the emitted ones, if there is one. Raises
+        `TransactionEnded` if the block ended or broke the transaction and went on, and
+        `AutocommitRefused` on an engine in autocommit.
 
         async with work.begin() as unit:
             await unit.connection.execute(...)
@@ -63,16 +64,17 @@ class Work:
 
     @asynccontextmanager
     async def single(self) -> AsyncIterator[SingleWrite]:
-        """One `write` that is its own transaction: one round trip, committed when it returns."""
+        """One `write` as a transaction of its own: one round trip, committed when it returns."""
         async with self._reading.connect() as connection:
             unit = UnitOfWork(connection, self._outbox, traceparent=self._traceparent())
             yield SingleWrite(unit)
         unit.committed(self._notifier)
 
     def read(self) -> AsyncConnection:
-        """A connection to read from, one statement a snapshot: `async with work.read() as …`.
+        """A connection for reading, each statement with its own snapshot.
 
-        Without a transaction around it, a read is one round trip instead of three.
+        `async with work.read() as connection`. Without a transaction a read is one round trip
+        instead of three.
         """
         return self._reading.connect()
 
@@ -89,5 +91,5 @@ class Work:
         )
 
     def committed(self, deferred: DeferredStatements) -> None:
-        """Say what a committed transaction has to say."""
+        """Send the notifications of a committed transaction."""
         deferred.committed(self._notifier)
