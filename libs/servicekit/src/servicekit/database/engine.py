@@ -43,7 +43,7 @@ _SERVER_SAYS = (
     "does not exist",
     "permission denied",
     "not permitted",
-    "unsupported startup parameter",  # a pooler's; see docs/decisions/0810
+    "unsupported startup parameter",  # a pooler's; see decision 0810
 )
 _READ_ONLY_REPORTS = (b"default_transaction_read_only", b"in_hot_standby")
 
