@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Header, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 
 from service_stubs import world
-from service_stubs.ledger import KeyReused, Ledger
-from service_stubs.trouble import Mode, System, Troubles
+from service_stubs.dependencies import Dependencies, Deps
+from service_stubs.ledger import KeyReused
+from service_stubs.trouble import Mode, System
 from servicekit.http.fields import Text, Whole
 from servicekit.http.problems import Problem
 from servicekit.http.routing import Router
@@ -34,94 +35,80 @@ class Money(BaseModel):
     amount: Annotated[int, Whole(1, 10**12)]
 
 
-async def _troubles(request: Request) -> Troubles:
-    troubles: Troubles = request.app.state.troubles
-    return troubles
-
-
-async def _ledger(request: Request) -> Ledger:
-    ledger: Ledger = request.app.state.ledger
-    return ledger
-
-
-InTrouble = Annotated[Troubles, Depends(_troubles)]
-Books = Annotated[Ledger, Depends(_ledger)]
 Key = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
 
 @router.get("/scooter-data", summary="Get a scooter: its zone and its charge")
-async def scooter_data(id: Id, troubles: InTrouble) -> Response:
+async def scooter_data(id: Id, deps: Deps) -> Response:
     """Get a scooter. An id that does not contain `scooter` is answered with 404."""
-    return await _read(troubles, System.SCOOTERS, world.scooter(id))
+    return await _read(deps, System.SCOOTERS, world.scooter(id))
 
 
 @router.get("/tariff-zone-data", summary="Get the tariff of a zone")
-async def tariff_zone_data(id: Id, troubles: InTrouble) -> Response:
+async def tariff_zone_data(id: Id, deps: Deps) -> Response:
     """Get the tariff of a zone. All zones have the same tariff."""
-    return await _read(troubles, System.TARIFFS, world.tariff_zone(id))
+    return await _read(deps, System.TARIFFS, world.tariff_zone(id))
 
 
 @router.get("/user-profile", summary="Get a user: subscription, trust, debts")
-async def user_profile(id: Id, troubles: InTrouble) -> Response:
+async def user_profile(id: Id, deps: Deps) -> Response:
     """Get a user. An id other than `user-N` is answered with 404."""
-    return await _read(troubles, System.PROFILES, world.user_profile(id))
+    return await _read(deps, System.PROFILES, world.user_profile(id))
 
 
 @router.get("/configs", summary="Get the coefficients of prices")
-async def configs(troubles: InTrouble) -> Response:
+async def configs(deps: Deps) -> Response:
     """Get the coefficients of prices, which are the same for every user."""
-    return await _read(troubles, System.CONFIGS, world.CONFIGS)
+    return await _read(deps, System.CONFIGS, world.CONFIGS)
 
 
 @router.post("/hold-money-for-order", summary="Set money aside")
-async def hold(body: Money, key: Key, troubles: InTrouble, books: Books) -> Response:
+async def hold(body: Money, key: Key, deps: Deps) -> Response:
     """Set money aside. A repeated key gets the first answer and moves nothing."""
-    return await _move(System.HOLD, body, key, troubles, books)
+    return await _move(System.HOLD, body, key, deps)
 
 
 @router.post("/clear-money-for-order", summary="Take money")
-async def clear(body: Money, key: Key, troubles: InTrouble, books: Books) -> Response:
+async def clear(body: Money, key: Key, deps: Deps) -> Response:
     """Take the amount, and give back the rest of what was set aside."""
-    return await _move(System.CLEAR, body, key, troubles, books)
+    return await _move(System.CLEAR, body, key, deps)
 
 
 @router.post("/release-money-for-order", summary="Give back what was set aside")
-async def release(body: Money, key: Key, troubles: InTrouble, books: Books) -> Response:
+async def release(body: Money, key: Key, deps: Deps) -> Response:
     """Give back what was set aside. A repeated key gets the first answer and moves nothing."""
-    return await _move(System.RELEASE, body, key, troubles, books)
+    return await _move(System.RELEASE, body, key, deps)
 
 
-async def _read(troubles: Troubles, system: System, found: dict[str, Any] | None) -> Response:
+async def _read(deps: Dependencies, system: System, found: dict[str, Any] | None) -> Response:
     async def answer() -> Response:
         if found is None:
             raise Problem(404, "not_found", "There is nothing with this id.")
         return JSONResponse(found)
 
-    return await _troubled(troubles, system, answer)
+    return await _troubled(deps, system, answer)
 
 
-async def _move(
-    system: System, body: Money, key: str, troubles: Troubles, books: Ledger
-) -> Response:
+async def _move(system: System, body: Money, key: str, deps: Dependencies) -> Response:
     status = {System.HOLD: "held", System.CLEAR: "cleared", System.RELEASE: "released"}[system]
 
     async def answer(status: str = status) -> Response:
         try:
-            movement = books.record(key, system, status=status, **body.model_dump())
+            movement = deps.ledger.record(key, system, status=status, **body.model_dump())
         except KeyReused as reused:
             raise Problem(422, "idempotency_key_reused", str(reused), errors=[]) from None
         return JSONResponse(movement.answer)
 
-    return await _troubled(troubles, system, answer, declined=lambda: answer("declined"))
+    return await _troubled(deps, system, answer, declined=lambda: answer("declined"))
 
 
 async def _troubled(
-    troubles: Troubles,
+    deps: Dependencies,
     system: System,
     answer: Callable[[], Awaitable[Response]],
     declined: Callable[[], Awaitable[Response]] | None = None,
 ) -> Response:
-    trouble = troubles.meet(system)
+    trouble = deps.troubles.meet(system)
     if trouble is None:
         return await answer()
     match trouble.mode:
@@ -131,7 +118,7 @@ async def _troubled(
             return await (declined or answer)()
         case Mode.NONSENSE:
             await answer()
-            return JSONResponse(troubles.nonsense(trouble))
+            return JSONResponse(deps.troubles.nonsense(trouble))
         case Mode.SLOW | Mode.HANGING:
             right = await answer()
             await asyncio.sleep(trouble.delay)

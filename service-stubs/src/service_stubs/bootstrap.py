@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from service_stubs import NAME, VERSION, api, control
+from service_stubs.dependencies import Dependencies
 from service_stubs.ledger import Ledger
 from service_stubs.settings import Settings
 from service_stubs.trouble import Troubles
@@ -56,5 +57,5 @@ def build_app(
     )
     app.include_router(api.router)
     app.include_router(control.router)
-    app.state.ledger, app.state.troubles = ledger or Ledger(":memory:"), Troubles()
+    app.state.dependencies = Dependencies(ledger or Ledger(":memory:"), Troubles())
     return app

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from service_stubs.api import Books, InTrouble
+from service_stubs.dependencies import Deps
 from service_stubs.trouble import System, Trouble
 from servicekit.http.routing import Router
 
@@ -44,26 +44,26 @@ class Movements(BaseModel):
 
 
 @router.get("", summary="List the faults of all systems")
-async def troubles_now(troubles: InTrouble) -> Troubled:
+async def troubles_now(deps: Deps) -> Troubled:
     """List the faults of all systems. After a start there is none."""
-    return Troubled(systems=troubles.view())
+    return Troubled(systems=deps.troubles.view())
 
 
 @router.put("/systems/{system}", summary="Set the faults of a system")
-async def trouble(system: System, body: Wanted, troubles: InTrouble) -> Troubled:
+async def trouble(system: System, body: Wanted, deps: Deps) -> Troubled:
     """Set the faults of a system. They replace its previous ones."""
-    troubles.set(system, body.troubles)
-    return Troubled(systems=troubles.view())
+    deps.troubles.set(system, body.troubles)
+    return Troubled(systems=deps.troubles.view())
 
 
 @router.delete("/systems", summary="Remove the faults of all systems")
-async def calm(troubles: InTrouble) -> Troubled:
+async def calm(deps: Deps) -> Troubled:
     """Remove the faults of all systems. The ledger stays as it is."""
-    troubles.clear()
-    return Troubled(systems=troubles.view())
+    deps.troubles.clear()
+    return Troubled(systems=deps.troubles.view())
 
 
 @router.get("/ledger", summary="List the movements of money")
-async def ledger(books: Books, order_id: OrderIds = None) -> Movements:
+async def ledger(deps: Deps, order_id: OrderIds = None) -> Movements:
     """List all movements of money, or those of some orders."""
-    return Movements(items=books.view(order_id or ()))
+    return Movements(items=deps.ledger.view(order_id or ()))

@@ -50,8 +50,8 @@ class ExternalWorld:
         """`timeout` above the usual one is for machines that stand still now and then."""
         app = build_app(Ledger(":memory:"), HttpMetrics(CollectorRegistry()))
         self.http = httpx.AsyncClient(transport=_Apart(app), base_url="http://stubs")
-        self._troubles: Troubles = app.state.troubles
-        self._ledger: Ledger = app.state.ledger
+        self._troubles: Troubles = app.state.dependencies.troubles
+        self._ledger: Ledger = app.state.dependencies.ledger
         self.externals = Externals(self.http, timeout=timeout)
         self._patience = timeout * PATIENCE
 
