@@ -40,7 +40,7 @@ async def test_requests_for_a_row_that_is_held_end_and_leave_the_others_their_co
         await others
     for answer in refused:
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert answer.json()["detail"].startswith("Something else holds on to")
+        assert answer.json()["detail"].startswith("Another request holds what this one needs")
 
 
 async def until_answered(http: httpx.AsyncClient) -> None:
