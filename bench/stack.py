@@ -11,8 +11,9 @@ from pathlib import Path
 import psycopg
 
 from devstack.commands import tests
-from devstack.host import prerequisites, processes
+from devstack.host import processes
 from devstack.host.layout import of as layout_of
+from devstack.native import prerequisites
 from devstack.native.infrastructure import Wanted
 from devstack.native.system import CHECKOUT, Layout, System
 

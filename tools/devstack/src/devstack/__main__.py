@@ -1,4 +1,4 @@
-"""Entry point; kept readable for any Python 3, so that an old one gets a sentence."""
+"""The entry point. Any Python 3 can read it, so an old one gets a sentence and no traceback."""
 
 import sys
 

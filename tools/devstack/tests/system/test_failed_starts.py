@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack.commands import parser
+from devstack.commands import parser, stack_choice
 from devstack.commands.command import Command
-from devstack.host import processes, stack_choice
+from devstack.host import processes
 from devstack.host.errors import Trouble
 from devstack.host.layout import CHECKOUT, Layout
 from kit.servers.fake_docker import FakeDocker, free_http_ports

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack.commands import clean
+from devstack.commands import clean, stack_choice
 from devstack.docker.stack import Docker
-from devstack.host import stack_choice
 from devstack.host.layout import Layout
 from devstack.host.locking import exclusive
 from kit.servers.fake_docker import FakeDocker

@@ -8,9 +8,8 @@ import os
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack.commands import parser
+from devstack.commands import parser, stack_choice
 from devstack.commands.command import Command
-from devstack.host import stack_choice
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
 from devstack.native.state import State

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack.commands import parser
+from devstack.commands import parser, stack_choice
 from devstack.commands.command import Command
 from devstack.docker.stack import Docker
-from devstack.host import stack_choice
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
 from devstack.native.stack import Native

@@ -65,7 +65,7 @@ def test_the_containers_of_a_killed_run_are_swept_and_those_of_a_living_one_stay
 def test_rabbitmq_is_installed_for_tests_that_start_whole_systems_also_beside_docker(
     checkout: Layout, fake_docker: FakeDocker, mocker: MockerFixture
 ) -> None:
-    install = mocker.patch("devstack.host.prerequisites.install")
+    install = mocker.patch("devstack.native.prerequisites.install")
     with tests.infrastructure(checkout, _docker_env()) as urls:
         assert urls["TEST_POSTGRES_URL"].startswith("postgresql://")
     install.assert_called_once()
@@ -78,7 +78,7 @@ def test_where_nothing_may_be_installed_the_other_tests_run_all_the_same(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mocker.patch(
-        "devstack.host.prerequisites.install", side_effect=Trouble("rabbitmq-server missing")
+        "devstack.native.prerequisites.install", side_effect=Trouble("rabbitmq-server missing")
     )
     with tests.infrastructure(checkout, _docker_env()):
         pass

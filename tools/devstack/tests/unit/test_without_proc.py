@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from devstack.commands import clean, doctor
+from devstack.commands import clean, doctor, stack_choice
 from devstack.docker.stack import Docker
-from devstack.host import processes, stack_choice
+from devstack.host import processes
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
 from devstack.host.ports import Ports

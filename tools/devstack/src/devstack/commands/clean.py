@@ -1,4 +1,4 @@
-"""`make clean`: data, logs and venv go, after a question."""
+"""`make clean` removes data, logs and venv, after a question."""
 
 import os
 import shutil
@@ -38,14 +38,14 @@ def run(layout: Layout, env: Mapping[str, str]) -> None:
 
 
 def _projects(layout: Layout, env: Mapping[str, str]) -> Iterator[Docker]:
-    """All that Docker was ever used for here, test runs that were killed included."""
+    """Every Compose project of this checkout, those of killed test runs included."""
     for folder in sorted(layout.home.glob("docker*")):
         suffix = folder.name.removeprefix("docker")
         yield Docker(layout, env, containers.FILE if suffix else "docker-compose.yml", suffix)
 
 
 def systems(layout: Layout) -> list[Path]:
-    """Every folder under .local that holds a system, the innermost first."""
+    """Every folder under .local that holds a system, innermost first."""
     tests = [file.parent for file in layout.home.glob("*/*/supervisord.conf")]
     others = [file.parent for file in layout.home.glob("*/supervisord.conf")]
     return [*tests, *others, layout.home]

@@ -1,11 +1,12 @@
-"""One command line: which stack it is for, and what a start leaves behind for those that follow."""
+"""One command line: the stack it acts on, and the choice that a start keeps for later commands."""
 
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from devstack.commands import stack_choice
 from devstack.docker.stack import Docker
-from devstack.host import layout, stack_choice
+from devstack.host import layout
 from devstack.host.console import say
 from devstack.host.errors import Trouble
 from devstack.native import services
@@ -15,7 +16,7 @@ from devstack.native.stack import Native
 
 @dataclass(frozen=True)
 class Command:
-    """One command line with what every command needs."""
+    """One command line, with everything that a command needs."""
 
     options: argparse.Namespace
     layout: layout.Layout
@@ -30,7 +31,7 @@ class Command:
         return Docker(self.layout, self.env)
 
     def stack(self) -> Native | Docker:
-        """What runs, or ran last."""
+        """The stack that runs, or ran last."""
         return self._of(stack_choice.for_running(self.layout, self.env))
 
     def running_stack(self) -> Native | Docker:
@@ -53,7 +54,7 @@ class Command:
         return self._of(chosen.stack)
 
     def starting(self, action: Callable[[Native | Docker], None]) -> int:
-        """Keep the choice for the commands that follow; none if a first start ended all again."""
+        """Keep the choice for later commands; forget it when a first start fails."""
         before = stack_choice.kept(self.layout)
         stack = self.stack_to_start()
         stack_choice.keep(

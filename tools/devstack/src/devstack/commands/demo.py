@@ -1,4 +1,4 @@
-"""`make demo`: drives every flow against the running system and prints each call's answer."""
+"""`make demo` drives every flow of the running system and prints each call with its answer."""
 
 import json
 import secrets
@@ -22,7 +22,7 @@ TICKET = {"subject": "No sound", "text": "The left speaker is silent.", "email":
 def call(
     method: str, url: str, body: Mapping[str, Any] | None = None, *, refusal: int = 0
 ) -> dict[str, Any]:
-    """One request, printed with its answer; a refusal is Trouble, unless it is the one awaited."""
+    """Print a request and its answer; a refusal is Trouble, unless it is the expected one."""
     plain(f"\n{method} {url}")
     if body is not None:
         plain(f"  {json.dumps(body)}")
@@ -35,7 +35,7 @@ def call(
 
 
 def addresses(stack: Native | Docker) -> tuple[str, str]:
-    """Where the APIs of service-orders and service-processor answer."""
+    """The URLs of service-orders and service-processor."""
     if isinstance(stack, Docker):
         ports = [stack.port(f"{service.name}-api", service.port) for service in SERVICES]
         return f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
@@ -65,7 +65,7 @@ def show_order(api: str) -> None:
 
 
 def show_booking(api: str) -> None:
-    """At a time nobody is likely to want; cancelled in the end, so that it can be shown again."""
+    """Book an unlikely time, and cancel the booking at the end, so that it can be repeated."""
     call("GET", f"{api}/restaurants/1")
     wanted = {"restaurant_id": 1, "booking_datetime": _some_day(), "guests_count": 2}
     asked = call("POST", f"{api}/bookings", wanted)
@@ -80,7 +80,7 @@ def show_booking(api: str) -> None:
 
 
 def show_reservation(api: str) -> None:
-    """Twice the same: the second is refused, and told what is in the way."""
+    """Send the same reservation twice; the second is refused with the reason."""
     wanted = {"table_id": 1, "customer_name": "Ada", "reservation_time": _some_day()}
     wanted |= {"duration_minutes": 90}
     made = call("POST", f"{api}/reservations", wanted)
@@ -90,7 +90,7 @@ def show_reservation(api: str) -> None:
 
 
 def show_ticket(orders: str, processor: str) -> None:
-    """From open to closed, and its timeline in the other service."""
+    """A ticket from open to closed, and its timeline in the other service."""
     opened = call("POST", f"{orders}/tickets", TICKET)
     address, known = f"{orders}/tickets/{opened['id']}", f"{processor}/tickets/{opened['id']}"
     call("POST", f"{address}/comments", {"email": "bob@example.com", "text": "Is it plugged in?"})
@@ -107,7 +107,7 @@ def show_ticket(orders: str, processor: str) -> None:
 
 
 def show_ride(api: str) -> None:
-    """Six seconds, on a scooter that nobody else rides."""
+    """A ride of six seconds, on a scooter that is free."""
     wanted = {"user_id": "user-1", "scooter_id": f"scooter-{secrets.token_hex(4)}"}
     offer = call("POST", f"{api}/offers", wanted)
     started = call("POST", f"{api}/rentals?wait=10", {"token": offer["token"]})
@@ -123,7 +123,7 @@ def show_ride(api: str) -> None:
 
 
 def _arrives(timeline: str, *, versions: int) -> bool:
-    """Whether the processor has heard of all versions, within ten seconds."""
+    """Whether the processor knows all versions within ten seconds."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         status, text = _answer("GET", timeline)
@@ -147,6 +147,6 @@ def _answer(method: str, url: str, body: Mapping[str, Any] | None = None) -> tup
 
 
 def _some_day() -> str:
-    """Within the next two years, at a minute of its own."""
+    """A random minute within the next two years."""
     ahead = timedelta(days=30 + secrets.randbelow(670), minutes=secrets.randbelow(1440))
     return (datetime.now(UTC) + ahead).isoformat(timespec="seconds")

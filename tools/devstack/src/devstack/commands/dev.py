@@ -1,4 +1,4 @@
-"""`make dev`: the native system with its logs, restarting a service when its code changes."""
+"""`make dev` shows the logs of the native system and restarts a service when its code changes."""
 
 import subprocess
 import time
@@ -42,7 +42,7 @@ def changed(before: Seen, after: Seen) -> set[Path]:
 
 
 def touched(files: Iterable[Path], checkout: Path) -> list[Service]:
-    """The services whose code this is; a library is everybody's."""
+    """The services that use these files; a library's files are used by all."""
     tops = {file.relative_to(checkout).parts[0] for file in files}
     return [service for service in SERVICES if "libs" in tops or service.folder in tops]
 
@@ -74,7 +74,7 @@ def _watch(layout: Layout) -> None:
 
 
 def _restart(layout: Layout, service: Service) -> None:
-    """Migrate and restart; code that does not start is reported, and watched on."""
+    """Migrate and restart. Code that does not start is reported, and watching goes on."""
     say(f"{service.folder} changed: restarting it")
     names = [program_name(service, role) for role in ROLES]
     supervisor, state = Supervisor(layout), State.read(layout)

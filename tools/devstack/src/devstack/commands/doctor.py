@@ -1,4 +1,4 @@
-"""`make doctor`: looks at machine and checkout, and says the fix of everything it finds."""
+"""`make doctor` checks the machine and the checkout, and prints a fix for everything it finds."""
 
 import importlib.util
 import os
@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from devstack.commands import stack_choice
 from devstack.docker.stack import Docker
-from devstack.host import apt, environment, ports, processes, stack_choice
+from devstack.host import apt, environment, ports, processes
 from devstack.host.console import plain
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
@@ -126,7 +127,7 @@ class Doctor:
             )
 
     def _postgres(self) -> Iterator[Finding]:
-        """Only root needs another identity for PostgreSQL."""
+        """Only root needs another user for PostgreSQL."""
         if os.geteuid() != 0 or not Wanted.by(self._env).postgres:
             return
         if (
@@ -158,7 +159,7 @@ class Doctor:
                 yield Finding(OK, f"port {port} for {service.folder}")
 
     def _leftovers(self) -> Iterator[Finding]:
-        """A lock needs no look: the kernel drops it with its process."""
+        """Locks are not checked: the kernel drops a lock together with its process."""
         left = processes.belonging_to(self._layout.home)
         if left and not Supervisor(self._layout).answers():
             yield Finding(NOTE, f"{len(left)} processes of a killed start are left", "make stop")

@@ -1,7 +1,8 @@
-"""`make test-versions`: the library's wheel on the lowest and the newest versions that it allows.
+"""`make test-versions` tests the library's wheel on its lowest and its newest dependencies.
 
-Each in a venv of its own under `.local/versions`. Without more, the suite that an application has
-(test_stranger.py); with `--whole`, all of the library's tests. `--python` is another interpreter.
+Each set is installed into a venv of its own under `.local/versions`. By default an application's
+suite runs (test_stranger.py), with `--whole` all of the library's tests. `--python` names another
+interpreter.
 """
 
 import re
@@ -31,7 +32,7 @@ WHOLE = [
     "uvloop",
 ]
 LOCAL = ["libs/contracts", "libs/servicekit", "service-processor", "tools/devstack"]
-"""What the library's own tests need besides; without what these packages ask for themselves."""
+"""Packages of this checkout that the library's tests use; installed without dependencies."""
 SETTINGS = """[pytest]
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
@@ -80,7 +81,7 @@ def _lowest(layout: Layout) -> Iterator[str]:
 def _install(
     layout: Layout, venv: Path, python: str, wheel: Path, pins: list[str], *, whole: bool
 ) -> Path:
-    """A venv with the wheel, made anew: pip would keep what is there and will do."""
+    """A new venv with the wheel. In an old one, pip would keep versions that still satisfy."""
     _call([python or str(layout.python), "-m", "venv", "--clear", str(venv)])
     constraints = venv / "constraints.txt"
     constraints.write_text("\n".join(pins))
@@ -93,7 +94,7 @@ def _install(
 
 
 def _suite(layout: Layout, venv: Path, env: Mapping[str, str], *, whole: bool) -> int:
-    """Of the stranger's suite a copy, so that nothing of this checkout is beside it."""
+    """Run a copy of the stranger's suite, so that nothing of this checkout lies beside it."""
     folder, tests = layout.checkout, str(LIBRARY / "tests")
     if not whole:
         folder, tests = venv / "suite", "."

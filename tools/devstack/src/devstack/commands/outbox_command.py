@@ -1,7 +1,7 @@
-"""`make outbox`: the command `outbox` for one service, told where the running system is.
+"""`make outbox` runs the command `outbox` for one service of the running system.
 
-The service's own database is the producer's, the other service's the consumer's. What is said on
-the command line wins, because these are the variables that its options fall back to.
+The service's database is the producer's, the other service's database is the consumer's. Options
+on the command line win, because they fall back to the variables that are set here.
 """
 
 import shlex
@@ -51,7 +51,7 @@ def _as_process(native: Native, service: Service, other: Service, words: list[st
 
 
 def _in_container(docker: Docker, service: Service, other: Service, words: list[str]) -> int:
-    """In that of the API, which needs no broker."""
+    """Run it in the API's container, which needs no broker."""
     places = {
         OWN: _told(docker, service, service.database_variable),
         OTHER: _told(docker, other, other.database_variable),
@@ -69,7 +69,7 @@ def _in_container(docker: Docker, service: Service, other: Service, words: list[
 
 
 def _told(docker: Docker, service: Service, variable: str) -> str:
-    """As its container has it, in the variable or in the file that another one names."""
+    """The URL that the container has, in its variable or in the file that `…_FILE` names."""
     said = f'echo "${{{variable}:-$(cat "${variable}_FILE")}}"'
     words = ("exec", "-T", f"{service.name}-api", "sh", "-c", said)
     found = docker.compose(*words, quiet=True).stdout.strip()
@@ -79,7 +79,7 @@ def _told(docker: Docker, service: Service, variable: str) -> str:
 
 
 def _management(docker: Docker) -> dict[str, str]:
-    """That of the container, unless the broker is another."""
+    """The management URL of the container, unless the broker is another one."""
     if docker.env.get(BROKER):
         found = docker.env.get(MANAGEMENT, "")
         return {MANAGEMENT: found} if found else {}

@@ -184,7 +184,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """SIGTERM and SIGHUP end a command as Ctrl-C does: it tidies up first."""
+    """SIGTERM and SIGHUP end a command as Ctrl-C does, after it has cleaned up."""
     del frame
     raise SystemExit(128 + number)
 
@@ -201,7 +201,7 @@ def main(arguments: list[str]) -> int:
         complain(str(trouble))
         return trouble.status
     except KeyboardInterrupt:
-        complain("interrupted; what this command had started is ended")
+        complain("interrupted; everything this command started has ended")
         return 130
     except BrokenPipeError:
         return 141

@@ -1,7 +1,7 @@
-"""`make test`: pytest with a PostgreSQL and a RabbitMQ of its own, apart from a running system.
+"""`make test` runs pytest with its own PostgreSQL and RabbitMQ, apart from a running system.
 
-Each run has its own folder under `.local/test`, so several may run at once; folders of runs that
-were killed are swept by the next one.
+Each run has its own folder under `.local/test`, so several may run at once. A run removes the
+folders that killed runs left.
 """
 
 import os
@@ -12,21 +12,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from devstack.commands import stack_choice
 from devstack.docker import containers
 from devstack.docker.stack import Docker
-from devstack.host import prerequisites, processes, stack_choice
+from devstack.host import processes
 from devstack.host.console import plain, say
 from devstack.host.errors import Trouble
-from devstack.host.layout import Layout
+from devstack.host.layout import Layout, put_private
 from devstack.host.venv import Venv
-from devstack.native import rabbitmq
+from devstack.native import prerequisites, rabbitmq
 from devstack.native.infrastructure import Wanted
-from devstack.native.supervisor_config import put_private
 from devstack.native.system import System
 
 VARIABLES = "TEST_POSTGRES_URL", "TEST_RABBITMQ_URL", "TEST_RABBITMQ_MANAGEMENT_URL"
 PROCESSES = 3
-"""More would not be quicker on two cores: beside them run a database and a broker, or several."""
+"""More are not faster on two cores, because a database and a broker run beside them."""
 PARTS: dict[str, list[str]] = {
     "all": [],  # pytest's own testpaths
     "orders": ["service-orders"],
@@ -36,7 +36,7 @@ PARTS: dict[str, list[str]] = {
 
 
 def exports(system: System) -> dict[str, str]:
-    """What the tests read: the superuser, the administrator, and his management API."""
+    """The variables that the tests read: superuser, administrator, and the management API."""
     login = f"{rabbitmq.ADMIN}:{rabbitmq.ADMIN_PASSWORD}@"
     return {
         "TEST_POSTGRES_URL": system.admin_database_url,
@@ -48,7 +48,7 @@ def exports(system: System) -> dict[str, str]:
 
 
 def run(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -> int:
-    """pytest's exit status; whatever happens, what was brought up is gone afterwards."""
+    """Returns pytest's exit status. The servers are removed afterwards, whatever happens."""
     layout.prepare()
     Venv(layout, say).ensure()
     with infrastructure(layout, env) as urls:
@@ -69,7 +69,7 @@ def infrastructure(layout: Layout, env: Mapping[str, str]) -> Iterator[Mapping[s
 
 
 def _prepare_machine(layout: Layout, *, must: bool) -> None:
-    """Beside Docker too: some tests start a system of their own, as processes."""
+    """Some tests start a system of their own as processes, beside Docker too."""
     try:
         prerequisites.install(layout, Wanted(postgres=True, rabbitmq=True, redis=True))
     except Trouble as lack:
@@ -92,14 +92,14 @@ def _by_processes(layout: Layout) -> Iterator[Mapping[str, str]]:
 
 
 def _sweep_old(folder: Path) -> None:
-    """Runs are named by the pid of their command."""
+    """A run's folder is named by the pid of its command."""
     for home in folder.glob("*") if folder.exists() else ():
         if home.name.isdecimal() and not processes.is_command(int(home.name), "devstack"):
             System(Layout(home.parents[2], home)).destroy()
 
 
 def _pytest(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -> int:
-    """Ctrl-C goes to pytest, which then reports; this command waits for it and tidies up."""
+    """Ctrl-C goes to pytest, which reports; this command waits for it and cleans up."""
     command = [str(layout.python), "-m", "pytest", *_selection(layout, part, arguments)]
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = subprocess.Popen(command, cwd=layout.checkout, env=dict(env), preexec_fn=_hear_ctrl_c)  # noqa: PLW1509
@@ -113,7 +113,7 @@ def _pytest(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -
 
 
 def _selection(layout: Layout, part: str, arguments: str) -> list[str]:
-    """The part's folders, by several processes, unless the arguments name some themselves."""
+    """The part's folders, in several processes, unless the arguments name paths."""
     words = shlex.split(arguments)
     if any((layout.checkout / word.partition("::")[0]).exists() for word in words):
         return words
@@ -126,7 +126,7 @@ def _hear_ctrl_c() -> None:
 
 
 def leave_running(layout: Layout) -> None:
-    """`test-env`: leave PostgreSQL and RabbitMQ for tests running, print their variables."""
+    """`make test-env` leaves the servers for the tests running and prints their variables."""
     layout.prepare()
     system = _left_running(layout)
     saved = system.layout.home / "exports"

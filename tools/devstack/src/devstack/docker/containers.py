@@ -1,4 +1,4 @@
-"""PostgreSQL and RabbitMQ for `STACK=docker make test`, gone with the run."""
+"""PostgreSQL and RabbitMQ for `STACK=docker make test`, removed after the run."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _PREFIX = "docker-test-"
 
 @contextmanager
 def running(layout: Layout, env: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-    """Where they listen. Each run has a project of its own, named by the pid of its command."""
+    """Yields their URLs. Each run has its own Compose project, named by the pid of its command."""
     _sweep_old(layout, env)
     docker = _of_run(layout, env, os.getpid())
     try:
@@ -38,7 +38,7 @@ def _of_run(layout: Layout, env: Mapping[str, str], pid: int) -> Docker:
 
 
 def _sweep_old(layout: Layout, env: Mapping[str, str]) -> None:
-    """What runs that were killed have left."""
+    """Remove the containers that killed runs left."""
     for folder in layout.home.glob(f"{_PREFIX}*"):
         run = folder.name.removeprefix(_PREFIX)
         if run.isdecimal() and not processes.is_command(int(run), "devstack"):
@@ -46,7 +46,7 @@ def _sweep_old(layout: Layout, env: Mapping[str, str]) -> None:
 
 
 def _urls(docker: Docker) -> dict[str, str]:
-    """Where the test containers listen, with the logins their compose file gives them."""
+    """The URLs of the test containers, with the logins of their compose file."""
     said = docker.compose("config", "--format", "json", quiet=True).stdout
     services = json.loads(said)["services"]
     pg, mq = (services[name].get("environment") or {} for name in ("postgres", "rabbitmq"))

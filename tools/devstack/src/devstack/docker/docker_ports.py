@@ -1,7 +1,7 @@
-"""Where containers are published on 127.0.0.1, kept for every command that meets them running.
+"""The ports of the containers on 127.0.0.1, kept for every command on a running system.
 
-Compose makes a container anew when its ports differ from what it is told, so whoever speaks to a
-running system says the ports that its start has chosen.
+Compose recreates a container when its ports change, so every command passes the ports that the
+start chose.
 """
 
 import re
@@ -19,14 +19,14 @@ _PORT = re.compile(r"\$\{([A-Z_]+_PORT):-(\d+)\}")
 
 @dataclass(frozen=True)
 class Published:
-    """Every `${NAME_PORT:-n}` of the compose file; `folder` keeps what they were."""
+    """Every `${NAME_PORT:-n}` of the compose file. `folder` keeps the chosen ports."""
 
     folder: Path
     compose: Path
     env: Mapping[str, str]
 
     def choose(self, *, with_services: bool = True) -> dict[str, str]:
-        """HTTP ports insist, as do those that are set; the others step aside."""
+        """HTTP ports and ports that the user set must be free; others give way to a free one."""
         private(self.folder)
         found = {name: int(port) for name, port in _PORT.findall(self.compose.read_text())}
         own = {service.port_variable for service in SERVICES} & set(found)

@@ -14,7 +14,7 @@ _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)?(\S+)(?:\s+AS\s+(\S+))?", re.MULTILINE
 
 
 def needed(checkout: Path, file: str, env: Mapping[str, str]) -> list[str]:
-    """What the compose file runs and the Dockerfiles build on, not what they build."""
+    """The images that the compose file and the Dockerfiles start from, not those that are built."""
     named = {_chosen(image, env) for image in _IMAGE.findall((checkout / file).read_text())}
     built: set[str] = set()
     for dockerfile in checkout.glob("service-*/Dockerfile"):
@@ -24,7 +24,7 @@ def needed(checkout: Path, file: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _chosen(image: str, env: Mapping[str, str]) -> str:
-    """`${POSTGRES_IMAGE:-postgres:17}` is what the variable says, else what stands there."""
+    """`${POSTGRES_IMAGE:-postgres:17}` is the variable's value, else the default."""
     found = _VARIABLE.fullmatch(image)
     return (env.get(found[1]) or found[2]) if found else image
 
@@ -45,5 +45,5 @@ def succeeds(command: list[str], seconds: float = ANSWER) -> bool:
 
 
 def _is_own(image: str) -> bool:
-    """Built here, so it cannot be pulled."""
+    """Whether the image is built here, so that it cannot be pulled."""
     return image.startswith(("service-", "outbox-"))

@@ -1,7 +1,7 @@
-"""The files that containers log in by: those of development, or a folder of your own.
+"""The files with the containers' passwords: those of development, or a folder of your own.
 
-What a server is told (hashes, rights) and what its clients are told (addresses) is made together,
-so that both fit. `SECRETS_DIR` names the folder, to docker-compose.yml too.
+The files for a server (hashes, rights) and for its clients (URLs) are made together, so that they
+match. `SECRETS_DIR` names the folder, also for docker-compose.yml.
 """
 
 import json
@@ -18,12 +18,12 @@ _ADMIN = "rabbitmq_admin_password"
 
 
 def folder(checkout: Path, env: Mapping[str, str]) -> Path:
-    """Where the files are that this environment names."""
+    """The folder that this environment names."""
     return checkout / (env.get(VARIABLE) or DEVELOPMENT)
 
 
 def of_admin(checkout: Path, env: Mapping[str, str]) -> str:
-    """The password of RabbitMQ's administrator in the containers."""
+    """The password of the containers' RabbitMQ administrator."""
     file = folder(checkout, env) / _ADMIN
     try:
         return file.read_text().strip()
@@ -34,16 +34,16 @@ def of_admin(checkout: Path, env: Mapping[str, str]) -> str:
 
 
 def login(checkout: Path, env: Mapping[str, str]) -> str:
-    """How to say what the administrator types: a password of one's own is on no screen."""
+    """The login as it is printed; a password of your own is never shown."""
     if env.get(VARIABLE):
         return f"{rabbitmq.ADMIN}, its password in {folder(checkout, env) / _ADMIN}"
     return f"{rabbitmq.ADMIN} / {rabbitmq.ADMIN_PASSWORD}"
 
 
 def make(checkout: Path, env: Mapping[str, str]) -> Path:
-    """Fill the folder that `SECRETS_DIR` names with passwords by chance; it must be a new one."""
+    """Fill the folder that `SECRETS_DIR` names with random passwords; it must be new."""
     if not env.get(VARIABLE):
-        raise Trouble(f"say where to: {VARIABLE}=/a/new/folder make secrets", status=2)
+        raise Trouble(f"name a new folder: {VARIABLE}=/a/new/folder make secrets", status=2)
     place = folder(checkout, env)
     try:
         place.mkdir(mode=0o700, parents=True)
@@ -56,7 +56,7 @@ def make(checkout: Path, env: Mapping[str, str]) -> Path:
 
 
 def files(password: Callable[[str], str]) -> dict[str, str]:
-    """Their contents by name; `password` is asked anew for each login, and has to be URL-safe."""
+    """The contents by file name. `password` is called per login and returns URL-safe text."""
     broker = {name: password(name) for name in (rabbitmq.ADMIN, *(s.name for s in SERVICES))}
     made = {
         "postgres_password": password("postgres"),

@@ -1,4 +1,4 @@
-"""The same stack by Docker Compose; nothing is decided here that the compose files can say."""
+"""The stack by Docker Compose. Whatever a compose file can say is decided there, not here."""
 
 import json
 import re
@@ -35,13 +35,13 @@ class Docker:
 
     @property
     def project(self) -> str:
-        """One per checkout: two live side by side."""
+        """One project per checkout, so two checkouts can run side by side."""
         return f"outbox-{fingerprint(self.layout.checkout)}{self.suffix}"
 
     # -- can it be used --------------------------------------------------------------------------
 
     def lack(self) -> str:
-        """Why Docker cannot be used, in a few words; empty when it can."""
+        """Why Docker cannot be used, in a few words; empty if it can."""
         if not images.succeeds(["docker", "info"]):
             return "docker info does not answer"
         if not images.succeeds(["docker", "compose", "version"]):
@@ -61,7 +61,7 @@ class Docker:
         asks: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """`quiet` keeps what is said for the caller; what `asks` hears the user's answer."""
+        """`quiet` captures the output for the caller; `asks` lets the user answer."""
         plainly = [] if sys.stdout.isatty() else ["--ansi", "never"]
         command = ["docker", "compose", *plainly, "-p", self.project, "-f", self.file, *arguments]
         try:
@@ -83,19 +83,19 @@ class Docker:
             raise Trouble(f"docker compose {arguments[0]} failed: see above, or make logs")
 
     def is_running(self) -> bool:
-        """Not where Docker does not answer: nothing of it can be reached then."""
+        """Whether containers run; false when Docker does not answer."""
         try:
             return bool(self.compose("ps", "-q", quiet=True).stdout.strip())
         except Trouble:
             return False
 
     def has_ended(self) -> bool:
-        """Docker says that there is no container; one that says nothing does not count."""
+        """Whether Docker answers that there is no container; no answer does not count."""
         said = self.compose("ps", "-a", "-q", quiet=True)
         return said.returncode == 0 and not said.stdout.strip()
 
     def port(self, service: str, inside: int) -> int:
-        """Where a container's port is published on 127.0.0.1."""
+        """The port on 127.0.0.1 at which a container's port is published."""
         said = self.compose("port", service, str(inside), quiet=True).stdout.strip()
         if not said:
             raise Trouble(f"{service} does not run, or port {inside} is not published: make start")
@@ -119,7 +119,7 @@ class Docker:
             plain(line)
 
     def _up(self, ports: Mapping[str, str], *extra: str) -> list[str]:
-        """What to say of it, once everything is ready."""
+        """What `make start` prints at the end."""
         make_readable(self.layout.checkout / "deploy")
         command = ("up", "--build", "--wait", "-d", *extra)
         env = {**self.env, **ports, **stubs.in_containers(self.env)}
@@ -140,7 +140,7 @@ class Docker:
             raise
 
     def _unwell(self) -> list[str]:
-        """The services whose containers failed; all of them if none says so."""
+        """The services whose containers failed; all of them when none reports it."""
         said = self.compose("ps", "-a", "--format", "json", quiet=True).stdout
         containers = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
         return [
@@ -172,7 +172,7 @@ class Docker:
         return f"http://127.0.0.1:{self.port(service, inside)}"
 
     def _versions(self) -> dict[str, str]:
-        """What runs in the containers, asked there."""
+        """The versions, asked inside the containers."""
         return {
             name: _number(self.compose("exec", "-T", *command, quiet=True).stdout)
             for name, command in _VERSIONS.items()
@@ -203,17 +203,17 @@ class Docker:
                 self._run(service, (), env)
 
     def run_once(self, service: Service, *arguments: str) -> None:
-        """A command of a service that ends by itself."""
+        """Run a command of a service that ends by itself."""
         with self._database() as env:
             self._run(service, arguments, env)
 
     def _run(self, service: Service, arguments: tuple[str, ...], env: Mapping[str, str]) -> None:
-        """Without arguments it migrates."""
+        """Run `migrate`, or another command, in a new container."""
         self._demand("run", "--rm", "--build", f"{service.name}-migrate", *arguments, env=env)
 
     @contextmanager
     def _database(self) -> Iterator[Mapping[str, str]]:
-        """The environment for a `run` beside PostgreSQL, which ends with it if nothing ran."""
+        """The environment for `run` beside PostgreSQL, which ends with the block if nothing ran."""
         with nullcontext() if self.is_running() else exclusive(self.layout):
             if self.is_running():
                 yield {**self.env, **self.published.kept()}
@@ -226,7 +226,7 @@ class Docker:
                         say("containers are left: STACK=docker make stop")
 
     def remove(self) -> bool:
-        """Containers and their data, and the folder that tells of them; False if Docker did not."""
+        """Remove containers, their data and their folder; False when Docker fails."""
         try:
             done = self.compose("down", "--volumes", "--remove-orphans").returncode == 0
         except Trouble:

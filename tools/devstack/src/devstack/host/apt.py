@@ -1,7 +1,7 @@
-"""Debian packages, installed where that is allowed, with their autostart held back.
+"""Debian packages, installed where that is allowed, without starting their services.
 
 Debian's rabbitmq-server starts a broker on 5672 as soon as it is installed; a `policy-rc.d` that
-answers 101 forbids it. It stands only during the call; one that was there before comes back.
+answers 101 forbids it. It exists only during the call, and an earlier one is put back.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def allowed() -> bool:
 
 
 def advice(*names: str) -> str:
-    """What to type where this command may not install."""
+    """What to type when this command may not install."""
     words = " ".join(names)
     if shutil.which("apt-get"):
         sudo = "" if os.geteuid() == 0 else "sudo "
@@ -43,7 +43,7 @@ def advice(*names: str) -> str:
 
 @contextlib.contextmanager
 def no_autostart(policy: Path = POLICY) -> Iterator[None]:
-    """Services of packages installed meanwhile do not start; one command at a time."""
+    """Packages installed inside the block start no service; one command at a time."""
     with _locked(policy.parent, fcntl.LOCK_EX):
         if policy.exists() and not _is_ours(policy) and not _aside(policy).exists():
             policy.rename(_aside(policy))
@@ -56,7 +56,7 @@ def no_autostart(policy: Path = POLICY) -> Iterator[None]:
 
 
 def lift_leftover(policy: Path = POLICY) -> None:
-    """Undo what a run that was killed meanwhile has left, unless one is at work."""
+    """Undo what a killed run left, unless another run is under way."""
     with (
         contextlib.suppress(BlockingIOError),
         _locked(policy.parent, fcntl.LOCK_EX | fcntl.LOCK_NB),
@@ -67,7 +67,7 @@ def lift_leftover(policy: Path = POLICY) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
-    """The lock is on the folder itself, so that it leaves no file and holds for every checkout."""
+    """Locks the folder itself: no file is left, and the lock holds for every checkout."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, how)
@@ -108,7 +108,7 @@ def _apt(log: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def install(layout: Layout, names: list[str], say: Say) -> None:
-    """Install from the lists that are there; only when that fails, fetch fresh lists first."""
+    """Install from the package lists on the machine; when that fails, update the lists first."""
     log = layout.log_of("apt")
     say(f"installing {' '.join(names)} (apt-get)")
     with no_autostart():

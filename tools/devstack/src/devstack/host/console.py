@@ -1,4 +1,4 @@
-"""What the user sees: plain lines with the seconds since the command began, no control codes."""
+"""The output: plain lines with the seconds since the start of the command, no control codes."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ Say = Callable[[str], None]
 
 
 def say(text: str) -> None:
-    """One progress line."""
+    """Print a progress line."""
     print(f"[{time.monotonic() - BEGAN:5.1f}s] {text}", flush=True)
 
 
@@ -19,12 +19,12 @@ def plain(text: str = "") -> None:
 
 
 def complain(text: str) -> None:
-    """The one line a failed command ends with."""
+    """Print the one line that a failed command ends with."""
     print(f"devstack: {text}", file=sys.stderr, flush=True)
 
 
 def silent(text: str) -> None:
-    """For systems that tests start."""
+    """Print nothing, for systems that tests start."""
     del text
 
 

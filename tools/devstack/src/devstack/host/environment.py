@@ -1,4 +1,4 @@
-"""The environment of a command: what the shell gives, over what `.env` says."""
+"""The environment of a command: the shell's variables win over those of `.env`."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def _value(raw: str) -> str:
 
 
 def parse(text: str, name: str = ".env") -> dict[str, str]:
-    """Raises Trouble with the number of the first line that is no NAME=value."""
+    """Raises Trouble with the number of the first line that is not NAME=value."""
     values: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
@@ -37,7 +37,7 @@ def parse(text: str, name: str = ".env") -> dict[str, str]:
 
 
 def read(checkout: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What this command and all it starts see; the shell wins over `.env`, unless it is empty."""
+    """The environment of this command and its processes. An empty shell variable does not win."""
     file = checkout / ".env"
     try:
         written = parse(file.read_text()) if file.is_file() else {}
@@ -48,7 +48,7 @@ def read(checkout: Path, environ: Mapping[str, str] = os.environ) -> dict[str, s
 
 
 def without_make(environ: Mapping[str, str]) -> dict[str, str]:
-    """Drop what the Makefile put in for its own sake."""
+    """Drop the variables that only the Makefile needs."""
     own = str(Path(__file__).resolve().parents[2])
     kept = {name: value for name, value in environ.items() if name not in _MAKE}
     paths = [path for path in kept.pop("PYTHONPATH", "").split(os.pathsep) if path]

@@ -1,4 +1,4 @@
-"""Trouble is everything that stops a command; its text is the one line the user reads."""
+"""Trouble is any problem that stops a command. Its text is the one line that the user reads."""
 
 
 class Trouble(Exception):

@@ -1,4 +1,4 @@
-"""Where things are: the checkout, and the folder (`home`) that holds one system's state."""
+"""The paths: the checkout, and the folder (`home`) that holds the state of one system."""
 
 import hashlib
 import os
@@ -30,14 +30,14 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """What lives only while the system runs."""
+        """Files that exist only while the system runs."""
         return self.home / "run"
 
     def log_of(self, program: str) -> Path:
         return self.logs / f"{program}.log"
 
     def prepare(self) -> None:
-        """Make the folders, readable for this user only."""
+        """Make the folders. Only this user can read them."""
         private(self.home)
         for folder in (self.logs, self.run):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -49,7 +49,7 @@ def of(checkout: Path = CHECKOUT) -> Layout:
 
 
 def private(folder: Path) -> None:
-    """A folder of this user's own, or Trouble that names the owner."""
+    """Make a folder of this user's own; Trouble names another owner."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
@@ -70,6 +70,15 @@ def fingerprint(folder: Path) -> str:
 
 
 def make_readable(folder: Path) -> None:
-    """What is mounted into containers is read by their users, whatever the umask of the clone."""
+    """Let the containers' users read the mounted files, whatever the umask of the clone."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+
+
+def put_private(file: Path, text: str) -> None:
+    """Write a file that only this user can read, whole or not at all."""
+    fresh = file.with_name(file.name + ".new")
+    fresh.unlink(missing_ok=True)
+    with open(fresh, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+        out.write(text)
+    fresh.replace(file)

@@ -12,14 +12,14 @@ from devstack.host.layout import Layout
 
 @contextmanager
 def exclusive(layout: Layout) -> Iterator[None]:
-    """The kernel drops the lock with the process, so a killed command leaves none behind."""
+    """The kernel drops the lock with the process, so a killed command leaves no lock."""
     while True:
         layout.prepare()
         with (layout.home / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                say("another command is at work in this checkout: waiting for it")
+                say("another command is running in this checkout: waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if _is_the_one(lock, layout):
                 yield
@@ -27,7 +27,7 @@ def exclusive(layout: Layout) -> Iterator[None]:
 
 
 def _is_the_one(lock: IO[str], layout: Layout) -> bool:
-    """Not after a `make clean` that was waited for: it removes the folder with the file."""
+    """Whether the locked file is still in place; a `make clean` meanwhile removes it."""
     try:
         return os.path.samestat(os.fstat(lock.fileno()), (layout.home / "lock").stat())
     except FileNotFoundError:

@@ -31,7 +31,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def _refusal(port: int, host: str) -> OSError | None:
-    """What the kernel says to a listener there."""
+    """The kernel's answer to a listener on this port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -44,7 +44,7 @@ def _refusal(port: int, host: str) -> OSError | None:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why nothing can listen where the user wants it, and what to do."""
+    """Why a port cannot be used, and what to do."""
 
     what: str
     fix: str
@@ -91,7 +91,7 @@ def _open_files(pid: int) -> Iterator[str]:
 
 
 def holder(port: int) -> str:
-    """Who listens there, for a sentence: `pid 12 (python3 -m http.server)`."""
+    """Who listens on the port, as part of a sentence: `pid 12 (python3 -m http.server)`."""
     wanted = _listening_inodes(port)
     for pid in pids() if wanted else ():
         if any(name in wanted for name in _open_files(pid)):
@@ -100,7 +100,7 @@ def holder(port: int) -> str:
 
 
 def candidates(folder: Path) -> Iterator[int]:
-    """Every port of the range once, beginning at a place that derives from the path."""
+    """Every port of the range once. The first one derives from the path."""
     first = zlib.crc32(str(folder).encode()) % ((HIGHEST - LOWEST) // 12) * 12
     width = HIGHEST - LOWEST
     return (LOWEST + (first + step) % width for step in range(width))
@@ -117,7 +117,7 @@ def _claim_by_socket(port: int) -> socket.socket | None:
 
 
 def _claim_by_file(port: int) -> IO[str] | None:
-    """The file stays, empty; the lock is what counts."""
+    """The file stays and is empty; only the lock counts."""
     with contextlib.ExitStack() as stack:
         try:
             path = Path(tempfile.gettempdir(), f"devstack-port-{port}")
@@ -158,7 +158,7 @@ class Ports:
         self.release()
 
     def release(self) -> None:
-        """Give up the claims, once the processes listen themselves."""
+        """Release the claims once the processes listen."""
         while self._claims:
             self._claims.pop().close()
 
@@ -173,7 +173,7 @@ class Ports:
         return True
 
     def choose(self, preferred: Mapping[str, int | None]) -> dict[str, int]:
-        """A free port for each name: last time's, else the preferred one, else from the range."""
+        """A free port for each name: the last, else the preferred, else one of the range."""
         for name, port in preferred.items():
             self.chosen[name] = self._first_free(self.chosen.get(name), port)
         self._file.write_text(json.dumps(self.chosen, indent=1))
@@ -189,7 +189,7 @@ class Ports:
         raise Trouble(f"no free port between {LOWEST} and {HIGHEST}: end what listens there")
 
     def insist(self, name: str, variable: str, port: int, host: str = "127.0.0.1") -> int:
-        """This port or Trouble that names the variable to change, and who holds the port."""
+        """This port, or Trouble that names the variable to change and the holder of the port."""
         if found := obstacle(port, variable, host):
             raise Trouble(f"{found.what}: {found.fix}")
         self._taken.add(port)

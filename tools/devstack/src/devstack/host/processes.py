@@ -60,7 +60,7 @@ def command_of(pid: int) -> str:
 
 
 def is_command(pid: int, word: str) -> bool:
-    """Does a process with this pid live, and, where that can be seen, is `word` in its command?"""
+    """Whether a process has this pid and, where that can be seen, `word` in its command."""
     if PROC.exists():
         return word in command_of(pid)
     try:
@@ -79,9 +79,9 @@ def program_of(pid: int) -> str:
 
 
 def send(process: Process, number: signal.Signals) -> bool:
-    """Signal this very process; False when it is gone.
+    """Signal exactly this process; False when it is gone.
 
-    The pidfd pins the process between the look at its start time and the signal.
+    The pidfd pins the process between the check of its start time and the signal.
     """
     try:
         handle = os.pidfd_open(process.pid)
@@ -101,7 +101,7 @@ def send(process: Process, number: signal.Signals) -> bool:
 
 
 def kill(pid: int) -> bool:
-    """SIGKILL to whoever has this pid now; False when nobody has."""
+    """SIGKILL to the process that has this pid now; False when there is none."""
     process = identify(pid)
     return process is not None and send(process, signal.SIGKILL)
 
@@ -122,7 +122,7 @@ def demand_proc() -> None:
 
 
 def pids() -> Iterator[int]:
-    """None at all on systems without /proc, where nothing of ours runs as a process."""
+    """No process on systems without /proc, where the system runs only in Docker."""
     entries = PROC.iterdir() if PROC.exists() else ()
     return (int(entry.name) for entry in entries if entry.name.isdigit())
 
@@ -166,7 +166,7 @@ def belonging_to(home: Path) -> set[Process]:
 
 
 def record(home: Path, name: str) -> None:
-    """Write down who this process is, before it becomes the program called `name`."""
+    """Record the identity of this process, before it becomes the program called `name`."""
     own = identify(os.getpid())
     assert own is not None
     (home / "run" / f"{name}.pid").write_text(f"{own.pid} {own.started} {_boot()}")
@@ -188,7 +188,7 @@ def _recorded(home: Path) -> set[int]:
 
 
 def end(processes: Iterable[Process], grace: float) -> set[Process]:
-    """SIGTERM, after the grace SIGKILL; what still lives then is returned."""
+    """SIGTERM, then SIGKILL after the grace period; returns the processes that still live."""
     living = {process for process in processes if send(process, signal.SIGTERM)}
     if until(lambda: not any(map(alive, living)), grace):
         return set()
@@ -198,7 +198,7 @@ def end(processes: Iterable[Process], grace: float) -> set[Process]:
 
 
 def sweep(home: Path, grace: float = 5) -> set[Process]:
-    """End whatever belongs to this folder until nothing is left; what resists is returned."""
+    """End everything that belongs to this folder; returns the processes that remain."""
     for _ in range(5):
         left = belonging_to(home)
         if not left:

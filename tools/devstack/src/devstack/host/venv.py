@@ -1,7 +1,7 @@
-"""The checkout's `venv/`: hashed third parties first, then the local packages; redone on change.
+"""The checkout's `venv/`: first the hashed packages of others, then those of the checkout.
 
-pip's `--require-hashes` refuses local paths, hence two steps. What was installed is remembered by
-hash in `venv/.installed.json`, so that a warm start neither runs pip nor needs a network.
+There are two steps because pip's `--require-hashes` refuses local paths. `venv/.installed.json`
+remembers by hash what was installed, so that a warm start neither runs pip nor needs a network.
 """
 
 import fcntl
@@ -70,7 +70,7 @@ class Venv:
         return self.is_usable() and self._installed() == self._hashes()
 
     def is_usable(self) -> bool:
-        """Made for this very path, and its Python still is the one that it was made with.
+        """Whether the venv was made for this path and still has the Python it was made with.
 
         A copied one points elsewhere; after another minor version came to the system, the folder
         of its packages is one that Python does not look into.
@@ -88,7 +88,7 @@ class Venv:
         return tuple(map(int, version.groups())) >= (3, 11)
 
     def can_be_made(self) -> bool:
-        """Is there one, or does this Python have what it takes?"""
+        """Whether there is a venv, or this Python can make one."""
         return self.is_usable() or importlib.util.find_spec("ensurepip") is not None
 
     def ensure(self) -> None:
@@ -141,7 +141,7 @@ class Venv:
             raise Trouble(f"cannot make venv/: python3 -m venv failed; see {self._log}")
 
     def _need_ensurepip(self) -> None:
-        """Debian's python3 comes without; its package is python3-venv."""
+        """Debian's python3 has no ensurepip; the package python3-venv adds it."""
         if importlib.util.find_spec("ensurepip"):
             return
         if not apt.allowed() or not sys.executable.startswith("/usr/bin/"):
@@ -194,7 +194,7 @@ class Venv:
 
 
 def failure(output: str, log: Path) -> str:
-    """pip's pages in one line."""
+    """Print pip's progress as a few lines."""
     if "THESE PACKAGES DO NOT MATCH THE HASHES" in output:
         return f"a package does not match its hash in requirements/dev.txt; see {log}"
     if "No space left" in output:

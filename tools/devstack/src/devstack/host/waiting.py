@@ -1,5 +1,4 @@
-"""Waiting for a condition with a deadline, the only way anything here waits; and the part of a
-command that must not be interrupted."""
+"""Waiting for a condition with a deadline, and the parts of a command that run undisturbed."""
 
 import signal
 import threading
@@ -20,7 +19,7 @@ def until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) ->
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Tidying up is not cut short by a second Ctrl-C. Only the main thread may say so."""
+    """Ignore signals in the block, so a second Ctrl-C does not cut the clean-up short."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,8 +1,8 @@
 """Becomes one supervised program: `exec_wrapper.py NAME`, run by supervisor in the system's folder.
 
-Before that it settles what a SIGKILL leaves behind: PostgreSQL's old backends, a lost beam, an
-epmd that is not up yet. A program that died moments after its start waits a little first, so that
-supervisor can restart for ever without burning a processor.
+First it waits for what a SIGKILL left: PostgreSQL's old backends, a lost beam, an epmd that is not
+up yet. A program that died moments after its start waits a little, so that supervisor can restart
+it for ever without using up a processor.
 """
 
 import json
@@ -21,7 +21,7 @@ SHORT_LIFE, BRAKE = 3.0, 2.0  # seconds
 
 
 def segment_attached(data: Path, table: Path = Path("/proc/sysvipc/shm")) -> bool:
-    """Do processes of an earlier postmaster still hold its shared memory?
+    """Whether processes of an earlier postmaster still hold its shared memory.
 
     Line 7 of postmaster.pid is `key id` (PostgreSQL, miscinit.c).
     """

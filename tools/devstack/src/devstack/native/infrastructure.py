@@ -1,4 +1,4 @@
-"""Which infrastructure a system brings itself: what the environment names is used as it is."""
+"""The servers that a system starts itself. Servers that the environment names are used as is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from devstack.native.supervisor_config import Program
 
 @dataclass(frozen=True)
 class Wanted:
-    """What has to be started, because no variable points elsewhere."""
+    """The servers to start, because no variable names another one."""
 
     postgres: bool
     rabbitmq: bool
@@ -48,7 +48,7 @@ class Wanted:
 
 
 class Infrastructure:
-    """PostgreSQL, RabbitMQ and Redis of one system, as far as it brings them itself."""
+    """PostgreSQL, RabbitMQ and Redis of one system, as far as it starts them itself."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Infrastructure:
         return urls
 
     def stand_ins(self) -> list[Program]:
-        """What stands in for external systems; it starts with the services."""
+        """The stand-ins for external systems, which start with the services."""
         if not self._stubs_port:
             return []
         servers = ("DATABASE_", "RABBITMQ_", "REDIS_")  # where the services keep their data

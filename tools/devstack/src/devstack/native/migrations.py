@@ -1,4 +1,4 @@
-"""Schemas to head, before anything listens."""
+"""Migrates the schemas to head, before any service listens."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ def run(
     environments: Mapping[str, Mapping[str, str]],
     chosen: Sequence[Service] = SERVICES,
 ) -> None:
-    """Migrate these services at the same time; Trouble with the service's own line."""
+    """Migrate these services at the same time; Trouble repeats the service's own line."""
     with ThreadPoolExecutor() as pool:
         for outcome in [pool.submit(_one, layout, s, environments[s.name]) for s in chosen]:
             outcome.result()

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.host.errors import Trouble
-from devstack.host.layout import Layout
+from devstack.host.layout import Layout, put_private
 from devstack.host.waiting import until
 from devstack.native.postgres_user import Identity
-from devstack.native.supervisor_config import Program, put_private
+from devstack.native.supervisor_config import Program
 
 NAME = "postgres"
 SUPERUSER = "postgres"
 _DURABLE = "synchronous_commit = on\n"
-# Without fsync a commit still survives the death of PostgreSQL, only not of the machine.
+# Without fsync a commit survives the death of PostgreSQL, but not of the machine.
 _FAST = "fsync = off\nfull_page_writes = off\nautovacuum_naptime = 10s\n"
 _HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
@@ -63,7 +63,7 @@ class Postgres:
 
     @property
     def password(self) -> str:
-        """The superuser's, made once for each data folder."""
+        """The superuser's password, made once for each data folder."""
         file = self._layout.home / "postgres.password"
         if not file.exists():
             put_private(file, secrets.token_urlsafe(18))
@@ -92,7 +92,7 @@ class Postgres:
             )
 
     def _initdb(self) -> None:
-        """Into a folder beside it and renamed: an interrupted one is simply made again."""
+        """Make it in a folder beside it and rename it; an interrupted initdb is repeated."""
         fresh = self._home / "fresh"
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(self.data, ignore_errors=True)
@@ -175,14 +175,14 @@ class Postgres:
         return self._url(database.name, database.password, database.name)
 
     def owner_url(self, database: Database) -> str:
-        """For the role that owns the tables."""
+        """The URL for the role that owns the tables."""
         return self._url(f"{database.name}_owner", database.owner_password, database.name)
 
     def _url(self, user: str, password: str, name: str) -> str:
         return f"postgresql://{user}:{password}@127.0.0.1:{self._port}/{name}"
 
     def is_ready(self) -> bool:
-        """Ready is: the superuser can log in (pg_isready is content with less)."""
+        """Ready means that the superuser can log in; pg_isready would accept less."""
         return self._psql("SELECT 1").returncode == 0
 
     def wait(self, seconds: float = 60) -> None:

@@ -1,4 +1,4 @@
-"""Who PostgreSQL runs as, when make runs as root; for any other user it simply is that user.
+"""The user that PostgreSQL runs as: root needs another one, any other user is used as is.
 
 PostgreSQL refuses root. Root therefore runs it in a user namespace, where root's files stay
 reachable and the process holds no privilege; where namespaces are refused, or the folder is not
@@ -20,7 +20,7 @@ NOBODY = 65534
 
 
 def _known_uid() -> int:
-    """Any unprivileged uid with a name: initdb looks its own up."""
+    """Any unprivileged uid that has a name, because initdb looks up its own."""
     known = [entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid]
     return NOBODY if NOBODY in known else known[0]
 
@@ -65,7 +65,7 @@ class Identity:
         return _namespace() if self._in_namespace() else _as_uid(self._own_uid())
 
     def _in_namespace(self) -> bool:
-        """Is the folder root's, can a namespace be made, does it reach binaries and data?"""
+        """Whether root owns the folder and a namespace reaches binaries and data."""
         if self.folder.stat().st_uid != 0 or not shutil.which("unshare"):
             return False
         look = 'test -x "$0/postgres" && test -w "$1"'

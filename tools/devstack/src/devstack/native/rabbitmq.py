@@ -1,4 +1,4 @@
-"""RabbitMQ as a node of its own: own name, cookie, epmd, ports and users, all on 127.0.0.1."""
+"""A RabbitMQ node with its own name, cookie, epmd, ports and users, all on 127.0.0.1."""
 
 import base64
 import hashlib
@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devstack.host.errors import Trouble
-from devstack.host.layout import Layout, fingerprint
+from devstack.host.layout import Layout, fingerprint, put_private
 from devstack.host.waiting import until
-from devstack.native.supervisor_config import Program, put_private
+from devstack.native.supervisor_config import Program
 
 NAME, EPMD = "rabbitmq", "epmd"
 PLUGINS = "management", "stream", "prometheus", "consistent_hash_exchange"
@@ -93,7 +93,7 @@ def _rights(user: str, configure: str, write: str, read: str) -> dict[str, str]:
 
 
 def definitions(password: Callable[[str], str] = "{}-dev-only".format) -> dict[str, object]:
-    """Users and rights loaded at boot; with them RabbitMQ makes no guest."""
+    """Users and rights that are loaded at boot. With them RabbitMQ makes no guest user."""
     services = [_user(name, password(name)) for name in _SERVICES]
     rights = [
         _rights(name, _DECLARED, rf"^({name}|dead|audit|(orders|processor)\..*)$", _READ[name])
@@ -117,7 +117,7 @@ def speaks_amqp(port: int) -> bool:
 
 
 def version(management_url: str, password: str = ADMIN_PASSWORD) -> str:
-    """As the management API tells it, empty while it does not answer."""
+    """The version from the management API; empty while it does not answer."""
     login = base64.b64encode(f"{ADMIN}:{password}".encode()).decode()
     request = urllib.request.Request(  # noqa: S310
         f"{management_url}/api/overview", headers={"Authorization": f"Basic {login}"}
@@ -213,7 +213,7 @@ class RabbitMQ:
         ]
 
     def control(self, *arguments: str) -> str:
-        """What `rabbitmqctl` says to these arguments; it comes with the server."""
+        """The output of `rabbitmqctl`, which comes with the server."""
         command = [str(self._server.with_name("rabbitmqctl")), "--quiet", *arguments]
         return subprocess.run(
             command, env=self._env(), capture_output=True, text=True, check=True, timeout=60

@@ -1,4 +1,4 @@
-"""Watches processes come up: all ready, or the one line of the first that died."""
+"""Waits until processes are ready; Trouble has the last line of the first that died."""
 
 import time
 
@@ -51,7 +51,7 @@ class Watch:
                 )
 
     def _last_words(self, name: str) -> str:
-        """The service's own one line, else the last it wrote."""
+        """The service's own error line, else the last line of its log."""
         try:
             with self._layout.log_of(name).open(errors="replace") as log:
                 log.seek(self._read_from[name])

@@ -1,17 +1,17 @@
-"""Redis, a cache without persistence; the system runs without it."""
+"""Redis, a cache without persistence. The system also runs without it."""
 
 import hashlib
 import shutil
 import subprocess
 from collections.abc import Mapping
 
-from devstack.host.layout import Layout
+from devstack.host.layout import Layout, put_private
 from devstack.host.ports import answers
 from devstack.native.services import ORDERS
-from devstack.native.supervisor_config import Program, put_private
+from devstack.native.supervisor_config import Program
 
 NAME = "redis"
-# What the cache sends, and what its scripts call (servicekit, redis_store.py).
+# The commands that the cache sends and that its scripts call (servicekit, redis_store.py).
 _COMMANDS = "+ping +evalsha +script|load +time +hmget +hset +pexpire +type +del +unlink"
 
 
@@ -27,7 +27,7 @@ def version() -> str:
 
 
 def users(name: str, password: str) -> str:
-    """Nobody without a name; one user with the commands and the keys of the cache (ACL SETUSER)."""
+    """No default user; one user with the commands and the keys of the cache (ACL SETUSER)."""
     digest = hashlib.sha256(password.encode()).hexdigest()
     return (
         "user default off\n"
@@ -45,7 +45,7 @@ class Redis:
         put_private(self._layout.home / "redis.conf", self.settings())
 
     def settings(self) -> str:
-        """No file is ever written, so it needs no folder."""
+        """Redis writes no file, so it needs no folder."""
         return (
             f"bind 127.0.0.1\nport {self._port}\n{users(ORDERS.name, ORDERS.password)}"
             'save ""\nappendonly no\ndaemonize no\nmaxmemory 128mb\n'

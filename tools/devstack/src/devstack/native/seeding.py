@@ -1,4 +1,4 @@
-"""The demo restaurants: in once service-orders knows of them as well."""
+"""Waits until service-orders knows the demo restaurants as well."""
 
 import json
 import time
@@ -13,7 +13,7 @@ LIMIT = 30.0  # seconds
 
 
 def wait_until_known(urls: Mapping[str, str]) -> None:
-    """Return when service-orders has told of every restaurant that service-processor has."""
+    """Return when service-orders lists every restaurant of service-processor."""
     deadline = time.monotonic() + LIMIT
     while missing := _ids(urls["processor"]) - _ids(urls["orders"]):
         if time.monotonic() > deadline:
@@ -22,11 +22,11 @@ def wait_until_known(urls: Mapping[str, str]) -> None:
                 " make status, make logs"
             )
         time.sleep(0.05)
-    say("the demo restaurants are in, and known to both services")
+    say("both services know the demo restaurants")
 
 
 def _ids(url: str) -> set[int]:
-    """The oldest come last, and the demo's are the oldest: look through all pages."""
+    """The ids of all pages; the demo restaurants are the oldest and come last."""
     found: set[int] = set()
     cursor = ""
     while True:

@@ -1,6 +1,7 @@
 """The two services: their processes, their variables, their health."""
 
 import json
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.host import environment
+from devstack.host.errors import Trouble
+from devstack.host.layout import Layout
 from devstack.native.supervisor_config import Program
 
 
@@ -19,7 +22,7 @@ class Service:
     port: int
     worker_port: int
     extensions: tuple[str, ...] = ()
-    """Of PostgreSQL, in its database."""
+    """PostgreSQL extensions that its database needs."""
     has_cache: bool = False
     """Whether it uses Redis."""
 
@@ -37,7 +40,7 @@ class Service:
 
     @property
     def owner_variable(self) -> str:
-        """Where the database is for the role that owns the tables; not for the API."""
+        """The variable with the URL for the role that owns the tables; the API does not get it."""
         return f"DATABASE_OWNER_URL_{self.name.upper()}"
 
     @property
@@ -57,7 +60,7 @@ class Service:
         return f"{self.name}-owner-dev-only"
 
     def own(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Without what is set but not this service's to know: where others keep their data."""
+        """The environment without the URLs of other services' data."""
         others = [one for one in SERVICES if one != self]
         foreign = {name for one in others for name in (one.database_variable, one.owner_variable)}
         if not self.has_cache:
@@ -89,7 +92,7 @@ def command(python: Path, service: Service, role: str) -> list[str]:
 def program(
     python: Path, folder: Path, service: Service, role: str, env: Mapping[str, str]
 ) -> Program:
-    """The API, which answers whoever calls, cannot log in as the tables' owner; only it caches."""
+    """The API cannot log in as the owner of the tables, and only the API uses the cache."""
     name = program_name(service, role)
     hidden = service.owner_variable if role == "api" else "REDIS_URL"
     told = {variable: value for variable, value in env.items() if variable != hidden}
@@ -107,13 +110,13 @@ def listening_host(env: Mapping[str, str]) -> str:
 
 
 def reachable_host(env: Mapping[str, str]) -> str:
-    """Where this machine reaches what listens on HTTP_HOST."""
+    """The host at which this machine reaches HTTP_HOST."""
     host = listening_host(env)
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
 
 
 def readiness(url: str) -> str:
-    """ready, degraded or unavailable as the process itself says, else why it does not say."""
+    """The process's own answer, ready, degraded or unavailable; else why there is none."""
     try:
         with urllib.request.urlopen(f"{url}/health/ready", timeout=3) as answer:  # noqa: S310
             body = json.load(answer)
@@ -140,3 +143,22 @@ def _down(body: Mapping[str, object]) -> str:
     states = {name: check.get("state") for name, check in checks.items() if isinstance(check, dict)}
     bad = [f"{name}: {state}" for name, state in states.items() if state != "up"]
     return f" ({', '.join(bad)})" if bad else ""
+
+
+def run_once(
+    layout: Layout,
+    environments: Mapping[str, Mapping[str, str]],
+    service: Service,
+    *arguments: str,
+) -> None:
+    """Run a command of the service that ends by itself, such as `seed`; Trouble if it fails."""
+    name, *options = arguments
+    done = subprocess.run(
+        [*command(layout.python, service, name), *options],
+        cwd=layout.checkout,
+        env=environments[service.name],
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        raise Trouble(f"{service.folder}: {name} failed, see above", status=done.returncode)

@@ -1,4 +1,4 @@
-"""`make start` and what belongs to it, without Docker."""
+"""`make start`, `stop`, `status` and the like, without Docker."""
 
 import subprocess
 import sys
@@ -8,14 +8,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack.host import prerequisites
 from devstack.host.console import plain, say, table
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
 from devstack.host.locking import exclusive
 from devstack.host.venv import Venv
 from devstack.host.waiting import undisturbed
-from devstack.native import migrations, one_shot, process_table, redis, seeding, summary
+from devstack.native import migrations, prerequisites, redis, seeding, services, summary
 from devstack.native.infrastructure import Wanted
 from devstack.native.readiness import READY
 from devstack.native.services import PROCESSOR, Service
@@ -23,8 +22,9 @@ from devstack.native.state import State
 from devstack.native.supervisor import Supervisor
 from devstack.native.system import System
 
-# The settings want a broker, migrations never speak to it.
+# The settings require a broker, but migrations never connect to it.
 _BROKER, _ABSENT = "RABBITMQ_URL", "amqp://nobody:nothing@127.0.0.1:5672/%2F"
+SEED = ("seed", "--unless-production")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Native:
             self._start()
 
     def running(self) -> State | None:
-        """What runs; a state that outlived its supervisor, as after a reboot, is none."""
+        """The running system; None if its supervisor is gone, as after a reboot."""
         return State.read(self.layout) if Supervisor(self.layout).answers() else None
 
     def is_running(self) -> bool:
@@ -64,12 +64,12 @@ class Native:
         self._show()
 
     def _runs_already(self) -> bool:
-        """Ready, or ready after a moment; a start that was broken off counts as not running."""
+        """Whether the system is ready, now or soon; an interrupted start does not count."""
         state, supervisor = self.running(), Supervisor(self.layout)
         if state is None:
             return False
         for name in supervisor.states():
-            supervisor.start(name)  # one that somebody stopped; harmless for the others
+            supervisor.start(name)  # starts a process that was stopped; no effect on the others
         self._wait_ready(state)
         return True
 
@@ -81,7 +81,7 @@ class Native:
     def _start_fresh(self) -> None:
         system = self._system
         prerequisites.demand(self.layout, system.wanted)
-        system.stop()  # leftovers of a start or a supervisor that was killed
+        system.stop()  # what a killed start or supervisor left
         system.claim_ports()
         with ThreadPoolExecutor() as pool, self.venv.locked():
             installed = pool.submit(prerequisites.install, self.layout, system.wanted)
@@ -90,7 +90,7 @@ class Native:
             say("starting " + self._names(system.wanted))
             system.start(meanwhile=self.venv.local_packages)
         try:
-            one_shot.run(self.layout, system.environment, PROCESSOR, "seed", "--unless-production")
+            services.run_once(self.layout, system.environment, PROCESSOR, *SEED)
             seeding.wait_until_known(system.urls)
         except BaseException:
             with undisturbed():
@@ -124,7 +124,7 @@ class Native:
             self._start()
 
     def rebuild(self) -> None:
-        """The packages of the checkout anew, then a restart."""
+        """Install the packages of the checkout again, then restart."""
         with exclusive(self.layout):
             self._system.stop()
             self.venv.forget_local()
@@ -144,8 +144,8 @@ class Native:
                 name,
                 info["statename"],
                 str(info["pid"] or "-"),
-                process_table.ports_of(name, state),
-                process_table.health(name, state),
+                state.ports_of(name),
+                state.health(name),
             ]
             for name, info in infos.items()
         ]
@@ -153,7 +153,7 @@ class Native:
         return 0 if all(row[1] == "RUNNING" and row[4] in ("-", READY) for row in rows) else 1
 
     def logs(self, service: str | None) -> None:
-        """The last lines of each log; on a terminal, what follows too."""
+        """The last lines of each log; a terminal also follows new lines."""
         pattern = f"{service}-*.log" if service else "*.log"
         files = sorted(str(file) for file in self.layout.logs.glob(pattern))
         if not files:
@@ -192,10 +192,10 @@ class Native:
         say("schemas at head: " + ", ".join(service.folder for service in chosen))
 
     def run_once(self, service: Service, *arguments: str) -> None:
-        """A command of a service that ends by itself; it keeps nobody from a running system."""
+        """Run a command that ends by itself; it needs no lock while the system runs."""
         lock = nullcontext() if self.is_running() else exclusive(self.layout)
         with lock, self.databases() as environments:
-            one_shot.run(self.layout, environments, service, *arguments)
+            services.run_once(self.layout, environments, service, *arguments)
 
     def migration(self, service: Service, message: str) -> None:
         """A new migration from the difference between tables in code and in the database."""

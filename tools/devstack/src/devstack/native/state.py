@@ -1,11 +1,11 @@
-"""What a running system is, written when it is ready; status, demo and a second start read it."""
+"""What is known of a running system. It is written once the system is ready, and read by others."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
-from devstack.host.layout import Layout
-from devstack.native.supervisor_config import put_private
+from devstack.host.layout import Layout, put_private
+from devstack.native import services, stubs
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,25 @@ class State:
     versions: dict[str, str] = field(default_factory=dict)
     environment: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    def ports_of(self, name: str) -> str:
+        """The ports of a process, for `make status`."""
+        group = {"rabbitmq": ("amqp", "management", "stream", "rabbitmq-metrics")}.get(name)
+        return " ".join(str(self.ports[p]) for p in group or (name,) if p in self.ports) or "-"
+
+    def health(self, name: str) -> str:
+        """What a service's process reports about itself; `-` for other programs."""
+        service, _, role = name.partition("-")
+        if services.named(service) is None and name != stubs.NAME:
+            return "-"
+        url = self.urls.get(service if role in ("api", "") else name)
+        return services.readiness(url) if url else "unknown (the start did not end)"
+
     def write(self, layout: Layout) -> None:
         put_private(layout.run / "state.json", json.dumps(asdict(self), indent=1))
 
     @classmethod
     def read(cls, layout: Layout) -> Self | None:
-        """None when nothing runs or a start was broken off."""
+        """None when nothing runs or a start was interrupted."""
         try:
             return cls(**json.loads((layout.run / "state.json").read_text()))
         except (OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Ends a system by its folder alone: nothing of the command that started it is needed."""
+"""Ends a system that is known by its folder alone, whatever became of the start command."""
 
 import contextlib
 import http.client
@@ -16,11 +16,11 @@ from devstack.native import rabbitmq, services, supervisor_config
 from devstack.native.state import State
 from devstack.native.supervisor import Supervisor
 
-GRACE = 20.0  # seconds for what lost its supervisor; beam takes 8
+GRACE = 20.0  # seconds for processes without a supervisor; beam needs 8
 
 
 def stop(layout: Layout) -> None:
-    """End all that belongs to this folder, services before what they stand on; data stays."""
+    """End everything that belongs to this folder, services before servers; the data stays."""
     State.forget(layout)
     supervisor = Supervisor(layout)
     if supervisor.answers():
@@ -48,7 +48,7 @@ def _in_order(layout: Layout, supervisor: Supervisor) -> None:
 
 @contextlib.contextmanager
 def _supervisor_may_die() -> Iterator[None]:
-    """Somebody may kill it meanwhile; the sweep does the rest."""
+    """Supervisor may die meanwhile; the sweep does the rest."""
     with contextlib.suppress(OSError, http.client.HTTPException, xmlrpc.client.Error, Trouble):
         yield
 

@@ -9,14 +9,14 @@ from devstack.native import services
 from devstack.native.supervisor_config import Program
 
 NAME = "stubs"
-"""Of the process, of its port and of its address."""
+"""The name of the process, its port and its URL."""
 PORT, PORT_VARIABLE = 3629, "STUBS_PORT"
 ADDRESS_VARIABLE = "EXTERNAL_BASE_URL"
-"""Whoever sets it brings the external systems along."""
+"""When this variable is set, no stand-ins run."""
 
 
 def are_wanted(env: Mapping[str, str]) -> bool:
-    """Not in production, which has real ones or none."""
+    """Whether stand-ins run; production has real systems or none."""
     return not env.get(ADDRESS_VARIABLE) and env.get("APP_ENV") != "production"
 
 
@@ -26,12 +26,12 @@ def insisted_port(env: Mapping[str, str]) -> int | None:
 
 
 def url(port: int, env: Mapping[str, str]) -> str:
-    """Where the services of the same system, and whoever troubles them, reach the stand-ins."""
+    """The URL of the stand-ins for services and tests."""
     return f"http://{services.reachable_host(env)}:{port}"
 
 
 def program(layout: Layout, env: Mapping[str, str], port: int) -> Program:
-    """The ledger is in the system's folder, as the databases are."""
+    """The program; its ledger lies in the system's folder, beside the databases."""
     ledger = layout.home / "stubs" / "ledger.sqlite"
     own = {PORT_VARIABLE: str(port), "STUBS_LEDGER": str(ledger)}
     argv: list[str] = [str(layout.python), "-m", "service_stubs", "api"]
@@ -39,5 +39,5 @@ def program(layout: Layout, env: Mapping[str, str], port: int) -> Program:
 
 
 def in_containers(env: Mapping[str, str]) -> dict[str, str]:
-    """What Compose is told, so that it leaves out the container that would refuse to start."""
+    """Variables for Compose: without stand-ins, it starts no container for them."""
     return {} if are_wanted(env) else {"STUBS_REPLICAS": "0"}

@@ -1,4 +1,4 @@
-"""What `make start` ends with: versions, addresses, and a line to paste."""
+"""The end of `make start`: versions, URLs, and a command to paste."""
 
 import json
 import platform

@@ -21,7 +21,7 @@ PR_SET_PDEATHSIG = 1
 
 
 class _Connection(http.client.HTTPConnection):
-    """Reaches the socket through an open folder: the path may be longer than 108 bytes."""
+    """Reaches the socket through an open folder, because its path may exceed 108 bytes."""
 
     def __init__(self, home: Path) -> None:
         super().__init__("localhost", timeout=30)
@@ -57,7 +57,7 @@ class Supervisor:
         self._layout = layout
 
     def _call(self, method: str, *arguments: object) -> Any:
-        """A connection of its own for each call: safe from any thread."""
+        """Each call has its own connection, so any thread may call."""
         transport = _Transport(self._layout.home)
         with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
@@ -114,7 +114,7 @@ class Supervisor:
         self._settled("startProcess", name, _ALREADY_STARTED)
 
     def stop(self, name: str) -> None:
-        """Ask the program to end; returns at once."""
+        """Ask the program to end, and return at once."""
         self._settled("stopProcess", name, _NOT_RUNNING)
 
     def _settled(self, method: str, name: str, harmless: int) -> None:
@@ -127,7 +127,7 @@ class Supervisor:
                 raise Trouble(f"supervisor cannot {method} {name}: {fault.faultString}") from fault
 
     def stop_and_wait(self, names: list[str], seconds: float) -> None:
-        """End these at the same time; supervisor kills what overstays its own limit."""
+        """End these at the same time; supervisor kills what exceeds its limit."""
         for name in names:
             self.stop(name)
         ended = {"STOPPED", "EXITED", "FATAL"}
@@ -142,7 +142,7 @@ class Supervisor:
 
 
 def bare() -> dict[str, str]:
-    """The little that any program wants to find in its environment."""
+    """The variables that every program needs."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
     return {name: os.environ[name] for name in kept if name in os.environ}
 

@@ -1,4 +1,4 @@
-"""What runs under supervisor, and the two files that say so.
+"""The programs under supervisor, and the two files that describe them.
 
 `supervisord.conf` holds names only; commands and environments are in `run/programs.json`, read
 by `exec_wrapper.py` at every (re)start: no quoting rules, no secrets in a process list, and paths
@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from devstack.host.layout import Layout
+from devstack.host.layout import Layout, put_private
 from devstack.native import exec_wrapper
 
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised process; `first` names what exec_wrapper.py puts right before it runs."""
+    """One supervised process. `first` names the step that exec_wrapper.py takes before it runs."""
 
     name: str
     argv: list[str]
@@ -36,7 +36,8 @@ def _section(program: Program, layout: Layout) -> str:
         "command": command.replace("%", "%%"),
         "autostart": "false",
         "autorestart": "true",
-        "startsecs": "0",  # exec_wrapper.py slows a process that keeps dying; it is never given up
+        # exec_wrapper.py slows down a process that keeps dying; supervisor never gives it up.
+        "startsecs": "0",
         "stopsignal": program.stop_signal,
         "stopwaitsecs": str(program.stop_seconds),
         "killasgroup": "true",
@@ -53,7 +54,7 @@ def _ini(section: str, settings: Mapping[str, str]) -> str:
 
 
 def supervisor_config(programs: Iterable[Program], layout: Layout) -> str:
-    """The socket is reached through /proc/self/cwd: 108 bytes suffice for any checkout."""
+    """The socket is reached through /proc/self/cwd, so that 108 bytes suffice everywhere."""
     daemon = {
         "logfile": "log/supervisord.log",
         "logfile_maxbytes": "1MB",
@@ -85,12 +86,3 @@ def write(programs: Iterable[Program], layout: Layout) -> None:
 
 def forget(layout: Layout) -> None:
     (layout.run / "programs.json").unlink(missing_ok=True)
-
-
-def put_private(file: Path, text: str) -> None:
-    """Write a file that only this user can read, whole or not at all."""
-    fresh = file.with_name(file.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with open(fresh, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-        out.write(text)
-    fresh.replace(file)

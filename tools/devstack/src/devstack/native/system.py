@@ -9,7 +9,7 @@ For tests that need a system of their own:
         system.pid_of("rabbitmq")        # beam itself, the postmaster, the service: never a wrapper
         system.kill("orders-worker")     # SIGKILL; supervisor brings it back
         system.stop_process("rabbitmq")  # ends it and keeps it away …
-        system.start_process("rabbitmq") # … until here; returns when it takes connections
+        system.start_process("rabbitmq") # … until here; returns when it accepts connections
         system.wait_ready()              # both APIs and both workers say ready
 
 Processes: postgres, epmd, rabbitmq, redis (if the machine has it), stubs, orders-api,
@@ -25,14 +25,14 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from devstack.host import addresses, processes
-from devstack.host.addresses import Plan
+from devstack.host import processes
 from devstack.host.console import Say, silent
 from devstack.host.errors import Trouble
 from devstack.host.layout import CHECKOUT, Layout
 from devstack.host.ports import Ports
 from devstack.host.waiting import undisturbed, until
-from devstack.native import migrations, redis, services, stop
+from devstack.native import addresses, migrations, redis, services, stop
+from devstack.native.addresses import Plan
 from devstack.native.infrastructure import Infrastructure, Wanted, database_of
 from devstack.native.readiness import Watch
 from devstack.native.services import ROLES, SERVICES, Service, program_name
@@ -120,7 +120,7 @@ class System:
             self.layout, self.wanted, self.ports, self._env, durable=self._durable
         )
         parts.prepare()
-        for stamp in self.layout.run.glob("*.pid"):  # a fresh start is not braked
+        for stamp in self.layout.run.glob("*.pid"):  # a new start is not slowed down
             stamp.unlink()
         programs = parts.programs() + self._service_programs(parts)
         write(programs, self.layout)
@@ -157,7 +157,7 @@ class System:
         return {**bare(), **parts.urls_for(service), **service.own(self._env), **numbers}
 
     def _start_services(self) -> None:
-        """APIs as soon as the schemas are there, workers once the broker answers."""
+        """Start the APIs once the schemas are there, and the workers once the broker answers."""
         migrations.run(self.layout, self.environment)
         self._say("migrations are done")
         watch = Watch(self.layout, self.supervisor)
@@ -187,21 +187,21 @@ class System:
     # -- ending ----------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Processes end as gently as they can; the data stays."""
+        """End all processes gently; the data stays."""
         stop.stop(self.layout)
 
     def destroy(self) -> None:
-        """Processes are killed, the folder is removed."""
+        """Kill all processes and remove the folder."""
         stop.destroy(self.layout)
 
     # -- single processes ------------------------------------------------------------------------
 
     def pid_of(self, name: str) -> int:
-        """0 while it is not running."""
+        """The pid; 0 while the process is not running."""
         return self.supervisor.pid_of(name)
 
     def kill(self, name: str) -> None:
-        """SIGKILL; supervisor starts it again at once. One that is just starting is waited for."""
+        """SIGKILL; supervisor restarts it at once. A process that is starting is waited for."""
         if not until(lambda: processes.kill(self.pid_of(name)), 30):
             raise Trouble(f"{name} is not running, so it cannot be killed")
 
@@ -218,13 +218,13 @@ class System:
             parts.postgres.wait()
 
     def wait_ready(self, seconds: float = 60) -> None:
-        """All services' processes say ready, or Trouble with what the first that does not says."""
+        """Return when all services are ready; Trouble repeats what the first other one answers."""
         watch = Watch(self.layout, self.supervisor)
         watch.until_ready(addresses.by_program(self.urls), seconds)
 
     @contextlib.contextmanager
     def without(self, name: str) -> Iterator[None]:
-        """For the time of a `with` block, this process is away."""
+        """Stop this process for the length of a `with` block."""
         self.stop_process(name)
         try:
             yield
@@ -233,18 +233,18 @@ class System:
 
     @property
     def infrastructure(self) -> Infrastructure:
-        """What runs below the services; there is none before the start."""
+        """The servers below the services; not before the start."""
         assert self._infrastructure is not None
         return self._infrastructure
 
     @property
     def admin_database_url(self) -> str:
-        """The superuser's, database postgres; only where PostgreSQL runs in this system."""
+        """The superuser's URL; only when PostgreSQL runs in this system."""
         assert self.infrastructure.postgres is not None
         return self.infrastructure.postgres.url()
 
     @property
     def admin_rabbitmq_url(self) -> str:
-        """The administrator's; only where RabbitMQ runs in this system."""
+        """The administrator's URL; only when RabbitMQ runs in this system."""
         assert self.infrastructure.rabbitmq is not None
         return self.infrastructure.rabbitmq.admin_url

@@ -1,4 +1,4 @@
-"""Which ports a system takes, and where its services are reached."""
+"""The ports of a system, and the URLs of its services."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from devstack.native import services, stubs
 from devstack.native.infrastructure import Wanted
 from devstack.native.services import ROLES, SERVICES, program_name
 
-# The names of the addresses: a service's own is its API's.
+# A service's own name is the name of its API's URL.
 NAMES = {
     program_name(service, role): service.name if role == "api" else f"{service.name}-worker"
     for role in ROLES
@@ -18,7 +18,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """`standard`: the well-known ports first, and the HTTP ports at any rate."""
+    """How to choose ports. `standard` prefers the well-known ports and insists on HTTP ports."""
 
     wanted: Wanted
     env: Mapping[str, str]
@@ -41,7 +41,7 @@ class Plan:
         return dict(claims.chosen)
 
     def _insist(self, claims: Ports, wishes: dict[str, int | None]) -> None:
-        """HTTP ports are the user's; so is a worker's port once its variable is set."""
+        """The user's ports must be free: HTTP ports, and worker ports whose variable is set."""
         host = services.listening_host(self.env)
         for service in SERVICES:
             variables = {"api": service.port_variable, "worker": service.worker_port_variable}
@@ -61,6 +61,6 @@ def urls(ports: Mapping[str, int], env: Mapping[str, str]) -> dict[str, str]:
 
 
 def by_program(found: Mapping[str, str]) -> dict[str, str]:
-    """The same addresses by the name of the process."""
+    """The same URLs by the name of the process."""
     known = {**NAMES, stubs.NAME: stubs.NAME}
     return {name: found[key] for name, key in known.items() if key in found}

@@ -1,12 +1,11 @@
-"""Which stack: Docker or native. Decided once, kept in `.local/stack`, obeyed by every command."""
+"""The stack, Docker or native: chosen once, kept in `.local/stack`, used by every command."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from devstack.docker.stack import Docker
 from devstack.host.errors import Trouble
-from devstack.host.layout import Layout
-from devstack.native.supervisor_config import put_private
+from devstack.host.layout import Layout, put_private
 
 NATIVE, DOCKER = "native", "docker"
 
@@ -53,5 +52,5 @@ def for_start(layout: Layout, env: Mapping[str, str], docker: Docker) -> Choice:
 
 
 def for_running(layout: Layout, env: Mapping[str, str]) -> str:
-    """For stop, status, logs, migrate: STACK, else what was started."""
+    """For stop, status, logs and migrate: STACK, else the stack that was started."""
     return asked(env) or kept(layout) or NATIVE

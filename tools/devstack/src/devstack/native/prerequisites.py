@@ -10,7 +10,7 @@ from devstack.native.infrastructure import Wanted
 
 
 def demand(layout: Layout, wanted: Wanted) -> None:
-    """Where nothing may be installed, say at once all that is missing."""
+    """Where nothing may be installed, name everything that is missing at once."""
     processes.demand_proc()
     lacks = {
         "python3-venv": not Venv(layout, say).can_be_made(),
@@ -22,7 +22,7 @@ def demand(layout: Layout, wanted: Wanted) -> None:
 
 
 def install(layout: Layout, wanted: Wanted) -> None:
-    """RabbitMQ must be had; Redis once is tried for, and may be missing."""
+    """RabbitMQ is required. Redis is optional; its installation is tried once."""
     demand(layout, wanted)
     if apt.allowed():
         apt.lift_leftover()
