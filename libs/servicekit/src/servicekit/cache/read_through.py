@@ -29,7 +29,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Versioned:
-    """A value as it goes out. The same version always has the same body."""
+    """A value as it is sent. The same version always has the same body."""
 
     version: int
     body: bytes

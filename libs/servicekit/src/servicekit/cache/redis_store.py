@@ -39,7 +39,7 @@ LARGEST = 256 * 1024
 AVAILABLE = Gauge("cache_available", "1 while Redis is asked, 0 while it is left alone.")
 
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 # With Redis' own time, so that the clocks of two machines are never compared.
 _FETCH = """
@@ -137,7 +137,7 @@ class RedisStore:
         return {}
 
     async def _forget(self, keys: Sequence[str]) -> None:
-        log.warning("cache_garbage", keys=len(keys), first=keys[0])
+        logger.warning("cache_garbage", keys=len(keys), first=keys[0])
         await self._ask(lambda: self._redis.unlink(*keys))
 
     async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
@@ -157,7 +157,7 @@ class RedisStore:
         self._failures += 1
         hangs = isinstance(problem, TimeoutError | RedisTimeout)
         if (hangs or self._failures >= FAILURES) and self.available:
-            log.warning("cache_away", reason=type(problem).__name__)
+            logger.warning("cache_away", reason=type(problem).__name__)
             AVAILABLE.set(0)
             self._away.set()
 
@@ -173,7 +173,7 @@ class RedisStore:
             self._failures = 0
             self._away.clear()
             AVAILABLE.set(1)
-            log.info("cache_there", redis=self._url.address)
+            logger.info("cache_there", redis=self._url.address)
             await self._away.wait()
             await asyncio.sleep(self._pause)
 

@@ -26,7 +26,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def is_unavailable(error: sqlalchemy.exc.DBAPIError) -> bool:
-    """Whether an error that is no OperationalError means all the same that the database is away."""
+    """Whether an error other than OperationalError means that the database is away."""
     return error.connection_invalidated or sqlstate_of(error) == READ_ONLY_TRANSACTION
 
 

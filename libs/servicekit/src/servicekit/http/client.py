@@ -96,11 +96,11 @@ class ExternalSystem:
         )
 
     async def get(self, path: str, model: type[M], **query: str) -> M:
-        """Ask for something. Raises `NotThere` or `Unavailable`."""
+        """Send a GET. Raises `NotThere` or `Unavailable`."""
         return await self._measured("GET", path, model, {"params": query})
 
     async def post(self, path: str, model: type[M], body: Mapping[str, Any], *, key: str) -> M:
-        """Send something that takes effect once, however often it is sent with this key.
+        """Send a POST that takes effect once, however often it is sent with this key.
 
         Raises `Unavailable` when it is not known whether it was done.
         """

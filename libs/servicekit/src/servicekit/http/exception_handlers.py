@@ -24,7 +24,7 @@ MAX_FIELD = 200
 
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 def install_problem_handlers(app: FastAPI, table: Mapping[type[Exception], ProblemSpec]) -> None:
@@ -90,7 +90,9 @@ def field_of(location: tuple[int | str, ...]) -> str:
 
 
 async def _database_unavailable(request: Request, error: Exception) -> Response:
-    log.warning("database_unavailable", reason=" ".join(str(error).split("\n[SQL", 1)[0].split()))
+    logger.warning(
+        "database_unavailable", reason=" ".join(str(error).split("\n[SQL", 1)[0].split())
+    )
     problem = errors.database_unavailable(error, request.method)
     return problems.response(problem, request.scope)
 

@@ -9,7 +9,7 @@
         return await once.run(work.begin, act)
 
 Invariant: the key's row commits with what the request did or not at all. A refusal is raised, rolls
-back and leaves no key, so a retry runs anew. Without the header nothing is asked or stored.
+back and leaves no key, so a retry runs again. Without the header nothing is asked or stored.
 """
 
 import hashlib
@@ -97,7 +97,7 @@ class OncePerKey:
         *,
         without_key: Callable[[], AbstractAsyncContextManager[V]] | None = None,
     ) -> Response:
-        """Begin a transaction, act, keep the answer, commit; or replay what was answered before.
+        """Begin a transaction, act, store the answer, commit; or replay the stored answer.
 
         Raises Problem 409 while the first request with this key runs, 422 when the key was used
         for another one; whatever `act` raises is raised, with nothing kept. A request without a
@@ -110,7 +110,7 @@ class OncePerKey:
             if before := await self._stored(self._key, unit.connection):
                 return _response(before, replayed=True)
             answer = self._rendered(await act(unit))
-            await idempotency_keys.keep(
+            await idempotency_keys.store(
                 unit.connection, self._key.digest, self._key.fingerprint, answer, self._lifetime
             )
         return _response(answer)
@@ -155,7 +155,7 @@ async def _once(
 
 
 Once = Annotated[OncePerKey, Depends(_once)]
-"""How a POST or PATCH takes effect once per key."""
+"""The parameter of a POST or PATCH that takes effect once per key."""
 
 
 async def _identified(request: Request, key: str) -> _Key:

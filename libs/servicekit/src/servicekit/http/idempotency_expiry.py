@@ -16,7 +16,7 @@ BATCH = 1000
 INTERVAL = 300.0
 RETRY_AFTER = 5.0
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _DELETE_BATCH = text("""
 WITH expired AS (
@@ -46,16 +46,16 @@ class KeyExpiry:
         self.running = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop; a database that is away is waited for."""
+        """Work until told to stop; wait for a database that is away."""
         while not stop.is_set():
             try:
                 deleted = await delete_expired(self._engine)
             except (psycopg.OperationalError, sqlalchemy.exc.SQLAlchemyError) as error:
                 self.running = False
-                log.warning("key_expiry_waits", reason=str(error).split("\n", 1)[0])
+                logger.warning("key_expiry_waits", reason=str(error).split("\n", 1)[0])
                 await pause(stop, RETRY_AFTER)
             else:
                 self.running = True
-                log.debug("keys_expired", deleted=deleted)
+                logger.debug("keys_expired", deleted=deleted)
                 await pause(stop, INTERVAL)
         self.running = False

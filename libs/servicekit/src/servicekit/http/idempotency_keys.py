@@ -34,7 +34,7 @@ __all__ = [
     "create_idempotency_keys",
     "declare_idempotency_keys",
     "drop_idempotency_keys",
-    "keep",
+    "store",
 ]
 
 # One round trip for lock and read. It has to be VOLATILE PL/pgSQL: each of its statements takes a
@@ -125,7 +125,7 @@ async def claim(connection: AsyncConnection, digest: UUID) -> Claim:
     return Claim(free, fingerprint, StoredAnswer(*stored) if fingerprint else None)
 
 
-async def keep(
+async def store(
     connection: AsyncConnection,
     digest: UUID,
     fingerprint: UUID,

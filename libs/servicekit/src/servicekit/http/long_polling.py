@@ -27,15 +27,15 @@ REREADS_PER_SECOND = 1000
 
 T = TypeVar("T")
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class NotListening(Exception):
-    """Waiting requests are answered when their time is over, not when something has settled."""
+    """Waiting requests are answered at their deadline, not as soon as something has settled."""
 
 
 class Signal:
-    """Says that reading again is worth it; it is cleared before each read."""
+    """Tells a waiter to read again; it is cleared before each read."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -87,7 +87,7 @@ class Waiters:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def check(self) -> None:
-        """For `Health`: return while notifications are heard, raise NobodyListens if not."""
+        """For `Health`: return while notifications are heard, raise NotListening if not."""
         if not self.listening.is_set():
             raise NotListening
 
@@ -139,7 +139,7 @@ class Waiters:
         async with await connect(self._url, application_name="waiters") as connection:
             listener = await Listener.over(connection, self._channel)
             if self._delay.failures:
-                log.info("listening_again", channel=self._channel)
+                logger.info("listening_again", channel=self._channel)
             self._delay.reset()
             self.listening.set()
             try:
@@ -156,7 +156,7 @@ class Waiters:
 
     def _lost(self, error: Exception) -> None:
         if not self._delay.failures:
-            log.warning("listening_lost", channel=self._channel, reason=type(error).__name__)
+            logger.warning("listening_lost", channel=self._channel, reason=type(error).__name__)
 
     @property
     def waiting(self) -> int:
@@ -180,6 +180,6 @@ def keys_of(payload: str) -> list[str]:
     except ValueError:
         keys = None
     if not isinstance(keys, list):
-        log.warning("notification_unreadable", payload=payload[:100])
+        logger.warning("notification_unreadable", payload=payload[:100])
         return []
     return [key for key in keys if isinstance(key, str)]

@@ -13,7 +13,7 @@ __all__ = ["MALFORMED_REQUESTS", "MalformedRequests"]
 
 LINE_EVERY = 1.0
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class MalformedRequests:
@@ -43,7 +43,7 @@ class MalformedRequests:
         now = self._clock()
         if now >= self._next_line.get(code, 0.0):
             address = client[0] if client else None
-            log.warning("malformed_request", code=code, client=address, count=count)
+            logger.warning("malformed_request", code=code, client=address, count=count)
             self._next_line[code], self._unsaid[code] = now + LINE_EVERY, 0
 
 

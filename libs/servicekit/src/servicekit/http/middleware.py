@@ -23,7 +23,7 @@ MAX_HELD = 32 * MAX_BODY
 # What routing finds out and the layers outside of it read.
 _FOUND = ("route", "endpoint", "path_params")
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class RequestBoundary:
@@ -59,7 +59,7 @@ class RequestBoundary:
         except ClientDisconnect:
             return  # nothing is listening for an answer
         except Exception:
-            log.exception("request_crashed", method=scope["method"], path=scope["path"])
+            logger.exception("request_crashed", method=scope["method"], path=scope["path"])
             if started:
                 raise
             await problems.response(problems.internal_error(), scope)(scope, receive, send)

@@ -25,7 +25,7 @@ __all__ = ["PATIENCE", "LimitedProtocol"]
 MAX_URL = 16 * 1024
 MAX_HEAD = 64 * 1024  # see decision 0201
 PATIENCE = 30.0
-# A connection closed on a caller who still sends is reset, and the answer lost (RFC 9112, 9.6).
+# Closing a connection while the caller still sends resets it and loses the answer (RFC 9112, 9.6).
 LINGER = 1.0
 
 _AUTHORITY_END = re.compile(rb"[/?#]")
@@ -43,7 +43,7 @@ class Reading(Enum):
 
 
 class MalformedRequest(Problem):
-    """What came is not HTTP/1.1."""
+    """The input is not HTTP/1.1."""
 
     def __init__(self, detail: str = "This is not a request of HTTP/1.1.") -> None:
         super().__init__(400, "malformed_request", detail)
@@ -57,7 +57,7 @@ class ExpectationFailed(Problem):
 
 
 class UriTooLong(Problem):
-    """The address of the request is longer than what is read."""
+    """The address of the request is longer than the limit."""
 
     def __init__(self) -> None:
         detail = f"An address may have at most {MAX_URL} bytes."
@@ -65,7 +65,7 @@ class UriTooLong(Problem):
 
 
 class HeadTooLarge(Problem):
-    """The head of the request, all headers together, is longer than what is read."""
+    """The head of the request, all headers together, is longer than the limit."""
 
     def __init__(self) -> None:
         detail = f"The headers of a request may have at most {MAX_HEAD} bytes."

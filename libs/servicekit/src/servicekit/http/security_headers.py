@@ -1,4 +1,4 @@
-"""Headers of every answer: a browser takes it for what it is, and puts it in no frame."""
+"""Headers of every answer: a browser guesses no type from it, and shows it in no frame."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Send

@@ -22,7 +22,7 @@ TIMEOUT = 2.0
 
 Check = Callable[[], Awaitable[None]]
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class State(StrEnum):
@@ -96,7 +96,7 @@ class Health:
         done, _ = await asyncio.wait({task}, timeout=TIMEOUT)
         state = task.result() if done else State.DOWN
         if state is not self._last.get(name, State.UP):
-            log.info("health_changed", check=name, state=state)
+            logger.info("health_changed", check=name, state=state)
         self._last[name] = state
         return state
 
@@ -104,7 +104,7 @@ class Health:
         try:
             await self._checks[name]()
         except Exception as error:
-            log.debug("health_check_failed", check=name, reason=str(error))
+            logger.debug("health_check_failed", check=name, reason=str(error))
             return State.DOWN
         return State.UP
 

@@ -13,7 +13,7 @@ from servicekit.observe.metrics import HttpMetrics
 
 __all__ = ["RequestObserver"]
 
-log = structlog.get_logger("access")
+logger = structlog.get_logger("access")
 
 
 class RequestObserver:
@@ -50,7 +50,7 @@ class RequestObserver:
         failed = status >= 500
         # Asked before anything is built: structlog's own filter costs ten times as much.
         if failed or logging.root.isEnabledFor(logging.DEBUG):
-            line = log.warning if failed else log.debug
+            line = logger.warning if failed else logger.debug
             line("answered", method=method, path=path, status=status, ms=round(seconds * 1000, 1))
 
     def _template(self, scope: Scope) -> str:

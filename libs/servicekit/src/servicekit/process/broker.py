@@ -24,7 +24,7 @@ __all__ = ["BrokerIsAway", "BrokerProbe", "refuse_bad_credentials"]
 SLOWEST_RETRY = 3.0
 """Seconds."""
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class BrokerIsAway(Exception):
@@ -75,7 +75,7 @@ class BrokerProbe:
 
     def _up(self) -> None:
         if self._away:
-            log.info("broker_back")
+            logger.info("broker_back")
         self._away = False
         self._delay.reset()
         self._connected.set()
@@ -84,7 +84,7 @@ class BrokerProbe:
         if not self._away:
             lost = isinstance(problem, BrokerIsAway)
             reason = "connection lost" if lost else type(problem).__name__
-            log.warning("broker_away", reason=reason)
+            logger.warning("broker_away", reason=reason)
         self._away = True
 
 

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ async def foundation(
     """Check everything a process needs; raise StartupProblem with one line about what is wrong."""
     logs.configure(service.name, settings.log_level, settings.log_format)
     for sentence in unread_variables():
-        log.warning("setting_not_read", reason=sentence)
+        logger.warning("setting_not_read", reason=sentence)
     stop = stop_on_signals()
     listener = bind(settings.http_host, port, variable=port_variable)
     probe = DatabaseProbe(url, service.ini)

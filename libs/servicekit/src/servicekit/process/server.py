@@ -19,7 +19,7 @@ __all__ = ["bind", "serve"]
 
 BACKLOG = 2048
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 def bind(host: str, port: int, *, variable: str) -> socket.socket:
@@ -118,4 +118,4 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
-            log.info("listening", host=host, port=port)
+            logger.info("listening", host=host, port=port)
