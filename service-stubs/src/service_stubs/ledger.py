@@ -1,7 +1,7 @@
 """The payment provider's ledger: every movement of money, once per idempotency key.
 
 It is one SQLite file, so a restart loses nothing. Invariant: a key has one answer for ever, because
-the movement and its key are one row.
+the movement and its key are one row. See decision 1301.
 """
 
 from __future__ import annotations

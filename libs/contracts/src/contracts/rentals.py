@@ -46,7 +46,7 @@ class RentalFinished(_RentalEvent):
 
 class _PaymentEvent(Contract):
     source: ClassVar[str] = "service-processor"
-    aggregate_type: ClassVar[str] = "payment"
+    aggregate_type: ClassVar[str] = "payment"  # see decision 1305
 
     rental_id: UUID
 

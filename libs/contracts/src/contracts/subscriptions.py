@@ -22,7 +22,7 @@ class Subscription(NamedTuple):
     queue: str
     source: str
     aggregate_types: tuple[str, ...]
-    parts: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()  # see decision 0601
     """Further first words of event types in the same streams: a table's in its restaurant's."""
 
     @property

@@ -1,7 +1,8 @@
 """The events of tickets: one for each version of a ticket.
 
 Every change increases `ticket_version`, so it equals the sequence of the event in the stream of
-service-orders. Events carry neither texts nor comments: those stay in service-orders.
+service-orders. Events carry neither texts nor comments: those stay in service-orders. See
+decision 0757.
 """
 
 from __future__ import annotations

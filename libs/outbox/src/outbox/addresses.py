@@ -1,7 +1,8 @@
 """The address of a database or a broker, in every form in which it may be given.
 
 Invariant: an address never shows its password, neither by `str` nor by `repr`. No error quotes the
-text that was given, because a malformed one may have its password anywhere.
+text that was given, because a malformed one may have its password anywhere. See
+decision 1111.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Whether something can be awaited as a handler, as far as that can be seen before it is called."""
+"""Whether something can be awaited as a handler, as far as that can be seen before it is called.
+
+Anything that is not async is refused: see decision 1133.
+"""
 
 from __future__ import annotations
 

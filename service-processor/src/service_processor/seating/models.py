@@ -59,6 +59,7 @@ tables = Table(
     ),
 )
 
+# One table, because an exclusion constraint covers only one: see decision 0603.
 allocations = Table(
     "allocations",
     metadata,

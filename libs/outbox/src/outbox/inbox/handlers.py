@@ -146,7 +146,7 @@ def check_reached(queue: str, handlers: Handlers, subscriptions: Iterable[Subscr
                 f"subscribes to {kind!r}, which is an event type: name its aggregate type instead",
             )
         if not any(takes(one.routing_keys, kind) for one in known):
-            raise InvalidSetting(
+            raise InvalidSetting(  # see decision 1151
                 f"handler of {kind}",
                 f"is never called: {queue} takes only {', '.join(aggregates)}",
             )

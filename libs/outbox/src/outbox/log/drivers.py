@@ -1,7 +1,7 @@
 """Running the library's statements on the connection of a caller's transaction.
 
 psycopg takes them as they are. For another driver, such as asyncpg, SQLAlchemy binds the
-parameters.
+parameters. See decision 1114.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _version(value: object) -> int:
 def _belong_together(type_: str, aggregate_type: str, parts: Parts) -> None:
     """Queues are bound by first words, so a type with a foreign first word is a mistake (1136)."""
     for word in (aggregate_type, *parts.get(aggregate_type, ())):
-        if type_ == word or type_.startswith(f"{word}."):
+        if type_ == word or type_.startswith(f"{word}."):  # see decision 1136
             return
     raise InvalidEvent(
         "type",

@@ -76,7 +76,7 @@ class Work:
         `async with work.read() as connection`. Without a transaction a read is one round trip
         instead of three.
         """
-        return self._reading.connect()
+        return self._reading.connect()  # see decision 0014
 
     def within(
         self,

@@ -21,6 +21,7 @@ class RequestObserver:
 
     Routes are named by their template, so an id in a path makes no new series; a path without a
     route is `unmatched`. The log line is at DEBUG, or at WARNING when the answer was a 5xx.
+    See decision 0008.
     """
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:

@@ -37,6 +37,7 @@ orders = Table(
     Column("updated_at", DateTime(True), nullable=False),
     CheckConstraint("amount >= 0", name="amount"),
     # Each serves one filter of the list. Ids are UUIDv7, so the highest id is the newest order.
+    # See decision 0015.
     Index("orders_by_user", "user_id", "id"),
     Index("orders_by_status", "status", "id"),
     Index("orders_by_user_and_status", "user_id", "status", "id"),

@@ -171,7 +171,7 @@ async def summarise(
     )
     added = {
         "rides_count": user_summary.c.rides_count + rides,
-        "debt": user_summary.c.debt + debt,
+        "debt": user_summary.c.debt + debt,  # see decision 1307
         "last_payment_status": payment.value,
     }
     await connection.execute(row.on_conflict_do_update(index_elements=["user_id"], set_=added))

@@ -108,7 +108,10 @@ async def comment(unit: UnitOfWork, ticket_id: UUID, wanted: AddComment) -> tupl
 
 
 async def delete_comment(unit: UnitOfWork, ticket_id: UUID, comment_id: UUID) -> Ticket:
-    """Remove a comment, also of a closed ticket. Raises `TicketNotFound` or `CommentNotFound`."""
+    """Remove a comment, also of a closed ticket (decision 0756).
+
+    Raises `TicketNotFound` or `CommentNotFound`.
+    """
     ticket = _next(await repository.ROWS.lock(unit.connection, ticket_id))
     if not await repository.has_comment(unit.connection, ticket_id, comment_id):
         raise CommentNotFound(ticket_id, comment_id)
