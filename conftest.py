@@ -51,7 +51,7 @@ def _no_password_is_shown() -> Iterator[None]:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that shows a password fails."""
     report = yield
-    LEAKS.judge(report)
+    LEAKS.check(report)
     return report
 
 

@@ -31,14 +31,14 @@ def report(**fields: object) -> pytest.TestReport:
     ids=["log", "stderr", "failure"],
 )
 def test_a_password_that_is_shown_fails_the_test(shown: pytest.TestReport) -> None:
-    Leaks([SECRET]).judge(shown)
+    Leaks([SECRET]).check(shown)
     assert shown.outcome == "failed"
     assert SECRET not in f"{shown.longrepr}{shown.sections}"
 
 
 def test_a_test_that_shows_none_is_left_alone() -> None:
     shown = report(sections=[("Captured log call", "INFO connects to amqp://shop:***@mq/")])
-    Leaks([SECRET]).judge(shown)
+    Leaks([SECRET]).check(shown)
     assert (shown.outcome, shown.longrepr) == ("passed", None)
 
 
@@ -47,7 +47,7 @@ def test_what_another_process_prints_into_a_pipe_is_heard() -> None:
     with leaks.listening():
         command = [sys.executable, "-c", f"print('{SECRET}')"]
         subprocess.run(command, capture_output=True, check=True)
-    leaks.judge(shown)
+    leaks.check(shown)
     assert shown.outcome == "failed"
 
 
@@ -60,7 +60,7 @@ def test_what_a_command_prints_is_heard() -> None:
 
     with leaks.listening():
         CliRunner().invoke(app, [])
-    leaks.judge(shown)
+    leaks.check(shown)
     assert shown.outcome == "failed"
 
 

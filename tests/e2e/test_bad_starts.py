@@ -123,5 +123,5 @@ def test_a_queue_that_is_not_as_declared_is_named_and_ends_nothing(system: Syste
 
 
 def test_nothing_of_the_running_system_was_harmed(shop: Shop) -> None:
-    assert shop.place()
-    assert set(shop.settle()) <= {"COMPLETED", "FAILED"}
+    assert shop.place_order()
+    assert set(shop.wait_until_all_end()) <= {"COMPLETED", "FAILED"}

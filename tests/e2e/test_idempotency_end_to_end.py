@@ -54,7 +54,7 @@ def test_a_retry_after_a_killed_api_replays_what_was_committed(shop: Shop) -> No
     before, answers = orders_in_the_database(shop), dict[str, bytes]()
     lost, replayed, done = Counter[str](), Counter[bool](), threading.Event()
 
-    def place(key: str) -> None:
+    def place_order(key: str) -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
@@ -78,7 +78,7 @@ def test_a_retry_after_a_killed_api_replays_what_was_committed(shop: Shop) -> No
     killer.start()
     try:
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(place, (str(uuid4()) for _ in range(KEYS))))
+            list(pool.map(place_order, (str(uuid4()) for _ in range(KEYS))))
     finally:
         done.set()
         killer.join()

@@ -37,8 +37,8 @@ def test_the_doctor_finds_databases_broker_and_topology(
 def test_both_sides_are_compared(
     native: Native, shop: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    shop.place()
-    shop.settle()
+    shop.place_order()
+    shop.wait_until_all_end()
     assert outbox_command.run(native, ORDERS, "reconcile --json") == 0
     compared = json.loads(capfd.readouterr().out)["results"]
     assert "processor.orders" in {result["consumer"] for result in compared}

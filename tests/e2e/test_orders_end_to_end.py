@@ -56,9 +56,9 @@ def test_a_broker_that_is_away_delays_orders_and_loses_none(shop: Shop) -> None:
         wait_until(lambda: shop.readiness("orders-worker") == (503, "unavailable"))
         away_until = time.monotonic() + AWAY
         shop.system.kill("orders-api")  # it also starts without a broker
-        wait_until(lambda: shop.place() is not None)
+        wait_until(lambda: shop.place_order() is not None)
         while time.monotonic() < away_until:
-            assert shop.place(), shop.refused
+            assert shop.place_order(), shop.refused
             time.sleep(0.5)
     shop.system.wait_ready()
     shop.assert_nothing_lost_or_doubled()
@@ -70,7 +70,7 @@ def test_a_queue_unbound_by_hand_comes_back_and_what_went_past_it_is_replayed(sh
     with shop.customers(20, every=0.05):
         wait_until(lambda: len(shop.placed) > 10)
         unbind(shop, "orders", "processor.orders", "order.#")
-    wait_until(lambda: shop.end_of(shop.place() or "", 0.5) in TERMINAL, within=90)
+    wait_until(lambda: shop.end_of(shop.place_order() or "", 0.5) in TERMINAL, within=90)
     with psycopg.connect(shop.system.environment["orders"]["DATABASE_URL_ORDERS"]) as database:
         database.execute("UPDATE outbox SET published_at = NULL")
     shop.assert_nothing_lost_or_doubled()

@@ -152,7 +152,7 @@ def test_a_provider_that_is_away_means_later_and_not_never(rider: Rider) -> None
 async def test_hot_rentals_are_read_with_few_transactions(rider: Rider, shop: Shop) -> None:
     """One at most for each; how many join one depends on how many ask while a statement runs."""
     rentals = [rider.start(f"user-{200 + n}", f"scooter-hot-{n}")["id"] for n in range(4)]
-    orders = [str(shop.place()) for _ in range(4)]
+    orders = [str(shop.place_order()) for _ in range(4)]
     rates = {}
     for kind, ids in (("orders", orders), ("rentals", rentals)):
         idle, began = _transactions(rider), time.monotonic()

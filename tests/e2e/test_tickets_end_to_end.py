@@ -25,7 +25,7 @@ SECONDS = float(os.environ.get("CHAOS_DESK_SECONDS", "6"))
 KILL_EVERY = 1.5
 
 
-def kill_in_turn(system: System, until: float) -> int:
+def kill_one_after_the_other(system: System, until: float) -> int:
     """SIGKILL the workers, which are relay and consumer, one after the other."""
     kills = 0
     while time.monotonic() < until:
@@ -42,7 +42,7 @@ def test_timelines_are_histories_whatever_dies(shop: Shop) -> None:
     with ThreadPoolExecutor(AGENTS) as pool:
         until = time.monotonic() + SECONDS
         working = [pool.submit(agent.work, until) for agent in agents]
-        kills = kill_in_turn(system, until)
+        kills = kill_one_after_the_other(system, until)
         for one in working:
             one.result()
     answers = sum((agent.answers for agent in agents), Counter[str]())

@@ -55,12 +55,12 @@ async def test_every_waiter_is_answered_when_its_order_ends(slow_system: System)
     slow_system.stop_process("processor-worker")
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
 
-        async def place() -> str:
+        async def place_order() -> str:
             return str((await client.post("/api/v1/orders", json=ORDER)).json()["id"])
 
         placed: list[str] = []
         while len(placed) < WAITERS:
-            placed += await asyncio.gather(*(place() for _ in range(min(100, WAITERS))))
+            placed += await asyncio.gather(*(place_order() for _ in range(min(100, WAITERS))))
     paths = [f"/api/v1/orders/{order_id}/status?wait=30" for order_id in placed]
     waiting = [asyncio.create_task(waited(url.host, url.port or 80, path)) for path in paths]
     await asyncio.to_thread(slow_system.start_process, "processor-worker")

@@ -136,11 +136,11 @@ class OpenedTicket:
     """One ticket, moved to where a test wants it."""
 
     base: str
-    ticket: dict[str, Any]
+    body: dict[str, Any]
 
     def move(self, status: str) -> httpx.Response:
-        place = f"{self.base}/api/v1/tickets/{self.ticket['id']}"
-        return httpx.patch(place, json={"status": status}, timeout=30)
+        url = f"{self.base}/api/v1/tickets/{self.body['id']}"
+        return httpx.patch(url, json={"status": status}, timeout=30)
 
 
 @pytest.fixture
@@ -169,9 +169,9 @@ def test_a_ticket_that_awaits_a_reply_can_be_answered_and_not_await_it_twice(
 
 def test_a_closed_ticket_takes_no_comment(opened: OpenedTicket) -> None:
     assert opened.move("closed").status_code == 200
-    place = f"{opened.base}/api/v1/tickets/{opened.ticket['id']}/comments"
+    url = f"{opened.base}/api/v1/tickets/{opened.ticket['id']}/comments"
     body = {"email": "bob@example.com", "text": "Too late"}
-    answer = httpx.post(place, json=body, timeout=30)
+    answer = httpx.post(url, json=body, timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (409, "ticket_closed")
 
 

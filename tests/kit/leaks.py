@@ -39,7 +39,7 @@ def passwords() -> frozenset[str]:
 
 
 class Leaks:
-    """Collects what a test's commands and processes said, and judges the test by it."""
+    """Collects what commands and processes print, and fails a test that shows a password."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = frozenset(secrets)
@@ -61,7 +61,7 @@ class Leaks:
             if self.shows(text):
                 self._heard.append(text)
 
-    def judge(self, report: pytest.TestReport) -> None:
+    def check(self, report: pytest.TestReport) -> None:
         """Fail a test that showed a password; say where, without it."""
         heard, self._heard = self._heard, []
         places = [*report.sections, *(("what a command printed", text) for text in heard)]

@@ -25,10 +25,10 @@ async def ride() -> AsyncIterator[Saga]:
 
 async def ridden(ride: Saga, rental_id: UUID, seconds: int = 60) -> Rental:
     """Held, ridden for so long, finished, and all that follows."""
-    await ride.settle()
+    await ride.run_to_rest()
     await ride.age(rental_id, seconds)
     await ride.finish(rental_id)
-    await ride.settle()
+    await ride.run_to_rest()
     return await ride.rental(rental_id)
 
 
@@ -55,7 +55,7 @@ async def test_a_declined_deposit_cancels_and_frees_the_scooter(ride: Saga) -> N
     rental_id = await ride.start()
     with pytest.raises(ScooterInUse):
         await ride.start("user-5")
-    await ride.settle()
+    await ride.run_to_rest()
     ended = await ride.rental(rental_id)
     assert (ended.status, ended.reason) == (RentalStatus.CANCELLED, "the deposit was declined")
     assert ride.external.ledger(str(rental_id)) == [("hold", 300, "declined")]
@@ -134,9 +134,9 @@ async def test_every_order_of_finishing_and_hearing_of_the_deposit_ends_in_one_s
         rental_id = await ride.start(f"user-{10 + number}", f"scooter-{number}")
         for step in order:
             await _take(ride, rental_id, step)
-        await ride.settle()
+        await ride.run_to_rest()
         await _take(ride, rental_id, "finish")
-        await ride.settle()
+        await ride.run_to_rest()
         ended = await ride.rental(rental_id)
         assert ended.status in LIFECYCLE.terminal, order
         assert ride.external.ledger(str(rental_id)) == _ledger_of(ended), order

@@ -29,7 +29,7 @@ HANDLERS = {**OF_BOOKINGS, **OF_RESTAURANTS}
 NOW = datetime.now(UTC)
 
 
-async def told(service: Service, *events: Contract) -> None:
+async def deliver_events(service: Service, *events: Contract) -> None:
     """What the consumers do with what service-processor says."""
     for event in events:
         stream = Stream("service-processor", event.aggregate_type, event.aggregate_id)
@@ -76,7 +76,7 @@ async def ask(service: Service, **changes: Any) -> Any:
 
 
 async def booked(service: Service, **changes: Any) -> dict[str, Any]:
-    await told(service, restaurant())
+    await deliver_events(service, restaurant())
     answer = await ask(service, **changes)
     assert answer.status_code == 201, answer.text
     booking: dict[str, Any] = answer.json()
@@ -114,7 +114,7 @@ async def test_a_booking_and_its_event_are_one_transaction(service: Service) -> 
 async def test_a_booking_at_an_unknown_restaurant_is_a_problem(service: Service) -> None:
     answer = await ask(service)
     assert (answer.status_code, answer.json()["code"]) == (404, "restaurant_not_found")
-    await told(service, restaurant())
+    await deliver_events(service, restaurant())
     assert (await ask(service)).status_code == 201
 
 
@@ -137,7 +137,7 @@ async def test_a_booking_at_an_unknown_restaurant_is_a_problem(service: Service)
 async def test_what_breaks_a_limit_is_refused_and_stores_nothing(
     service: Service, change: dict[str, Any]
 ) -> None:
-    await told(service, restaurant())
+    await deliver_events(service, restaurant())
     answer = await ask(service, **change)
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
     [error] = answer.json()["errors"]
@@ -148,7 +148,7 @@ async def test_what_breaks_a_limit_is_refused_and_stores_nothing(
 
 async def test_a_time_without_an_offset_is_the_restaurants(service: Service) -> None:
     local = NOON.replace(tzinfo=None).isoformat()
-    await told(service, restaurant(10_002, "Asia/Tokyo"))
+    await deliver_events(service, restaurant(10_002, "Asia/Tokyo"))
     booking = await booked(service, restaurant_id=10_002, booking_datetime=local)
     assert booking["booking_datetime"] == f"{local}+09:00"
     assert datetime.fromisoformat(booking["booking_datetime"]) == NOON - timedelta(hours=9)
@@ -156,7 +156,7 @@ async def test_a_time_without_an_offset_is_the_restaurants(service: Service) -> 
 
 async def test_a_booking_is_confirmed_with_its_table(service: Service) -> None:
     booking = await booked(service)
-    await told(service, *answers(booking["id"], table_id=7))
+    await deliver_events(service, *answers(booking["id"], table_id=7))
     found = await now_is(service, booking)
     assert (found["status"], found["table_id"], found["reason"]) == ("CONFIRMED", 7, None)
     statuses = [status for status, _ in await history(service, booking)]
@@ -165,7 +165,7 @@ async def test_a_booking_is_confirmed_with_its_table(service: Service) -> None:
 
 async def test_a_booking_is_rejected_with_a_reason(service: Service) -> None:
     booking = await booked(service)
-    await told(service, *answers(booking["id"]))
+    await deliver_events(service, *answers(booking["id"]))
     found = await now_is(service, booking)
     assert (found["status"], found["reason"]) == ("REJECTED", "no table free")
     refused = await cancel(service, booking)
@@ -179,10 +179,10 @@ async def test_a_booking_is_cancelled_from_every_status_before_its_end(
 ) -> None:
     booking = await booked(service)
     said = answers(booking["id"], table_id=7)
-    await told(service, *said[:heard])
+    await deliver_events(service, *said[:heard])
     cancelled = await cancel(service, booking)
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "CANCELLED")
-    await told(service, *said[heard:])
+    await deliver_events(service, *said[heard:])
     assert (await now_is(service, booking))["status"] == "CANCELLED"
     after = (await history(service, booking))[heard + 1 :]
     assert after[0] == ("CANCELLED", None)
@@ -202,7 +202,7 @@ async def test_cancelling_again_with_the_same_key_is_the_same_success(service: S
 
 
 async def test_a_key_makes_one_booking(service: Service) -> None:
-    await told(service, restaurant())
+    await deliver_events(service, restaurant())
     body = {"restaurant_id": 10_001, "booking_datetime": at(), "guests_count": 2}
     made = await asyncio.gather(
         *(
@@ -222,7 +222,7 @@ async def test_waiting_answers_as_soon_as_the_booking_is_settled(service: Servic
     path = f"/api/v1/bookings/{booking['id']}"
     waiting = asyncio.create_task(service.http.get(path, params={"wait": 20}))
     await asyncio.sleep(0)
-    await told(service, *answers(booking["id"], table_id=7))
+    await deliver_events(service, *answers(booking["id"], table_id=7))
     assert (await waiting).json()["status"] == "CONFIRMED"
     assert time.monotonic() - began < 15
 
@@ -238,10 +238,10 @@ async def test_an_unknown_booking_is_a_problem(service: Service, method: str, ta
 async def test_bookings_are_listed_by_restaurant_and_status_newest_first(
     service: Service,
 ) -> None:
-    await told(service, restaurant(10_002))
+    await deliver_events(service, restaurant(10_002))
     here = [(await booked(service))["id"] for _ in range(3)]
     there = (await booked(service, restaurant_id=10_002))["id"]
-    await told(service, *answers(here[1], table_id=7))
+    await deliver_events(service, *answers(here[1], table_id=7))
 
     async def listed(**query: Any) -> list[int]:
         found: list[int] = []
@@ -261,7 +261,7 @@ async def test_bookings_are_listed_by_restaurant_and_status_newest_first(
 
 
 async def test_the_documented_example_works_when_pasted(service: Service) -> None:
-    await told(service, restaurant(1))
+    await deliver_events(service, restaurant(1))
     document = (await service.http.get("/openapi.json")).json()
     [example] = document["components"]["schemas"]["Book"]["examples"]
     assert (await service.http.post("/api/v1/bookings", json=example)).status_code == 201

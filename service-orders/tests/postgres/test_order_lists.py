@@ -14,7 +14,7 @@ from service_orders.domains.orders.states import OrderStatus
 from servicekit.http.pagination import PageRequest
 
 
-async def place(service: Service, user_id: str) -> str:
+async def place_order(service: Service, user_id: str) -> str:
     body = {"user_id": user_id, "products": [{"product_id": "p", "quantity": 1}], "amount": 1}
     answer = await service.http.post("/api/v1/orders", json=body)
     return str(answer.json()["id"])
@@ -31,13 +31,13 @@ async def all_pages(service: Service, **query: Any) -> list[str]:
 
 
 async def test_pages_hold_every_order_once_newest_first(service: Service) -> None:
-    placed = [await place(service, f"u{n % 2}") for n in range(7)]
+    placed = [await place_order(service, f"u{n % 2}") for n in range(7)]
     assert await all_pages(service, limit=3) == placed[::-1]
     assert await all_pages(service, limit=2, user_id="u0") == placed[::2][::-1]
 
 
 async def test_orders_are_found_by_status(service: Service) -> None:
-    first, second = [await place(service, "u") for _ in range(2)]
+    first, second = [await place_order(service, "u") for _ in range(2)]
     await service.http.post(f"/api/v1/orders/{first}/cancel")
     assert await all_pages(service, status="CANCELLED") == [first]
     assert await all_pages(service, status="CREATED", user_id="u") == [second]

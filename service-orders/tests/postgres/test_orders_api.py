@@ -27,7 +27,7 @@ SEED = {
 }
 
 
-async def place(service: Service, **changes: Any) -> dict[str, Any]:
+async def place_order(service: Service, **changes: Any) -> dict[str, Any]:
     answer = await service.http.post("/api/v1/orders", json={**SEED, **changes})
     assert answer.status_code == 201, answer.text
     placed: dict[str, Any] = answer.json()
@@ -67,7 +67,7 @@ async def test_an_order_is_placed_under_each_of_its_paths(service: Service, path
 
 
 async def test_the_order_and_its_event_are_one_transaction(service: Service) -> None:
-    order = await place(service)
+    order = await place_order(service)
     async with service.work.engine.connect() as connection:
         [(payload, sequence, kind)] = await connection.execute(
             text("SELECT payload::text, sequence, type FROM outbox")
@@ -89,7 +89,7 @@ async def test_an_order_whose_event_cannot_be_added_is_not_stored(service: Servi
 
 async def test_lines_of_one_product_are_summed(service: Service) -> None:
     line = {"product_id": "p", "quantity": 2}
-    order = await place(service, products=[line, {"product_id": "q", "quantity": 1}, line])
+    order = await place_order(service, products=[line, {"product_id": "q", "quantity": 1}, line])
     assert order["products"] == [
         {"product_id": "p", "quantity": 4},
         {"product_id": "q", "quantity": 1},
@@ -144,7 +144,7 @@ async def test_an_unknown_order_is_a_problem(service: Service, tail: str) -> Non
 
 
 async def test_waiting_answers_as_soon_as_the_order_is_settled(service: Service) -> None:
-    order = await place(service)
+    order = await place_order(service)
     began = time.monotonic()
     waiting = asyncio.create_task(
         service.http.get(f"/api/v1/orders/{order['id']}/status", params={"wait": 20})
@@ -157,7 +157,7 @@ async def test_waiting_answers_as_soon_as_the_order_is_settled(service: Service)
 
 
 async def test_waiting_ends_with_the_current_state_when_the_time_is_up(service: Service) -> None:
-    order = await place(service)
+    order = await place_order(service)
     answer = await service.http.get(f"/api/v1/orders/{order['id']}", params={"wait": 0.1})
     assert answer.json()["status"] == "CREATED"
 
@@ -169,7 +169,7 @@ async def test_a_malformed_wait_is_refused(service: Service, wait: str) -> None:
 
 
 async def test_a_terminal_order_never_changes(service: Service) -> None:
-    order = await place(service)
+    order = await place_order(service)
     await processed(service, order["id"], "COMPLETED")
     await processed(service, order["id"], "FAILED", "too late")
     answer = (await service.http.get(f"/api/v1/orders/{order['id']}/status")).json()
@@ -179,7 +179,7 @@ async def test_a_terminal_order_never_changes(service: Service) -> None:
 async def test_the_documented_example_works_when_pasted(service: Service) -> None:
     document = (await service.http.get("/openapi.json")).json()
     [example] = document["components"]["schemas"]["PlaceOrder"]["examples"]
-    await place(service, **example)
+    await place_order(service, **example)
     assert set(document["paths"]["/api/v1/orders"]["post"]["responses"]) >= {"201", "400", "422"}
 
 
@@ -192,7 +192,7 @@ async def history(service: Service, order_id: str) -> list[dict[str, Any]]:
 async def test_a_cancelled_order_stays_cancelled_and_notes_what_came_too_late(
     service: Service,
 ) -> None:
-    order = await place(service)
+    order = await place_order(service)
     answer = await service.http.post(f"/api/v1/orders/{order['id']}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (200, "CANCELLED")
     await processed(service, order["id"], "COMPLETED")
@@ -205,7 +205,7 @@ async def test_a_cancelled_order_stays_cancelled_and_notes_what_came_too_late(
 
 
 async def test_cancelling_tells_the_processor(service: Service) -> None:
-    order = await place(service)
+    order = await place_order(service)
     await service.http.post(f"/api/v1/orders/{order['id']}/cancel")
     async with service.work.engine.connect() as connection:
         events = await connection.execute(text("SELECT type, sequence FROM outbox ORDER BY id"))
@@ -214,7 +214,7 @@ async def test_cancelling_tells_the_processor(service: Service) -> None:
 
 @pytest.mark.parametrize("outcome", ["COMPLETED", "FAILED"])
 async def test_a_settled_order_cannot_be_cancelled(service: Service, outcome: str) -> None:
-    order = await place(service)
+    order = await place_order(service)
     await processed(service, order["id"], outcome)
     answer = await service.http.post(f"/api/v1/orders/{order['id']}/cancel")
     assert (answer.status_code, answer.json()["code"]) == (409, "illegal_transition")
@@ -222,7 +222,7 @@ async def test_a_settled_order_cannot_be_cancelled(service: Service, outcome: st
 
 
 async def test_history_names_the_event_that_caused_a_status(service: Service) -> None:
-    order = await place(service)
+    order = await place_order(service)
     await processed(service, order["id"], "FAILED", "no stock")
     first, last = await history(service, order["id"])
     assert (first["status"], first["caused_by"]) == ("CREATED", None)

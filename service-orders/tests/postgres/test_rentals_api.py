@@ -52,7 +52,7 @@ async def start(service: Service, token: str | None = None) -> dict[str, Any]:
     return started
 
 
-async def told(service: Service, *events: Contract) -> None:
+async def deliver_events(service: Service, *events: Contract) -> None:
     """What the consumer does with the processor's answers."""
     envelopes = PROCESSOR.envelopes(*events)
     assert await deliver(service.work, "orders.rentals", HANDLERS, *envelopes) == []
@@ -60,7 +60,7 @@ async def told(service: Service, *events: Contract) -> None:
 
 async def active(service: Service, **wanted: str) -> dict[str, Any]:
     rental = await start(service, (await offer(service, **wanted))["token"])
-    await told(service, PaymentHeld(rental_id=rental["id"], amount=300, held_at=NOW))
+    await deliver_events(service, PaymentHeld(rental_id=rental["id"], amount=300, held_at=NOW))
     return await get(service, rental["id"])
 
 
@@ -142,7 +142,7 @@ async def test_an_unpaid_ride_refuses_the_next_offer(service: Service) -> None:
     await age(service, 60)
     await service.http.post(f"{RENTALS}/{rental['id']}/finish")
     declined = PaymentClearDeclined(rental_id=rental["id"], amount=69, declined_at=NOW)
-    await told(service, declined)
+    await deliver_events(service, declined)
     wanted = {"user_id": "user-1", "scooter_id": "scooter-2"}
     assert await refused(service, OFFERS, wanted) == (409, "user_has_debt")
     assert (await get(service, rental["id"]))["status"] == "PAYMENT_FAILED"
@@ -184,7 +184,7 @@ async def test_waiting_answers_when_the_deposit_is_decided(service: Service) -> 
         service.http.post(f"{RENTALS}?wait=20", json={"token": made["token"]})
     )
     found = await first_rental(service)
-    await told(service, PaymentHeld(rental_id=found[0][0], amount=300, held_at=NOW))
+    await deliver_events(service, PaymentHeld(rental_id=found[0][0], amount=300, held_at=NOW))
     answer = await waiting
     assert (answer.status_code, answer.json()["status"]) == (201, "ACTIVE")
     assert answer.headers["Location"] == f"{RENTALS}/{found[0][0]}"
@@ -241,7 +241,7 @@ async def test_an_offer_is_used_once(service: Service) -> None:
     rental = await start(service, token)
     assert await refused(service, RENTALS, {"token": token}) == (409, "offer_used")
     declined = PaymentDeclined(rental_id=rental["id"], amount=300, declined_at=NOW)
-    await told(service, declined)
+    await deliver_events(service, declined)
     assert await refused(service, RENTALS, {"token": token}) == (409, "offer_used")
 
 
@@ -336,7 +336,7 @@ async def test_finishing_again_gets_the_same_answer_and_charges_nothing(service:
     cleared = PaymentCleared(
         rental_id=rental["id"], amount=first.json()["total_amount"], cleared_at=NOW
     )
-    await told(service, cleared)
+    await deliver_events(service, cleared)
     later = await service.http.post(path)
     assert first.json() == again.json() == later.json()
     assert (await get(service, rental["id"]))["status"] == "FINISHED"
@@ -364,7 +364,7 @@ async def test_only_an_active_rental_can_be_finished(service: Service, declined:
     rental = await start(service)
     if declined:
         event = PaymentDeclined(rental_id=rental["id"], amount=300, declined_at=NOW)
-        await told(service, event)
+        await deliver_events(service, event)
     path = f"{RENTALS}/{rental['id']}/finish"
     assert await refused(service, path, {}) == (409, "rental_not_active")
 

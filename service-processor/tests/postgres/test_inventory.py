@@ -28,14 +28,14 @@ async def inbox(work: Work) -> Inbox:
     return Inbox("processor.orders", handlers(Fulfilment(Inventory())), work)
 
 
-async def take(inbox: Inbox, event: Contract, sequence: int = 1) -> None:
+async def deliver(inbox: Inbox, event: Contract, sequence: int = 1) -> None:
     stream = Stream("service-orders", "order", event.aggregate_id)
     now = datetime.now(UTC)
     envelope = Envelope(uuid7(), stream, sequence, event.type, 1, now, event.payload(), "c")
     await inbox.handle([envelope])
 
 
-async def place(inbox: Inbox, **quantities: int) -> UUID:
+async def place_order(inbox: Inbox, **quantities: int) -> UUID:
     order_id = uuid7()
     lines = tuple(OrderedProduct(product_id=p, quantity=n) for p, n in quantities.items())
     created = OrderCreated(
@@ -45,13 +45,13 @@ async def place(inbox: Inbox, **quantities: int) -> UUID:
         amount=Decimal(1),
         created_at=datetime.now(UTC),
     )
-    await take(inbox, created)
+    await deliver(inbox, created)
     return order_id
 
 
 async def cancel(inbox: Inbox, order_id: UUID) -> None:
     event = OrderCancelled(order_id=order_id, cancelled_at=datetime.now(UTC))
-    await take(inbox, event, sequence=2)
+    await deliver(inbox, event, sequence=2)
 
 
 async def stock(work: Work) -> dict[str, int]:
@@ -69,7 +69,7 @@ async def outcome(work: Work, order_id: UUID) -> tuple[str, str | None]:
 
 
 async def test_an_order_reserves_what_it_needs(inbox: Inbox, work: Work) -> None:
-    order_id = await place(inbox, p=3, q=10)
+    order_id = await place_order(inbox, p=3, q=10)
     assert await outcome(work, order_id) == ("COMPLETED", None)
     assert await stock(work) == {"p": 7, "q": 0}
 
@@ -77,36 +77,36 @@ async def test_an_order_reserves_what_it_needs(inbox: Inbox, work: Work) -> None
 async def test_an_order_that_is_short_of_one_product_reserves_none(
     inbox: Inbox, work: Work
 ) -> None:
-    order_id = await place(inbox, p=3, q=11)
+    order_id = await place_order(inbox, p=3, q=11)
     assert await outcome(work, order_id) == ("FAILED", "too little stock of q")
     assert await stock(work) == {"p": 10, "q": 10}
 
 
 async def test_an_unknown_product_fails_the_order(inbox: Inbox, work: Work) -> None:
-    order_id = await place(inbox, p=3, x=1)
+    order_id = await place_order(inbox, p=3, x=1)
     assert await outcome(work, order_id) == ("FAILED", "unknown product x")
 
 
 async def test_cancelling_releases_what_the_order_reserved(inbox: Inbox, work: Work) -> None:
-    kept = await place(inbox, p=1)
-    cancelled = await place(inbox, p=2, q=2)
+    kept = await place_order(inbox, p=1)
+    cancelled = await place_order(inbox, p=2, q=2)
     await cancel(inbox, cancelled)
     assert await stock(work) == {"p": 9, "q": 10}
-    failed = await place(inbox, p=100)
+    failed = await place_order(inbox, p=100)
     await cancel(inbox, failed)
     assert await stock(work) == {"p": 9, "q": 10}
     assert await outcome(work, kept) == ("COMPLETED", None)
 
 
 async def test_stock_is_released_under_any_later_policy(inbox: Inbox, work: Work) -> None:
-    cancelled = await place(inbox, p=2, q=2)
+    cancelled = await place_order(inbox, p=2, q=2)
     since = Inbox("processor.orders", handlers(Fulfilment(Simulated(1))), work)
     await cancel(since, cancelled)
     assert await stock(work) == {"p": 10, "q": 10}
 
 
 async def test_stock_never_goes_below_nothing_under_concurrency(inbox: Inbox, work: Work) -> None:
-    orders = await asyncio.gather(*(place(inbox, p=1, q=2) for _ in range(20)))
+    orders = await asyncio.gather(*(place_order(inbox, p=1, q=2) for _ in range(20)))
     ends = [await outcome(work, order_id) for order_id in orders]
     assert sum(end == ("COMPLETED", None) for end in ends) == 5
     assert await stock(work) == {"p": 5, "q": 0}

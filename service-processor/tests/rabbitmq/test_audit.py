@@ -67,7 +67,7 @@ def relay(service: Service, broker_url: str) -> Relay:
     )
 
 
-async def place(service: Service) -> int:
+async def position(service: Service) -> int:
     async with service.work.read() as connection:
         found = await connection.execute(text("SELECT next_offset FROM audit_positions"))
         return found.scalar_one_or_none() or 0
@@ -78,7 +78,7 @@ async def audited(service: Service, broker_url: str, count: int) -> AsyncIterato
     """The lines of an audit that runs until it has come so far."""
 
     async def far_enough() -> bool:
-        return await place(service) == count
+        return await position(service) == count
 
     with capture_logs() as lines:
         async with running(relay(service, broker_url), reader(service, broker_url)):
@@ -138,7 +138,7 @@ async def test_no_level_and_no_body_leaves_an_event_out(
         structlog.reset_defaults()
     line = json.loads(stream.getvalue().encode())
     assert (line["offset"], line["data"]) == (0, shown)
-    assert await place(service) == 1
+    assert await position(service) == 1
 
 
 def test_of_a_large_body_the_line_has_the_beginning_and_the_size() -> None:
@@ -158,7 +158,7 @@ async def test_the_stream_is_replayed_from_any_point(
     assert await replayed(broker_url, 2, capsys) == [2, 3]
     before = datetime.now(UTC) - timedelta(minutes=5)
     assert await replayed(broker_url, before, capsys) == [0, 1, 2, 3]
-    assert await place(service) == 4
+    assert await position(service) == 4
 
 
 async def test_a_replay_from_beyond_the_end_is_empty(

@@ -39,7 +39,7 @@ class Shop:
     def api(self) -> str:
         return f"{self.system.urls['orders']}/api/v1/orders"
 
-    def place(self) -> str | None:
+    def place_order(self) -> str | None:
         try:
             answer = httpx.post(self.api, json=ORDER, timeout=10)
         except httpx.TransportError as lost:
@@ -58,7 +58,7 @@ class Shop:
 
         def shop_on() -> None:
             while len(self.placed) < target and not given_up.is_set():
-                self.place()
+                self.place_order()
                 time.sleep(every)
 
         given_up = threading.Event()
@@ -72,7 +72,7 @@ class Shop:
             given_up.set()
             customer.join(30)
 
-    def settle(self, *, within: float = 90) -> Counter[str]:
+    def wait_until_all_end(self, *, within: float = 90) -> Counter[str]:
         """Wait for the end of all placed orders; says how they ended."""
         with ThreadPoolExecutor(8) as pool:
             return Counter(pool.map(lambda id_: self.end_of(id_, within), self.placed))
@@ -95,7 +95,7 @@ class Shop:
 
     def assert_nothing_lost_or_doubled(self) -> None:
         """Every 201 ended, and was processed exactly once."""
-        ends = self.settle()
+        ends = self.wait_until_all_end()
         assert set(ends) <= TERMINAL, ends
         rows = self.processing_rows()
         assert len(rows) == len(self.placed)

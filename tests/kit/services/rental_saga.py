@@ -91,7 +91,7 @@ class Saga:
                 parked = await deliver(self.orders, "orders.rentals", rentals.HANDLERS, envelope)
             assert parked == []
 
-    async def settle(self) -> None:
+    async def run_to_rest(self) -> None:
         """Carry and call until nothing moves any more."""
         while await self.collect() or await self.jobs.run_due():
             await self.carry()

@@ -21,7 +21,7 @@ from outbox.supervise import pause
 
 AGGREGATES = 12
 ONCE = ("relay.lane_acquired", "relay.handing_over")
-Place = tuple[str, int]
+StreamAndSequence = tuple[str, int]
 
 
 @pytest.mark.parametrize("nth", [1, 4])
@@ -82,9 +82,9 @@ async def check(world: World) -> None:
     }
     await eventually(lambda: world.has_unpublished(0), within=30)
     first: dict[str, list[int]] = {}
-    seen: set[Place] = set()
+    seen: set[StreamAndSequence] = set()
     for message in await world.everything_delivered():
-        aggregate, sequence = place_of(message)
+        aggregate, sequence = stream_and_sequence_of(message)
         if (aggregate, sequence) not in seen:
             seen.add((aggregate, sequence))
             first.setdefault(aggregate, []).append(sequence)
@@ -92,7 +92,7 @@ async def check(world: World) -> None:
     assert all(sequences == sorted(sequences) for sequences in first.values())
 
 
-def place_of(message: AbstractIncomingMessage) -> Place:
+def stream_and_sequence_of(message: AbstractIncomingMessage) -> StreamAndSequence:
     sequence = message.headers["sequence"]
     assert isinstance(sequence, int)
     return str(message.headers["cloudEvents:subject"]), sequence

@@ -123,7 +123,7 @@ async def work(shop_url: str, engine: AsyncEngine) -> AsyncIterator[Work]:
         yield made
 
 
-async def place(engine: AsyncEngine, *meals: str) -> None:
+async def place_order(engine: AsyncEngine, *meals: str) -> None:
     async with AsyncSession(engine) as session, session.begin():
         for meal in meals:
             order = Order(meal=meal)
@@ -155,7 +155,7 @@ async def test_create_all_makes_tables_that_will_do(engine: AsyncEngine) -> None
 
 
 async def test_an_order_and_its_event_are_one_transaction(engine: AsyncEngine) -> None:
-    await place(engine, "soup", "bread")
+    await place_order(engine, "soup", "bread")
     assert [event.type for event in await published(engine)] == ["order.placed"] * 2
     assert await published(engine) == []
 
@@ -230,7 +230,7 @@ async def test_an_order_goes_through_the_broker_to_its_handler(shop_url: str, wo
     ]
     stop = asyncio.Event()
     tasks = [asyncio.create_task(part.run(stop)) for part in parts]
-    await place(work.engine, *["soup"] * 50)
+    await place_order(work.engine, *["soup"] * 50)
 
     async def all_cooked() -> bool:
         return await count(work.engine, Meal) == 50

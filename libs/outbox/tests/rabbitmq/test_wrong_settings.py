@@ -43,7 +43,7 @@ TOPOLOGY = Topology([EXCHANGE], [TAKES])
 PAGE = (Path(__file__).parents[4] / "docs" / "operations.md").read_text()
 
 
-class Place:
+class Servers:
     """A database with the library's tables, and a virtual host."""
 
     def __init__(self, database_url: str, broker_url: str) -> None:
@@ -92,14 +92,14 @@ async def nothing(*_: object) -> None: ...
 
 
 @pytest.fixture
-def empty(database_url: str, broker_url: str) -> Place:
-    return Place(database_url, broker_url)
+def empty(database_url: str, broker_url: str) -> Servers:
+    return Servers(database_url, broker_url)
 
 
 @pytest.fixture
-def place(database_url: str, broker_url: str) -> Place:
+def servers(database_url: str, broker_url: str) -> Servers:
     install(database_url)
-    return Place(database_url, broker_url)
+    return Servers(database_url, broker_url)
 
 
 def ends(start: Callable[[], Awaitable[None]], capsys: pytest.CaptureFixture[str]) -> str:
@@ -137,72 +137,72 @@ CONSUMER: dict[str, Any] = {
     "topology": TOPOLOGY,
 }
 
-ARGUMENTS: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
+ARGUMENTS: dict[str, tuple[Callable[[Servers], Awaitable[None]], str]] = {
     "a broker's URL for the database": (
-        lambda place: place.relay(database_url=place.broker_url),
+        lambda servers: servers.relay(database_url=servers.broker_url),
         f"database_url has to be {FORM} or an engine; this begins with amqp://",
     ),
     "a page's URL for the database": (
-        lambda place: place.notifier("http://db/shop"),
+        lambda servers: servers.notifier("http://db/shop"),
         f"database_url has to be {FORM} or an engine; this begins with http://",
     ),
     "no URL at all": (
-        lambda place: place.relay(database_url=""),
+        lambda servers: servers.relay(database_url=""),
         f"database_url has to be {FORM} or an engine; this is no URL",
     ),
     "a password that is not percent-encoded": (
-        lambda place: place.relay(database_url="postgresql://shop:pass/word@db/shop"),
+        lambda servers: servers.relay(database_url="postgresql://shop:pass/word@db/shop"),
         UNREADABLE,
     ),
     "a database's URL for the broker": (
-        lambda place: place.consumer(broker_url=place.database_url),
+        lambda servers: servers.consumer(broker_url=servers.database_url),
         "broker_url has to be amqp://user:password@host:port/vhost; this begins with postgresql://",
     ),
     "an engine of another driver": (
-        lambda place: place.consumer(driver="asyncpg"),
+        lambda servers: servers.consumer(driver="asyncpg"),
         "engine has to be postgresql+psycopg://; this one is postgresql+asyncpg://",
     ),
     "a queue that is not in the topology": (
-        lambda place: place.consumer(queue="kitchen.meals"),
+        lambda servers: servers.consumer(queue="kitchen.meals"),
         "queue 'kitchen.meals' is not in the topology; it has kitchen.orders",
     ),
     "an empty name of a queue": (
-        lambda place: place.consumer(queue=""),
+        lambda servers: servers.consumer(queue=""),
         "queue has to be a name, not ''",
     ),
     "an exchange that is not in the topology": (
-        lambda place: place.relay(exchange="shops"),
+        lambda servers: servers.relay(exchange="shops"),
         "exchange 'shops' is not in the topology; it has shop",
     ),
     "handlers that are no mapping": (
-        lambda place: place.consumer(handlers=[nothing]),
+        lambda servers: servers.consumer(handlers=[nothing]),
         "handlers of kitchen.orders: a mapping of event type to handler is needed, not list",
     ),
     "a handler that is no function": (
-        lambda place: place.consumer(handlers={"order.happened": "cook"}),
+        lambda servers: servers.consumer(handlers={"order.happened": "cook"}),
         "handler of order.happened is not callable: 'cook'",
     ),
     "a handler that no event reaches": (
-        lambda place: place.consumer(handlers={"payment.made": nothing}),
+        lambda servers: servers.consumer(handlers={"payment.made": nothing}),
         "handler of payment.made is never called: kitchen.orders takes only order",
     ),
     "an event type where an aggregate type belongs": (
-        lambda place: place.consumer(
+        lambda servers: servers.consumer(
             topology=Topology([EXCHANGE], [replace(TAKES, aggregate_types=("order.happened",))])
         ),
         "queue kitchen.orders subscribes to 'order.happened', which is an event type: name its"
         " aggregate type instead",
     ),
     "work of another class": (
-        lambda place: Consumer(**{**CONSUMER, "work": "x"}).run(asyncio.Event()),
+        lambda servers: Consumer(**{**CONSUMER, "work": "x"}).run(asyncio.Event()),
         "work has to be Work, not str",
     ),
     "no topology": (
-        lambda place: place.relay(topology=None),
+        lambda servers: servers.relay(topology=None),
         "topology has to be Topology, not NoneType",
     ),
     "a handler of jobs that is no function": (
-        lambda place: place.jobs({"pay": None}),
+        lambda servers: servers.jobs({"pay": None}),
         "handler of job pay is not callable: None",
     ),
 }
@@ -210,9 +210,9 @@ ARGUMENTS: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
 
 @pytest.mark.parametrize(("start", "line"), ARGUMENTS.values(), ids=ARGUMENTS)
 def test_a_wrong_argument_is_refused_before_anything_is_connected(
-    start: Callable[[Place], Awaitable[None]], line: str, capsys: pytest.CaptureFixture[str]
+    start: Callable[[Servers], Awaitable[None]], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nowhere = Place("postgresql://shop:pass@127.0.0.1:1/shop", "amqp://shop:pass@127.0.0.1:1/")
+    nowhere = Servers("postgresql://shop:pass@127.0.0.1:1/shop", "amqp://shop:pass@127.0.0.1:1/")
     assert ends(lambda: start(nowhere), capsys) == line
     assert f"`{line}`" in PAGE
 
@@ -363,38 +363,38 @@ def test_a_setting_out_of_range_is_refused(
     assert ends(start, capsys) == line
 
 
-SERVERS: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
+SERVERS: dict[str, tuple[Callable[[Servers], Awaitable[None]], str]] = {
     "a wrong password of the database": (
-        lambda place: place.relay(database_url=place.database(password="wr0ng")),
+        lambda servers: servers.relay(database_url=servers.database(password="wr0ng")),
         'the database refuses us: password authentication failed for user "postgres"',
     ),
     "the same at a consumer": (
-        lambda place: place.consumer(place.database(password="wr0ng")),
+        lambda servers: servers.consumer(servers.database(password="wr0ng")),
         'the database refuses us: password authentication failed for user "postgres"',
     ),
     "no such user of the database": (
-        lambda place: place.relay(database_url=place.database(username="nobody")),
+        lambda servers: servers.relay(database_url=servers.database(username="nobody")),
         'the database refuses us: password authentication failed for user "nobody"',
     ),
     "no such database": (
-        lambda place: place.relay(database_url=place.database(database="nowhere")),
+        lambda servers: servers.relay(database_url=servers.database(database="nowhere")),
         'the database refuses us: database "nowhere" does not exist',
     ),
     "the same at jobs": (
-        lambda place: place.jobs({"pay": nothing}, place.database(database="nowhere")),
+        lambda servers: servers.jobs({"pay": nothing}, servers.database(database="nowhere")),
         'the database refuses us: database "nowhere" does not exist',
     ),
     "a wrong password of the broker": (
-        lambda place: place.relay(broker_url=login(place.broker_url, "nobody:wr0ng")),
+        lambda servers: servers.relay(broker_url=login(servers.broker_url, "nobody:wr0ng")),
         "the broker refuses us: user nobody may not log in; is the password right?",
     ),
     "no such virtual host": (
-        lambda place: place.consumer(broker_url=f"{place.broker_url}s"),
+        lambda servers: servers.consumer(broker_url=f"{servers.broker_url}s"),
         "the broker refuses us: no virtual host 'VHOST' for user admin; make it, or grant the"
         " user rights there",
     ),
     "another number of lanes": (
-        lambda place: place.relay(settings=RelaySettings(lanes=4)),
+        lambda servers: servers.relay(settings=RelaySettings(lanes=4)),
         "this relay is set to 4 lanes, the database to 16",
     ),
 }
@@ -407,19 +407,19 @@ def login(url: str, credentials: str) -> str:
 
 @pytest.mark.parametrize(("start", "line"), SERVERS.values(), ids=SERVERS)
 def test_what_a_server_refuses_ends_a_part_at_its_first_connection(
-    place: Place,
-    start: Callable[[Place], Awaitable[None]],
+    servers: Servers,
+    start: Callable[[Servers], Awaitable[None]],
     line: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    vhost = f"{urlsplit(place.broker_url).path.removeprefix('/')}s"
-    user = urlsplit(place.broker_url).username or ""
-    said = ends(lambda: start(place), capsys)
+    vhost = f"{urlsplit(servers.broker_url).path.removeprefix('/')}s"
+    user = urlsplit(servers.broker_url).username or ""
+    said = ends(lambda: start(servers), capsys)
     assert said.replace(vhost, "VHOST").replace(f"user {user};", "user admin;") == line
     assert f"`{line}`" in PAGE
 
 
-TABLES: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
+TABLES: dict[str, tuple[Callable[[Servers], Awaitable[None]], str]] = {
     "a relay": (lambda empty: empty.relay(), no_tables("outbox")),
     "a consumer": (lambda empty: empty.consumer(), no_tables("inbox")),
     "a worker of jobs": (lambda empty: empty.jobs({"pay": nothing}), no_tables("jobs")),
@@ -428,8 +428,8 @@ TABLES: dict[str, tuple[Callable[[Place], Awaitable[None]], str]] = {
 
 @pytest.mark.parametrize(("start", "line"), TABLES.values(), ids=TABLES)
 def test_a_database_without_tables_ends_a_part_at_its_first_connection(
-    empty: Place,
-    start: Callable[[Place], Awaitable[None]],
+    empty: Servers,
+    start: Callable[[Servers], Awaitable[None]],
     line: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -437,10 +437,10 @@ def test_a_database_without_tables_ends_a_part_at_its_first_connection(
     assert f"`{line}`" in PAGE
 
 
-async def test_a_server_that_is_away_is_waited_for(place: Place) -> None:
+async def test_a_server_that_is_away_is_waited_for(servers: Servers) -> None:
     relay = Relay(
-        database_url=place.database(port=1),
-        broker_url=place.broker_url,
+        database_url=servers.database(port=1),
+        broker_url=servers.broker_url,
         exchange=EXCHANGE,
         topology=TOPOLOGY,
     )
@@ -451,9 +451,9 @@ async def test_a_server_that_is_away_is_waited_for(place: Place) -> None:
     assert not done
 
 
-COMMANDS: dict[str, tuple[Callable[[Place], list[str]], str]] = {
+COMMANDS: dict[str, tuple[Callable[[Servers], list[str]], str]] = {
     "a broker's URL": (
-        lambda place: ["status", "--database-url", place.broker_url],
+        lambda servers: ["status", "--database-url", servers.broker_url],
         f"database_url has to be {FORM} or an engine; this begins with amqp://",
     ),
     "no URL": (
@@ -461,20 +461,20 @@ COMMANDS: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         f"database_url has to be {FORM} or an engine; this is no URL",
     ),
     "a wrong password": (
-        lambda place: ["status", "--database-url", place.database(password="wr0ng")],
+        lambda servers: ["status", "--database-url", servers.database(password="wr0ng")],
         'the database refuses us: password authentication failed for user "postgres"',
     ),
     "no such database": (
-        lambda place: ["lanes", "--database-url", place.database(database="nowhere")],
+        lambda servers: ["lanes", "--database-url", servers.database(database="nowhere")],
         'the database refuses us: database "nowhere" does not exist',
     ),
     "no tables": (
-        lambda place: ["status", "--database-url", place.database()],
+        lambda servers: ["status", "--database-url", servers.database()],
         "there is neither an outbox nor an inbox in this database; has it been migrated?",
     ),
     "an application that raises": (
-        lambda place: [
-            *("doctor", "--database-url", place.database()),
+        lambda servers: [
+            *("doctor", "--database-url", servers.database()),
             *("--app", f"{__name__}:raising"),
         ],
         f"--app {__name__}:raising: KeyError: 'RABBITMQ_URL'",
@@ -488,7 +488,7 @@ def raising() -> Topology:
 
 @pytest.mark.parametrize(("command", "line"), COMMANDS.values(), ids=COMMANDS)
 def test_the_command_ends_with_status_2_and_one_line(
-    empty: Place, command: Callable[[Place], list[str]], line: str
+    empty: Servers, command: Callable[[Servers], list[str]], line: str
 ) -> None:
     ended = CliRunner().invoke(app, command(empty))
     assert (ended.exit_code, ended.stdout) == (2, "")

@@ -54,7 +54,7 @@ async def execute(url: PostgresUrl, statement: str) -> None:
         await connection.execute(sql.SQL(statement))
 
 
-def told(answer: httpx.Response) -> str:
+def detail_of(answer: httpx.Response) -> str:
     """The sentence of a 503 that asks to come again."""
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["code"] == "database_unavailable"
@@ -66,7 +66,7 @@ async def test_a_write_whose_answer_was_lost_is_never_called_unchanged(
 ) -> None:
     assert (await notes.post("/notes")).status_code == 201
     database_outage.loses_answers = True
-    detail = told(await notes.post("/notes"))
+    detail = detail_of(await notes.post("/notes"))
     database_outage.loses_answers = False
     assert (await notes.get("/notes")).json() == 2
     assert "nothing was changed" not in detail
@@ -79,14 +79,14 @@ async def test_a_read_whose_answer_was_lost_changed_nothing(
 ) -> None:
     assert (await notes.get("/notes")).status_code == 200
     database_outage.loses_answers = True
-    assert "nothing was changed" in told(await notes.get("/notes"))
+    assert "nothing was changed" in detail_of(await notes.get("/notes"))
 
 
 async def test_a_write_that_reached_no_database_changed_nothing(
     notes: httpx.AsyncClient, database_outage: Outage
 ) -> None:
     await database_outage.begin()
-    assert "nothing was changed" in told(await notes.post("/notes"))
+    assert "nothing was changed" in detail_of(await notes.post("/notes"))
 
 
 async def test_a_database_that_takes_no_writes_is_a_503_until_it_does(
@@ -98,7 +98,7 @@ async def test_a_database_that_takes_no_writes_is_a_503_until_it_does(
     await ledger.engine.dispose()
     async with ledger_world.client(ledger_world.build(ledger)) as http:
         for headers in ({}, KEY):
-            detail = told(await http.post("/entries", json=ENTRY, headers=headers))
+            detail = detail_of(await http.post("/entries", json=ENTRY, headers=headers))
             assert "takes no changes" in detail
             assert "nothing was changed" in detail
         assert await ledger.count() == 0
@@ -125,5 +125,5 @@ async def test_a_read_only_database_is_read_and_an_expired_key_finds_it_so(
         name = database.rpartition("/")[2]
         await execute(database, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
         await ledger.engine.dispose()
-        assert "takes no changes" in told(await http.post("/entries", json=ENTRY, headers=KEY))
+        assert "takes no changes" in detail_of(await http.post("/entries", json=ENTRY, headers=KEY))
         assert await ledger.count() == 1
