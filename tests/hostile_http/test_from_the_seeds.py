@@ -152,8 +152,8 @@ def opened(orders: Live) -> OpenedTicket:
 
 
 def test_a_status_at_creation_and_who_created_it_are_ignored(opened: OpenedTicket) -> None:
-    assert opened.ticket["status"] == "open"
-    assert "created_by" not in opened.ticket
+    assert opened.body["status"] == "open"
+    assert "created_by" not in opened.body
 
 
 def test_a_ticket_that_awaits_a_reply_can_be_answered_and_not_await_it_twice(
@@ -169,7 +169,7 @@ def test_a_ticket_that_awaits_a_reply_can_be_answered_and_not_await_it_twice(
 
 def test_a_closed_ticket_takes_no_comment(opened: OpenedTicket) -> None:
     assert opened.move("closed").status_code == 200
-    url = f"{opened.base}/api/v1/tickets/{opened.ticket['id']}/comments"
+    url = f"{opened.base}/api/v1/tickets/{opened.body['id']}/comments"
     body = {"email": "bob@example.com", "text": "Too late"}
     answer = httpx.post(url, json=body, timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (409, "ticket_closed")
