@@ -1,10 +1,10 @@
-"""For the tests of those who use the library: no broker, no waiting, no luck.
+"""For the tests of applications: no broker, no waiting, no randomness.
 
 source = Source("shop")
 parked = await deliver(work, "kitchen.orders", handlers, *source.envelopes(OrderPlaced("1")))
 assert parked == []
 
-The database is real: what the library promises is done by PostgreSQL.
+The database is real, because PostgreSQL keeps the library's promises (decision 0705).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FAILPOINT = "OUTBOX_FAILPOINT"
 
 
 class Source:
-    """Makes events into what a consumer gets, numbering each aggregate's from 1."""
+    """Turns events into the envelopes that a consumer gets, numbered from 1 in each stream."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -62,8 +62,8 @@ class Source:
 
 
 def duplicated(envelopes: Sequence[Envelope], *, seed: int = 0) -> list[Envelope]:
-    """Each once and, somewhere behind that, once more: a broker may deliver anything twice."""
-    chance = random.Random(seed)  # noqa: S311 the same for the same seed
+    """Each envelope once, and once more somewhere behind: a broker may deliver twice."""
+    chance = random.Random(seed)  # noqa: S311 reproducible by its seed
     arranged = list(envelopes)
     for envelope in envelopes:
         first = arranged.index(envelope)
@@ -72,7 +72,7 @@ def duplicated(envelopes: Sequence[Envelope], *, seed: int = 0) -> list[Envelope
 
 
 def reordered(envelopes: Sequence[Envelope], *, seed: int = 0) -> list[Envelope]:
-    """The same in some other order, as two channels or a returned batch make it."""
+    """The same envelopes in another order, as two channels or a returned batch produce it."""
     return random.Random(seed).sample(envelopes, len(envelopes))  # noqa: S311
 
 
@@ -86,8 +86,8 @@ async def deliver(
 ) -> list[ParkedEvent]:
     """Give events to the handlers as a consumer does: inbox, transaction, parking.
 
-    Returns what this consumer has parked now: nothing, when each took effect. In one batch,
-    or one batch each.
+    They come as one batch, or one by one. Returns all that this consumer has parked now: an empty
+    list if every event took effect.
     """
     inbox = Inbox(consumer, handlers, work, settings)
     for batch in [[envelope] for envelope in envelopes] if one_by_one else [list(envelopes)]:
@@ -97,55 +97,55 @@ async def deliver(
 
 
 class Publishes(Protocol):
-    """Takes one event; true if the broker has it."""
+    """Publishes one event; true if the broker accepts it."""
 
     def __call__(self, envelope: Envelope) -> bool: ...
 
 
 @dataclass
 class RecordingPublisher:
-    """Keeps what is published. What `refuses` is true for is not taken."""
+    """Records published events. Refuses those for which `refuses` is true."""
 
     refuses: Callable[[Envelope], bool] = lambda _envelope: False
     published: list[Envelope] = field(default_factory=list)
 
     def __call__(self, envelope: Envelope) -> bool:
-        taken = not self.refuses(envelope)
-        if taken:
+        accepted = not self.refuses(envelope)
+        if accepted:
             self.published.append(envelope)
-        return taken
+        return accepted
 
     @property
     def types(self) -> list[str]:
-        """The types of what was published, in order."""
+        """The types of the published events, in order."""
         return [envelope.type for envelope in self.published]
 
 
 async def relay_once(connection: AsyncConnection, publish: Publishes) -> list[Envelope]:
-    """Publish what is in the log, in order, and mark what was taken; returns that.
+    """Publish the unpublished events in order and mark those that were accepted; returns them.
 
-    Sees what the caller's own transaction has written, so that a test may roll it all back. As
-    with the relay, the events of an aggregate wait behind one that was not taken.
+    It sees the writes of the caller's own transaction, so a test may roll everything back. As with
+    the relay, the events of an aggregate wait behind one that was refused.
     """
     raw = await raw_connection(connection)
-    taken: list[tuple[int, Envelope]] = []
+    accepted: list[tuple[int, Envelope]] = []
     stuck: set[Stream] = set()
     for id_, envelope in await unpublished(raw):
         if envelope.stream not in stuck and publish(envelope):
-            taken.append((id_, envelope))
+            accepted.append((id_, envelope))
         else:
             stuck.add(envelope.stream)
-    await mark_published(raw, [id_ for id_, _ in taken])
-    return [envelope for _, envelope in taken]
+    await mark_published(raw, [id_ for id_, _ in accepted])
+    return [envelope for _, envelope in accepted]
 
 
 async def killed_at(
     step: str, *command: str, environment: Mapping[str, str] | None = None, within: float = 30.0
 ) -> None:
-    """Run a program that dies by SIGKILL at a step, such as `relay.confirmed` or `…:3`.
+    """Run a program that dies by SIGKILL at a failpoint, such as `relay.confirmed` or `…:3`.
 
-    The steps are in `outbox.failpoints`. Raises AssertionError if it ends in any other way, or
-    lives on for `within` seconds (then it is killed).
+    `outbox.failpoints` has the names. Raises AssertionError if the program ends in any other way,
+    or still runs after `within` seconds (then it is killed).
     """
     surroundings = {**os.environ, **(environment or {}), "APP_ENV": "test", FAILPOINT: step}
     process = await asyncio.create_subprocess_exec(*command, env=surroundings)

@@ -1,19 +1,23 @@
-"""What failed and where, without values: for logs and for the tables.
+"""Errors, tracebacks and stacks as text without values, for logs and for the tables.
 
-Invariant: a text has only types, first lines of messages and lines of code. It has no local
-variable, no SQL parameter and no input of pydantic (decisions 0811 and 1134). Values that
-PostgreSQL or psycopg quotes are masked; any other first line stays as it is, and may quote a value.
+Invariant: the text has only types, first lines of messages and lines of code. It has no local
+variables, no SQL parameters and no input of pydantic (decision 0811). Values that PostgreSQL or
+psycopg quote are masked; any other first line is unchanged and may quote a value.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
-from traceback import FrameSummary, StackSummary, walk_tb
+from traceback import FrameSummary, StackSummary, walk_stack, walk_tb
+from types import FrameType
+from typing import Any
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -21,14 +25,16 @@ from sqlalchemy.exc import DBAPIError
 from outbox.supervise import one_line
 
 MAX_TRACEBACK = 4_000
-"""Characters of a traceback at most; the end of it, where it was raised, is kept."""
+"""Characters of a traceback at most; its end, where the error was raised, is kept."""
 MAX_SAID = 1_000
 OUTERMOST, INNERMOST = 4, 10
-"""So many frames of an error are told: of the handler, and of what it called last."""
+"""How many frames of an error are shown: the handler's, and those it called last."""
 MEMBERS = 5
-"""So many members of an exception group or fields of a body are told."""
+"""How many members of an exception group or fields of a body are shown."""
 DEPTH = 8
-"""So many causes of causes, or groups in groups, are told."""
+"""How many causes of causes, or groups in groups, are shown."""
+TASKS = 100
+"""At most this many tasks are shown."""
 
 _LIBRARY = f"{Path(__file__).parent}{os.sep}"
 _QUOTED = re.compile(r"""(?<!\w)["'«„“](?:.*["'»“”]|.*)""", re.DOTALL)
@@ -37,9 +43,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def said(problem: BaseException) -> str:
-    """One line: the error's type and what it says; of a body's errors the fields, never the input.
+    """One line: the error's type and message. Errors of a body name the fields, never the input.
 
-    An exception group says what its members say.
+    An exception group has the lines of its members.
     """
     name, line = type(problem).__name__, _first_line(problem)
     pydantic = sys.modules.get("pydantic_core")
@@ -47,16 +53,16 @@ def said(problem: BaseException) -> str:
         line = f"{problem.error_count()} in {problem.title}: {_fields(problem)}"
     elif isinstance(problem, BaseExceptionGroup):
         line = f"{line}: {'; '.join(said(one) for one in problem.exceptions[:MEMBERS])}"
-    # A field can be named by whoever wrote the body.
+    # The sender of a body chooses the names of its fields.
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", f"{name}: {line}")[:MAX_SAID]
 
 
 def traceback_of(problem: BaseException) -> str:
-    """The frames of an error, of its causes before it and of its members behind it, bounded.
+    """The frames of an error, with its causes before it and its members after it, bounded.
 
     Frames of this library that lead to a handler are left out.
     """
-    text = "\n".join(_told(problem, set()))
+    text = "\n".join(_lines(problem, set()))
     if len(text) <= MAX_TRACEBACK:
         return text
     kept = text[-(MAX_TRACEBACK - 2) :]
@@ -64,15 +70,15 @@ def traceback_of(problem: BaseException) -> str:
 
 
 def storable(text: str) -> str:
-    """An error may quote anything; PostgreSQL takes neither NUL nor lone surrogates."""
+    """The text without NUL and lone surrogates, which PostgreSQL refuses."""
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
-def _told(problem: BaseException, seen: set[int]) -> Iterator[str]:
+def _lines(problem: BaseException, seen: set[int]) -> Iterator[str]:
     seen.add(id(problem))
     cause = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
     if cause is not None and id(cause) not in seen and len(seen) < DEPTH:
-        yield from _told(cause, seen)
+        yield from _lines(cause, seen)
         yield "then:"
     yield from frame_lines(_frames(problem))
     yield said(problem)
@@ -80,7 +86,7 @@ def _told(problem: BaseException, seen: set[int]) -> Iterator[str]:
         members = (one for one in problem.exceptions if id(one) not in seen and len(seen) < DEPTH)
         for one in islice(members, MEMBERS):
             yield "member:"
-            yield from (f"  {line}" for line in _told(one, seen))
+            yield from (f"  {line}" for line in _lines(one, seen))
 
 
 def frame_lines(frames: Sequence[FrameSummary]) -> Iterator[str]:
@@ -101,9 +107,9 @@ def _frames(problem: BaseException) -> Sequence[FrameSummary]:
 
 
 def _first_line(problem: BaseException) -> str:
-    """Of a message about bad data or bad SQL without what it quotes (PostgreSQL, class 22, 42601).
+    """The message; about bad data or bad SQL without quotations (PostgreSQL, class 22, 42601).
 
-    Other messages of PostgreSQL quote names of tables and columns; its DETAIL is never told.
+    Other messages of PostgreSQL quote names of tables and columns. Its DETAIL is left out.
     """
     original = problem.orig if isinstance(problem, DBAPIError) else problem
     if not isinstance(original, psycopg.DataError | psycopg.errors.SyntaxError):
@@ -118,3 +124,36 @@ def _fields(problem: object) -> str:
     told = [f"{'.'.join(map(str, error['loc'])) or 'body'}: {error['msg']}" for error in errors]
     more = [f"and {len(told) - MEMBERS} more"] if len(told) > MEMBERS else []
     return "; ".join((*told[:MEMBERS], *more))
+
+
+def stacks(loop: asyncio.AbstractEventLoop | None) -> str:
+    """Every thread but this one, then the tasks of a loop, which may run in another thread."""
+    lines = list(_threads())
+    if loop is not None:
+        lines += _tasks(loop)
+    return "\n".join(lines)
+
+
+def _threads() -> Iterator[str]:
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():
+        if ident != threading.get_ident():
+            yield f"thread {names.get(ident, ident)}:"
+            yield from frame_lines(StackSummary.extract(reversed([*walk_stack(frame)])))
+
+
+def _tasks(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
+    # The loop may run meanwhile: asyncio copies its set of tasks, some of which may end.
+    for task in [*asyncio.all_tasks(loop)][:TASKS]:
+        yield f"task {task.get_name()}:"
+        yield from frame_lines(StackSummary.extract((f, f.f_lineno) for f in _awaiting(task)))
+
+
+def _awaiting(task: asyncio.Task[Any]) -> Iterator[FrameType]:
+    """The frames of a task's coroutine and of all that it awaits (docs.python.org, "inspect")."""
+    awaitable: Any = task.get_coro()
+    while awaitable is not None:
+        frame = getattr(awaitable, "cr_frame", None) or getattr(awaitable, "gi_frame", None)
+        if frame is not None:
+            yield frame
+        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)

@@ -138,6 +138,6 @@ async def test_a_history_of_migrations_runs_on_tables_that_a_later_release_creat
     assert await version_of(empty) == "outbox-rabbitmq 3"
 
 
-async def test_no_group_has_a_version_that_nobody_wrote(empty: AsyncConnection) -> None:
+async def test_an_upgrade_to_an_unknown_version_is_refused(empty: AsyncConnection) -> None:
     with pytest.raises(ValueError, match="inbox has no version 99"):
         await empty.run_sync(schema.upgrade, "inbox", version=99)

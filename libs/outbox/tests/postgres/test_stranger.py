@@ -160,7 +160,7 @@ async def test_an_order_and_its_event_are_one_transaction(engine: AsyncEngine) -
     assert await published(engine) == []
 
 
-async def test_a_rollback_takes_the_event_back(engine: AsyncEngine) -> None:
+async def test_a_rollback_removes_the_event(engine: AsyncEngine) -> None:
     async with AsyncSession(engine) as session:
         await outbox.add(session, OrderPlaced(1))
         session.add_all([Order(id=1, meal="soup"), Order(id=1, meal="again")])

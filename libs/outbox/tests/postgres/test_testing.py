@@ -66,7 +66,7 @@ async def test_the_relay_publishes_once_what_an_open_transaction_has_written(wor
     assert await world.rows("SELECT count(*) FROM outbox") == [(0,)]
 
 
-async def test_events_wait_behind_one_that_is_not_taken(world: World) -> None:
+async def test_events_wait_behind_one_that_the_broker_refuses(world: World) -> None:
     await world.emit(Happened("a", 1), Happened("a", 2), Happened("b", 3))
     refused: set[UUID] = set()
 

@@ -57,7 +57,7 @@ async def test_a_fifth_relay_gets_a_share_while_the_others_run(world: World) -> 
             await eventually(lambda: shares(relays, [4, 3, 3, 3, 3]))
 
 
-async def test_nobody_takes_lanes_while_another_owns_some_under_another_number(
+async def test_no_relay_acquires_lanes_while_another_owns_some_under_another_number(
     world: World,
 ) -> None:
     async with await world.psycopg() as owner, await world.psycopg() as late:

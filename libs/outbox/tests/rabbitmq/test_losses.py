@@ -64,7 +64,7 @@ def state(code: str, kind: type[psycopg.Error] = psycopg.OperationalError) -> ps
     ],
     ids=repr,
 )
-def test_what_is_a_loss_and_what_is_a_bug(problem: Exception, server: Server | None) -> None:
+def test_losses_and_bugs_are_told_apart(problem: Exception, server: Server | None) -> None:
     assert lost(problem) is server
 
 
@@ -110,7 +110,7 @@ BUGS = [RuntimeError("a bug"), NotImplementedError("a bug"), RecursionError("a b
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=repr)
-async def test_a_bug_ends_a_part_at_once(bug: Exception) -> None:
+async def test_a_bug_ends_a_service_at_once(bug: Exception) -> None:
     async def session(up: Up) -> None:
         up("works")
         raise bug
@@ -155,7 +155,7 @@ async def test_a_bug_in_a_hook_ends_the_consumer_and_parks_nothing(
     assert await world.rows("SELECT reason FROM inbox_parked") == []
 
 
-async def test_of_parts_that_run_together_a_refusal_is_raised_as_it_is() -> None:
+async def test_a_refusal_among_services_that_run_together_is_raised_without_a_group() -> None:
     async def refused() -> None:
         raise BrokerRefused("no")
 
@@ -202,7 +202,7 @@ def test_one_lost_server_is_one_line_and_one_when_it_is_back(
     assert said(caplog) == ["the database is back"]
 
 
-def test_what_goes_on_is_said_again_once_a_minute(
+def test_an_outage_that_goes_on_is_logged_once_a_minute(
     outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     relay, jobs = Dependent("relay"), Dependent("jobs 1")
@@ -214,7 +214,7 @@ def test_what_goes_on_is_said_again_once_a_minute(
     assert said(caplog) == ["relay lost the database, tries again: gone", again, again]
 
 
-def test_a_server_that_comes_and_goes_is_said_once_a_minute(
+def test_a_server_that_comes_and_goes_is_logged_once_a_minute(
     outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     relay = Dependent("relay")
@@ -229,7 +229,7 @@ def test_a_server_that_comes_and_goes_is_said_once_a_minute(
     assert len(said(caplog)) == 2
 
 
-def test_a_server_that_was_there_for_a_while_is_news_at_once(
+def test_the_loss_of_a_steady_server_is_logged_at_once(
     outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     relay = Dependent("relay")
@@ -240,7 +240,7 @@ def test_a_server_that_was_there_for_a_while_is_news_at_once(
     assert len(said(caplog)) == 4
 
 
-def test_who_notices_late_says_nothing(
+def test_a_late_notice_of_a_loss_is_not_logged(
     outages: Outages, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("relay", "jobs 1"):
@@ -251,7 +251,7 @@ def test_who_notices_late_says_nothing(
     assert len(said(caplog)) == 2
 
 
-def test_a_part_that_ends_is_without_nothing(
+def test_a_service_that_ends_no_longer_lacks_a_server(
     outages: Outages, caplog: pytest.LogCaptureFixture
 ) -> None:
     outages.lost(Dependent("relay"), DATABASE, "gone")

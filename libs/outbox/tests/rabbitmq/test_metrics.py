@@ -23,7 +23,9 @@ def counted_decisions(*names: str) -> list[float]:
     return [value("inbox_events_total", consumer=QUEUE, decision=name) for name in names]
 
 
-async def test_publishes_are_counted_by_outcome_and_holds_are_shown(world: World) -> None:
+async def test_publishes_are_counted_by_outcome_and_backed_off_aggregates_are_shown(
+    world: World,
+) -> None:
     acked, returned = (value("outbox_publishes_total", outcome=o) for o in ("acked", "returned"))
     windows = value("outbox_window_seconds_count")
     async with running(world.relay()):

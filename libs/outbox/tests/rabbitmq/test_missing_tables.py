@@ -28,7 +28,7 @@ async def call(_job: Job) -> Result:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-async def test_who_needs_tables_that_are_not_there_ends_and_names_the_call(
+async def test_a_service_without_its_tables_ends_and_names_the_call(
     world: World, group: str
 ) -> None:
     for table in GROUPS[group].tables:

@@ -130,7 +130,7 @@ async def test_a_partition_detached_by_a_process_that_died_is_dropped_by_the_nex
     assert not await exists(world, old)
 
 
-async def test_a_long_transaction_delays_the_dropping_and_blocks_nobody(world: World) -> None:
+async def test_a_long_transaction_delays_the_dropping_and_blocks_no_other(world: World) -> None:
     old = await old_partition(world)
     maintenance = Maintenance(world.engine, interval=0.1)
     async with world.engine.connect() as reader:
@@ -172,7 +172,7 @@ def test_a_name_tells_its_day() -> None:
     assert OUTBOX.day_of(OUTBOX.name_of(date(2026, 1, 31))) == date(2026, 1, 31)
 
 
-async def test_who_looks_after_one_table_keeps_nobody_from_another(world: World) -> None:
+async def test_maintenance_of_one_table_does_not_block_that_of_another(world: World) -> None:
     await world.execute("CREATE TABLE rides (at timestamptz NOT NULL) PARTITION BY RANGE (at)")
     rides = DayPartitions("rides", "at", ahead=2)
     async with await world.psycopg() as busy:

@@ -69,7 +69,7 @@ async def bodies(channel: AbstractChannel, count: int) -> list[bytes]:
     return found
 
 
-async def test_windows_under_way_at_once_arrive_in_order(
+async def test_windows_in_flight_at_once_arrive_in_order(
     publisher: Publisher, channel: AbstractChannel
 ) -> None:
     events = [entry(n, payload=b"%d" % n) for n in range(900)]
@@ -128,7 +128,7 @@ async def test_a_missing_exchange_leaves_everything_unanswered(
     assert await publish(publisher, entry(1), entry(2)) == [Outcome.TIMED_OUT] * 2
 
 
-async def test_what_is_sent_on_a_connection_that_is_gone_is_unanswered(
+async def test_events_sent_on_a_lost_connection_are_unanswered(
     publisher: Publisher, connection: AbstractConnection, channel: AbstractChannel
 ) -> None:
     assert await publish(publisher, entry(1)) == [ACKED]
@@ -136,7 +136,7 @@ async def test_what_is_sent_on_a_connection_that_is_gone_is_unanswered(
     assert await publish(publisher, entry(2)) == [Outcome.TIMED_OUT]
 
 
-async def test_properties_are_the_same_by_either_way(
+async def test_both_publishers_write_the_same_properties(
     connection: AbstractConnection, channel: AbstractChannel
 ) -> None:
     event = entry(causation_id=b"cause", traceparent=b"00-aa-bb-01", aggregate_id="Ω".encode())
@@ -152,7 +152,7 @@ async def test_properties_are_the_same_by_either_way(
     }
 
 
-async def test_other_internals_of_the_client_mean_the_plain_publisher_and_a_warning(
+async def test_unknown_internals_of_the_client_mean_the_plain_publisher_and_a_warning(
     connection: AbstractConnection,
     channel: AbstractChannel,
     caplog: pytest.LogCaptureFixture,

@@ -218,7 +218,7 @@ async def test_an_empty_dead_letter_queue_without_a_bound_is_declared_again(
     assert [r for r in caplog.records if r.levelname == "ERROR"] == []
 
 
-async def test_what_comes_to_an_old_dead_letter_queue_after_the_first_look_is_kept(
+async def test_a_message_that_reaches_an_old_dead_letter_queue_after_the_first_count_is_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, declare = await old_dead_letters(world), Channel.declare_queue
@@ -249,7 +249,7 @@ async def holds(world: World, count: int) -> bool:
         return dead.declaration_result.message_count == count
 
 
-async def test_one_that_holds_something_is_left_alone_with_one_line(
+async def test_a_dead_letter_queue_with_messages_is_left_alone_with_one_line(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = await old_dead_letters(world, b"evidence")

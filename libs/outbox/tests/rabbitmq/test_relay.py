@@ -68,7 +68,7 @@ async def test_two_relays_share_the_lanes_evenly_and_the_second_takes_over(world
         await eventually(lambda: own(16, first, 0, second))
 
 
-async def test_who_takes_a_lane_leaves_the_followers_of_a_parked_event_where_they_are(
+async def test_a_new_owner_of_a_lane_leaves_the_followers_of_a_parked_event_waiting(
     world: World,
 ) -> None:
     await world.emit(Happened("known", 1), Happened("known", 2))

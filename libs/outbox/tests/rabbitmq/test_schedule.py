@@ -81,7 +81,7 @@ async def test_an_open_transaction_delays_only_the_events_of_its_own_aggregate(
         assert len(await world.delivered(2)) == 2
 
 
-async def test_what_is_due_is_found_by_the_index_however_much_is_scheduled(world: World) -> None:
+async def test_due_events_are_found_by_the_index_however_many_are_scheduled(world: World) -> None:
     await world.execute(
         "INSERT INTO outbox_scheduled (source, key, due_at, event_id, bucket, aggregate_type,"
         " aggregate_id, type, version, payload, correlation_id)"

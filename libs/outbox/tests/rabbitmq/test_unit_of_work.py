@@ -352,7 +352,7 @@ async def test_parameters_of_a_sent_statement_may_be_filled_again(world: World) 
 
 
 @pytest.mark.parametrize("begin", ["SAVEPOINT s", "savepoint s", "/* app */ Savepoint s"])
-async def test_a_savepoint_by_statement_takes_back_what_was_said_since_and_no_more(
+async def test_a_savepoint_by_statement_undoes_only_what_came_after_it(
     world: World, begin: str
 ) -> None:
     async def handle(unit: UnitOfWork, event: Envelope) -> None:
@@ -368,7 +368,7 @@ async def test_a_savepoint_by_statement_takes_back_what_was_said_since_and_no_mo
     assert said == [("a before",), ("a after",), ("b before",), ("b after",)]
 
 
-async def test_what_is_emitted_within_a_session_is_taken_back_with_it(world: World) -> None:
+async def test_events_emitted_within_a_session_are_undone_with_it(world: World) -> None:
     await world.execute("CREATE TABLE taken (number int PRIMARY KEY)")
     await world.execute("INSERT INTO taken VALUES (1)")
 

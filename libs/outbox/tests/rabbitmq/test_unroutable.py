@@ -39,7 +39,7 @@ async def was_tried(world: World, times: int) -> bool:
     return isinstance(attempts, int) and attempts >= times
 
 
-async def test_a_type_that_no_queue_takes_is_said_once(
+async def test_a_type_that_no_queue_takes_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(world.relay()):
@@ -54,7 +54,9 @@ async def test_a_type_that_no_queue_takes_is_said_once(
     assert "outbox discard" in words
 
 
-def test_a_type_that_was_taken_meanwhile_is_said_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_type_that_a_queue_took_meanwhile_is_logged_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     unroutable, event = Unroutable(EXCHANGE), entry()
     unroutable.returned([event, event])
     unroutable.sent([event])
@@ -89,7 +91,7 @@ async def all_returned(world: World, count: int) -> bool:
     ]
 
 
-async def test_what_is_behind_an_unroutable_event_flows_in_order_once_it_is_discarded(
+async def test_events_behind_an_unroutable_one_are_published_in_order_once_it_is_discarded(
     pair: Pair,
 ) -> None:
     world = pair.producer
@@ -110,7 +112,7 @@ async def has_come_to(pair: Pair, sequence: int) -> bool:
     return await pair.consumer.rows("SELECT last_sequence FROM inbox") == [(sequence,)]
 
 
-async def test_a_tombstone_that_no_queue_takes_either_is_done_with(
+async def test_a_tombstone_that_no_queue_takes_either_counts_as_published(
     pair: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = pair.producer

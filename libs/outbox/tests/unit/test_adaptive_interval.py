@@ -7,7 +7,7 @@ import pytest
 from outbox.adaptive_interval import AdaptiveInterval
 
 
-def test_what_takes_long_is_done_less_often() -> None:
+def test_work_that_takes_long_is_done_less_often() -> None:
     now = 0.0
     pace = AdaptiveInterval(5.0, lambda: now)
     assert pace.is_due()

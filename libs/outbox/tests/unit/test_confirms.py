@@ -13,7 +13,7 @@ ANSWERS = st.lists(st.tuples(st.integers(1, 30), st.booleans(), st.booleans()), 
 
 
 @given(st.lists(st.integers(0, 9), max_size=5), ANSWERS, st.sets(st.integers(1, 30)))
-def test_each_tag_gets_its_first_answer_whatever_comes_in_which_order(
+def test_each_tag_keeps_its_first_answer_in_any_order_of_answers(
     sizes: list[int], answers: list[tuple[int, bool, bool]], returned: set[int]
 ) -> None:
     confirms, windows, expected = Confirms(), [], {}

@@ -28,7 +28,7 @@ async def test_a_broker_that_was_blocked_while_it_was_asked_is_asked_again(
     assert topology.prove_hand_off.await_count == 2
 
 
-async def test_a_broker_that_twice_says_nothing_is_lost(
+async def test_a_broker_that_is_silent_twice_is_lost(
     declarer: Declarer, mocker: MockerFixture
 ) -> None:
     topology = mocker.create_autospec(Topology, instance=True)

@@ -52,7 +52,7 @@ def parts(
     body=st.binary(max_size=10_000),
     user=st.none() | st.sampled_from(["orders", "guest"]),
 )
-def test_the_client_reads_out_of_the_frames_what_it_would_have_written(  # noqa: PLR0917
+def test_the_client_decodes_the_frames_to_the_message_that_it_would_have_written(  # noqa: PLR0917
     aggregate: bytes,
     sequence: int,
     version: int,
@@ -104,7 +104,7 @@ def test_a_kind_seen_before_is_not_mixed_up_with_another() -> None:
 
 
 @pytest.mark.parametrize("field", ["correlation_id", "type", "source"])
-def test_a_text_that_no_short_string_holds_is_unsendable(field: str) -> None:
+def test_a_text_longer_than_a_short_string_is_unsendable(field: str) -> None:
     frames = Frames("shop", channel=7, frame_max=FRAME_MAX)
     frames.of(entry(**{field: b"x" * 255}))
     with pytest.raises(Unsendable):

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from outbox.stacks import stacks
+from outbox.tracebacks import stacks
 
 logger = logging.getLogger(__name__)
 
