@@ -1,8 +1,8 @@
 """Errors, tracebacks and stacks as text without values, for logs and for the tables.
 
 Invariant: the text has only types, first lines of messages and lines of code. It has no local
-variables, no SQL parameters and no input of pydantic (decisions 0811 and 1134). Values that PostgreSQL or
-psycopg quote are masked; any other first line is unchanged and may quote a value.
+variables, no SQL parameters and no input of pydantic (decisions 0811 and 1134). Values that
+PostgreSQL or psycopg quote are masked; any other first line is unchanged and may quote a value.
 """
 
 from __future__ import annotations
