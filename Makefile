@@ -18,11 +18,11 @@ help: ## print this list
 
 start: ## bring up the whole system and return when it is ready (STACK=native|docker)
 	@$(DEVSTACK) start
-stop: ## end all that start started; the data stays
+stop: ## end everything that start started; the data stays
 	@$(DEVSTACK) stop
 restart: ## stop, then start
 	@$(DEVSTACK) restart
-rebuild: ## install the local packages (or build the images) anew, then restart
+rebuild: ## install the local packages (or build the images) again, then restart
 	@$(DEVSTACK) rebuild
 status: ## every process with its state, ports and health
 	@$(DEVSTACK) status
@@ -51,7 +51,7 @@ test-libs: ## the tests of libraries, tools and the layout's rules
 	@$(DEVSTACK) test --part libs --args="$$ARGS"
 test-env: ## leave the tests' servers running, print their variables (docs/running.md)
 	@$(DEVSTACK) test-env
-test-env-stop: ## end them
+test-env-stop: ## stop the servers of test-env
 	@$(DEVSTACK) test-env --stop
 test-versions: ## the library's wheel on its lowest and newest versions (ARGS="--whole --python python3.13")
 	@$(DEVSTACK) test-versions $$ARGS
@@ -81,17 +81,17 @@ migration: ## write a migration from the tables: make migration SERVICE=orders M
 
 seed: ## put in five demo restaurants, once (the first `make start` does)
 	@$(DEVSTACK) seed
-republish-restaurants: ## emit all restaurants and tables again, for a copy that is built anew
+republish-restaurants: ## emit all restaurants and tables again, for a copy that is rebuilt
 	@$(DEVSTACK) republish-restaurants
 audit: ## print every event again, from FROM=first, an offset or a time (2026-11-21T06:00:00Z) on
 	@$(DEVSTACK) audit
-outbox: ## ask or mend a service's outbox: make outbox SERVICE=orders ARGS="status" (docs/cli.md)
+outbox: ## inspect or repair a service's outbox: make outbox SERVICE=orders ARGS="status" (docs/cli.md)
 	@$(DEVSTACK) outbox --service "$$SERVICE" --args="$$ARGS"
 
 venv: ## make venv/ what the lock files say
 	@$(DEVSTACK) venv
 install: venv ## the same as venv
-lock: ## resolve requirements/*.in anew into hashed lock files (needs uv)
+lock: ## resolve requirements/*.in into new hashed lock files (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	@for name in runtime dev; do uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \

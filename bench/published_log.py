@@ -43,7 +43,7 @@ class Holder(StrEnum):
 
 @asynccontextmanager
 async def published_log(environment: Environment, rows: int, holder: Holder) -> AsyncIterator[None]:
-    """For the length of the block the log is there, and held, or vacuumed if nobody holds it."""
+    """The log exists during the block, with a snapshot held, or vacuumed if none is held."""
     with psycopg.connect(environment.database_url) as session:
         await asyncio.to_thread(_make, environment, rows, session, holder)
         yield
