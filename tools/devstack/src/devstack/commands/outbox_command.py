@@ -59,7 +59,9 @@ def _in_container(docker: Docker, service: Service, other: Service, words: list[
         APP: _topology(service),
         **_management(docker),
     }
-    names = [word for name in places for word in ("-e", name)]  # values stay out of the command line
+    names = [
+        word for name in places for word in ("-e", name)
+    ]  # values stay out of the command line
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     options = names if on_terminal else ["-T", *names]
     env = {**docker.env, **places}
