@@ -50,7 +50,7 @@ class Figure:
     turns: dict[str, list[float]] = field(default_factory=dict)
 
     @property
-    def verdict(self) -> str:
+    def grade(self) -> str:
         """`aim`, `least` or `missed`; empty when the figure has no bounds."""
         value = self.ratio if self.judged is Judged.RATIO else self.measured
         for name, bound in (("aim", self.aim), ("least", self.least)):

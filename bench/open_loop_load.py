@@ -61,7 +61,9 @@ async def consuming(environment: Environment) -> AsyncIterator[Journey]:
         yield journey
 
 
-async def pace(journey: Journey, send: Send, *, rate: int, count: int, first: int = 0) -> None:
+async def send_at_rate(
+    journey: Journey, send: Send, *, rate: int, count: int, first: int = 0
+) -> None:
     """Send `count` events, each at its time, or later while `AT_ONCE` are still being sent."""
     slots = asyncio.Semaphore(AT_ONCE)
 

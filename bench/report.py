@@ -38,7 +38,7 @@ def write_json(
         "load_before": bench.stack.load,
         "versions": bench.stack.versions,
         "postgres_settings": bench.stack.settings,
-        "figures": [{**asdict(figure), "reached": figure.verdict} for figure in figures],
+        "figures": [{**asdict(figure), "reached": figure.grade} for figure in figures],
     }
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     (folder / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json").write_text(text)
@@ -57,7 +57,7 @@ def _cells(figure: Figure) -> list[str]:
         "" if figure.cpu is None else f"{figure.cpu:.1f}",
         _bound(figure, figure.least),
         _bound(figure, figure.aim),
-        figure.verdict,
+        figure.grade,
     ]
 
 

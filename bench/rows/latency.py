@@ -19,7 +19,7 @@ from bench.environment import EXCHANGE, Environment, fresh_environment
 from bench.events import TYPE, aggregate_id, payload
 from bench.figures import Bench, Better, Figure, Judged, compare, setting
 from bench.messages import EVENT_ID, properties
-from bench.open_loop_load import Send, committing, consuming, pace, percentile
+from bench.open_loop_load import Send, committing, consuming, percentile, send_at_rate
 from bench.subject_process import subject_process
 
 RATE, SECONDS, WARM_UP = 200, 10, 1
@@ -69,7 +69,7 @@ async def _measured(environment: Environment, send: Send, seconds: int) -> dict[
     warm = RATE * WARM_UP
     count = warm + RATE * seconds
     async with consuming(environment) as journey:
-        await pace(journey, send, rate=RATE, count=count)
+        await send_at_rate(journey, send, rate=RATE, count=count)
         await journey.all_arrived()
     values = journey.latencies(range(warm, count))
     return {percent: percentile(values, percent) for percent in BOUNDS}

@@ -13,7 +13,7 @@ from bench.drain import RELAY
 from bench.environment import SOURCE, Environment, fresh_environment
 from bench.events import OrderCreated
 from bench.figures import Bench, Better, Figure, compare, setting
-from bench.open_loop_load import Journey, pace, percentile
+from bench.open_loop_load import Journey, percentile, send_at_rate
 from bench.subject_process import subject_process
 from outbox import Outbox, Work, open_work
 
@@ -64,7 +64,9 @@ async def _p99(environment: Environment, count: int, poison: int) -> float:
         async with open_work(
             environment.engine(), environment.database_url, Outbox(SOURCE)
         ) as work:
-            await pace(Journey(), lambda number: _commit(work, number), rate=RATE, count=count)
+            await send_at_rate(
+                Journey(), lambda number: _commit(work, number), rate=RATE, count=count
+            )
         behind = len(range(poison, count, AGGREGATES)) if poison >= 0 else 0
         await asyncio.to_thread(_wait, environment, count - behind, behind)
     with environment.connect() as connection:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bench.drain import RELAY
 from bench.environment import Environment, fresh_environment
 from bench.figures import Bench, Better, Figure, setting
-from bench.open_loop_load import Journey, Send, committing, consuming, pace, percentile
+from bench.open_loop_load import Journey, Send, committing, consuming, percentile, send_at_rate
 from bench.subject_process import SubjectProcess, subject_process
 
 RATE, SECONDS = 500, 300
@@ -62,7 +62,7 @@ def seconds() -> int:
 
 
 async def _tenth(journey: Journey, send: Send, first: int, count: int) -> None:
-    await pace(journey, send, rate=RATE, count=count, first=first)
+    await send_at_rate(journey, send, rate=RATE, count=count, first=first)
 
 
 async def _sample(environment: Environment, relay: SubjectProcess, events: int) -> Sample:

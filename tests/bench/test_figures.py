@@ -12,13 +12,13 @@ def test_a_ratio_is_the_median_of_neighbours() -> None:
     assert compare([10, 1, 30], [10, 2, 10]) == 1.0
 
 
-@pytest.mark.parametrize(("ratio", "verdict"), [(0.95, "aim"), (0.7, "least"), (0.6, "missed")])
-def test_a_ratio_is_held_against_its_bounds(ratio: float, verdict: str) -> None:
-    assert Figure("f", 1, "/s", ratio=ratio, least=0.65, aim=0.95).verdict == verdict
+@pytest.mark.parametrize(("ratio", "grade"), [(0.95, "aim"), (0.7, "least"), (0.6, "missed")])
+def test_a_ratio_is_held_against_its_bounds(ratio: float, grade: str) -> None:
+    assert Figure("f", 1, "/s", ratio=ratio, least=0.65, aim=0.95).grade == grade
 
 
-@pytest.mark.parametrize(("measured", "verdict"), [(12, "aim"), (25, "least"), (25.1, "missed")])
-def test_a_cost_is_good_when_it_is_low(measured: float, verdict: str) -> None:
+@pytest.mark.parametrize(("measured", "grade"), [(12, "aim"), (25, "least"), (25.1, "missed")])
+def test_a_cost_is_good_when_it_is_low(measured: float, grade: str) -> None:
     figure = Figure(
         *("f", measured, "µs"),
         least=25,
@@ -26,11 +26,11 @@ def test_a_cost_is_good_when_it_is_low(measured: float, verdict: str) -> None:
         judged=Judged.MEASURED,
         better=Better.LOWER,
     )
-    assert figure.verdict == verdict
+    assert figure.grade == grade
 
 
 def test_a_figure_without_bounds_is_not_judged() -> None:
-    assert Figure("f", 1, "/s", ratio=0.1).verdict == ""
+    assert Figure("f", 1, "/s", ratio=0.1).grade == ""
 
 
 def test_a_percentile_is_one_of_the_values() -> None:

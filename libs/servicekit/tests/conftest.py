@@ -111,7 +111,7 @@ class Line(BaseModel):
     quantity: Annotated[int, Whole(1, 1_000_000)]
 
 
-class PlaceToy(BaseModel):
+class OrderToy(BaseModel):
     owner: Annotated[str, Text(1, 255)]
     amount: Money
     lines: Annotated[list[Line], Field(min_length=1, max_length=500)]
@@ -139,12 +139,14 @@ BROKEN = ProblemSpec(409, "toy_is_broken", members=("allowed",))
 def toy_router() -> Router:
     router = Router(prefix="/toys", tags=["toys"])
 
-    async def place(body: PlaceToy) -> ToyView:
+    async def order_toy(body: OrderToy) -> ToyView:
         moment = body.due or datetime(2026, 5, 1, tzinfo=UTC)
         return ToyView(id=TOY, owner=body.owner, amount=body.amount, due=moment)
 
-    router.post("", status_code=201, summary="Place a toy")(place)
-    router.post("/new", status_code=201, summary="Place a toy", operation_id="placeNewToy")(place)
+    router.post("", status_code=201, summary="Order a toy")(order_toy)
+    router.post("/new", status_code=201, summary="Order a toy", operation_id="orderNewToy")(
+        order_toy
+    )
 
     @router.get("", summary="List toys")
     async def listed(

@@ -65,14 +65,14 @@ _FUNCTIONS = (
 
 def upgrade() -> None:
     op.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
-    _create_places()
+    _create_restaurants()
     _create_allocations()
     _create_decisions()
     for function in (_USABLE_TABLE, _UNUSED_TABLE, _GIVEN_BACK):
         op.execute(function)
 
 
-def _create_places() -> None:
+def _create_restaurants() -> None:
     op.create_table(
         "restaurants",
         sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),

@@ -22,12 +22,12 @@ def check_handler(what: str, function: object, arguments: Sequence[str]) -> None
     if not callable(function):
         raise InvalidSetting(what, f"is not callable: {function!r}")
     if _is_plain(function):
-        raise InvalidSetting(what, f"is not async: {_place(function)}")
+        raise InvalidSetting(what, f"is not async: {_where(function)}")
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:
         takes = ", ".join(arguments)
-        raise InvalidSetting(what, f"has to take ({takes}): {_place(function)}") from None
+        raise InvalidSetting(what, f"has to take ({takes}): {_where(function)}") from None
     except ValueError:
         return  # a builtin tells nothing about its arguments
 
@@ -52,7 +52,7 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _place(function: Callable[..., Any]) -> str:
+def _where(function: Callable[..., Any]) -> str:
     code = getattr(_called(function), "__code__", None)
     name = getattr(function, "__qualname__", None) or repr(function)
     return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name

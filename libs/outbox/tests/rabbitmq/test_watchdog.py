@@ -52,7 +52,7 @@ def test_only_what_has_not_ended_is_noticed() -> None:
     watchdog = Watchdog(0.1, end)
     with watchdog.watching():
         for _ in range(1_000):
-            watchdog.done(watchdog.begin("short"))
-        watchdog.begin("long")
+            watchdog.done(watchdog.start("short"))
+        watchdog.start("long")
         assert noticed.wait(60)
     assert what == ["long"]

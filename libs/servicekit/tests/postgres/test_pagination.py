@@ -31,11 +31,11 @@ notes = Table(
     Column("id", Uuid, primary_key=True),
     Column("created_at", DateTime(True), nullable=False),
 )
-places = Table("places", METADATA, Column("id", BigInteger, Identity(), primary_key=True))
+cities = Table("cities", METADATA, Column("id", BigInteger, Identity(), primary_key=True))
 words = Table("words", METADATA, Column("word", Text, primary_key=True))
 
 NEWEST = Keyset(notes.c.created_at, notes.c.id)
-PLACES = Keyset(places.c.id)
+CITIES = Keyset(cities.c.id)
 BEGAN = datetime(2026, 5, 1, tzinfo=UTC)
 
 
@@ -48,7 +48,7 @@ class NoteView(BaseModel):
         return cls(id=row.id, created_at=row.created_at)
 
 
-class PlaceView(BaseModel):
+class CityView(BaseModel):
     id: int
 
 
@@ -61,11 +61,11 @@ def note_router(engine: AsyncEngine) -> Router:
             rows = (await connection.execute(NEWEST.select(select_(notes), page))).all()
         return NEWEST.page(rows, page, NoteView.of)
 
-    @router.get("/places", summary="Places")
-    async def list_places(page: PageQuery) -> Page[PlaceView]:
+    @router.get("/cities", summary="Cities")
+    async def list_cities(page: PageQuery) -> Page[CityView]:
         async with engine.connect() as connection:
-            rows = (await connection.execute(PLACES.select(select_(places), page))).all()
-        return PLACES.page(rows, page, lambda row: PlaceView(id=row.id))
+            rows = (await connection.execute(CITIES.select(select_(cities), page))).all()
+        return CITIES.page(rows, page, lambda row: CityView(id=row.id))
 
     return router
 
@@ -134,8 +134,8 @@ async def test_a_list_may_be_ordered_by_its_id_alone(
 ) -> None:
     async with engine.begin() as connection:
         for _ in range(5):
-            await connection.execute(insert(places).values())
-    found = [[item["id"] for item in page] async for page in pages_of(http, "/places", 2)]
+            await connection.execute(insert(cities).values())
+    found = [[item["id"] for item in page] async for page in pages_of(http, "/cities", 2)]
     assert found == [[5, 4], [3, 2], [1]]
 
 
@@ -207,7 +207,7 @@ async def test_garbage_is_not_a_cursor(http: httpx.AsyncClient, cursor: str) -> 
 async def test_a_cursor_holds_only_what_the_column_can(
     http: httpx.AsyncClient, number: str
 ) -> None:
-    answer = await http.get("/places", params={"cursor": _cursor(f"[1,{number}]")})
+    answer = await http.get("/cities", params={"cursor": _cursor(f"[1,{number}]")})
     assert answer.status_code == 422
 
 

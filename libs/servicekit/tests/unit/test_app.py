@@ -75,7 +75,7 @@ async def test_the_document_has_no_schema_that_is_not_true(client: httpx.AsyncCl
 async def test_money_is_documented_as_it_is_given(client: httpx.AsyncClient) -> None:
     schemas = (await openapi(client))["components"]["schemas"]
     assert schemas["ToyView"]["properties"]["amount"]["type"] == "string"
-    assert [one["type"] for one in schemas["PlaceToy"]["properties"]["amount"]["anyOf"]] == [
+    assert [one["type"] for one in schemas["OrderToy"]["properties"]["amount"]["anyOf"]] == [
         "string",
         "number",
     ]

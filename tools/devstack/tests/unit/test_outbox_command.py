@@ -17,7 +17,7 @@ OWN, OTHER = "postgresql://o:secret@postgres/orders", "postgresql://p:secret@pos
 BROKER = "amqp://o:secret@rabbitmq/"
 
 
-def told(service: str, variable: str) -> str:
+def secret_of(service: str, variable: str) -> str:
     """How a container is asked for a secret: a value, or a file that holds it."""
     return f'{service}-api sh -c echo "${{{variable}:-$(cat "${variable}_FILE")}}"'
 
@@ -26,10 +26,10 @@ def told(service: str, variable: str) -> str:
 def docker(checkout: Layout, fake_docker: FakeDocker) -> Docker:
     fake_docker.answer(
         {
-            told("orders", "DATABASE_URL_ORDERS"): OWN,
-            told("processor", "DATABASE_URL_PROCESSOR"): OTHER,
-            told("orders", "RABBITMQ_URL"): BROKER,
-            told("processor", "RABBITMQ_URL"): BROKER,
+            secret_of("orders", "DATABASE_URL_ORDERS"): OWN,
+            secret_of("processor", "DATABASE_URL_PROCESSOR"): OTHER,
+            secret_of("orders", "RABBITMQ_URL"): BROKER,
+            secret_of("processor", "RABBITMQ_URL"): BROKER,
         }
     )
     return Docker(checkout, dict(os.environ))

@@ -18,7 +18,7 @@ from outbox.errors import InvalidSetting
 from outbox.event import Envelope
 from outbox.handler_signatures import check_handler
 from outbox.log.unit_of_work import UnitOfWork
-from outbox.rabbitmq.subscription import Subscribed, takes
+from outbox.rabbitmq.subscription import Subscribed, matches
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def check_reached(queue: str, handlers: Handlers, subscriptions: Iterable[Subscr
                 f"queue {queue}",
                 f"subscribes to {kind!r}, which is an event type: name its aggregate type instead",
             )
-        if not any(takes(one.routing_keys, kind) for one in known):
+        if not any(matches(one.routing_keys, kind) for one in known):
             raise InvalidSetting(  # see decision 1151
                 f"handler of {kind}",
                 f"is never called: {queue} takes only {', '.join(aggregates)}",

@@ -45,7 +45,7 @@ class Watchdog:
         self._closing = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def begin(self, what: object) -> int:
+    def start(self, what: object) -> int:
         """Something begins; pass the number returned to `done`."""
         self._next += 1
         self._since[self._next] = (self._checks, what)
@@ -58,7 +58,7 @@ class Watchdog:
     @contextmanager
     def over(self, what: object) -> Iterator[None]:
         """Something begins, and ends with the block."""
-        number = self.begin(what)
+        number = self.start(what)
         try:
             yield
         finally:

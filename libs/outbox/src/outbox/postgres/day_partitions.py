@@ -134,8 +134,8 @@ class DayPartitions:
     async def ensure_ahead(self, engine: AsyncEngine) -> None:
         """Make the missing days, one transaction a day, unless another process makes them now.
 
-        A day cannot be made if a foreign partition covers it. The other days are made all the
-        same; the error is raised at the end.
+        A day cannot be made if a partition made by others covers it. The other days are made all
+        the same; the error is raised at the end.
         """
         failed: DBAPIError | None = None
         async with engine.connect() as connection:
@@ -153,7 +153,7 @@ class DayPartitions:
         if failed is not None:
             raise failed
 
-    async def foreign(self, connection: AsyncConnection) -> list[str]:
+    async def made_by_others(self, connection: AsyncConnection) -> list[str]:
         """Attached partitions that this library did not make and does not touch."""
         found = await self._found(connection, _ATTACHED)
         return [name for name, day in found.items() if day is None]
@@ -175,8 +175,8 @@ class DayPartitions:
         day = await connection.run_sync(today)
         if day in (await self._days(connection, _ATTACHED)).values():
             return True
-        others = await self.foreign(connection)
-        return any([await self._takes_now(connection, name) for name in others])
+        others = await self.made_by_others(connection)
+        return any([await self._covers_now(connection, name) for name in others])
 
     async def drop_expired(self, engine: AsyncEngine) -> list[str]:
         """Drop partitions past the retention of which no row is needed; returns their names.
@@ -265,7 +265,7 @@ class DayPartitions:
             parent=quoted, table=self.table, column=self.column, first=first, last=last
         )
 
-    async def _takes_now(self, connection: AsyncConnection, name: str) -> bool:
+    async def _covers_now(self, connection: AsyncConnection, name: str) -> bool:
         """Whether a row stamped now would go to this partition, whatever its name."""
         bounds = (await connection.execute(text(_CONSTRAINT), {"name": name})).scalar_one()
         now = f'SELECT clock_timestamp() AS "{self.column}"'

@@ -35,7 +35,7 @@ class Maintenance:
         self._engine = engine
         self._partitions = partitions
         self._interval = interval
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self.running = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -71,7 +71,7 @@ class Maintenance:
         try:
             while not stop.is_set():
                 made, dropped = await self._make(), await self._drop()
-                await self._tell()
+                await self._warn_once()
                 self.running = True
                 up(f"looks after the days of {self._partitions.table}")
                 await pause(stop, self._interval if made and dropped else AFTER_TROUBLE)
@@ -109,16 +109,16 @@ class Maintenance:
             return False
         return True
 
-    async def _tell(self) -> None:
+    async def _warn_once(self) -> None:
         """Log once each table that maintenance does not touch."""
         partitions, table = self._partitions, self._partitions.table
         async with self._engine.connect() as connection:
-            for name in await partitions.foreign(connection):
+            for name in await partitions.made_by_others(connection):
                 self._once(f"{name} is no day of {table} and is left alone")
             for name in await partitions.detached_by_hand(connection):
                 self._once(f"{name} was detached from {table} by hand and is left alone")
 
     def _once(self, sentence: str) -> None:
-        if sentence not in self._told:
-            self._told.add(sentence)
+        if sentence not in self._warned:
+            self._warned.add(sentence)
             logger.warning(sentence)

@@ -105,8 +105,8 @@ class _Transport(Transport):
         frame_receiver: FrameReceiver,
         wait_response: bool = True,
     ) -> FrameTypes | None:
-        told = _Told(frame_receiver.reader)
-        return await Transport._rpc(request, writer, told, wait_response)
+        receiver = _OpeningReceiver(frame_receiver.reader)
+        return await Transport._rpc(request, writer, receiver, wait_response)
 
     async def _Connection__reader(self, frames: FrameReceiver) -> None:
         await getattr(super(), _READER)(_Receiver(frames.reader))
@@ -153,7 +153,7 @@ class _Receiver(FrameReceiver):
             return len(data), int.from_bytes(head[1:3]), frame
 
 
-class _Told(_Receiver):
+class _OpeningReceiver(_Receiver):
     """Used while the connection opens: aiormq loses the reason for which the broker closes."""
 
     async def get_frame(self) -> tuple[int, int, FrameTypes]:

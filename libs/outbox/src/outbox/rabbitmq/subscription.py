@@ -71,7 +71,7 @@ def check_subscribed(one: Subscribed) -> None:
     short_names(f"{where}.routing_keys", one.routing_keys)
 
 
-def takes(routing_keys: Iterable[str], type_: str) -> bool:
+def matches(routing_keys: Iterable[str], type_: str) -> bool:
     """Whether a queue that is bound by these keys gets this type (AMQP 0-9-1 section 3.1.3.3)."""
     return any(re.fullmatch(_pattern(key), type_) for key in routing_keys)
 

@@ -49,7 +49,7 @@ class LargeBodyQueue:
         """
         if len(body) <= LARGE and strict_json.signs(body) <= MANY:
             return self._parse(body)
-        async with self._in_turn():
+        async with self._one_at_a_time():
             if await is_gone():
                 raise ClientDisconnect
             began = time.perf_counter()
@@ -59,7 +59,7 @@ class LargeBodyQueue:
                 await asyncio.sleep(REST * (time.perf_counter() - began))
 
     @asynccontextmanager
-    async def _in_turn(self) -> AsyncIterator[None]:
+    async def _one_at_a_time(self) -> AsyncIterator[None]:
         await self._wait()
         try:
             yield

@@ -60,7 +60,7 @@ async def place_order(body: PlaceOrder, deps: Deps, once: Once) -> Response:
     """Place an order. When this answers, the order is stored and is going to be processed."""
 
     async def act(unit: UnitOfWork | SingleWrite) -> Answer:
-        order, lines = await service.place(unit, body)
+        order, lines = await service.place_order(unit, body)
         location = f"{API_BASE}/orders/{order.id}"
         return Answer(OrderView.of_lines(order, lines), {"Location": location})
 

@@ -31,7 +31,7 @@ placed AS (
 )"""
 
 
-async def place(
+async def place_order(
     unit: UnitOfWork | SingleWrite, order: Order, lines: Sequence[OrderLine], event: Event
 ) -> None:
     """Insert a new order with its lines and the first entry of its history, and emit its event."""

@@ -21,7 +21,7 @@ from servicekit.service.changes import Changes, RowsWithHistory
 CHANGES = Changes(RowsWithHistory(repository.ROWS, order_history), LIFECYCLE, SETTLED, key=str)
 
 
-async def place(
+async def place_order(
     unit: UnitOfWork | SingleWrite, wanted: PlaceOrder
 ) -> tuple[Order, list[OrderLine]]:
     """Store an order and emit the event that asks the processor to fulfil it."""
@@ -36,7 +36,7 @@ async def place(
         created_at=now,
         updated_at=now,
     )
-    await repository.place(unit, order, lines, _created(order, lines))
+    await repository.place_order(unit, order, lines, _created(order, lines))
     return order, lines
 
 

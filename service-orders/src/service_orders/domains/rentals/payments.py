@@ -50,7 +50,7 @@ async def follow(unit: UnitOfWork, rental_id: UUID, payment: PaymentStatus) -> N
     )
     if rental is not None:
         metrics.RENTALS.labels(rental.status.value).inc()
-        await _settle(unit, rental, payment)
+        await _update_user(unit, rental, payment)
 
 
 async def released(unit: UnitOfWork, rental_id: UUID) -> None:
@@ -60,7 +60,7 @@ async def released(unit: UnitOfWork, rental_id: UUID) -> None:
     await service.CHANGES.note(unit, rental, "the deposit was given back", payment_status=released)
 
 
-async def _settle(unit: UnitOfWork, rental: Rental, payment: PaymentStatus) -> None:
+async def _update_user(unit: UnitOfWork, rental: Rental, payment: PaymentStatus) -> None:
     """Free the scooter of a declined rental, and add an ended one to the summary of its user."""
     if payment is PaymentStatus.HELD:
         return

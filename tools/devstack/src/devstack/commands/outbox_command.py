@@ -53,9 +53,9 @@ def _as_process(native: Native, service: Service, other: Service, words: list[st
 def _in_container(docker: Docker, service: Service, other: Service, words: list[str]) -> int:
     """Run it in the API's container, which needs no broker."""
     places = {
-        OWN: _told(docker, service, service.database_variable),
-        OTHER: _told(docker, other, other.database_variable),
-        BROKER: _told(docker, service, BROKER),
+        OWN: _secret_of(docker, service, service.database_variable),
+        OTHER: _secret_of(docker, other, other.database_variable),
+        BROKER: _secret_of(docker, service, BROKER),
         APP: _topology(service),
         **_management(docker),
     }
@@ -70,7 +70,7 @@ def _in_container(docker: Docker, service: Service, other: Service, words: list[
     ).returncode
 
 
-def _told(docker: Docker, service: Service, variable: str) -> str:
+def _secret_of(docker: Docker, service: Service, variable: str) -> str:
     """The URL that the container has, in its variable or in the file that `…_FILE` names."""
     said = f'echo "${{{variable}:-$(cat "${variable}_FILE")}}"'
     words = ("exec", "-T", f"{service.name}-api", "sh", "-c", said)

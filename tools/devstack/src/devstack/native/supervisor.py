@@ -111,13 +111,13 @@ class Supervisor:
         return int(self._call("getProcessInfo", name)["pid"])
 
     def start(self, name: str) -> None:
-        self._settled("startProcess", name, _ALREADY_STARTED)
+        self._call_unless_done("startProcess", name, _ALREADY_STARTED)
 
     def stop(self, name: str) -> None:
         """Ask the program to end, and return at once."""
-        self._settled("stopProcess", name, _NOT_RUNNING)
+        self._call_unless_done("stopProcess", name, _NOT_RUNNING)
 
-    def _settled(self, method: str, name: str, harmless: int) -> None:
+    def _call_unless_done(self, method: str, name: str, harmless: int) -> None:
         try:
             self._call(method, name, False)
         except xmlrpc.client.Fault as fault:

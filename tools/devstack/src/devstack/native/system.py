@@ -105,7 +105,7 @@ class System:
             self._boot(meanwhile)
             if self._with_services:
                 self._start_services()
-            self._settle()
+            self._record_infrastructure()
         except BaseException:
             with undisturbed():
                 self.stop()
@@ -172,7 +172,7 @@ class System:
         watch.until_ready(addresses.by_program(self.urls))
         self._say("both services are ready")
 
-    def _settle(self) -> None:
+    def _record_infrastructure(self) -> None:
         parts = self.infrastructure
         if parts.rabbitmq:
             parts.rabbitmq.wait()
