@@ -102,3 +102,12 @@ def test_every_folder_and_every_exception_of_the_glossary_is_needed() -> None:
 def test_whole_words_are_struck(path: str, name: str, struck: bool) -> None:
     row = Row(words=("hold",), titles=False, folders=("libs/",), right=("cash_hold",))
     assert row.strikes(path, name) is struck
+
+
+def test_a_modules_logger_is_called_logger() -> None:
+    logger = re.compile(r"^(\w+) = (?:logging|structlog)\.(?:getLogger|get_logger)\(", re.MULTILINE)
+    others = {
+        str(path.relative_to(ROOT)): set(logger.findall(path.read_text())) - {"logger"}
+        for path in FILES
+    }
+    assert {path: names for path, names in others.items() if names} == {}
