@@ -105,7 +105,9 @@ def test_whole_words_are_struck(path: str, name: str, struck: bool) -> None:
 
 
 def test_a_modules_logger_is_called_logger() -> None:
-    logger = re.compile(r"^(\w+) = (?:logging|structlog)\.(?:getLogger|get_logger)\(", re.MULTILINE)
+    logger = re.compile(
+        r"^(\w+) = (?:logging|structlog)\.(?:getLogger|get_logger)\(__name__\)", re.MULTILINE
+    )
     others = {
         str(path.relative_to(ROOT)): set(logger.findall(path.read_text())) - {"logger"}
         for path in FILES
