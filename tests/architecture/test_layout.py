@@ -93,6 +93,7 @@ def test_the_public_api_of_the_outbox_is_pinned() -> None:
         "DayPartitions",
         "Envelope",
         "Event",
+        "EventHandlers",
         "Handler",
         "Handlers",
         "Inbox",

@@ -22,8 +22,8 @@ from contracts import (
 from kit.services.restaurant import NOON, at
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
-from service_orders.domains.bookings.handlers import HANDLERS as OF_BOOKINGS
-from service_orders.domains.restaurants.handlers import HANDLERS as OF_RESTAURANTS
+from service_orders.domains.bookings.handlers import on as OF_BOOKINGS
+from service_orders.domains.restaurants.handlers import on as OF_RESTAURANTS
 
 HANDLERS = {**OF_BOOKINGS, **OF_RESTAURANTS}
 NOW = datetime.now(UTC)

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from contracts import OrderCreated, OrderProcessed
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
-from service_orders.domains.orders.handlers import HANDLERS
+from service_orders.domains.orders.handlers import on as HANDLERS
 
 SEED = {
     "user_id": "user_1",

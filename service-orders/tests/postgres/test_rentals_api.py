@@ -26,7 +26,7 @@ from contracts.base import Contract
 from kit.services.external_systems import KEY, ExternalWorld
 from kit.services.service import Service
 from outbox.testing import Source, deliver
-from service_orders.domains.rentals.handlers import HANDLERS
+from service_orders.domains.rentals.handlers import on as HANDLERS
 from service_orders.domains.rentals.housekeeping import forget_expired_offers
 
 OFFERS, RENTALS = "/api/v1/offers", "/api/v1/rentals"

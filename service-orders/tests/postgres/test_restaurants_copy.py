@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 from contracts import Contract, RestaurantCreated, TableCreated, TableDeleted
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
-from service_orders.domains.restaurants.handlers import HANDLERS
+from service_orders.domains.restaurants.handlers import on as HANDLERS
 
 NOW = datetime.now(UTC)
 RESTAURANT = RestaurantCreated(

@@ -13,7 +13,7 @@ from contracts import BookingCancelled, BookingCreated, Contract
 from kit.services.restaurant import NOON
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
-from service_processor.domains.bookings.handlers import HANDLERS
+from service_processor.domains.bookings.handlers import on as HANDLERS
 
 NUMBERS = count(1)
 HOUR = timedelta(hours=1)

@@ -84,11 +84,9 @@ class Saga:
             self.under_way = [e for e in self.under_way if e not in chosen]
         for envelope in chosen:
             if envelope.stream.aggregate_type == "rental":
-                parked = await deliver(
-                    self.processor, "processor.rentals", payments.HANDLERS, envelope
-                )
+                parked = await deliver(self.processor, "processor.rentals", payments.on, envelope)
             else:
-                parked = await deliver(self.orders, "orders.rentals", rentals.HANDLERS, envelope)
+                parked = await deliver(self.orders, "orders.rentals", rentals.on, envelope)
             assert parked == []
 
     async def run_to_rest(self) -> None:

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from contracts import TicketCloseDue
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
-from service_orders.domains.tickets.handlers import HANDLERS
+from service_orders.domains.tickets.handlers import on as HANDLERS
 
 TICKET = {"subject": "No sound", "text": "The left speaker is silent.", "email": "ann@example.com"}
 COMMENT = {"email": "bob@example.com", "text": "Is it plugged in?"}

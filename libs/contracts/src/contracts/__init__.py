@@ -95,6 +95,17 @@ EVENTS: tuple[type[Contract], ...] = (
     PaymentReleased,
 )
 
+
+def events_of(subscription: Subscription) -> tuple[type[Contract], ...]:
+    """The classes of all events that the subscription's queue receives."""
+    return tuple(
+        event
+        for event in EVENTS
+        if event.source == subscription.source
+        and event.aggregate_type in subscription.aggregate_types
+    )
+
+
 __all__ = [
     "AUDIT",
     "AUDIT_KEPT",
@@ -143,4 +154,5 @@ __all__ = [
     "TicketCommented",
     "TicketCreated",
     "TicketStatusChanged",
+    "events_of",
 ]

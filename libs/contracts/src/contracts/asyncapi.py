@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from contracts import EVENTS, EXCHANGES, SUBSCRIPTIONS, Subscription
+from contracts import EVENTS, EXCHANGES, SUBSCRIPTIONS, Subscription, events_of
 from contracts.base import Contract
 
 
@@ -59,9 +59,7 @@ def _consume(subscription: Subscription) -> dict[str, Any]:
         "summary": f"{subscription.queue} receives every event of {types}.",
         "messages": [
             {"$ref": f"#/channels/{subscription.exchange}/messages/{event.type}"}
-            for event in EVENTS
-            if event.source == subscription.source
-            and event.aggregate_type in subscription.aggregate_types
+            for event in events_of(subscription)
         ],
     }
 

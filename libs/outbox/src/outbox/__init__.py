@@ -23,6 +23,7 @@ from outbox.errors import InvalidEvent, OutboxError, Unreadable
 from outbox.event import Envelope, Event, Stream
 from outbox.failures import RetryPolicy
 from outbox.inbox.consumer import Consumer
+from outbox.inbox.event_handlers import EventHandlers
 from outbox.inbox.handlers import Handler, Handlers, handle_many, ignore
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.settings import ConsumerSettings, InboxSettings
@@ -50,6 +51,7 @@ __all__ = [
     "DayPartitions",
     "Envelope",
     "Event",
+    "EventHandlers",
     "Handler",
     "Handlers",
     "Inbox",

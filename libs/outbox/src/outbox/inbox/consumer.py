@@ -23,6 +23,7 @@ from outbox.errors import InvalidSetting
 from outbox.event import Envelope
 from outbox.failpoints import hit
 from outbox.inbox.acceptance import Acceptance, Refused
+from outbox.inbox.event_handlers import EventHandlers
 from outbox.inbox.handlers import Handlers, check_reached
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.retrier import Retrier
@@ -82,6 +83,8 @@ class Consumer:
         self._refusals = Throttled(logger)
         self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
         self.inbox = Inbox(queue, handlers, work, self._settings, self._watchdog)
+        if isinstance(handlers, EventHandlers):
+            handlers.check()
         if self._settings.unsequenced is None:
             check_reached(queue, handlers, topology.of(queue))
         self._retrier = Retrier(self.inbox, work, self._settings)

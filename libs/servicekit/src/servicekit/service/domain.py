@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from outbox import Handlers
+from outbox import EventHandlers, Handlers
 from outbox.rabbitmq.subscription import Subscribed
 from servicekit.http.problems import ProblemSpec
 from servicekit.http.routing import Router
@@ -20,6 +20,11 @@ class Domain:
     handlers: Handlers = field(default_factory=dict)
     router: Router | None = None
     problems: Mapping[type[Exception], ProblemSpec] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises `outbox.errors.InvalidSetting` for an event that has no handler."""
+        if isinstance(self.handlers, EventHandlers):
+            self.handlers.check()
 
     @property
     def queue(self) -> str | None:

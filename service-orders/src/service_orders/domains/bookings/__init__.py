@@ -2,7 +2,7 @@
 
 from contracts import ORDERS_BOOKINGS
 from service_orders.domains.bookings.api import PROBLEMS, router
-from service_orders.domains.bookings.handlers import HANDLERS
+from service_orders.domains.bookings.handlers import on
 from servicekit.service.domain import Domain
 
 BOOKINGS = Domain(
@@ -10,5 +10,5 @@ BOOKINGS = Domain(
     router=router,
     problems=PROBLEMS,
     subscription=ORDERS_BOOKINGS,
-    handlers=HANDLERS,
+    handlers=on,
 )

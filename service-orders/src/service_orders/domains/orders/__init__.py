@@ -2,9 +2,9 @@
 
 from contracts import ORDERS_ORDERS
 from service_orders.domains.orders.api import PROBLEMS, router
-from service_orders.domains.orders.handlers import HANDLERS
+from service_orders.domains.orders.handlers import on
 from servicekit.service.domain import Domain
 
 ORDERS = Domain(
-    name="orders", router=router, problems=PROBLEMS, subscription=ORDERS_ORDERS, handlers=HANDLERS
+    name="orders", router=router, problems=PROBLEMS, subscription=ORDERS_ORDERS, handlers=on
 )

@@ -2,9 +2,9 @@
 
 from contracts import ORDERS_RENTALS
 from service_orders.domains.rentals.api import PROBLEMS, router
-from service_orders.domains.rentals.handlers import HANDLERS
+from service_orders.domains.rentals.handlers import on
 from servicekit.service.domain import Domain
 
 RENTALS = Domain(
-    name="rentals", router=router, problems=PROBLEMS, subscription=ORDERS_RENTALS, handlers=HANDLERS
+    name="rentals", router=router, problems=PROBLEMS, subscription=ORDERS_RENTALS, handlers=on
 )

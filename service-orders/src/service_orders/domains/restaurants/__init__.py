@@ -2,7 +2,7 @@
 
 from contracts import ORDERS_RESTAURANTS
 from service_orders.domains.restaurants.api import PROBLEMS, router
-from service_orders.domains.restaurants.handlers import HANDLERS
+from service_orders.domains.restaurants.handlers import on
 from servicekit.service.domain import Domain
 
 RESTAURANTS = Domain(
@@ -10,5 +10,5 @@ RESTAURANTS = Domain(
     router=router,
     problems=PROBLEMS,
     subscription=ORDERS_RESTAURANTS,
-    handlers=HANDLERS,
+    handlers=on,
 )

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from contracts import RestaurantCreated, TableCreated, TableDeleted
-from outbox import Envelope, Handler, UnitOfWork
+from contracts import ORDERS_RESTAURANTS, RestaurantCreated, TableCreated, TableDeleted, events_of
+from outbox import EventHandlers, UnitOfWork
 from service_orders.domains.restaurants import repository
 
+on = EventHandlers(ORDERS_RESTAURANTS.queue, *events_of(ORDERS_RESTAURANTS))
 
-async def on_restaurant_created(unit: UnitOfWork, event: Envelope) -> None:
+
+@on(RestaurantCreated)
+async def on_restaurant_created(unit: UnitOfWork, event: RestaurantCreated) -> None:
     """A new restaurant, or one that is published again from the beginning."""
-    await repository.put_restaurant(unit.connection, RestaurantCreated.of(event))
+    await repository.put_restaurant(unit.connection, event)
 
 
-async def on_table_created(unit: UnitOfWork, event: Envelope) -> None:
+@on(TableCreated)
+async def on_table_created(unit: UnitOfWork, event: TableCreated) -> None:
     """The event of the restaurant came before, in the same stream."""
-    await repository.put_table(unit.connection, TableCreated.of(event))
+    await repository.put_table(unit.connection, event)
 
 
-async def on_table_deleted(unit: UnitOfWork, event: Envelope) -> None:
+@on(TableDeleted)
+async def on_table_deleted(unit: UnitOfWork, deleted: TableDeleted) -> None:
     """The table is gone."""
-    deleted = TableDeleted.of(event)
     await repository.remove_table(unit.connection, deleted.table_id)
-
-
-HANDLERS: Mapping[str, Handler] = {
-    RestaurantCreated.type: on_restaurant_created,
-    TableCreated.type: on_table_created,
-    TableDeleted.type: on_table_deleted,
-}

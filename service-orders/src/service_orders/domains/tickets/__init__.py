@@ -2,9 +2,9 @@
 
 from contracts import ORDERS_TICKETS
 from service_orders.domains.tickets.api import PROBLEMS, router
-from service_orders.domains.tickets.handlers import HANDLERS
+from service_orders.domains.tickets.handlers import on
 from servicekit.service.domain import Domain
 
 TICKETS = Domain(
-    name="tickets", router=router, problems=PROBLEMS, subscription=ORDERS_TICKETS, handlers=HANDLERS
+    name="tickets", router=router, problems=PROBLEMS, subscription=ORDERS_TICKETS, handlers=on
 )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from contracts import TicketCloseDue
-from outbox import Envelope, Handler, UnitOfWork
+from contracts import ORDERS_TICKETS, TicketCloseDue, events_of
+from outbox import EventHandlers, UnitOfWork
 from service_orders.domains.tickets import service
 
+on = EventHandlers(ORDERS_TICKETS.queue, *events_of(ORDERS_TICKETS))
 
-async def on_close_due(unit: UnitOfWork, event: Envelope) -> None:
+
+@on(TicketCloseDue)
+async def on_close_due(unit: UnitOfWork, event: TicketCloseDue) -> None:
     """The ticket has been idle for long, as far as service-processor knows."""
-    await service.close_if_unmoved(unit, TicketCloseDue.of(event))
-
-
-HANDLERS: Mapping[str, Handler] = {TicketCloseDue.type: on_close_due}
+    await service.close_if_unmoved(unit, event)

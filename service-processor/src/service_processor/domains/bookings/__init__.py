@@ -1,7 +1,7 @@
 """Bookings: service-orders stores them, and this service allocates a table or rejects them."""
 
 from contracts import PROCESSOR_BOOKINGS
-from service_processor.domains.bookings.handlers import HANDLERS
+from service_processor.domains.bookings.handlers import on
 from servicekit.service.domain import Domain
 
-BOOKINGS = Domain(name="bookings", subscription=PROCESSOR_BOOKINGS, handlers=HANDLERS)
+BOOKINGS = Domain(name="bookings", subscription=PROCESSOR_BOOKINGS, handlers=on)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from contracts import BookingCancelled, BookingCreated
-from outbox import Envelope, Handler, UnitOfWork
+from contracts import PROCESSOR_BOOKINGS, BookingCancelled, BookingCreated, events_of
+from outbox import EventHandlers, UnitOfWork
 from service_processor.domains.bookings import service
 
+on = EventHandlers(PROCESSOR_BOOKINGS.queue, *events_of(PROCESSOR_BOOKINGS))
 
-async def on_created(unit: UnitOfWork, event: Envelope) -> None:
+
+@on(BookingCreated)
+async def on_created(unit: UnitOfWork, event: BookingCreated) -> None:
     """Look for a table and answer."""
-    await service.decide(unit, BookingCreated.of(event))
+    await service.decide(unit, event)
 
 
-async def on_cancelled(unit: UnitOfWork, event: Envelope) -> None:
+@on(BookingCancelled)
+async def on_cancelled(unit: UnitOfWork, event: BookingCancelled) -> None:
     """Release the table."""
-    await service.release(unit, BookingCancelled.of(event))
-
-
-HANDLERS: Mapping[str, Handler] = {
-    BookingCreated.type: on_created,
-    BookingCancelled.type: on_cancelled,
-}
+    await service.release(unit, event)

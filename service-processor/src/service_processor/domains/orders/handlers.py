@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from contracts import OrderCancelled, OrderCreated
-from outbox import Envelope, Handler, UnitOfWork
+from contracts import PROCESSOR_ORDERS, OrderCancelled, OrderCreated, events_of
+from outbox import EventHandlers, UnitOfWork
 from service_processor.domains.orders.service import Fulfilment
 
 
-def handlers(fulfilment: Fulfilment) -> Mapping[str, Handler]:
-    """Handlers by event type."""
+def handlers(fulfilment: Fulfilment) -> EventHandlers:
+    """Handlers by event class."""
+    on = EventHandlers(PROCESSOR_ORDERS.queue, *events_of(PROCESSOR_ORDERS))
 
-    async def on_created(unit: UnitOfWork, event: Envelope) -> None:
-        await fulfilment.fulfil(unit, OrderCreated.of(event))
+    @on(OrderCreated)
+    async def on_created(unit: UnitOfWork, event: OrderCreated) -> None:
+        await fulfilment.fulfil(unit, event)
 
-    async def on_cancelled(unit: UnitOfWork, event: Envelope) -> None:
-        await fulfilment.undo(unit, OrderCancelled.of(event))
+    @on(OrderCancelled)
+    async def on_cancelled(unit: UnitOfWork, event: OrderCancelled) -> None:
+        await fulfilment.undo(unit, event)
 
-    return {OrderCreated.type: on_created, OrderCancelled.type: on_cancelled}
+    return on

@@ -5,7 +5,7 @@ transaction, and stores the outcome with the end of the job and the event in one
 """
 
 from contracts import PROCESSOR_RENTALS
-from service_processor.domains.payments.handlers import HANDLERS
+from service_processor.domains.payments.handlers import on
 from servicekit.service.domain import Domain
 
-PAYMENTS = Domain(name="payments", subscription=PROCESSOR_RENTALS, handlers=HANDLERS)
+PAYMENTS = Domain(name="payments", subscription=PROCESSOR_RENTALS, handlers=on)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from contracts import RentalFinished, RentalStarted
-from outbox import Envelope, Handler, UnitOfWork
+from contracts import PROCESSOR_RENTALS, RentalFinished, RentalStarted, events_of
+from outbox import EventHandlers, UnitOfWork
 from service_processor.domains.payments import service
 
+on = EventHandlers(PROCESSOR_RENTALS.queue, *events_of(PROCESSOR_RENTALS))
 
-async def on_started(unit: UnitOfWork, event: Envelope) -> None:
+
+@on(RentalStarted)
+async def on_started(unit: UnitOfWork, event: RentalStarted) -> None:
     """Ask the provider to hold the deposit."""
-    await service.started(unit, RentalStarted.parse(event.payload))
+    await service.started(unit, event)
 
 
-async def on_finished(unit: UnitOfWork, event: Envelope) -> None:
+@on(RentalFinished)
+async def on_finished(unit: UnitOfWork, event: RentalFinished) -> None:
     """Ask the provider to take the total."""
-    await service.finished(unit, RentalFinished.parse(event.payload))
-
-
-HANDLERS: Mapping[str, Handler] = {
-    RentalStarted.type: on_started,
-    RentalFinished.type: on_finished,
-}
+    await service.finished(unit, event)

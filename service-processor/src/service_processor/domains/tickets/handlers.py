@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from contracts import TicketCommentDeleted, TicketCommented, TicketCreated, TicketStatusChanged
-from outbox import Envelope, Handler, UnitOfWork
+from contracts import (
+    PROCESSOR_TICKETS,
+    TicketCommentDeleted,
+    TicketCommented,
+    TicketCreated,
+    TicketStatusChanged,
+    events_of,
+)
+from outbox import EventHandlers, UnitOfWork
 from service_processor.domains.tickets import service
 from service_processor.domains.tickets.service import AutoClose
 
 
-def handlers(auto_close: AutoClose) -> Mapping[str, Handler]:
-    """Handlers by event type."""
+def handlers(auto_close: AutoClose) -> EventHandlers:
+    """Handlers by event class."""
+    on = EventHandlers(PROCESSOR_TICKETS.queue, *events_of(PROCESSOR_TICKETS))
 
-    async def on_created(unit: UnitOfWork, event: Envelope) -> None:
-        await service.record_opened(unit, TicketCreated.of(event))
+    @on(TicketCreated)
+    async def on_created(unit: UnitOfWork, event: TicketCreated) -> None:
+        await service.record_opened(unit, event)
 
-    async def on_status_changed(unit: UnitOfWork, event: Envelope) -> None:
-        changed = TicketStatusChanged.of(event)
+    @on(TicketStatusChanged)
+    async def on_status_changed(unit: UnitOfWork, changed: TicketStatusChanged) -> None:
         await service.record_moved(unit, changed)
         await auto_close.reschedule(unit, changed)
 
-    async def on_commented(unit: UnitOfWork, event: Envelope) -> None:
-        await service.record_commented(unit, TicketCommented.of(event))
+    @on(TicketCommented)
+    async def on_commented(unit: UnitOfWork, event: TicketCommented) -> None:
+        await service.record_commented(unit, event)
 
-    async def on_comment_deleted(unit: UnitOfWork, event: Envelope) -> None:
-        await service.record_comment_deleted(unit, TicketCommentDeleted.of(event))
+    @on(TicketCommentDeleted)
+    async def on_comment_deleted(unit: UnitOfWork, event: TicketCommentDeleted) -> None:
+        await service.record_comment_deleted(unit, event)
 
-    return {
-        TicketCreated.type: on_created,
-        TicketStatusChanged.type: on_status_changed,
-        TicketCommented.type: on_commented,
-        TicketCommentDeleted.type: on_comment_deleted,
-    }
+    return on
