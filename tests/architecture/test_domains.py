@@ -1,0 +1,67 @@
+"""The wiring of domains: whatever is left out fails here, before the first start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts import EVENTS, SUBSCRIPTIONS, Subscription, events_of
+from outbox import EventHandlers
+from outbox.errors import InvalidSetting
+from service_orders.domains import DOMAINS
+from service_processor.domains import domains
+from service_processor.settings import Settings
+from servicekit.service.domain import Domain
+
+ROOT = Path(__file__).parents[2]
+OF = {"orders": DOMAINS, "processor": domains(Settings.model_construct())}
+EVERY = [domain for registered in OF.values() for domain in registered]
+
+
+@pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda one: one.queue)
+def test_a_queue_is_consumed_by_one_domain_of_its_service(subscription: Subscription) -> None:
+    service, _, _ = subscription.queue.partition(".")
+    [domain] = [domain for domain in EVERY if domain.queue == subscription.queue] or [None]
+    assert domain, (
+        f"no domain consumes {subscription.queue}: give the subscription to a Domain of"
+        f" service-{service} and add the domain to its domains/__init__.py"
+    )
+    assert domain in OF[service], f"{subscription.queue} belongs to service-{service}"
+    assert domain.subscription is subscription, "refer to the constant of contracts"
+
+
+@pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda one: one.queue)
+def test_every_event_of_a_queue_is_handled_or_ignored(subscription: Subscription) -> None:
+    [domain] = [domain for domain in EVERY if domain.queue == subscription.queue]
+    assert isinstance(domain.handlers, EventHandlers), "register handlers with EventHandlers"
+    assert set(domain.handlers) == {event.type for event in events_of(subscription)}
+
+
+def test_a_domain_without_a_handler_for_an_event_cannot_be_made() -> None:
+    subscription = SUBSCRIPTIONS[0]
+    forgotten = EventHandlers(subscription.queue, *events_of(subscription))
+    with pytest.raises(InvalidSetting, match="has no handler of OrderCreated, OrderCancelled"):
+        Domain(name="forgotten", subscription=subscription, handlers=forgotten)
+
+
+def test_every_event_has_a_queue_or_says_that_it_has_none() -> None:
+    sent = {event for subscription in SUBSCRIPTIONS for event in events_of(subscription)}
+    assert {event.aggregate_type for event in set(EVENTS) - sent} == {"reservation"}
+
+
+@pytest.mark.parametrize("service", OF)
+def test_every_folder_of_domains_is_registered(service: str) -> None:
+    folder = ROOT / f"service-{service}/src/service_{service}/domains"
+    folders = {path.parent.name for path in folder.glob("*/__init__.py")}
+    missing = folders - {domain.name for domain in OF[service]}
+    assert not missing, f"add {missing} to {folder.relative_to(ROOT)}/__init__.py"
+
+
+@pytest.mark.parametrize("domain", EVERY, ids=lambda domain: f"{domain.name}")
+def test_every_domain_has_a_page_and_its_queue_stands_in_operations(domain: Domain) -> None:
+    page = {"payments": "rentals"}.get(domain.name, domain.name)
+    assert (ROOT / "docs" / f"{page}.md").exists(), f"write docs/{page}.md"
+    if domain.queue:
+        operations = (ROOT / "docs/operations.md").read_text()
+        assert f"`{domain.queue}`" in operations, f"docs/operations.md lists every queue: {domain}"
