@@ -18,7 +18,6 @@ on purpose; the errors that an application raises or catches in its own code are
 from importlib.metadata import version as _version
 
 from outbox import errors, jobs, schema
-from outbox.application import Application
 from outbox.errors import InvalidEvent, OutboxError, Unreadable
 from outbox.event import Envelope, Event, Stream
 from outbox.failures import RetryPolicy
@@ -39,7 +38,7 @@ from outbox.rabbitmq.subscription import Subscription
 from outbox.rabbitmq.topology import Topology
 from outbox.relay.relay import Relay
 from outbox.relay.settings import RelaySettings
-from outbox.worker import BackgroundService, build_worker, open_work
+from outbox.worker import Application, BackgroundService, build_worker, open_work
 
 __version__ = _version("outbox-rabbitmq")
 

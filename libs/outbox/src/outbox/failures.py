@@ -21,7 +21,7 @@ from outbox.argument_checks import counts, ordered, seconds
 from outbox.delays import doubling, with_jitter
 from outbox.errors import Unreadable
 from outbox.event import Envelope
-from outbox.sqlstates import CONNECTION_LOST, CONTENTION, TOO_MANY_CONNECTIONS, sqlstate_of
+from outbox.losses import CONNECTION_LOST, CONTENTION, TOO_MANY_CONNECTIONS, sqlstate_of
 
 CONTENTION_TRIES = 3
 

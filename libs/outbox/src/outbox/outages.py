@@ -1,7 +1,8 @@
 """One lost server is one log line, however many services of a process depend on it (1113).
 
 The first dependent that loses the server logs it, the last that gets it back logs that. An outage
-that goes on is logged again once a minute; each attempt in between is logged at DEBUG.
+that goes on is logged again once a minute; each attempt in between is logged at DEBUG. What client
+libraries log of connections of this library is left out meanwhile (`quiet`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 
 from outbox.losses import Server
 
@@ -86,3 +90,36 @@ class Outages:
 
 OUTAGES = Outages()
 """The outages of this process."""
+
+
+_SILENCED: ContextVar[tuple[str, ...]] = ContextVar("outbox_quiet", default=())
+
+
+_LOGGERS = {
+    "aiormq": ("aiormq.connection", "aiormq.channel", "aio_pika"),
+    "psycopg": ("psycopg",),
+}
+"""A filter works only on the logger that it is added to (logging, "Filter Objects")."""
+
+
+@contextmanager
+def quiet(library: str) -> Iterator[None]:
+    """Within the block, and in tasks that begin in it, `library` logs nothing below CRITICAL."""
+    _install(library)
+    token = _SILENCED.set((*_SILENCED.get(), library))
+    try:
+        yield
+    finally:
+        _SILENCED.reset(token)
+
+
+@cache
+def _install(library: str) -> None:
+    for name in _LOGGERS[library]:
+        logging.getLogger(name).addFilter(_wanted)  # see decision 1113
+
+
+def _wanted(record: logging.LogRecord) -> bool:
+    silenced = any(record.name in _LOGGERS[library] for library in _SILENCED.get())
+    critical = record.levelno >= logging.CRITICAL
+    return not silenced or critical or logging.getLogger("outbox").isEnabledFor(logging.DEBUG)

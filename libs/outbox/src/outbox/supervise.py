@@ -1,4 +1,4 @@
-"""Running until told to stop: what ends a session, and what happens then."""
+"""Running until told to stop: what ends a session or a call, and what happens then."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from aiormq.exceptions import ChannelAccessRefused
 
-from outbox.client_logs import quiet
 from outbox.delays import ReconnectDelay
-from outbox.errors import OutboxError, TopologyMismatch
+from outbox.errors import HandlerCancelled, OutboxError, TopologyMismatch
 from outbox.losses import Server, lost, one_line, refusal
-from outbox.outages import OUTAGES, Dependent
+from outbox.outages import OUTAGES, Dependent, quiet
+
+T = TypeVar("T")
+
 
 __all__ = [
     "Up",
@@ -170,3 +172,22 @@ def _lost_or_raise(problem: BaseException, *, first: bool) -> Server:
     if server is None:
         raise problem
     return server
+
+
+async def whole(calling: Awaitable[T]) -> T:
+    """The result of the call, unless this task was asked to end meanwhile.
+
+    Raises CancelledError if it was, also if the code swallowed the request: it may have left out
+    something. Raises `HandlerCancelled` for a CancelledError that the code raised by itself.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        result = await calling
+    except asyncio.CancelledError as problem:
+        if task and task.cancelling() > before:
+            raise
+        raise HandlerCancelled from problem
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result

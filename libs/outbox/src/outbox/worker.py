@@ -1,10 +1,11 @@
-"""The background services of a worker, put together the usual way."""
+"""The background services of a worker, put together the usual way, and what tools need of them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -78,3 +79,14 @@ async def open_work(
             yield Work(engine, outbox, notifier, traceparent=traceparent)
     finally:
         await engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What `--app` names: the topology, and the handlers of this application by queue.
+
+    `outbox doctor` compares the handlers with events that are parked as unhandled.
+    """
+
+    topology: Topology
+    queues: Mapping[str, Handlers] = field(default_factory=dict)

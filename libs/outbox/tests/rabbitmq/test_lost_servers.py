@@ -14,7 +14,7 @@ import pytest
 from kit.outbox.world import World, running
 from outbox import Notifier
 from outbox.postgres import sessions
-from outbox.postgres.listen import Listener
+from outbox.postgres.notify import Listener
 
 WITHIN = 20_000
 """Milliseconds; the kernel's own patience with what it has sent is a quarter of an hour."""

@@ -15,8 +15,7 @@ from outbox import Outbox
 from outbox.operations.database import open_database
 from outbox.operations.doctor import examine
 from outbox.publisher.publisher import Outcome
-from outbox.relay.settlement import TOMBSTONE_TRIES, split_window
-from outbox.relay.unroutable import Unroutable
+from outbox.relay.settlement import TOMBSTONE_TRIES, Unroutable, split_window
 
 # Words that may begin a type of an order's stream, and to which no queue is bound.
 SHOP = Outbox(SOURCE, parts={"order": ["placed", "payment"]})
@@ -45,7 +44,7 @@ async def test_a_type_that_no_queue_takes_is_logged_once(
     async with running(world.relay()):
         await emit(world, SLIP, Happened("b", type="placed.order"), Happened("c"))
         await eventually(lambda: was_tried(world, 3))
-    said = [r for r in caplog.records if r.name == "outbox.relay.unroutable"]
+    said = [r for r in caplog.records if r.name == "outbox.relay.settlement"]
     assert [record.levelno for record in said] == [logging.WARNING]
     [words] = [record.getMessage() for record in said]
     assert "placed.order" in words
@@ -126,7 +125,7 @@ async def test_a_tombstone_that_no_queue_takes_either_counts_as_published(
         await eventually(lambda: all_returned(world, 1))
     [(type_,)] = await world.rows("SELECT type FROM outbox WHERE published_at IS NULL")
     assert type_ == "payment.made", "only what was discarded is given up"
-    told = [r.getMessage() for r in caplog.records if r.name == "outbox.relay.unroutable"]
+    told = [r.getMessage() for r in caplog.records if r.name == "outbox.relay.settlement"]
     assert not any("payment.discarded" in line for line in told), "there is nothing to do about it"
 
 

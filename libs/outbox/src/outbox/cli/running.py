@@ -17,11 +17,11 @@ import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from outbox.application import Application
 from outbox.cli.console import warn
 from outbox.errors import OutboxError
 from outbox.losses import broker_lost, one_line, refusal
 from outbox.rabbitmq.topology import Topology
+from outbox.worker import Application
 
 FOUND, UNUSABLE, REFUSED = 1, 2, 3
 Result = TypeVar("Result")

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+from outbox.argument_checks import check_handler
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
-from outbox.handler_signatures import check_handler
 from outbox.inbox.handlers import HandleMany, Handler, Ignore, ignore
 from outbox.log.unit_of_work import UnitOfWork
 

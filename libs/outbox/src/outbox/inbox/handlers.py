@@ -14,9 +14,9 @@ from typing import Final, Literal
 from prometheus_client import Histogram
 
 from outbox import metrics
+from outbox.argument_checks import check_handler
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
-from outbox.handler_signatures import check_handler
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.rabbitmq.subscription import Subscribed, matches
 

@@ -2,6 +2,8 @@
 
 Invariant: a decision needs nothing but the position. The rows of a batch are locked in the order
 of their keys, and only the transaction that locked them stores them.
+
+One file, because all SQL on the table `inbox` stands here; what operators ask comes last.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import psycopg
 
 from outbox.errors import TransactionEnded
 from outbox.event import Envelope, Stream
+from outbox.log.operator_queries import STREAM_ORDER
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -240,3 +243,30 @@ def columns(streams: Iterable[Stream]) -> dict[str, list[str]]:
         "types": [stream.aggregate_type for stream in listed],
         "ids": [stream.aggregate_id for stream in listed],
     }
+
+
+CONSUMERS = """
+SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
+  FROM inbox GROUP BY consumer ORDER BY consumer
+"""
+"""The consumers with the number of their streams, and of those that are blocked."""
+
+
+CONSUMED_KINDS = "SELECT DISTINCT consumer, source, aggregate_type FROM inbox"
+"""The sources and aggregate types that each consumer has received."""
+
+
+APPLIED_STREAMS = f"""
+SELECT source, aggregate_type, aggregate_id, last_sequence FROM inbox
+ WHERE consumer = %(consumer)s AND (source, aggregate_type) IN
+       (SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[])) {STREAM_ORDER}
+"""  # noqa: S608
+"""How far a consumer has come in the streams of some sources and aggregate types."""
+
+
+POSITIONS = """
+SELECT consumer, last_sequence, last_event_id, blocked FROM inbox
+ WHERE source = %(source)s AND aggregate_type = %(kind)s AND aggregate_id = %(aggregate)s
+ ORDER BY consumer
+"""
+"""How far each consumer has come in one stream."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-from outbox.adaptive_interval import AdaptiveInterval
+from outbox.delays import AdaptiveInterval
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import REDRIVE
 from outbox.inbox.settings import ConsumerSettings
 from outbox.log.work import Work
-from outbox.postgres.listen import Listener
+from outbox.postgres.notify import Listener
 from outbox.supervise import Up, keep_running
 
 LISTEN_SLICE = 0.25

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from outbox import metrics, tracing
-from outbox.cancellation import whole
 from outbox.errors import UnitEnded
 from outbox.event import Envelope, Stream
 from outbox.failpoints import hit
@@ -31,6 +30,7 @@ from outbox.log.deferred import DeferredStatements
 from outbox.log.guard import GuardedTransaction, guarded
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.log.work import Work
+from outbox.supervise import whole
 
 CATCH_UP = 200
 """At most this many parked events are applied in one transaction."""

@@ -15,22 +15,20 @@ from contextlib import asynccontextmanager
 from types import NoneType
 
 from outbox import metrics
-from outbox.adaptive_interval import AdaptiveInterval
-from outbox.argument_checks import instance
-from outbox.cancellation import whole
+from outbox.argument_checks import check_handler, instance
+from outbox.delays import AdaptiveInterval
 from outbox.errors import HandlerCancelled
 from outbox.failpoints import hit
 from outbox.failures import contending, is_loss
-from outbox.handler_signatures import check_handler
 from outbox.jobs.job import UNDONE, Declined, Failure, Job, JobHandler, Result
 from outbox.jobs.settings import JobSettings
 from outbox.jobs.store import CHANNEL, DELETED_AT_ONCE, JobStore, count_jobs
 from outbox.jobs.tables import JOB_TABLES
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
-from outbox.postgres.listen import Listener
+from outbox.postgres.notify import Listener
 from outbox.postgres.table_groups import check
-from outbox.supervise import Up, keep_running, one_line, pause, together
+from outbox.supervise import Up, keep_running, one_line, pause, together, whole
 
 logger = logging.getLogger(__name__)
 

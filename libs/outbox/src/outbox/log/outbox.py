@@ -18,9 +18,9 @@ from uuid_utils.compat import uuid7
 from outbox.argument_checks import MAX_SHORT_STRING
 from outbox.errors import InvalidEvent
 from outbox.event import Envelope, Event
-from outbox.log.buckets import bucket_of
 from outbox.log.drivers import Writes, WritesSync, run, run_sync
 from outbox.log.event_checks import Parts, check, short
+from outbox.log.row import bucket_of
 from outbox.log.statements import ROW, ROWS, SCHEDULE, UNSCHEDULE, in_schema
 from outbox.log.tables import declare_outbox
 

@@ -1,13 +1,25 @@
-"""A row of the outbox table: as the relay reads it, and as an operator does."""
+"""A row of the outbox table, as the relay reads it and as an operator does; its bucket.
+
+Never change `bucket_of`: two owners would publish one stream.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
 from outbox.event import Envelope, Stream
+
+BUCKETS = 1024
+
+
+def bucket_of(aggregate_type: str, aggregate_id: str) -> int:
+    """A stable number from 0 to 1023, the same in every process and release."""
+    digest = blake2b(f"{aggregate_type}\0{aggregate_id}".encode(), digest_size=2).digest()
+    return int.from_bytes(digest, "big") % BUCKETS
 
 
 class OutboxRow(NamedTuple):

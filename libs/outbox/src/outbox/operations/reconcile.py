@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from outbox.event import Stream
-from outbox.inbox import operator_queries as inbox_sql
+from outbox.inbox import position as inbox_sql
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection

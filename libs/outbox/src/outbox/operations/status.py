@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from outbox.inbox import operator_queries as inbox_sql
+from outbox.inbox import position as inbox_sql
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import (
     CRASHED,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from outbox.event import Stream
-from outbox.inbox import operator_queries as inbox_sql
+from outbox.inbox import position as inbox_sql
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import ParkedEvent
 from outbox.log import operator_queries as outbox_sql

@@ -1,4 +1,4 @@
-"""Notifications after commit: the relay's doorbell, and keys that have settled.
+"""NOTIFY after commit (the relay's doorbell, and keys that have settled), and LISTEN.
 
 NOTIFY inside a business transaction takes a lock that serialises all commits. Here it goes out on a
 connection of its own, once per few milliseconds however many transactions committed. A notification
@@ -11,15 +11,50 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from outbox.addresses import Database, DatabaseAddress
 from outbox.losses import Server, database_lost, one_line
 from outbox.outages import OUTAGES, Dependent
 from outbox.postgres.sessions import connect
 from outbox.supervise import outlive, pause
+
+
+class Listener:
+    """Listens to one channel. A missed notification costs time only: every listener polls too."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, database: Database, channel: str) -> AsyncIterator[Listener]:
+        """Connect to this database, and listen."""
+        async with await connect(database) as connection:
+            yield await cls.over(connection, channel)
+
+    @classmethod
+    async def over(cls, connection: psycopg.AsyncConnection[Any], channel: str) -> Listener:
+        """Listen on a connection that nothing else uses."""
+        await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        return cls(connection)
+
+    async def heard(self, seconds: float) -> list[str]:
+        """Return the next payloads, at the latest after so many seconds."""
+        # To its end, because a generator left half-way keeps the connection's lock.
+        rings = self._connection.notifies(timeout=seconds, stop_after=1)
+        return [ring.payload async for ring in rings]
+
+    async def payloads(self) -> AsyncIterator[str]:
+        """Give each payload as it comes, until the connection is lost."""
+        async for ring in self._connection.notifies():
+            yield ring.payload
+
 
 logger = logging.getLogger(__name__)
 

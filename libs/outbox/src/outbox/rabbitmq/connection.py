@@ -11,8 +11,8 @@ from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.exceptions import ConnectionNotAllowed
 
 from outbox.addresses import Broker, BrokerAddress
-from outbox.client_logs import quiet
 from outbox.errors import BrokerRefused
+from outbox.outages import quiet
 from outbox.rabbitmq.lenient_decoding import connection_class
 
 CONNECT_TIMEOUT = 5.0

@@ -14,8 +14,7 @@ import psycopg
 
 from outbox.losses import Server, lost, one_line
 from outbox.outages import OUTAGES, Dependent
-from outbox.postgres.listen import Listener
-from outbox.postgres.notify import DOORBELL, SCHEDULED
+from outbox.postgres.notify import DOORBELL, SCHEDULED, Listener
 from outbox.postgres.sessions import closed_if_cancelled
 from outbox.supervise import outlive
 

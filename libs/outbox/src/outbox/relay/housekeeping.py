@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from outbox import metrics
-from outbox.adaptive_interval import AdaptiveInterval
+from outbox.delays import AdaptiveInterval
 from outbox.log.relay_queries import OutboxMarker, Schedule
 from outbox.relay.backoff import Backoff, retry_delay
 from outbox.relay.doorbell import Doorbell

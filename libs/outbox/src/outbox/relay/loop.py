@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from outbox import failpoints
-from outbox.adaptive_interval import AdaptiveInterval
+from outbox.delays import AdaptiveInterval
 from outbox.log.relay_queries import OutboxMarker, OutboxReader
 from outbox.log.row import OutboxRow
 from outbox.publisher.publisher import Publisher
@@ -22,8 +22,7 @@ from outbox.relay.housekeeping import Housekeeping
 from outbox.relay.in_flight import InFlight
 from outbox.relay.lanes import Lanes
 from outbox.relay.settings import RelaySettings
-from outbox.relay.settlement import Settlement
-from outbox.relay.unroutable import Unroutable
+from outbox.relay.settlement import Settlement, Unroutable
 from outbox.relay.watermark import LowWatermark
 from outbox.supervise import run_until_first
 

@@ -29,8 +29,7 @@ from outbox.relay.housekeeping import Housekeeping
 from outbox.relay.lanes import Lanes
 from outbox.relay.loop import RelayLoop
 from outbox.relay.settings import RelaySettings
-from outbox.relay.settlement import ChannelClosed
-from outbox.relay.unroutable import Unroutable
+from outbox.relay.settlement import ChannelClosed, Unroutable
 from outbox.supervise import Enduring, Up, end, keep_running
 
 logger = logging.getLogger(__name__)

@@ -1,13 +1,13 @@
 """What the broker's answers mean for the rows: marked, backed off, or parked.
 
 Invariant: windows are settled in the order in which they were sent, and a row is marked only if
-every earlier event of its aggregate is.
+every earlier event of its aggregate is. A type that no queue takes is logged once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from outbox import failpoints, metrics, tracing
@@ -16,7 +16,6 @@ from outbox.log.row import OutboxRow
 from outbox.publisher.publisher import Outcome
 from outbox.relay.backoff import Backoff
 from outbox.relay.in_flight import InFlight, SentWindow
-from outbox.relay.unroutable import Unroutable
 
 logger = logging.getLogger(__name__)
 
@@ -155,3 +154,30 @@ class Settlement:
             for row, outcome in result.failed
             if outcome is Outcome.REFUSED or (alone and outcome is Outcome.CLOSED)
         }
+
+
+_MESSAGE = (
+    "no queue takes events of type %s, published to exchange %s: they and all that is behind them"
+    " in their aggregates wait. Bind a queue to this type (a Subscription in the Topology), or give"
+    " the events up by `outbox discard`; the first is %s"
+)
+
+
+class Unroutable:
+    """The event types that an exchange returned and that no queue has taken since."""
+
+    def __init__(self, exchange: str) -> None:
+        self._exchange = exchange
+        self._types: set[bytes] = set()
+
+    def returned(self, rows: Iterable[OutboxRow]) -> None:
+        """These came back. A tombstone needs no advice: the relay gives it up by itself."""
+        for row in rows:
+            if row.type not in self._types and not row.envelope().is_tombstone:
+                self._types.add(row.type)
+                logger.warning(_MESSAGE, row.type.decode(), self._exchange, row.event_id.decode())
+
+    def sent(self, rows: Iterable[OutboxRow]) -> None:
+        """A queue took these: if their types come back once more, that is news."""
+        if self._types:
+            self._types.difference_update(row.type for row in rows)

@@ -7,8 +7,8 @@ while a COMMIT is awaited may have committed.
 import psycopg
 import sqlalchemy.exc
 
-from outbox.sqlstates import CONTENTION, LAST_WORDS, driver_error, sqlstate_of
-from outbox.sqlstates import READ_ONLY as READ_ONLY_TRANSACTION
+from outbox.losses import CONTENTION, LAST_WORDS, driver_error, sqlstate_of
+from outbox.losses import READ_ONLY as READ_ONLY_TRANSACTION
 from servicekit.http.problems import Problem
 
 __all__ = ["database_unavailable", "is_unavailable"]

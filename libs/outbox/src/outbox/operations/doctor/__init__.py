@@ -9,7 +9,6 @@ the library, now or soon.
 
 from __future__ import annotations
 
-from outbox.application import Application
 from outbox.operations.database import Connection, has_table
 from outbox.operations.doctor.broker import check_broker
 from outbox.operations.doctor.findings import Finding, Level, skipped
@@ -17,6 +16,7 @@ from outbox.operations.doctor.flow import check_flow
 from outbox.operations.doctor.handlers import check_handlers
 from outbox.operations.doctor.schema import check_schema
 from outbox.rabbitmq.management_api import Management
+from outbox.worker import Application
 
 __all__ = ["Finding", "Level", "examine"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.log.buckets import BUCKETS, bucket_of
+from outbox.log.row import BUCKETS, bucket_of
 
 
 @pytest.mark.parametrize(("id_", "bucket"), [("a", 42), ("b", 735), ("Ω", 563)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outbox.adaptive_interval import AdaptiveInterval
+from outbox.delays import AdaptiveInterval
 
 
 def test_work_that_takes_long_is_done_less_often() -> None:
