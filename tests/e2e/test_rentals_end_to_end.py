@@ -154,16 +154,18 @@ async def test_hot_rentals_are_read_with_few_transactions(rider: Rider, shop: Sh
     rentals = [rider.start(f"user-{200 + n}", f"scooter-hot-{n}")["id"] for n in range(4)]
     orders = [str(shop.place_order()) for _ in range(4)]
     rates = {}
-    for kind, ids in (("orders", orders), ("rentals", rentals)):
-        idle, began = _transactions(rider), time.monotonic()
-        before, unread = _transactions(rider), time.monotonic() - began
-        began = time.monotonic()
-        await _read(f"{rider.api}/{kind}", ids)
-        took = time.monotonic() - began
-        after, lasted = _transactions(rider), time.monotonic() - began
-        asked = round(after - before - (before - idle) * lasted / unread)
-        rates[kind] = READS / took
-        print(f"{kind}: {rates[kind]:.0f} reads/s, {asked} transactions for {READS} reads")
+    with rider.system.without("orders-worker"):  # its transactions come in bursts
+        for kind, ids in (("orders", orders), ("rentals", rentals)):
+            idle, began = _transactions(rider), time.monotonic()
+            before, unread = _transactions(rider), time.monotonic() - began
+            began = time.monotonic()
+            await _read(f"{rider.api}/{kind}", ids)
+            took = time.monotonic() - began
+            after, lasted = _transactions(rider), time.monotonic() - began
+            asked = round(after - before - (before - idle) * lasted / unread)
+            rates[kind] = READS / took
+            print(f"{kind}: {rates[kind]:.0f} reads/s, {asked} transactions for {READS} reads")
+    rider.system.wait_ready()
     assert asked < 1.1 * READS
 
 
@@ -178,7 +180,7 @@ async def _read(url: str, ids: list[str]) -> None:
 
 
 def _transactions(rider: Rider) -> int:
-    """In the database of service-orders so far; its workers' are among them."""
+    """In the database of service-orders so far, of every process."""
     with psycopg.connect(rider.system.admin_database_url, autocommit=True) as connection:
         time.sleep(1.5)  # PostgreSQL, "The Cumulative Statistics System": at most a second late
         found = connection.execute(
