@@ -7,7 +7,7 @@ set -a
 : "${CHAOS_AWAY_SECONDS:=60}" # no broker
 : "${CHAOS_ROUNDS:=200}" "${CHAOS_KEYS:=1500}" # one Idempotency-Key at once; many through crashes
 : "${CHAOS_SEATS:=500}" "${CHAOS_SEAT_ROUNDS:=30}" "${CHAOS_BOOKINGS:=1000}" # races for tables
-: "${CHAOS_AGENTS:=50}" "${CHAOS_DESK_TICKETS:=200}" "${CHAOS_DESK_SECONDS:=60}" # tickets
+: "${CHAOS_AGENTS:=50}" "${CHAOS_TICKETS:=200}" "${CHAOS_TICKET_SECONDS:=60}" # tickets
 : "${CHAOS_TICKETS:=1000}" "${CHAOS_IDLE_TICKETS:=200}" "${CHAOS_CACHE_SECONDS:=20}"
 : "${CHAOS_RENTALS:=300}" "${CHAOS_OFFERS:=200}" "${CHAOS_READS:=10000}" # rentals
 : "${SCHEMATHESIS_EXAMPLES:=2000}" # requests made up for each operation

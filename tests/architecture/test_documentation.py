@@ -126,7 +126,7 @@ def test_every_diff_of_the_worked_example_applies() -> None:
         checked = subprocess.run(
             command, cwd=ROOT, input=diff, capture_output=True, text=True, check=False
         )
-        assert checked.returncode == 0, f"{checked.stderr}{diff}"
+        assert checked.returncode == 0, f"mend docs/adding-a-domain.md: {checked.stderr}{diff}"
 
 
 def test_every_module_named_is_there() -> None:

@@ -22,27 +22,38 @@ EVERY = [domain for registered in OF.values() for domain in registered]
 @pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda one: one.queue)
 def test_a_queue_is_consumed_by_one_domain_of_its_service(subscription: Subscription) -> None:
     service, _, _ = subscription.queue.partition(".")
-    [domain] = [domain for domain in EVERY if domain.queue == subscription.queue] or [None]
-    assert domain, (
-        f"no domain consumes {subscription.queue}: give the subscription to a Domain of"
+    assert service in OF, f"the name of queue {subscription.queue} begins with no service"
+    found = [domain for domain in EVERY if domain.queue == subscription.queue]
+    assert len(found) == 1, (
+        f"{len(found)} domains consume {subscription.queue}: give the subscription to one Domain of"
         f" service-{service} and add the domain to its domains/__init__.py"
     )
+    [domain] = found
     assert domain in OF[service], f"{subscription.queue} belongs to service-{service}"
     assert domain.subscription is subscription, "refer to the constant of contracts"
 
 
 @pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda one: one.queue)
 def test_every_event_of_a_queue_is_handled_or_ignored(subscription: Subscription) -> None:
-    [domain] = [domain for domain in EVERY if domain.queue == subscription.queue]
-    assert isinstance(domain.handlers, EventHandlers), "register handlers with EventHandlers"
-    assert set(domain.handlers) == {event.type for event in events_of(subscription)}
+    for domain in EVERY:
+        if domain.queue == subscription.queue:
+            assert isinstance(domain.handlers, EventHandlers), "use EventHandlers"
+            assert set(domain.handlers) == {event.type for event in events_of(subscription)}
 
 
 def test_a_domain_without_a_handler_for_an_event_cannot_be_made() -> None:
     subscription = SUBSCRIPTIONS[0]
-    forgotten = EventHandlers(subscription.queue, *events_of(subscription))
+    forgotten = EventHandlers(subscription, *events_of(subscription))
     with pytest.raises(InvalidSetting, match="has no handler of OrderCreated, OrderCancelled"):
         Domain(name="forgotten", subscription=subscription, handlers=forgotten)
+
+
+def test_a_domain_with_handlers_of_another_queue_cannot_be_made() -> None:
+    one, other = SUBSCRIPTIONS[:2]
+    handlers = EventHandlers(other, *events_of(other))
+    handlers.ignores(*events_of(other))
+    with pytest.raises(InvalidSetting, match="give both the same subscription"):
+        Domain(name="mistaken", subscription=one, handlers=handlers)
 
 
 def test_every_event_has_a_queue_or_says_that_it_has_none() -> None:
@@ -64,4 +75,6 @@ def test_every_domain_has_a_page_and_its_queue_stands_in_operations(domain: Doma
     assert (ROOT / "docs" / f"{page}.md").exists(), f"write docs/{page}.md"
     if domain.queue:
         operations = (ROOT / "docs/operations.md").read_text()
-        assert f"`{domain.queue}`" in operations, f"docs/operations.md lists every queue: {domain}"
+        assert f"`{domain.queue}`" in operations, (
+            f"docs/operations.md lists every queue: add `{domain.queue}`"
+        )

@@ -1,4 +1,4 @@
-"""The house's own rules, so that it stays one to live in."""
+"""The layout rules: imports, sizes, names, the public API."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from bench.deliveries import delivered_numbers
 from bench.drain import RELAY, TEXTBOOK, drain, in_queue, one_of_queue
 from bench.environment import Environment, prepared
 from bench.messages import differences
-from bench.open_loop_load import committing, consuming, pace
+from bench.open_loop_load import committing, consuming, send_at_rate
 from bench.published_log import Holder, published_log
 from bench.subject_process import subject_process
 
@@ -89,7 +89,7 @@ async def test_every_event_that_is_committed_is_timed(environment: Environment) 
     async with subject_process(RELAY, environment) as relay:
         await relay.until(lambda usage: usage.ready and usage.lanes > 0)
         async with committing(environment) as send, consuming(environment) as journey:
-            await pace(journey, send, rate=200, count=50)
+            await send_at_rate(journey, send, rate=200, count=50)
             await journey.all_arrived()
     assert len(journey.latencies(range(50))) == 50
 

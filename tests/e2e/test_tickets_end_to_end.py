@@ -1,6 +1,6 @@
 """Many work on the same tickets at once while relays and consumers die; both services agree.
 
-CHAOS_AGENTS, CHAOS_DESK_TICKETS and CHAOS_DESK_SECONDS set how many and how long; a short share
+CHAOS_AGENTS, CHAOS_TICKETS and CHAOS_TICKET_SECONDS set how many and how long; a short share
 of it runs with all other tests.
 """
 
@@ -20,8 +20,8 @@ from kit.services.ticket_client import ALLOWED, Agent, TicketClient
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 AGENTS = int(os.environ.get("CHAOS_AGENTS", "12"))
-TICKETS = int(os.environ.get("CHAOS_DESK_TICKETS", "40"))
-SECONDS = float(os.environ.get("CHAOS_DESK_SECONDS", "6"))
+TICKETS = int(os.environ.get("CHAOS_TICKETS", "40"))
+SECONDS = float(os.environ.get("CHAOS_TICKET_SECONDS", "6"))
 KILL_EVERY = 1.5
 
 

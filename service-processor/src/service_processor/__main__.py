@@ -82,7 +82,7 @@ def seed(
 
 @app.command()
 def republish_restaurants() -> None:
-    """Emit all restaurants and tables again, for a copy that is built anew."""
+    """Emit all restaurants and tables again, for a copy that is rebuilt."""
     run(NAME, bootstrap.republish_restaurants)
 
 

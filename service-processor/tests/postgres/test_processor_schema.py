@@ -24,7 +24,7 @@ def test_migrations_and_models_agree(migrated: PostgresUrl) -> None:
         options = {"include_name": include_name()}
         found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
     engine.dispose()
-    assert found == []
+    assert found == [], 'write a migration: make migration SERVICE=processor M="…"'
 
 
 def test_the_schema_can_be_taken_back_to_nothing(migrated: PostgresUrl) -> None:

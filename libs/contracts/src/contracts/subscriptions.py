@@ -1,7 +1,7 @@
 """Which queue takes which events: the one place where a queue has its name.
 
 A queue takes all events of an aggregate type, never single event types: a stream with left-out
-events would have holes in its sequence. A constant is called like its queue, and services refer to
+events would have gaps in its sequence. A constant is called like its queue, and services refer to
 the constant.
 """
 

@@ -18,17 +18,6 @@ from outbox.outages import OUTAGES, Dependent, quiet
 T = TypeVar("T")
 
 
-__all__ = [
-    "Up",
-    "end",
-    "keep_running",
-    "one_line",
-    "outlive",
-    "pause",
-    "run_until_first",
-    "together",
-]
-
 logger = logging.getLogger(__name__)
 
 Up = Callable[[str], None]

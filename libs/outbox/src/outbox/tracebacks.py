@@ -22,7 +22,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from outbox.supervise import one_line
+from outbox.losses import one_line
 
 MAX_TRACEBACK = 4_000
 """Characters of a traceback at most; its end, where the error was raised, is kept."""

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from outbox import Envelope, Stream, UnitOfWork
+from outbox import Envelope, Stream, Subscription, UnitOfWork
 from outbox.errors import InvalidSetting
 from outbox.inbox.event_handlers import EventHandlers
 from outbox.inbox.handlers import Handler, ignore
@@ -34,7 +34,9 @@ class Viewed(Placed):
 
 @pytest.fixture
 def on() -> EventHandlers:
-    return EventHandlers("kitchen.orders", Placed, Viewed)
+    return EventHandlers(
+        Subscription("orders", "kitchen.orders", "shop", ("order",)), Placed, Viewed
+    )
 
 
 async def test_a_handler_gets_an_instance_of_its_class(on: EventHandlers) -> None:

@@ -1,4 +1,4 @@
-"""What every FastAPI service here needs, and nothing of any domain.
+"""Everything that a FastAPI service here needs, and nothing of any domain.
 
 It stands on the outbox library: connections, reconnecting, LISTEN, error codes and trace headers
 are the library's. `http` holds for every endpoint, `database` speaks to PostgreSQL, `observe` says

@@ -15,6 +15,7 @@ from outbox.errors import InvalidSetting
 from outbox.event import Envelope
 from outbox.inbox.handlers import HandleMany, Handler, Ignore, ignore
 from outbox.log.unit_of_work import UnitOfWork
+from outbox.rabbitmq.subscription import Subscribed
 
 __all__ = ["EventClass", "EventHandlers"]
 
@@ -35,16 +36,16 @@ EventHandler = Callable[[UnitOfWork, E], Awaitable[None]]
 class EventHandlers(Mapping[str, Handler | HandleMany | Ignore]):
     """The handlers of one queue, registered by event class.
 
-    on = EventHandlers("kitchen.orders", OrderPlaced, OrderViewed)
+    on = EventHandlers(KITCHEN_ORDERS, OrderPlaced, OrderViewed)
     on.ignores(OrderViewed)
 
     @on(OrderPlaced)
     async def cook(unit: UnitOfWork, placed: OrderPlaced) -> None: ...
     """
 
-    def __init__(self, queue: str, *expected: type[EventClass]) -> None:
-        """`expected` are the classes of all events that the queue receives."""
-        self._queue = queue
+    def __init__(self, subscription: Subscribed, *expected: type[EventClass]) -> None:
+        """`expected` are the classes of all events that the subscription's queue receives."""
+        self.queue = subscription.queue
         self._expected = {kind.type: kind for kind in expected}
         self._handlers: dict[str, Handler | HandleMany | Ignore] = {}
 
@@ -75,7 +76,7 @@ class EventHandlers(Mapping[str, Handler | HandleMany | Ignore]):
         if missing:
             one = missing[0]
             raise InvalidSetting(
-                f"queue {self._queue}",
+                f"queue {self.queue}",
                 f"has no handler of {', '.join(missing)}: write one under @on({one}), "
                 f"or say on.ignores({one})",
             )
@@ -87,7 +88,7 @@ class EventHandlers(Mapping[str, Handler | HandleMany | Ignore]):
             expected = ", ".join(sorted(self._expected)) or "nothing"
             raise InvalidSetting(
                 f"handler of {kind.type}",
-                f"is never called: queue {self._queue} receives {expected}",
+                f"is never called: queue {self.queue} receives {expected} (by its aggregate types)",
             )
         self._handlers[kind.type] = handler
 

@@ -26,7 +26,7 @@ from outbox.inbox.unsequenced import FORGET_AT_ONCE, MessageIds, UnsequencedMess
 from outbox.inbox.watchdog import Watchdog
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
-from outbox.supervise import one_line
+from outbox.losses import one_line
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 Invariant: a decision needs nothing but the position. The rows of a batch are locked in the order
 of their keys, and only the transaction that locked them stores them.
 
-One file, because all SQL on the table `inbox` stands here; what operators ask comes last.
+One file, because it locks, stores and reads positions; what operators ask of them comes last.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class UnsequencedMessages:
     `retention` is a duplicate; later it would take effect again.
     """
 
-    source: str = "foreign"
+    source: str = "unsequenced"
     retention: timedelta = timedelta(days=7)
 
 

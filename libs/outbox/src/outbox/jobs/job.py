@@ -82,7 +82,7 @@ class JobCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class JobFailure:
     """Why an attempt failed, as texts that PostgreSQL can store."""
 
     error: str

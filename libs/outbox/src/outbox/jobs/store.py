@@ -19,7 +19,7 @@ from uuid import uuid4
 import psycopg
 from psycopg.rows import class_row
 
-from outbox.jobs.job import Failure, Job, JobCount
+from outbox.jobs.job import Job, JobCount, JobFailure
 from outbox.log.unit_of_work import UnitOfWork
 
 Connection = psycopg.AsyncConnection[Any]
@@ -205,17 +205,17 @@ class JobStore:
         """There is an answer: the job is done. False if it had ended before."""
         return await self._change(_END, job, state="done", error=None, traceback=None)
 
-    async def decline(self, job: Job, failure: Failure) -> bool:
+    async def decline(self, job: Job, failure: JobFailure) -> bool:
         """There will be no answer: the job has failed. False if it had ended before."""
         error, traceback = failure.error, failure.traceback
         return await self._change(_END, job, state="failed", error=error, traceback=traceback)
 
-    async def release(self, job: Job, failure: Failure, *, delay: float) -> bool:
+    async def release(self, job: Job, failure: JobFailure, *, delay: float) -> bool:
         """The attempt failed; the next is after `delay` seconds. False if the lease is lost."""
         error, traceback = failure.error, failure.traceback
         return await self._change(_RELEASE, job, error=error, traceback=traceback, delay=delay)
 
-    async def give_up(self, job: Job, failure: Failure) -> bool:
+    async def give_up(self, job: Job, failure: JobFailure) -> bool:
         """The last attempt failed; if the answer of an earlier one still comes, it counts."""
         error, traceback = failure.error, failure.traceback
         return await self._change(_GIVE_UP, job, error=error, traceback=traceback)

@@ -20,15 +20,16 @@ from outbox.delays import AdaptiveInterval
 from outbox.errors import HandlerCancelled
 from outbox.failpoints import hit
 from outbox.failures import contending, is_loss
-from outbox.jobs.job import UNDONE, Declined, Failure, Job, JobHandler, Result
+from outbox.jobs.job import UNDONE, Declined, Job, JobFailure, JobHandler, Result
 from outbox.jobs.settings import JobSettings
 from outbox.jobs.store import CHANNEL, DELETED_AT_ONCE, JobStore, count_jobs
 from outbox.jobs.tables import JOB_TABLES
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
+from outbox.losses import one_line
 from outbox.postgres.notify import Listener
 from outbox.postgres.table_groups import check
-from outbox.supervise import Up, keep_running, one_line, pause, together, whole
+from outbox.supervise import Up, keep_running, pause, together, whole
 
 logger = logging.getLogger(__name__)
 
@@ -198,7 +199,7 @@ class JobWorker:
         hit("job.committed")
 
     async def _fail(self, job: Job, problem: Exception) -> None:
-        failure, delay = Failure.of(problem), self._settings.retry.delay(job.attempts)
+        failure, delay = JobFailure.of(problem), self._settings.retry.delay(job.attempts)
         final = isinstance(problem, Declined) or delay is None
         does = "gives up" if final else "tries again"
         where = f"\n{failure.traceback}" if job.attempts == 1 else ""

@@ -24,6 +24,20 @@ from outbox.outages import OUTAGES, Dependent
 from outbox.postgres.sessions import connect
 from outbox.supervise import outlive, pause
 
+logger = logging.getLogger(__name__)
+
+DOORBELL = "outbox_doorbell"
+SCHEDULED = "scheduled"
+INTERVAL = 0.002  # see decision 0002
+RETRY_AFTER = 1.0
+CLOSE_WITHIN = 2.0
+# NOTIFY takes less than 8,000 bytes (PostgreSQL, NOTIFY, "payload").
+MAX_PAYLOAD = 7_500
+
+_NOTIFY = (
+    "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) n(channel, payload)"
+)
+
 
 class Listener:
     """Listens to one channel. A missed notification costs time only: every listener polls too."""
@@ -54,21 +68,6 @@ class Listener:
         """Give each payload as it comes, until the connection is lost."""
         async for ring in self._connection.notifies():
             yield ring.payload
-
-
-logger = logging.getLogger(__name__)
-
-DOORBELL = "outbox_doorbell"
-SCHEDULED = "scheduled"
-INTERVAL = 0.002  # see decision 0002
-RETRY_AFTER = 1.0
-CLOSE_WITHIN = 2.0
-# NOTIFY takes less than 8,000 bytes (PostgreSQL, NOTIFY, "payload").
-MAX_PAYLOAD = 7_500
-
-_NOTIFY = (
-    "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) n(channel, payload)"
-)
 
 
 class Notifier:

@@ -11,8 +11,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox import metrics
+from outbox.losses import one_line
 from outbox.postgres.day_partitions import OUTBOX, DayPartitions
-from outbox.supervise import Up, keep_running, one_line, pause
+from outbox.supervise import Up, keep_running, pause
 
 logger = logging.getLogger(__name__)
 

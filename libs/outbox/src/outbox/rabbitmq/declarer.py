@@ -15,8 +15,8 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from outbox import metrics
 from outbox.errors import TopologyMismatch
+from outbox.losses import one_line
 from outbox.rabbitmq.topology import DEAD_LETTERS, Declare, dead_letters_of
-from outbox.supervise import one_line
 
 logger = logging.getLogger(__name__)
 

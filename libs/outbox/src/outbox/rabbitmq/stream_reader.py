@@ -25,6 +25,9 @@ from outbox.rabbitmq.delivery_buffer import ConsumerCancelled, DeliveryBuffer
 from outbox.rabbitmq.topology import Topology
 from outbox.supervise import Up, keep_running
 
+__all__ = ["Offset", "StreamBounds", "StreamReader", "StreamedEvent"]
+
+PREFETCH, BATCH = 500, 500
 ASK_AGAIN = 3.0
 ALL_AT_ONCE = 65_535
 
@@ -108,11 +111,6 @@ def event_of(delivery: DeliveredMessage) -> StreamedEvent:
         return StreamedEvent(offset, from_delivery(delivery))
     except UnreadableMessage:
         return StreamedEvent(offset, None)
-
-
-__all__ = ["Offset", "StreamBounds", "StreamReader", "StreamedEvent"]
-
-PREFETCH, BATCH = 500, 500
 
 
 class StreamReader:

@@ -56,7 +56,7 @@ class Housekeeping:
         self._exchange = exchange
 
     async def run(self, backoff: Backoff, lanes: Lanes) -> None:
-        """Keep house for ever."""
+        """Run until cancelled."""
         await run_until_first(self._on_database(backoff, lanes), self._on_broker(backoff))
 
     async def _on_database(self, backoff: Backoff, lanes: Lanes) -> None:

@@ -5,10 +5,10 @@ import asyncio
 import psycopg
 import sqlalchemy.exc
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox.supervise import pause
+from servicekit.http.idempotency_keys import delete_expired_batch
 
 __all__ = ["KeyExpiry", "delete_expired"]
 
@@ -18,21 +18,13 @@ RETRY_AFTER = 5.0
 
 logger = structlog.get_logger(__name__)
 
-_DELETE_BATCH = text("""
-WITH expired AS (
-  SELECT digest FROM idempotency_keys WHERE expires_at <= now()
-   ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED
-)
-DELETE FROM idempotency_keys WHERE digest = ANY(ARRAY(SELECT digest FROM expired))
-""")
-
 
 async def delete_expired(engine: AsyncEngine, *, batch: int = BATCH) -> int:
     """Delete all expired keys, `batch` of them in a transaction; return how many."""
     deleted = 0
     while True:
         async with engine.begin() as connection:
-            found = (await connection.execute(_DELETE_BATCH, {"batch": batch})).rowcount
+            found = await delete_expired_batch(connection, batch)
         deleted += found
         if found < batch:
             return deleted

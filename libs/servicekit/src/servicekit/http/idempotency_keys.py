@@ -143,3 +143,17 @@ def _driver(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
     driver = connection.sync_connection.connection.driver_connection
     assert isinstance(driver, psycopg.AsyncConnection)
     return driver
+
+
+_DELETE_EXPIRED = text("""
+WITH expired AS (
+  SELECT digest FROM idempotency_keys WHERE expires_at <= now()
+   ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+DELETE FROM idempotency_keys WHERE digest = ANY(ARRAY(SELECT digest FROM expired))
+""")
+
+
+async def delete_expired_batch(connection: AsyncConnection, limit: int) -> int:
+    """Delete at most so many expired keys; rows that another worker deletes are left to it."""
+    return (await connection.execute(_DELETE_EXPIRED, {"limit": limit})).rowcount

@@ -1,4 +1,4 @@
-"""One way to change the status of a thing: lock, judge, change, note in the history, announce.
+"""One way to change the status of a thing: lock, check, change, note in the history, announce.
 
 Everything happens in the caller's transaction. A request asks for `move` and is refused when the
 status does not lead there. An event asks for `follow`: what comes too late is a line in the

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from outbox import EventHandlers, Handlers
+from outbox.errors import InvalidSetting
 from outbox.rabbitmq.subscription import Subscribed
 from servicekit.http.problems import ProblemSpec
 from servicekit.http.routing import Router
@@ -22,9 +23,15 @@ class Domain:
     problems: Mapping[type[Exception], ProblemSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises `outbox.errors.InvalidSetting` for an event that has no handler."""
+        """Raises `InvalidSetting` for an event without a handler, or handlers of another queue."""
         if isinstance(self.handlers, EventHandlers):
             self.handlers.check()
+            if self.handlers.queue != self.queue:
+                raise InvalidSetting(
+                    f"domain {self.name}",
+                    f"consumes {self.queue}, and its handlers are of {self.handlers.queue}:"
+                    " give both the same subscription",
+                )
 
     @property
     def queue(self) -> str | None:

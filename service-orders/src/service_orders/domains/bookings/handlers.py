@@ -7,7 +7,7 @@ from outbox import EventHandlers, UnitOfWork
 from service_orders.domains.bookings.service import CHANGES
 from service_orders.domains.bookings.states import BookingStatus
 
-on = EventHandlers(ORDERS_BOOKINGS.queue, *events_of(ORDERS_BOOKINGS))
+on = EventHandlers(ORDERS_BOOKINGS, *events_of(ORDERS_BOOKINGS))
 
 
 @on(BookingChecking)

@@ -7,7 +7,7 @@ from outbox import EventHandlers, UnitOfWork
 from service_orders.domains.orders.service import CHANGES
 from service_orders.domains.orders.states import OrderStatus
 
-on = EventHandlers(ORDERS_ORDERS.queue, *events_of(ORDERS_ORDERS))
+on = EventHandlers(ORDERS_ORDERS, *events_of(ORDERS_ORDERS))
 
 
 @on(OrderProcessingStarted)

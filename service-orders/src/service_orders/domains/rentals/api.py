@@ -77,7 +77,7 @@ router = Router(tags=["rentals"])
     responses=problem_responses(NO_SCOOTER, NO_USER, DEBT, UNAVAILABLE),
 )
 async def make_offer(body: AskForOffer, deps: Deps, once: Once) -> Response:
-    """Ask for an offer. It is valid for five minutes and for one rental; it reserves nothing."""
+    """Ask for an offer. It is valid until `expires_at` and for one rental; it reserves nothing."""
     issuer = deps.offer_issuer
     offer, token = await issuer.offer(deps.work, body.user_id, body.scooter_id)
 
@@ -138,7 +138,7 @@ async def list_rentals(
 
 @router.get("/rentals/{rental_id}", summary="Get a rental", responses=problem_responses(NOT_FOUND))
 async def get_rental(rental_id: UUID, deps: Deps, wait: WaitSeconds = 0) -> RentalView:
-    """Get a rental. With `?wait=` the answer comes when no answer about its payment is awaited."""
+    """Get a rental. With `?wait=` the answer comes when its payment is decided."""
     rental = await service.CHANGES.settled(deps.waiters, deps.rentals, rental_id, wait)
     return RentalView.of(rental)
 

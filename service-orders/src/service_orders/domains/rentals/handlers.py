@@ -15,7 +15,7 @@ from outbox import EventHandlers, UnitOfWork
 from service_orders.domains.rentals import payments
 from service_orders.domains.rentals.states import PaymentStatus
 
-on = EventHandlers(ORDERS_RENTALS.queue, *events_of(ORDERS_RENTALS))
+on = EventHandlers(ORDERS_RENTALS, *events_of(ORDERS_RENTALS))
 
 
 @on(PaymentHeld)

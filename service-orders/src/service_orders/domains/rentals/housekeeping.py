@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox import DayPartitions
+from outbox.supervise import pause
 from service_orders.domains.rentals.models import NEEDED
 
 logger = logging.getLogger(__name__)
@@ -66,9 +67,5 @@ class OfferHousekeeping:
                 logger.warning("expired offers stay for now: %s", str(error).partition("\n")[0])
             else:
                 self.running = True
-            try:
-                async with asyncio.timeout(INTERVAL if self.running else AGAIN):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await pause(stop, INTERVAL if self.running else AGAIN)
         self.running = False

@@ -6,7 +6,7 @@ from contracts import ORDERS_RESTAURANTS, RestaurantCreated, TableCreated, Table
 from outbox import EventHandlers, UnitOfWork
 from service_orders.domains.restaurants import repository
 
-on = EventHandlers(ORDERS_RESTAURANTS.queue, *events_of(ORDERS_RESTAURANTS))
+on = EventHandlers(ORDERS_RESTAURANTS, *events_of(ORDERS_RESTAURANTS))
 
 
 @on(RestaurantCreated)

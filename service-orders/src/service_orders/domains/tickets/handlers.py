@@ -6,7 +6,7 @@ from contracts import ORDERS_TICKETS, TicketCloseDue, events_of
 from outbox import EventHandlers, UnitOfWork
 from service_orders.domains.tickets import service
 
-on = EventHandlers(ORDERS_TICKETS.queue, *events_of(ORDERS_TICKETS))
+on = EventHandlers(ORDERS_TICKETS, *events_of(ORDERS_TICKETS))
 
 
 @on(TicketCloseDue)

@@ -6,7 +6,7 @@ from contracts import PROCESSOR_BOOKINGS, BookingCancelled, BookingCreated, even
 from outbox import EventHandlers, UnitOfWork
 from service_processor.domains.bookings import service
 
-on = EventHandlers(PROCESSOR_BOOKINGS.queue, *events_of(PROCESSOR_BOOKINGS))
+on = EventHandlers(PROCESSOR_BOOKINGS, *events_of(PROCESSOR_BOOKINGS))
 
 
 @on(BookingCreated)

@@ -24,7 +24,7 @@ PRODUCT = "/{product_id:path}"  # see decision 0850
 
 @router.get(PRODUCT, summary="Get the stock of a product", responses=problem_responses(NOT_FOUND))
 async def get_product(product_id: ProductId, deps: Deps) -> ProductView:
-    """Get how much of a product can still be ordered. What orders hold is not counted."""
+    """Get how much of a product can still be ordered, without what orders have reserved."""
     async with deps.work.read() as connection:
         stock = await repository.stock_of(connection, product_id)
     if stock is None:
@@ -34,7 +34,7 @@ async def get_product(product_id: ProductId, deps: Deps) -> ProductView:
 
 @router.put(PRODUCT, summary="Set the stock of a product")
 async def set_stock(product_id: ProductId, body: SetStock, deps: Deps) -> ProductView:
-    """Set how much of a product can be ordered. What orders already hold does not change."""
+    """Set how much of a product can still be ordered. What orders have reserved does not change."""
     async with deps.work.begin() as unit:
         await repository.set_stock(unit.connection, product_id, body.stock)
     return ProductView(product_id=product_id, stock=body.stock)

@@ -9,7 +9,7 @@ from service_processor.domains.orders.service import Fulfilment
 
 def handlers(fulfilment: Fulfilment) -> EventHandlers:
     """Handlers by event class."""
-    on = EventHandlers(PROCESSOR_ORDERS.queue, *events_of(PROCESSOR_ORDERS))
+    on = EventHandlers(PROCESSOR_ORDERS, *events_of(PROCESSOR_ORDERS))
 
     @on(OrderCreated)
     async def on_created(unit: UnitOfWork, event: OrderCreated) -> None:

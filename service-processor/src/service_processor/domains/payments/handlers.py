@@ -6,7 +6,7 @@ from contracts import PROCESSOR_RENTALS, RentalFinished, RentalStarted, events_o
 from outbox import EventHandlers, UnitOfWork
 from service_processor.domains.payments import service
 
-on = EventHandlers(PROCESSOR_RENTALS.queue, *events_of(PROCESSOR_RENTALS))
+on = EventHandlers(PROCESSOR_RENTALS, *events_of(PROCESSOR_RENTALS))
 
 
 @on(RentalStarted)

@@ -17,7 +17,7 @@ from service_processor.domains.tickets.service import AutoClose
 
 def handlers(auto_close: AutoClose) -> EventHandlers:
     """Handlers by event class."""
-    on = EventHandlers(PROCESSOR_TICKETS.queue, *events_of(PROCESSOR_TICKETS))
+    on = EventHandlers(PROCESSOR_TICKETS, *events_of(PROCESSOR_TICKETS))
 
     @on(TicketCreated)
     async def on_created(unit: UnitOfWork, event: TicketCreated) -> None:

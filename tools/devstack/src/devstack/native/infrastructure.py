@@ -85,8 +85,8 @@ class Infrastructure:
     def urls_for(self, service: Service) -> dict[str, str]:
         """The variables of a service that point at what runs here."""
         urls: dict[str, str] = {}
-        is_unsequenced = self._env.get(service.database_variable)  # and so is who owns its tables
-        if self.postgres and not is_unsequenced:
+        is_given = self._env.get(service.database_variable)  # the owner's URL then is given too
+        if self.postgres and not is_given:
             database = database_of(service)
             urls[service.database_variable] = self.postgres.url(database)
             urls[service.owner_variable] = self.postgres.owner_url(database)
