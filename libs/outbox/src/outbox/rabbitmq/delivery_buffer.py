@@ -70,10 +70,7 @@ class DeliveryBuffer:
 
     async def next(self) -> DeliveredMessage:
         """Wait for one delivery. Raises `ConsumerCancelled` at the end."""
-        delivery = await self._received.get()
-        if delivery is None:
-            raise ConsumerCancelled(f"the broker ended the consumer of {self._queue}")
-        return delivery
+        return self._delivered(await self._received.get())
 
     async def next_batch(self) -> list[DeliveredMessage]:
         """Wait for a delivery, and add what else is there. Raises `ConsumerCancelled` at the end.
@@ -84,7 +81,7 @@ class DeliveryBuffer:
         if self._linger and self._busy and self._received.qsize() < self._batch - 1:
             await asyncio.sleep(self._linger)
         while len(batch) < self._batch and not self.is_empty:
-            batch.append(await self.next())
+            batch.append(self._delivered(self._received.get_nowait()))
         self._busy = len(batch) >= BUSY
         return batch
 
@@ -99,6 +96,11 @@ class DeliveryBuffer:
         """Hand a message to the queue's dead-letter queue."""
         assert delivery.delivery_tag is not None
         await self._channel.basic_reject(delivery.delivery_tag, requeue=False)
+
+    def _delivered(self, received: DeliveredMessage | None) -> DeliveredMessage:
+        if received is None:
+            raise ConsumerCancelled(f"the broker ended the consumer of {self._queue}")
+        return received
 
     async def _receive(self, delivery: DeliveredMessage) -> None:
         self._received.put_nowait(delivery)
