@@ -20,9 +20,10 @@ from service_orders.domains.orders import repository as orders
 from service_orders.domains.rentals import repository as rentals
 from service_orders.domains.rentals.external import Externals
 from service_orders.domains.rentals.finishing import Finisher
-from service_orders.domains.rentals.housekeeping import OfferHousekeeping, days_of_rentals
+from service_orders.domains.rentals.housekeeping import days_of_rentals
 from service_orders.domains.rentals.offer_issuer import OfferIssuer
 from service_orders.domains.rentals.offers import Signer
+from service_orders.domains.rentals.repository import delete_expired_offers
 from service_orders.domains.restaurants.service import KnownZones
 from service_orders.domains.tickets.cache import StoredTickets
 from service_orders.metadata import outbox
@@ -30,6 +31,7 @@ from service_orders.settings import DATABASE_VARIABLE, DEVELOPMENT_KEY, Settings
 from service_orders.waiting import SETTLED
 from servicekit.cache.read_through import ReadThrough, Store
 from servicekit.cache.redis_store import RedisStore
+from servicekit.database.expiry import Expiry
 from servicekit.database.id_allocation import IdBlocks
 from servicekit.http.access_rules import AccessRules
 from servicekit.http.app import KEY_LIFETIME, ServiceApp, create_app
@@ -144,7 +146,7 @@ async def work(*roles: Role) -> None:
         queues=queues_of(DOMAINS),
         senders=settings.senders,
     ) as worker:
-        offers = OfferHousekeeping(worker.work.engine)
+        offers = Expiry(worker.work.engine, delete_expired_offers, rows="used offers")
         worker.add(Role.MAINTENANCE, "maintenance offers", offers)
         await worker.run(roles)
 

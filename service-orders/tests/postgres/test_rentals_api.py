@@ -27,7 +27,8 @@ from kit.services.external_systems import KEY, ExternalWorld
 from kit.services.service import Service
 from outbox.testing import Source, deliver
 from service_orders.domains.rentals.handlers import on as HANDLERS
-from service_orders.domains.rentals.housekeeping import forget_expired_offers
+from service_orders.domains.rentals.repository import delete_expired_offers
+from servicekit.database.expiry import delete_expired
 
 OFFERS, RENTALS = "/api/v1/offers", "/api/v1/rentals"
 NOW = datetime.now(UTC)
@@ -285,12 +286,12 @@ async def test_without_a_key_there_are_no_offers(service: Service, external: Ext
 
 async def test_the_rows_of_expired_offers_are_deleted(service: Service) -> None:
     await start(service)
-    assert await forget_expired_offers(service.work.engine) == 0
+    assert await delete_expired(service.work.engine, delete_expired_offers) == 0
     async with service.work.engine.begin() as connection:
         await connection.execute(
             text("UPDATE used_offers SET expires_at = now() - interval '2 hours'")
         )
-    assert await forget_expired_offers(service.work.engine) == 1
+    assert await delete_expired(service.work.engine, delete_expired_offers) == 1
 
 
 # -- riding and finishing ----------------------------------------------------------------------

@@ -95,10 +95,7 @@ class Saga:
             await self.carry()
 
     async def rental(self, rental_id: UUID) -> Rental:
-        async with self.orders.read() as connection:
-            found = await repository.find(connection, rental_id)
-        assert found is not None
-        return found
+        return await repository.reader(self.orders).get(rental_id)
 
     async def history(self, rental_id: UUID) -> list[HistoryEntry]:
         async with self.orders.read() as connection:

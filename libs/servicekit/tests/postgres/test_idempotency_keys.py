@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from kit.http import ledger_service as world
 from kit.http.ledger_service import ENTRY, Ledger
-from servicekit.http.idempotency_expiry import KeyExpiry, delete_expired
+from servicekit.database.expiry import Expiry, delete_expired
+from servicekit.http.idempotency_keys import delete_expired_batch
 
 KEY = {"Idempotency-Key": "one"}
 
@@ -72,7 +73,7 @@ async def test_an_expired_key_whose_new_request_fails_is_forgotten_later(
     await _expire(ledger)
     ledger.refuse = world.Refused()
     assert (await http.post("/entries", json=ENTRY, headers=KEY)).status_code == 409
-    assert await delete_expired(ledger.engine) == 1
+    assert await delete_expired(ledger.engine, delete_expired_batch) == 1
 
 
 async def test_a_key_lives_as_long_as_it_was_set_to_and_a_minute_at_most(ledger: Ledger) -> None:
@@ -99,7 +100,9 @@ async def _add_keys(ledger: Ledger, count: int) -> None:
 
 async def test_several_processes_delete_exactly_the_expired_keys(ledger: Ledger) -> None:
     await _add_keys(ledger, 3000)
-    deleted = await asyncio.gather(*(delete_expired(ledger.engine, batch=100) for _ in range(4)))
+    deleted = await asyncio.gather(
+        *(delete_expired(ledger.engine, delete_expired_batch, batch=100) for _ in range(4))
+    )
     # Who finds the rest locked by others leaves it to them.
     assert sum(deleted) == 2700
     assert await ledger.count("idempotency_keys") == 300
@@ -107,7 +110,7 @@ async def test_several_processes_delete_exactly_the_expired_keys(ledger: Ledger)
 
 async def test_the_expiry_of_keys_works_until_it_is_stopped(ledger: Ledger) -> None:
     await _add_keys(ledger, 100)
-    upkeep, stop = KeyExpiry(ledger.engine), asyncio.Event()
+    upkeep, stop = Expiry(ledger.engine, delete_expired_batch, rows="keys"), asyncio.Event()
     async with asyncio.TaskGroup() as group, asyncio.timeout(10):
         group.create_task(upkeep.run(stop))
         while not upkeep.running:  # noqa: ASYNC110 it tells nobody

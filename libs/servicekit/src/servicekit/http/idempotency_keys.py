@@ -98,7 +98,7 @@ def declare_idempotency_keys(metadata: MetaData) -> None:
         Column("headers", JSONB, nullable=False),
         Column("body", LargeBinary, nullable=False),
     )
-    # `KeyExpiry` asks for expired keys, oldest first.
+    # `delete_expired_batch` asks for expired keys, oldest first.
     Index("idempotency_keys_expiry", keys.c.expires_at)
 
 

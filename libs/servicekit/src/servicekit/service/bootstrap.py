@@ -29,7 +29,8 @@ from outbox import (
 )
 from outbox.postgres.day_partitions import OUTBOX
 from servicekit.database.engine import create_engine, ensure_reachable
-from servicekit.http.idempotency_expiry import KeyExpiry
+from servicekit.database.expiry import Expiry
+from servicekit.http.idempotency_keys import delete_expired_batch
 from servicekit.observe import trace
 from servicekit.process import runtime
 from servicekit.process.broker import BrokerProbe
@@ -171,7 +172,8 @@ class ServiceBootstrap:
             for table, maintenance in self._maintenance(owner_engine).items():
                 name = "maintenance" if table == OUTBOX.table else f"maintenance {table}"
                 worker.add(Role.MAINTENANCE, name, maintenance)
-            worker.add(Role.MAINTENANCE, "maintenance keys", KeyExpiry(work.engine))
+            keys = Expiry(work.engine, delete_expired_batch, rows="idempotency keys")
+            worker.add(Role.MAINTENANCE, "maintenance keys", keys)
             yield worker
 
     def _relay(self) -> Relay:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from servicekit.service.rows import NotFound
 
-class UnknownRestaurant(LookupError):
+
+class UnknownRestaurant(NotFound):
     """No event of a restaurant with this id has arrived."""
 
-    def __init__(self, restaurant_id: int) -> None:
-        super().__init__(f"There is no restaurant {restaurant_id}.")
+    noun = "restaurant"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from servicekit.service.rows import NotFound
 
-class ProductNotFound(LookupError):
-    """There is no product with this id."""
 
-    def __init__(self, product_id: str) -> None:
-        super().__init__(f"There is no product {product_id}.")
+class ProductNotFound(NotFound):
+    noun = "product"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from servicekit.service.rows import NotFound
+
 
 class RestaurantNotFound(LookupError):
     """There is no restaurant with this id, or no restaurant at all."""
@@ -13,18 +15,16 @@ class RestaurantNotFound(LookupError):
             super().__init__(f"There is no restaurant {restaurant_id}.")
 
 
-class TableNotFound(LookupError):
+class TableNotFound(NotFound):
     """There is no table with this id, or it was deleted."""
 
-    def __init__(self, table_id: int) -> None:
-        super().__init__(f"There is no table {table_id}.")
+    noun = "table"
 
 
-class ReservationNotFound(LookupError):
+class ReservationNotFound(NotFound):
     """There is no reservation with this id, or it was deleted."""
 
-    def __init__(self, reservation_id: int) -> None:
-        super().__init__(f"There is no reservation {reservation_id}.")
+    noun = "reservation"
 
 
 class TableInUse(ValueError):
