@@ -9,7 +9,7 @@ export ARGS SERVICE M STACK YES FROM
 
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
-        test test-unit test-orders test-processor test-libs test-versions test-env test-env-stop \
+        test test-unit test-orders test-processor test-libs test-versions servers servers-stop \
         bench chaos lint types format migrate migrate-orders migrate-processor migration seed republish-restaurants audit outbox venv install lock \
         audit-dependencies secrets clean
 
@@ -49,10 +49,10 @@ test-processor: ## the tests of service-processor
 	@$(DEVSTACK) test --part processor --args="$$ARGS"
 test-libs: ## the tests of libraries, tools and the layout's rules
 	@$(DEVSTACK) test --part libs --args="$$ARGS"
-test-env: ## leave the tests' servers running, print their variables (docs/running.md)
-	@$(DEVSTACK) test-env
-test-env-stop: ## stop the servers of test-env
-	@$(DEVSTACK) test-env --stop
+servers: ## start a PostgreSQL and a RabbitMQ for pytest and leave them running
+	@$(DEVSTACK) servers
+servers-stop: ## stop the servers of `make servers`
+	@$(DEVSTACK) servers --stop
 test-versions: ## the library's wheel on its lowest and newest versions (ARGS="--whole --python python3.13")
 	@$(DEVSTACK) test-versions $$ARGS
 bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" ROUNDS=3)

@@ -1,6 +1,6 @@
 """Fixtures for all tests that talk to PostgreSQL or RabbitMQ: a fresh database, a fresh vhost.
 
-`make test` starts both and says where they are; nothing is skipped when they are missing.
+`make test` and `make servers` start both; nothing is skipped when they are missing.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path.relative_to(config.rootpath).parts[0] not in SLOW)
 
 
+addresses.find()  # before their passwords are read
 LEAKS = Leaks(passwords())
 
 

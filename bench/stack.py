@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 
-from devstack.commands import tests
+from devstack.commands.servers import variables_of
 from devstack.host import processes
 from devstack.host.layout import of as layout_of
 from devstack.native import prerequisites
@@ -62,7 +62,7 @@ def own_stack() -> Iterator[Stack]:
     system = System(Layout(CHECKOUT, home), with_services=False, wanted=_WANTED)
     try:
         system.start()
-        urls = tests.exports(system)
+        urls = variables_of(system)
         postgres = urls["TEST_POSTGRES_URL"]
         yield Stack(
             home=home,

@@ -1,10 +1,23 @@
-"""Where the servers for the tests are. `make test` starts them and sets these variables."""
+"""Where the servers for the tests are: variables name them, or `make servers` started them."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+
+from devstack.commands import servers
+from devstack.host import layout
+
+
+def find() -> None:
+    """Set the variables that are not set, if `make servers` left servers running.
+
+    They are set in the environment, so that programs that a test starts find them too.
+    """
+    if not all(os.environ.get(name) for name in servers.VARIABLES):
+        for name, url in servers.running(layout.of()).items():
+            os.environ[name] = os.environ.get(name) or url
 
 
 def postgres() -> str:
@@ -26,8 +39,8 @@ def _variable(name: str) -> str:
     value = os.environ.get(name)
     if not value:
         pytest.fail(
-            f"this test needs a server, and {name} is not set: run it by `make test`, or set the"
-            " variables by `eval $(make test-env)` first (docs/running.md)",
+            "this test needs PostgreSQL or RabbitMQ, and none is running for tests: type"
+            f" `make servers`, or set {name} (docs/running.md)",
             pytrace=False,
         )
     return value

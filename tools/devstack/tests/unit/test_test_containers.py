@@ -10,6 +10,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from devstack.commands import tests
+from devstack.commands.servers import VARIABLES
 from devstack.docker import containers
 from devstack.docker.stack import Docker
 from devstack.host import processes
@@ -23,7 +24,7 @@ WAITING = [sys.executable, "-c", "input()", "devstack"]
 
 def _docker_env() -> dict[str, str]:
     """Without the servers that these very tests may use."""
-    kept = {name: value for name, value in os.environ.items() if name not in tests.VARIABLES}
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     return {**kept, "STACK": "docker"}
 
 

@@ -12,6 +12,7 @@ from devstack.commands import (
     doctor,
     library_versions,
     outbox_command,
+    servers,
     tests,
 )
 from devstack.commands.command import Command
@@ -112,11 +113,11 @@ def test_versions(command: Command) -> int:
     return library_versions.run(command.layout, command.env, options.python, whole=options.whole)
 
 
-def test_env(command: Command) -> int:
+def keep_servers(command: Command) -> int:
     if command.options.stop:
-        tests.end_left_running(command.layout)
+        servers.stop(command.layout)
     else:
-        tests.leave_running(command.layout)
+        servers.start(command.layout)
     return 0
 
 
@@ -158,7 +159,7 @@ COMMANDS: dict[str, Action] = {
     "dev": develop,
     "demo": show,
     "test": test,
-    "test-env": test_env,
+    "servers": keep_servers,
     "test-versions": test_versions,
     "venv": venv,
     "secrets": make_secrets,
@@ -179,7 +180,7 @@ def parser() -> argparse.ArgumentParser:
         parsers[name].add_argument("--args", default="")
     parsers["test-versions"].add_argument("--python", default="")
     parsers["test-versions"].add_argument("--whole", action="store_true")
-    parsers["test-env"].add_argument("--stop", action="store_true")
+    parsers["servers"].add_argument("--stop", action="store_true")
     return top
 
 

@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devstack.commands import stack_choice
+from devstack.commands.servers import VARIABLES, variables_of
 from devstack.docker import containers
 from devstack.docker.stack import Docker
 from devstack.host import processes
-from devstack.host.console import plain, say
+from devstack.host.console import say
 from devstack.host.errors import Trouble
-from devstack.host.layout import Layout, put_private
+from devstack.host.layout import Layout
 from devstack.host.venv import Venv
-from devstack.native import prerequisites, rabbitmq
+from devstack.native import prerequisites
 from devstack.native.infrastructure import Wanted
 from devstack.native.system import System
 
-VARIABLES = "TEST_POSTGRES_URL", "TEST_RABBITMQ_URL", "TEST_RABBITMQ_MANAGEMENT_URL"
 PROCESSES = 3
 """More are not faster on two cores, because a database and a broker run beside them."""
 PARTS: dict[str, list[str]] = {
@@ -33,18 +33,6 @@ PARTS: dict[str, list[str]] = {
     "processor": ["service-processor"],
     "libs": ["libs", "tools", "tests/architecture"],
 }
-
-
-def exports(system: System) -> dict[str, str]:
-    """The variables that the tests read: superuser, administrator, and the management API."""
-    login = f"{rabbitmq.ADMIN}:{rabbitmq.ADMIN_PASSWORD}@"
-    return {
-        "TEST_POSTGRES_URL": system.admin_database_url,
-        "TEST_RABBITMQ_URL": system.admin_rabbitmq_url,
-        "TEST_RABBITMQ_MANAGEMENT_URL": system.urls["management"].replace(
-            "http://", f"http://{login}"
-        ),
-    }
 
 
 def run(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -> int:
@@ -86,7 +74,7 @@ def _by_processes(layout: Layout) -> Iterator[Mapping[str, str]]:
     try:
         system.start()
         say("PostgreSQL and RabbitMQ for the tests are ready")
-        yield exports(system)
+        yield variables_of(system)
     finally:
         system.destroy()
 
@@ -123,25 +111,3 @@ def _selection(layout: Layout, part: str, arguments: str) -> list[str]:
 
 def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def leave_running(layout: Layout) -> None:
-    """`make test-env` leaves the servers for the tests running and prints their variables."""
-    layout.prepare()
-    system = _left_running(layout)
-    saved = system.layout.home / "exports"
-    if not (saved.exists() and system.supervisor.answers()):
-        system.stop()
-        system.start()
-        lines = [f"export {name}='{url}'\n" for name, url in exports(system).items()]
-        put_private(saved, "".join(lines))
-    plain(saved.read_text().rstrip())
-
-
-def end_left_running(layout: Layout) -> None:
-    _left_running(layout).destroy()
-
-
-def _left_running(layout: Layout) -> System:
-    home = Layout(layout.checkout, layout.home / "test-env")
-    return System(home, with_services=False, durable=False, tied=False)
