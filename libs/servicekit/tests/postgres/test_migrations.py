@@ -28,9 +28,11 @@ from servicekit.testing import Outage
 VARIABLE = "DATABASE_URL_TOYS"
 
 ENV = f"""
-from sqlalchemy import MetaData
+from sqlalchemy import Column, Integer, MetaData, Table
 from servicekit.database.migrations import run_env
-run_env(MetaData(), "{VARIABLE}")
+metadata = MetaData()
+Table("marbles", metadata, Column("id", Integer))
+run_env(metadata, "{VARIABLE}")
 """
 
 REVISION = """
@@ -144,6 +146,17 @@ def test_a_new_revision_is_the_next_of_its_lineage(
         assert isinstance(script, Script)
         assert script.revision == name
         upgrade(database, migrated_toys, variable=VARIABLE)
+
+
+def test_a_revision_that_changes_nothing_is_not_written(
+    database: PostgresUrl, migrated_toys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, database)
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE marbles (id int)")
+    written = command.revision(Config(str(migrated_toys)), "nothing", autogenerate=True)
+    assert written == []
+    assert [file.name for file in migrated_toys.parent.rglob("versions/*.py")] == ["first.py"]
 
 
 @pytest.fixture

@@ -198,9 +198,17 @@ def run_env(metadata: MetaData, *variables: str, **options: Any) -> None:
 
 
 def _number_revision(_context: object, _revision: object, written: list[MigrationScript]) -> None:
-    """Name a new revision by the next number of its lineage instead of at random."""
+    """Name a new revision by the next number of its lineage, and drop one that changes nothing.
+
+    Alembic calls it for revisions that come from a comparison, and for no others.
+    """
     head = context.script.get_current_head()
     lineage, _, number = (head or "").rpartition("_")
     for script in written:
         if lineage and number.isdigit():
             script.rev_id = f"{lineage}_{int(number) + 1:04}"
+    written[:] = [script for script in written if not _is_empty(script)]
+
+
+def _is_empty(script: MigrationScript) -> bool:
+    return script.upgrade_ops is not None and script.upgrade_ops.is_empty()

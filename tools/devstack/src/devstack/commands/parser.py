@@ -11,6 +11,7 @@ from devstack.commands import (
     dev,
     doctor,
     library_versions,
+    migration,
     outbox_command,
     servers,
     tests,
@@ -58,10 +59,10 @@ def migrate(command: Command) -> int:
     return 0
 
 
-def migration(command: Command) -> int:
-    if not command.options.message:
-        raise Trouble('say what it does: make migration SERVICE=orders M="add a column"', status=2)
-    command.native.migration(command.service(), command.options.message)
+def write_migration(command: Command) -> int:
+    service = command.service()
+    venv(command)
+    migration.run(command.layout, service, command.options.message)
     return 0
 
 
@@ -151,7 +152,7 @@ COMMANDS: dict[str, Action] = {
     "status": status,
     "logs": logs,
     "migrate": migrate,
-    "migration": migration,
+    "migration": write_migration,
     "seed": seed,
     "republish-restaurants": republish,
     "audit": audit,

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from devstack.host.console import plain, say, table
 from devstack.host.errors import Trouble
@@ -196,24 +195,3 @@ class Native:
         lock = nullcontext() if self.is_running() else exclusive(self.layout)
         with lock, self.databases() as environments:
             services.run_once(self.layout, environments, service, *arguments)
-
-    def migration(self, service: Service, message: str) -> None:
-        """A new migration from the difference between tables in code and in the database."""
-        with exclusive(self.layout), self.databases() as environments:
-            env = environments[service.name]
-            migrations.run(self.layout, environments, [service])
-            command: list[str | Path] = [
-                self.layout.python,
-                "-m",
-                "alembic",
-                "revision",
-                "--autogenerate",
-            ]
-            done = subprocess.run(
-                [*command, "-m", message],
-                env=env,
-                check=False,
-                cwd=self.layout.checkout / service.folder,
-            )
-        if done.returncode:
-            raise Trouble(f"alembic could not write the migration of {service.folder}: see above")
