@@ -64,8 +64,10 @@ lint: venv ## ruff and the import rules
 	@$(VENV)ruff check .
 	@$(VENV)ruff format --check .
 	@$(VENV)lint-imports
-types: venv ## mypy --strict
-	@$(VENV)mypy libs/*/src service-*/src tools/*/src bench chaos
+types: venv ## mypy --strict, tests included
+	@$(VENV)mypy libs/*/src service-*/src tools/*/src bench chaos libs/*/tests tools/*/tests tests conftest.py
+	@# One run for each: the modules of two services' tests have the same names.
+	@for tests in service-*/tests; do $(VENV)mypy $$tests || exit 1; done
 format: venv ## let ruff format and fix what it can
 	@$(VENV)ruff format .
 	@$(VENV)ruff check --fix .

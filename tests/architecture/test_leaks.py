@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer import Typer, echo
@@ -15,10 +16,15 @@ from kit.leaks import Leaks, refuse_leaks
 SECRET = "swordfish"
 
 
-def report(**fields: object) -> pytest.TestReport:
-    usual = {"nodeid": "x", "location": ("x", 1, "x"), "keywords": {}, "outcome": "passed"}
-    more = {"longrepr": None, "when": "call", "sections": []}
-    return pytest.TestReport(**{**usual, **more, **fields})  # type: ignore[arg-type]
+def report(**fields: Any) -> pytest.TestReport:
+    usual: dict[str, Any] = {
+        "nodeid": "x",
+        "location": ("x", 1, "x"),
+        "keywords": {},
+        "outcome": "passed",
+    }
+    more: dict[str, Any] = {"longrepr": None, "when": "call", "sections": []}
+    return pytest.TestReport(**{**usual, **more, **fields})
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -81,9 +81,9 @@ def test_cancel_wins_or_loses_but_never_both(slow_system: System) -> None:
     assert_stock_adds_up(slow_system, start)
 
 
-def until_done(running: list[object], share: float) -> None:
+def until_done(running: Sequence[Future[None]], share: float) -> None:
     deadline = time.monotonic() + 300
-    while sum(future.done() for future in running) < share * len(running):  # type: ignore[attr-defined]
+    while sum(future.done() for future in running) < share * len(running):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

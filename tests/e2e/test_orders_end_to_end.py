@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -40,8 +41,7 @@ def settled_in(shop: Shop) -> float:
 def test_every_process_killed_once_loses_and_doubles_nothing(shop: Shop) -> None:
     with shop.customers(200, every=0.1):
         for name in ("orders-worker", "processor-worker", "orders-api", "rabbitmq", "postgres"):
-            before = len(shop.placed)
-            wait_until(lambda before=before: len(shop.placed) >= before + 20)  # type: ignore[misc]
+            wait_until(partial(shop.has_placed, len(shop.placed) + 20))
             shop.system.kill(name)
     assert len(shop.placed) >= 200
     shop.system.wait_ready()

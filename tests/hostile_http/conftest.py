@@ -31,9 +31,9 @@ def nothing_is_left_behind(orders: Live, processor: Live) -> Iterator[None]:
 
 
 def _rows(orders: Live, processor: Live) -> list[dict[str, int]]:
-    of_orders = ("orders", "order_lines", "order_history", "bookings", "booking_history")
-    of_orders += ("tickets", "ticket_comments", "ticket_history")
-    of_orders += ("rentals", "open_rentals", "used_offers", "user_summary")
-    of_processor = ("products", "restaurants", "tables", "allocations", "payments")
+    of_orders = ["orders", "order_lines", "order_history", "bookings", "booking_history"]
+    of_orders += ["tickets", "ticket_comments", "ticket_history"]
+    of_orders += ["rentals", "open_rentals", "used_offers", "user_summary"]
+    of_processor = ["products", "restaurants", "tables", "allocations", "payments"]
     both = ("outbox", "idempotency_keys")
     return [orders.rows(*of_orders, *both), processor.rows(*of_processor, *both)]

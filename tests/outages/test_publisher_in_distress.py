@@ -15,7 +15,7 @@ from devstack.native.system import System
 from kit.outbox.outbox_rows import entry
 from kit.servers.alarms import frozen, memory_alarm, messages_up_to
 from outbox.publisher.open import open_publisher
-from outbox.publisher.publisher import Outcome, Publisher
+from outbox.publisher.publisher import Flight, Outcome, Publisher
 from outbox.rabbitmq.connection import connect
 
 ACKED, TIMED_OUT, CLOSED = Outcome.ACKED, Outcome.TIMED_OUT, Outcome.CLOSED
@@ -48,8 +48,8 @@ async def test_a_blocked_broker_stops_the_clock(publisher: Publisher, rabbitmq: 
     assert await asyncio.wait_for(waiting, 60) == [ACKED] * 10
 
 
-async def _outcomes(flight: object) -> list[Outcome]:
-    return await flight.outcomes()  # type: ignore[attr-defined, no-any-return]
+async def _outcomes(flight: Flight) -> list[Outcome]:
+    return await flight.outcomes()
 
 
 async def test_a_silent_broker_means_timed_out(publisher: Publisher, victim: System) -> None:

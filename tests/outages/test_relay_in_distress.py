@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from prometheus_client import REGISTRY
@@ -80,7 +81,7 @@ async def test_a_blocked_broker_stops_neither_figures_nor_schedule(
             for number in range(1, 4):
                 async with world.work.begin() as unit:
                     await unit.schedule(Happened("b"), key=str(number), at=datetime.now(UTC))
-                await eventually(lambda n=number: waiting(n), within=60)
+                await eventually(partial(waiting, number), within=60)
             assert len(relay.lanes) == 16
         await eventually(lambda: world.has_unpublished(0), within=60)
     assert "tries again" not in caplog.text

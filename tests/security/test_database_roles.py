@@ -51,7 +51,15 @@ def _url(admin: str, name: str, user: str = "", password: str = "") -> str:
 
 def make(database: Database, admin: str) -> None:
     """As `make start` and the container do: psql with the deployed script."""
-    psql = [binaries(Path(sys.prefix)) / "psql", "-X", "-q", "-d", admin, "-f", CHECKOUT / SCRIPT]
+    psql: list[str | Path] = [
+        binaries(Path(sys.prefix)) / "psql",
+        "-X",
+        "-q",
+        "-d",
+        admin,
+        "-f",
+        CHECKOUT / SCRIPT,
+    ]
     env = {**os.environ, **database.environment}
     subprocess.run(psql, env=env, check=True, timeout=WITHIN)
 

@@ -196,7 +196,7 @@ async def has_dead_letters(url: str, count: int) -> bool:
 
 def query(live: Live, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(live.database) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[call-overload,no-any-return]
+        return connection.execute(statement).fetchall()
 
 
 async def has_parked(orders: Live, count: int) -> bool:

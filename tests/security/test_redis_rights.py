@@ -67,7 +67,7 @@ async def _is_asked(store: RedisStore) -> bool:
 
 
 async def _is_gone(redis: Redis, key: str) -> bool:
-    fields: list[bytes | None] = await redis.hmget(key, "seal")
+    fields = await redis.hmget(key, "seal")
     return fields == [None]
 
 

@@ -9,13 +9,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-import service_processor.domains
 from outbox.alembic import include_name
 from service_processor import bootstrap
 from service_processor.metadata import metadata
 from servicekit.process.urls import PostgresUrl
-
-assert service_processor.domains.domains
 
 
 def test_migrations_and_models_agree(migrated: PostgresUrl) -> None:

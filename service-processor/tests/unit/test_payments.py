@@ -52,12 +52,14 @@ def test_what_is_next_follows_from_what_is_known(known: dict[str, Any], step: St
 
 
 def test_no_step_is_taken_twice_whatever_comes_of_it() -> None:
-    for deposit, total, *outcomes in product((0, 300), (0, 69), *[(DONE, DECLINED)] * 3):
-        known, taken = {"total": total}, []
-        answers = iter(outcomes)
-        while (step := next_step(payment(deposit, **known))) is not None:  # type: ignore[arg-type]
+    amounts, outcomes = product((0, 300), (0, 69)), product((DONE, DECLINED), repeat=3)
+    for (deposit, total), decided in product(amounts, outcomes):
+        known: dict[str, Any] = {"total": total}
+        taken: list[Step] = []
+        answers = iter(decided)
+        while (step := next_step(payment(deposit, **known))) is not None:
             taken.append(step)
-            known[step.value] = next(answers)  # type: ignore[assignment]
+            known[step.value] = next(answers)
         assert len(taken) == len(set(taken))
         assert taken[0] is Step.HOLD
 

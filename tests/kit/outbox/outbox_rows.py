@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 from outbox.log.row import OutboxRow
 
 
-def entry(id_: int = 1, aggregate: str = "a", **fields: object) -> OutboxRow:
+def entry(id_: int = 1, aggregate: str = "a", **fields: Any) -> OutboxRow:
     """An event `order.happened` of the source `shop`."""
     made = OutboxRow(
         id=id_,
@@ -26,4 +27,4 @@ def entry(id_: int = 1, aggregate: str = "a", **fields: object) -> OutboxRow:
         traceparent=None,
         attempts=0,
     )
-    return made._replace(**fields)  # type: ignore[arg-type]
+    return made._replace(**fields)

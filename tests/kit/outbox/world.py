@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aio_pika
 import psycopg
@@ -67,13 +68,13 @@ class World:
         async with self.work.begin() as unit:
             await unit.emit(*events)
 
-    def relay(self, **settings: object) -> Relay:
+    def relay(self, **settings: Any) -> Relay:
         return Relay(
             database_url=self.database_url,
             broker_url=self.broker_url,
             exchange=EXCHANGE,
             topology=self.topology,
-            settings=RelaySettings(**settings),  # type: ignore[arg-type]
+            settings=RelaySettings(**settings),
         )
 
     def consumer(
@@ -82,30 +83,33 @@ class World:
         *,
         more: Mapping[str, Handler | HandleMany] | None = None,
         watchdog: Watchdog | None = None,
-        **settings: object,
+        **settings: Any,
     ) -> Consumer:
-        usual = {"retry_every": 0.1, "retry": RetryPolicy(1000, base=0.1, ceiling=0.2)}
+        usual: dict[str, Any] = {
+            "retry_every": 0.1,
+            "retry": RetryPolicy(1000, base=0.1, ceiling=0.2),
+        }
         return Consumer(
             queue=QUEUE,
             handlers={"order.happened": handler, **(more or {})},
             work=self.work,
             broker_url=self.broker_url,
             topology=self.topology,
-            settings=ConsumerSettings(**(usual | settings)),  # type: ignore[arg-type]
+            settings=ConsumerSettings(**(usual | settings)),
             watchdog=watchdog,
         )
 
-    async def rows(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
+    async def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         async with await self.psycopg() as connection:
-            cursor = await connection.execute(query, parameters)  # type: ignore[arg-type]
+            cursor = await connection.execute(query, parameters)
             return list(await cursor.fetchall())
 
-    async def psycopg(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
+    async def psycopg(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         return await psycopg.AsyncConnection.connect(self.database_url, autocommit=True)
 
     async def execute(self, statement: str, *parameters: object) -> None:
         async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
-            await connection.execute(statement, parameters)  # type: ignore[arg-type]
+            await connection.execute(statement, parameters)
 
     async def unpublished(self) -> int:
         [(count,)] = await self.rows("SELECT count(*) FROM outbox WHERE published_at IS NULL")
@@ -122,7 +126,7 @@ class World:
             " AND objid::bigint %% 65536 > 0 AND granted"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
-        return owned == count
+        return bool(owned == count)
 
     @asynccontextmanager
     async def broker(self, *, declare: bool = True) -> AsyncIterator[AbstractChannel]:

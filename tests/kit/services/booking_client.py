@@ -89,4 +89,4 @@ class Diner:
     def rows(self, query: str, service: str = "processor") -> list[Any]:
         url = self.system.environment[service][f"DATABASE_URL_{service.upper()}"]
         with psycopg.connect(url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query).fetchall()

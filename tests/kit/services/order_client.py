@@ -51,6 +51,9 @@ class Shop:
         self.placed.append(answer.json()["id"])
         return self.placed[-1]
 
+    def has_placed(self, count: int) -> bool:
+        return len(self.placed) >= count
+
     @contextmanager
     def customers(self, orders: int, *, every: float) -> Iterator[None]:
         """While the block runs and until so many are placed, place orders, one each `every` s."""

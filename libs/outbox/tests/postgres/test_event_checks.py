@@ -17,7 +17,7 @@ from contracts import EVENTS
 from kit.outbox.world import SOURCE, Happened, World
 from outbox import InvalidEvent, Outbox
 from outbox.errors import EventTooLarge
-from outbox.log.event_checks import MAX_PAYLOAD
+from outbox.event import MAX_PAYLOAD
 from service_processor.metadata import outbox as processor
 
 OUTBOX = Outbox(SOURCE)

@@ -122,7 +122,7 @@ async def test_whatever_a_handler_does_its_event_takes_effect_once_or_is_parked(
     found = await world.rows("SELECT aggregate_id, sequence FROM effects ORDER BY 1, 2")
     expected = [(id_, number) for id_, model in models.items() for number in sorted(model.effects)]
     assert found == sorted(expected), lists
-    positions = dict(await world.rows("SELECT aggregate_id, last_sequence FROM inbox"))  # type: ignore[arg-type]
+    positions = dict(await world.rows("SELECT aggregate_id, last_sequence FROM inbox"))
     assert positions == {id_: int(not model.parked) for id_, model in models.items()}
 
 

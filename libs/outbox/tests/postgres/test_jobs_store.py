@@ -77,7 +77,7 @@ async def test_no_statement_of_a_worker_reads_or_sorts_the_backlog(
     await fill_done(world, 50_000)
     parameters = {"kinds": ["pay"], "seconds": 1.0, "lease_id": uuid4()}
     async with await world.psycopg() as connection:
-        cursor = await connection.execute("EXPLAIN " + statement, parameters)  # type: ignore[arg-type]
+        cursor = await connection.execute("EXPLAIN " + statement, parameters)
         plan = "\n".join(str(line) for (line,) in await cursor.fetchall())
     assert f"Index Scan using {index}" in plan, plan
     assert "Seq Scan" not in plan, plan

@@ -203,8 +203,7 @@ async def test_an_answer_after_the_last_attempt_still_ends_its_job(
 
 async def test_a_late_failure_leaves_the_lease_of_the_next_attempt_alone(world: World) -> None:
     await enqueue(world, "a")
-    slow, other = Slow(world), Slow(world)
-    slow.call = fails_when(slow)  # type: ignore[method-assign]
+    slow, other = SlowFailure(world), Slow(world)
     first, second = await slow.begin(), await other.begin()
     await world.execute("UPDATE outbox_jobs SET lease_until = clock_timestamp() + interval '1 h'")
     leases = await world.rows("SELECT lease_id, next_attempt_at FROM outbox_jobs")
@@ -216,13 +215,12 @@ async def test_a_late_failure_leaves_the_lease_of_the_next_attempt_alone(world: 
     assert await states(world, ("a", "done"))
 
 
-def fails_when(slow: Slow) -> JobHandler:
-    async def call(job: Job) -> Result:
-        slow.entered.set()
-        await slow.go_on.wait()
-        raise TimeoutError("no answer")
+class SlowFailure(Slow):
+    """A worker whose late call fails."""
 
-    return call
+    async def call(self, job: Job) -> Result:
+        await super().call(job)
+        raise TimeoutError("no answer")
 
 
 async def test_a_long_call_keeps_its_lease(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -82,8 +83,9 @@ async def test_what_a_person_detached_is_named_once_and_never_dropped(
     maintenance = Maintenance(world.engine, interval=0.1)
     async with running(maintenance):
         for name in (old, yesterday):
-            told = f"{name} was detached from outbox by hand"
-            await eventually(lambda told=told: said(caplog, told), within=60)
+            await eventually(
+                partial(said, caplog, f"{name} was detached from outbox by hand"), within=60
+            )
     assert await OUTBOX.drop_expired(world.engine) == []
     assert await exists(world, old)
     assert await exists(world, yesterday)

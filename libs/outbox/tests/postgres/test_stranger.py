@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from outbox import (
+    BackgroundService,
     Consumer,
     Envelope,
     Maintenance,
@@ -224,7 +225,7 @@ async def test_a_job_is_called_and_its_answer_committed(work: Work) -> None:
 async def test_an_order_goes_through_the_broker_to_its_handler(shop_url: str, work: Work) -> None:
     name, broker = f"shop-{uuid4().hex[:8]}", os.environ["TEST_RABBITMQ_URL"]
     topology = Topology([name], [Subscription(name, name, "shop", ("order",))])
-    parts = [
+    parts: list[BackgroundService] = [
         Relay(database_url=shop_url, broker_url=broker, exchange=name, topology=topology),
         Consumer(queue=name, handlers=HANDLERS, work=work, broker_url=broker, topology=topology),
     ]

@@ -115,8 +115,8 @@ async def test_many_bodies_that_are_too_large_are_never_in_memory_together(world
         await eventually(lambda: has_effects(world, 1))
         await eventually(lambda: has_dead_letters(world, 5))
     async with await connect(world.broker_url, "test") as connection:
-        channel = await (await connection.channel()).get_underlay_channel()
-        dead = await channel.basic_get(dead_letters_of(QUEUE), no_ack=True)
+        underlay = await (await connection.channel()).get_underlay_channel()
+        dead = await underlay.basic_get(dead_letters_of(QUEUE), no_ack=True)
     assert (dead.body, body_size(dead)) == (b"", 2 * MAX_PAYLOAD)
 
 

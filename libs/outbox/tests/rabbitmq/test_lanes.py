@@ -34,7 +34,7 @@ async def test_lanes_are_shared_as_evenly_as_they_can_be(
     world: World, relays: int, expected: list[int]
 ) -> None:
     owners = [await world.psycopg() for _ in range(relays)]
-    lanes = [Lanes(owner) for owner in owners]  # type: ignore[arg-type]
+    lanes = [Lanes(owner) for owner in owners]
     for each in lanes:
         await each.join()
     # A few rounds, in which each does what its relay does every second.
@@ -61,7 +61,7 @@ async def test_no_relay_acquires_lanes_while_another_owns_some_under_another_num
     world: World,
 ) -> None:
     async with await world.psycopg() as owner, await world.psycopg() as late:
-        old, new = Lanes(owner), Lanes(late)  # type: ignore[arg-type]
+        old, new = Lanes(owner), Lanes(late)
         await old.join()
         await old.has_surplus()
         assert await old.acquire_share()

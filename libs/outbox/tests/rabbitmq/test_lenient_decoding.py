@@ -188,6 +188,6 @@ async def test_a_reader_of_a_stream_queue_goes_past_what_cannot_be_decoded(world
         begin=first,
         handle=look,
     )
-    async with running(reader):  # type: ignore[arg-type]
+    async with running(reader):
         await eventually(has_all, within=60)
     assert [one and one.id for one in seen] == [None, None, None, event.id]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import aiormq.exceptions
@@ -34,7 +34,9 @@ DATABASE, BROKER = Server.DATABASE, Server.BROKER
 
 def state(code: str, kind: type[psycopg.Error] = psycopg.OperationalError) -> psycopg.Error:
     """An error as PostgreSQL reports it."""
-    return type("Reported", (kind,), {"sqlstate": code})("reported")
+    reported = kind("reported")
+    reported.sqlstate = code
+    return reported
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ async def test_a_bare_runtime_error_is_a_loss_where_a_client_raised_it(broker_ur
 
 
 def test_a_bare_runtime_error_of_what_a_client_calls_is_a_bug() -> None:
-    def callback(*_: object) -> None:
+    def callback(*_: object) -> Awaitable[None]:
         raise RuntimeError("dictionary changed size during iteration")
 
     problem = raised_by(aiormq.tools.shield(callback))

@@ -253,8 +253,8 @@ async def test_a_dead_letter_queue_with_messages_is_left_alone_with_one_line(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = await old_dead_letters(world, b"evidence")
-    settings = {"topology_check": 0.2}
-    async with running(world.relay(**settings), world.consumer(record, **settings)):
+    relay = world.relay(topology_check=0.2)
+    async with running(relay, world.consumer(record, topology_check=0.2)):
         await world.emit(Happened("a"))
         await eventually(lambda: has_effects(world, 1))
         await world.emit(Happened("b"))

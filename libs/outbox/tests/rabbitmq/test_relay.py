@@ -231,7 +231,7 @@ async def all_were_tried(world: World) -> bool:
         " AND NOT EXISTS (SELECT FROM outbox p WHERE p.aggregate_id = o.aggregate_id"
         " AND p.id < o.id AND p.last_error = 'nacked')"
     )
-    return count == 0
+    return bool(count == 0)
 
 
 def set_policy(broker_url: str, definition: dict[str, int]) -> None:

@@ -94,7 +94,7 @@ async def test_due_events_are_found_by_the_index_however_many_are_scheduled(worl
     )
     await world.execute("ANALYZE outbox_scheduled, outbox_streams")
     async with await world.psycopg() as connection:
-        cursor = await connection.execute("EXPLAIN " + MOVE, {"limit": 500})  # type: ignore[arg-type]
+        cursor = await connection.execute("EXPLAIN " + MOVE, {"limit": 500})
         plan = "\n".join(str(line) for (line,) in await cursor.fetchall())
     assert plan.count("Index Cond: (due_at <=") == 2, plan
     assert "Seq Scan on outbox_scheduled" not in plan, plan

@@ -39,9 +39,9 @@ async def test_a_stream_queue_receives_what_no_queue_does_and_keeps_what_is_read
 
     stray = Happened("b", type="stray.happened", aggregate_type="stray")
     await world.emit(Happened("a", 1), stray, Happened("a", 2))
-    async with running(world.relay(), reader()):  # type: ignore[arg-type]
+    async with running(world.relay(), reader()):
         await eventually(lambda: _has(seen, 3))
-    async with running(reader()):  # type: ignore[arg-type]
+    async with running(reader()):
         await eventually(lambda: _has(seen, 6))
     assert [event.offset for event in seen] == [0, 1, 2] * 2
     envelopes = [event.envelope for event in seen if event.envelope]

@@ -31,20 +31,23 @@ class Order(BaseModel):
     meals: list[int]
 
 
-def raised(function: Callable[[], object]) -> BaseException:
+def raised(function: Callable[[], object]) -> Exception:
     try:
         function()
-    except BaseException as problem:
+    except Exception as problem:
         return problem
     raise AssertionError("it did not raise")
 
 
+EMPTY: dict[str, str] = {}
+
+
 def lookup() -> None:
-    {}["template for poison"]
+    EMPTY["template for poison"]
 
 
 def several() -> None:
-    raise ExceptionGroup("several", [raised(lookup), ValueError("second")])  # type: ignore[list-item]
+    raise ExceptionGroup("several", [raised(lookup), ValueError("second")])
 
 
 def nested(depth: int) -> None:
@@ -93,7 +96,8 @@ async def test_a_first_failure_logs_where_it_was_and_the_next_ones_a_line(
     await world.execute(NOW)
     await inbox.retry_due()
     first, second = [said for said in caplog.messages if "as failed" in said]
-    assert f'{__file__}:{lookup.__code__.co_firstlineno + 1} in lookup\n    {{}}["template' in first
+    line = lookup.__code__.co_firstlineno + 1
+    assert f'{__file__}:{line} in lookup\n    EMPTY["template' in first
     assert "KeyError: 'template for poison'" in first
     assert "\n" not in second
     assert "in lookup" in await kept(world)
@@ -182,7 +186,7 @@ def test_however_deep_it_was_both_ends_are_told() -> None:
     assert "in <lambda>" in told
     assert "… 490 frames" in told
     assert told.endswith(
-        "in lookup\n    {}[\"template for poison\"]\nKeyError: 'template for poison'"
+        "in lookup\n    EMPTY[\"template for poison\"]\nKeyError: 'template for poison'"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from kit.outbox.deliveries import effects, events, has_effects, parks, publish, record
 from kit.outbox.world import QUEUE, World, running
 from kit.waiting import eventually
-from outbox import Envelope, Handlers, InboxSettings, handle_many, ignore
+from outbox import Envelope, Handlers, InboxSettings, UnitOfWork, handle_many, ignore
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations
 from outbox.metrics import CONSUMED
@@ -31,7 +32,7 @@ def three(aggregate: str = "a") -> list[Envelope]:
 
 
 def counted(decision: str) -> float:
-    return CONSUMED.labels(QUEUE, decision)._value.get()
+    return float(CONSUMED.labels(QUEUE, decision)._value.get())
 
 
 async def test_an_unknown_type_stops_its_stream_and_loses_nothing(world: World) -> None:
@@ -168,6 +169,6 @@ async def test_an_unhandled_type_is_parked_through_the_broker_too(world: World) 
         await eventually(lambda: parks(world, [("unhandled", 2), ("behind", 3)]))
 
 
-async def _fails_together(unit: object, found: object) -> None:
-    [event] = found  # type: ignore[misc] more than one cannot be unpacked
-    await record(unit, event)  # type: ignore[arg-type]
+async def _fails_together(unit: UnitOfWork, found: Sequence[Envelope]) -> None:
+    [event] = found  # More than one cannot be unpacked.
+    await record(unit, event)

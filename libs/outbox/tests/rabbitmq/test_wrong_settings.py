@@ -51,7 +51,7 @@ class Servers:
         self.broker_url = broker_url
 
     async def relay(self, **changes: Any) -> None:
-        usual = {
+        usual: dict[str, Any] = {
             "database_url": self.database_url,
             "broker_url": self.broker_url,
             "exchange": EXCHANGE,
@@ -61,7 +61,7 @@ class Servers:
 
     async def consumer(self, database: Any = None, driver: str = "psycopg", **changes: Any) -> None:
         async with self._work(database, driver) as work:
-            usual = {
+            usual: dict[str, Any] = {
                 "queue": QUEUE,
                 "handlers": {"order.happened": nothing},
                 "work": work,

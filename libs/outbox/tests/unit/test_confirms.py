@@ -16,7 +16,8 @@ ANSWERS = st.lists(st.tuples(st.integers(1, 30), st.booleans(), st.booleans()), 
 def test_each_tag_keeps_its_first_answer_in_any_order_of_answers(
     sizes: list[int], answers: list[tuple[int, bool, bool]], returned: set[int]
 ) -> None:
-    confirms, windows, expected = Confirms(), [], {}
+    confirms, windows = Confirms(), []
+    expected: dict[int, Outcome] = {}
     for size in sizes:
         first = len(expected) + 1
         expected |= dict.fromkeys(range(first, first + size), T)

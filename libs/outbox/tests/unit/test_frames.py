@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pamqp.frame
@@ -106,6 +107,8 @@ def test_a_kind_seen_before_is_not_mixed_up_with_another() -> None:
 @pytest.mark.parametrize("field", ["correlation_id", "type", "source"])
 def test_a_text_longer_than_a_short_string_is_unsendable(field: str) -> None:
     frames = Frames("shop", channel=7, frame_max=FRAME_MAX)
-    frames.of(entry(**{field: b"x" * 255}))
+    short: dict[str, Any] = {field: b"x" * 255}
+    frames.of(entry(**short))
+    long: dict[str, Any] = {field: b"x" * 256}
     with pytest.raises(Unsendable):
-        frames.of(entry(event_id=str(uuid4()).encode(), **{field: b"x" * 256}))
+        frames.of(entry(event_id=str(uuid4()).encode(), **long))

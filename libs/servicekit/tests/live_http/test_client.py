@@ -209,7 +209,7 @@ async def test_an_endless_answer_is_unavailable() -> None:
 
 async def test_calls_are_counted_by_system_and_outcome() -> None:
     def count(outcome: str) -> float:
-        return client.CALLS.labels("theirs", outcome)._value.get()
+        return float(client.CALLS.labels("theirs", outcome)._value.get())
 
     before = count("ok"), count("failed")
     await system(Provider(GOOD)).get("/", Priced)

@@ -73,7 +73,7 @@ def test_the_length_of_a_line_is_bounded(log_lines: LogLines) -> None:
     structlog.get_logger().info("odd", text="x" * 10**7, deep={"y": ["z" * 10**6]}, short="kept")
     logging.getLogger("library").warning("odd: %s", "w" * 10**7)
     try:
-        {}["v" * 10**7 + " the end"]
+        dict[str, str]()["v" * 10**7 + " the end"]
     except KeyError:
         logging.getLogger("library").exception("failed")
     lines = log_lines()

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from kit.outbox.world import SOURCE, Happened
 from outbox import Notifier, Outbox, UnitOfWork, Work
-from outbox.jobs import Job, JobSettings, JobWorker, Result
+from outbox.jobs import Job, JobHandler, JobSettings, JobWorker, Result
 
 
 async def call(database_url: str, job: Job) -> None:
@@ -24,7 +24,7 @@ async def call(database_url: str, job: Job) -> None:
         await provider.execute("INSERT INTO calls (key) VALUES (%s)", [job.idempotency_key])
 
 
-def pay(database_url: str) -> object:
+def pay(database_url: str) -> JobHandler:
     async def handler(job: Job) -> Result:
         await call(database_url, job)
         time.sleep(float(os.environ.get("BLOCKED", "0")))  # noqa: ASYNC251 a handler must not do it
@@ -42,7 +42,7 @@ async def main(database_url: str) -> None:
     async with Notifier(database_url) as notifier:
         worker = JobWorker(
             Work(engine, Outbox(SOURCE), notifier),
-            {"pay": pay(database_url)},  # type: ignore[dict-item]
+            {"pay": pay(database_url)},
             JobSettings(lease=float(os.environ.get("LEASE", "1")), heartbeat=0.2),
         )
         await worker.run(asyncio.Event())

@@ -12,12 +12,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from kit.outbox.world import EXCHANGE, TAKES
 from outbox import Relay, RelaySettings, Topology
 
 
-async def relay(database_url: str, broker_url: str, **settings: int) -> None:
+async def relay(database_url: str, broker_url: str, **settings: Any) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await Relay(
@@ -25,13 +26,13 @@ async def relay(database_url: str, broker_url: str, **settings: int) -> None:
         broker_url=broker_url,
         exchange=EXCHANGE,
         topology=Topology([EXCHANGE], [TAKES]),
-        settings=RelaySettings(**settings),  # type: ignore[arg-type]
+        settings=RelaySettings(**settings),
     ).run(stop)
 
 
 @asynccontextmanager
 async def relay_process(
-    database_url: str, broker_url: str, *, die_at: str = "", **settings: int
+    database_url: str, broker_url: str, *, die_at: str = "", **settings: Any
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run one for the length of the block; `die_at` names a step, as in `relay.read:2`."""
     process = await asyncio.create_subprocess_exec(
