@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bench.environment import QUEUE, SOURCE, TOPOLOGY
 from bench.events import TYPE, number_of
 from bench.processes.control_protocol import serve
-from outbox import Consumer, Envelope, Handlers, Outbox, UnitOfWork, handle_many, open_work
+from outbox import Consumer, Envelope, HandlersByType, Outbox, UnitOfWork, handle_many, open_work
 
 _EFFECT = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, %(sequence)s)"
 
@@ -51,7 +51,7 @@ def _row(envelope: Envelope) -> dict[str, object]:
     return {"id": envelope.stream.aggregate_id, "sequence": envelope.sequence}
 
 
-HANDLERS: Handlers = {
+HANDLERS: HandlersByType = {
     "sqlalchemy": through_sqlalchemy,
     "handle": handle,
     "handle_many": handle_many(together),

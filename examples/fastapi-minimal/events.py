@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Self
 
 from outbox import Subscription, Topology
 
@@ -12,7 +13,7 @@ EXCHANGE, QUEUE = "shop", "kitchen.orders"
 
 @dataclass(frozen=True)
 class OrderPlaced:
-    """Any object with these members is an event."""
+    """Any object with these members is an event; `parse` is for its handlers."""
 
     order_id: int
     meal: str
@@ -25,8 +26,13 @@ class OrderPlaced:
         return str(self.order_id)
 
     def payload(self) -> bytes:
-        return json.dumps({"meal": self.meal}).encode()
+        return json.dumps({"order_id": self.order_id, "meal": self.meal}).encode()
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        return cls(**json.loads(body))
 
 
 # The source "shop" is the name that `tables.outbox` has.
-TOPOLOGY = Topology([EXCHANGE], [Subscription(EXCHANGE, QUEUE, "shop", ("order",))])
+KITCHEN_ORDERS = Subscription(EXCHANGE, QUEUE, "shop", ("order",))
+TOPOLOGY = Topology([EXCHANGE], [KITCHEN_ORDERS])

@@ -6,7 +6,6 @@ Run as many workers as you like.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -14,17 +13,18 @@ import signal
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from events import EXCHANGE, QUEUE, TOPOLOGY
-from outbox import Envelope, UnitOfWork, build_worker, open_work
+from events import EXCHANGE, KITCHEN_ORDERS, QUEUE, TOPOLOGY, OrderPlaced
+from outbox import Handlers, UnitOfWork, build_worker, open_work
 from tables import DATABASE_URL, SQLALCHEMY_URL, Meal, outbox
 
+on = Handlers(KITCHEN_ORDERS, OrderPlaced)
 
-async def cook(unit: UnitOfWork, event: Envelope) -> None:
+
+@on(OrderPlaced)
+async def cook(unit: UnitOfWork, order: OrderPlaced) -> None:
     """The effect and the position are one commit, so each order is cooked once."""
-    meal = json.loads(event.payload)["meal"]
-    order_id = int(event.stream.aggregate_id)
-    await unit.connection.execute(insert(Meal).values(order_id=order_id, meal=meal))
-    print(f"cooked {meal} for order {order_id}", flush=True)
+    await unit.connection.execute(insert(Meal).values(order_id=order.order_id, meal=order.meal))
+    print(f"cooked {order.meal} for order {order.order_id}", flush=True)
 
 
 async def main() -> None:
@@ -38,7 +38,7 @@ async def main() -> None:
             exchange=EXCHANGE,
             topology=TOPOLOGY,
             work=work,
-            queues={QUEUE: {"order.placed": cook}},
+            queues={QUEUE: on},
         )
         async with asyncio.TaskGroup() as group:
             for service in services.values():

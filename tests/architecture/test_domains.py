@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts import EVENTS, SUBSCRIPTIONS, Subscription, events_of
-from outbox import EventHandlers
+from outbox import Handlers
 from outbox.errors import InvalidSetting
 from service_orders.domains import DOMAINS
 from service_processor.domains import domains
@@ -37,20 +37,20 @@ def test_a_queue_is_consumed_by_one_domain_of_its_service(subscription: Subscrip
 def test_every_event_of_a_queue_is_handled_or_ignored(subscription: Subscription) -> None:
     for domain in EVERY:
         if domain.queue == subscription.queue:
-            assert isinstance(domain.handlers, EventHandlers), "use EventHandlers"
+            assert isinstance(domain.handlers, Handlers), "use Handlers"
             assert set(domain.handlers) == {event.type for event in events_of(subscription)}
 
 
 def test_a_domain_without_a_handler_for_an_event_cannot_be_made() -> None:
     subscription = SUBSCRIPTIONS[0]
-    forgotten = EventHandlers(subscription, *events_of(subscription))
+    forgotten = Handlers(subscription, *events_of(subscription))
     with pytest.raises(InvalidSetting, match="has no handler of OrderCreated, OrderCancelled"):
         Domain(name="forgotten", subscription=subscription, handlers=forgotten)
 
 
 def test_a_domain_with_handlers_of_another_queue_cannot_be_made() -> None:
     one, other = SUBSCRIPTIONS[:2]
-    handlers = EventHandlers(other, *events_of(other))
+    handlers = Handlers(other, *events_of(other))
     handlers.ignores(*events_of(other))
     with pytest.raises(InvalidSetting, match="give both the same subscription"):
         Domain(name="mistaken", subscription=one, handlers=handlers)

@@ -27,7 +27,7 @@ from kit.outbox.world import running
 from kit.servers.databases import fresh_database
 from kit.services.external_systems import ExternalWorld
 from kit.waiting import eventually
-from outbox import Handlers, Outbox, Work, build_worker, open_work
+from outbox import HandlersByType, Outbox, Work, build_worker, open_work
 from service_orders.domains.orders import ORDERS as ORDERS_DOMAIN
 from service_orders.waiting import SETTLED
 from service_processor.domains import domains
@@ -62,7 +62,7 @@ def databases(request: pytest.FixtureRequest, database_url: str) -> Iterator[lis
 
 @asynccontextmanager
 async def working(
-    url: PostgresUrl, outbox: Outbox, exchange: str, broker: str, queues: dict[str, Handlers]
+    url: PostgresUrl, outbox: Outbox, exchange: str, broker: str, queues: dict[str, HandlersByType]
 ) -> AsyncIterator[Work]:
     """A service's worker for some queues."""
     engine = create_engine(url, application_name="test")

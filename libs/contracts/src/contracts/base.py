@@ -51,7 +51,7 @@ class Contract(BaseModel):
         return self.model_dump_json().encode()
 
     @classmethod
-    def of(cls, delivered: Delivered) -> Self:
+    def from_envelope(cls, delivered: Delivered, /) -> Self:
         """Read an event. Raises `pydantic.ValidationError` for a body that does not fit.
 
         A body about another aggregate than the one of its stream does not fit either: it would act

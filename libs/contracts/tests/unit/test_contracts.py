@@ -164,9 +164,9 @@ class Came:
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.type)
 def test_a_body_has_to_be_about_the_aggregate_in_whose_stream_it_came(sample: Contract) -> None:
     kind = type(sample)
-    assert kind.of(Came(sample.aggregate_id, sample.payload())) == sample
+    assert kind.from_envelope(Came(sample.aggregate_id, sample.payload())) == sample
     with pytest.raises(ValidationError, match="another aggregate"):
-        kind.of(Came(sample.aggregate_id + "0", sample.payload()))
+        kind.from_envelope(Came(sample.aggregate_id + "0", sample.payload()))
 
 
 def texts(schema: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

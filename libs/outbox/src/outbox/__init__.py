@@ -22,8 +22,8 @@ from outbox.errors import InvalidEvent, OutboxError, Unreadable
 from outbox.event import Envelope, Event, Stream
 from outbox.failures import RetryPolicy
 from outbox.inbox.consumer import Consumer
-from outbox.inbox.event_handlers import EventHandlers
-from outbox.inbox.handlers import Handler, Handlers, handle_many, ignore
+from outbox.inbox.event_handlers import Handlers
+from outbox.inbox.handlers import Handler, HandlersByType, handle_many, ignore
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.settings import ConsumerSettings, InboxSettings
 from outbox.inbox.tables import declare_inbox
@@ -50,9 +50,9 @@ __all__ = [
     "DayPartitions",
     "Envelope",
     "Event",
-    "EventHandlers",
     "Handler",
     "Handlers",
+    "HandlersByType",
     "Inbox",
     "InboxSettings",
     "InvalidEvent",

@@ -21,13 +21,20 @@ def check_handler(what: str, function: object, arguments: Sequence[str]) -> None
         raise InvalidSetting(what, f"is not callable: {function!r}")
     if _is_plain(function):
         raise InvalidSetting(what, f"is not async: {_where(function)}")
+    if not takes(function, arguments):
+        wanted = ", ".join(arguments)
+        raise InvalidSetting(what, f"has to take ({wanted}): {_where(function)}")
+
+
+def takes(function: object, arguments: Sequence[str]) -> bool:
+    """Whether it can be called with so many arguments."""
     try:
-        inspect.signature(function).bind(*arguments)
+        inspect.signature(function).bind(*arguments)  # type: ignore[arg-type]
     except TypeError:
-        takes = ", ".join(arguments)
-        raise InvalidSetting(what, f"has to take ({takes}): {_where(function)}") from None
+        return False
     except ValueError:
-        return  # a builtin tells nothing about its arguments
+        return True  # a builtin tells nothing about its arguments
+    return True
 
 
 def _is_plain(function: Callable[..., Any]) -> bool:

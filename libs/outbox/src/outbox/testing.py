@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from outbox.event import Envelope, Event, Stream
-from outbox.inbox.handlers import Handlers
+from outbox.inbox.handlers import HandlersByType
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import ParkedEvent, list_parked
 from outbox.inbox.settings import InboxSettings
@@ -79,7 +79,7 @@ def reordered(envelopes: Sequence[Envelope], *, seed: int = 0) -> list[Envelope]
 async def deliver(
     work: Work,
     consumer: str,
-    handlers: Handlers,
+    handlers: HandlersByType,
     *envelopes: Envelope,
     one_by_one: bool = False,
     settings: InboxSettings | None = None,

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox.addresses import Broker, Database
 from outbox.inbox.consumer import Consumer
-from outbox.inbox.handlers import Handlers
+from outbox.inbox.event_handlers import Handlers
+from outbox.inbox.handlers import HandlersByType
 from outbox.inbox.settings import ConsumerSettings
 from outbox.log.outbox import Outbox
 from outbox.log.work import Work
@@ -41,7 +42,7 @@ def build_worker(
     exchange: str,
     topology: Topology,
     work: Work,
-    queues: Mapping[str, Handlers],
+    queues: Mapping[str, HandlersByType],
     settings: ConsumerSettings | None = None,
 ) -> dict[str, BackgroundService]:
     """A relay, a consumer for each queue and the maintenance of partitions, by name.
@@ -85,8 +86,14 @@ async def open_work(
 class Application:
     """What `--app` names: the topology, and the handlers of this application by queue.
 
-    `outbox doctor` compares the handlers with events that are parked as unhandled.
+    `outbox doctor` compares the handlers with events that are parked as unhandled. Raises
+    `InvalidSetting` for an event class that is neither handled nor ignored.
     """
 
     topology: Topology
-    queues: Mapping[str, Handlers] = field(default_factory=dict)
+    queues: Mapping[str, HandlersByType] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for handlers in self.queues.values():
+            if isinstance(handlers, Handlers):
+                handlers.check()

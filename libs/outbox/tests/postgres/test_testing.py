@@ -9,7 +9,7 @@ import pytest
 
 from kit.outbox.operator import effects, record
 from kit.outbox.world import Happened, World
-from outbox import Envelope, Handlers, UnitOfWork
+from outbox import Envelope, HandlersByType, UnitOfWork
 from outbox.testing import (
     RecordingPublisher,
     Source,
@@ -20,7 +20,7 @@ from outbox.testing import (
     reordered,
 )
 
-HANDLERS: Handlers = {"order.happened": record}
+HANDLERS: HandlersByType = {"order.happened": record}
 
 
 def ten() -> list[Envelope]:

@@ -12,7 +12,7 @@ from kit.outbox.deliveries import events
 from kit.outbox.operator import Pair, management_url, open_pair, record
 from kit.outbox.world import EXCHANGE, QUEUE, Happened, running
 from kit.waiting import eventually
-from outbox import Application, Consumer, Handlers, Relay
+from outbox import Application, Consumer, HandlersByType, Relay
 from outbox.inbox.inbox import Inbox
 from outbox.operations.database import open_database
 from outbox.operations.doctor import examine
@@ -152,7 +152,7 @@ async def test_without_a_management_url_bindings_are_skipped(pair: Pair) -> None
 
 
 async def test_a_parked_type_without_a_handler_is_named_with_a_fix(pair: Pair) -> None:
-    handlers: Handlers = {"order.happened": record}
+    handlers: HandlersByType = {"order.happened": record}
     [first, second, third] = events(3)
     unknown = [replace(event, type="order.payed") for event in (second, third)]
     await Inbox(QUEUE, handlers, pair.consumer.work).handle([first, *unknown])
@@ -170,7 +170,7 @@ async def test_a_parked_type_without_a_handler_is_named_with_a_fix(pair: Pair) -
 
 async def test_a_type_that_will_be_unhandled_is_named_before_it_is_retried(pair: Pair) -> None:
     [_, second] = events(2)
-    handlers: Handlers = {"order.happened": record}
+    handlers: HandlersByType = {"order.happened": record}
     await Inbox(QUEUE, handlers, pair.consumer.work).handle([replace(second, type="order.payed")])
     found = await handlers_said(pair, "kit.outbox.topology:APPLICATION")
     assert "1 event that waits will be parked or skipped" in found["says"]

@@ -11,14 +11,14 @@ import pytest
 from kit.outbox.deliveries import effects, events, has_effects, parks, publish, record
 from kit.outbox.world import QUEUE, World, running
 from kit.waiting import eventually
-from outbox import Envelope, Handlers, InboxSettings, UnitOfWork, handle_many, ignore
+from outbox import Envelope, HandlersByType, InboxSettings, UnitOfWork, handle_many, ignore
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations
 from outbox.metrics import CONSUMED
 from outbox.testing import deliver
 
-ORDERS: Handlers = {"order.happened": record}
-BOTH: Handlers = {**ORDERS, "order.payed": record}
+ORDERS: HandlersByType = {"order.happened": record}
+BOTH: HandlersByType = {**ORDERS, "order.payed": record}
 
 
 def payed(event: Envelope) -> Envelope:
@@ -47,7 +47,7 @@ async def test_an_unknown_type_stops_its_stream_and_loses_nothing(world: World) 
 
 @pytest.mark.parametrize("later", [BOTH, {**ORDERS, "order.payed": ignore}])
 async def test_a_consumer_that_starts_and_knows_the_type_goes_on_by_itself(
-    world: World, later: Handlers
+    world: World, later: HandlersByType
 ) -> None:
     await Inbox(QUEUE, ORDERS, world.work).handle(three())
     handled = [1, 2, 3] if later is BOTH else [1, 3]

@@ -23,8 +23,8 @@ from outbox.errors import InvalidSetting
 from outbox.event import Envelope
 from outbox.failpoints import hit
 from outbox.inbox.acceptance import Acceptance, Refused
-from outbox.inbox.event_handlers import EventHandlers
-from outbox.inbox.handlers import Handlers, check_reached
+from outbox.inbox.event_handlers import Handlers
+from outbox.inbox.handlers import HandlersByType, check_reached
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.retrier import Retrier
 from outbox.inbox.settings import ConsumerSettings
@@ -56,7 +56,7 @@ class Consumer:
         self,
         *,
         queue: str,
-        handlers: Handlers,
+        handlers: HandlersByType,
         work: Work,
         broker_url: Broker,
         topology: Topology,
@@ -83,7 +83,7 @@ class Consumer:
         self._refusals = Throttled(logger)
         self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
         self.inbox = Inbox(queue, handlers, work, self._settings, self._watchdog)
-        if isinstance(handlers, EventHandlers):
+        if isinstance(handlers, Handlers):
             handlers.check()
         if self._settings.unsequenced is None:
             check_reached(queue, handlers, topology.of(queue))

@@ -6,66 +6,101 @@ refuses anything else, so that a forgotten handler is an error at import and not
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from functools import wraps
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, overload
 
-from outbox.argument_checks import check_handler
+from outbox.argument_checks import check_handler, takes
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
-from outbox.inbox.handlers import HandleMany, Handler, Ignore, ignore
+from outbox.inbox.event_classes import reader_of, type_of
+from outbox.inbox.handlers import HandleMany, HandleOne, Ignore, ignore
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.rabbitmq.subscription import Subscribed
 
-__all__ = ["EventClass", "EventHandlers"]
+__all__ = ["Handlers"]
+
+E = TypeVar("E")
+Given = TypeVar("Given")
+Enveloped = TypeVar("Enveloped")
 
 
-class EventClass(Protocol):
-    """A class of events: `of` reads an envelope, and raises for a body that does not fit."""
+class Register(Protocol[Given, Enveloped]):
+    """A decorator that registers a function and returns it unchanged."""
 
-    type: ClassVar[str]
+    @overload
+    def __call__(
+        self, function: Callable[[UnitOfWork, Given], Awaitable[None]], /
+    ) -> Callable[[UnitOfWork, Given], Awaitable[None]]: ...
 
-    @classmethod
-    def of(cls, delivered: Any, /) -> Self: ...
+    @overload
+    def __call__(
+        self, function: Callable[[UnitOfWork, Given, Enveloped], Awaitable[None]], /
+    ) -> Callable[[UnitOfWork, Given, Enveloped], Awaitable[None]]: ...
 
 
-E = TypeVar("E", bound=EventClass)
-EventHandler = Callable[[UnitOfWork, E], Awaitable[None]]
-
-
-class EventHandlers(Mapping[str, Handler | HandleMany | Ignore]):
+class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
     """The handlers of one queue, registered by event class.
 
-    on = EventHandlers(KITCHEN_ORDERS, OrderPlaced, OrderViewed)
+    on = Handlers(KITCHEN_ORDERS, OrderPlaced, OrderPrinted, OrderViewed)
     on.ignores(OrderViewed)
 
     @on(OrderPlaced)
     async def cook(unit: UnitOfWork, placed: OrderPlaced) -> None: ...
+
+    @on.many(OrderPrinted)
+    async def count(unit: UnitOfWork, printed: Sequence[OrderPrinted]) -> None: ...
+
+    A class has a `type`, and reads events with `from_envelope`, with `parse`, or as a pydantic
+    model does (see `reader_of`). A function with a third parameter also gets the envelope, or the
+    envelopes.
     """
 
-    def __init__(self, subscription: Subscribed, *expected: type[EventClass]) -> None:
+    def __init__(self, subscription: Subscribed, *expected: type[object]) -> None:
         """`expected` are the classes of all events that the subscription's queue receives."""
         self.queue = subscription.queue
-        self._expected = {kind.type: kind for kind in expected}
-        self._handlers: dict[str, Handler | HandleMany | Ignore] = {}
+        self._expected = {type_of(kind): kind for kind in expected}
+        self._handlers: dict[str, HandleOne | HandleMany | Ignore] = {}
 
-    def __call__(self, kind: type[E]) -> Callable[[EventHandler[E]], EventHandler[E]]:
-        """Register the decorated function. Raises `InvalidSetting` for a class registered twice,
+    def __call__(self, kind: type[E]) -> Register[E, Envelope]:
+        """Register a handler of one event. Raises `InvalidSetting` for a class registered twice,
         one that the queue does not receive, and what `check_handler` refuses."""
+        read = reader_of(kind)
 
-        def register(function: EventHandler[E]) -> EventHandler[E]:
-            check_handler(f"handler of {kind.type}", function, ("unit", "event"))
+        def register(function: Callable[..., Awaitable[None]]) -> Any:
+            if _takes_envelope(kind, function, "event", "envelope"):
 
-            @wraps(function)
-            async def handle(unit: UnitOfWork, envelope: Envelope) -> None:
-                await function(unit, kind.of(envelope))
+                async def handle(unit: UnitOfWork, envelope: Envelope) -> None:
+                    await function(unit, read(envelope), envelope)
+            else:
 
-            self._register(kind, handle)
+                async def handle(unit: UnitOfWork, envelope: Envelope) -> None:
+                    await function(unit, read(envelope))
+
+            self._register(kind, HandleOne(handle))
             return function
 
         return register
 
-    def ignores(self, *kinds: type[EventClass]) -> None:
+    def many(self, kind: type[E]) -> Register[Sequence[E], Sequence[Envelope]]:
+        """Register a handler of all events of the class in one batch; see `handle_many`."""
+        read = reader_of(kind)
+
+        def register(function: Callable[..., Awaitable[None]]) -> Any:
+            if _takes_envelope(kind, function, "events", "envelopes"):
+
+                async def handle(unit: UnitOfWork, envelopes: Sequence[Envelope]) -> None:
+                    await function(unit, [read(one) for one in envelopes], envelopes)
+            else:
+
+                async def handle(unit: UnitOfWork, envelopes: Sequence[Envelope]) -> None:
+                    await function(unit, [read(one) for one in envelopes])
+
+            self._register(kind, HandleMany(handle))
+            return function
+
+        return register
+
+    def ignores(self, *kinds: type[object]) -> None:
         """Say that these events have no effect here."""
         for kind in kinds:
             self._register(kind, ignore)
@@ -81,18 +116,19 @@ class EventHandlers(Mapping[str, Handler | HandleMany | Ignore]):
                 f"or say on.ignores({one})",
             )
 
-    def _register(self, kind: type[EventClass], handler: Handler | Ignore) -> None:
-        if kind.type in self._handlers:
-            raise InvalidSetting(f"handler of {kind.type}", "is registered twice")
-        if kind.type not in self._expected:
+    def _register(self, kind: type[object], handler: HandleOne | HandleMany | Ignore) -> None:
+        type_ = type_of(kind)
+        if type_ in self._handlers:
+            raise InvalidSetting(f"handler of {type_}", "is registered twice")
+        if type_ not in self._expected:
             expected = ", ".join(sorted(self._expected)) or "nothing"
             raise InvalidSetting(
-                f"handler of {kind.type}",
+                f"handler of {type_}",
                 f"is never called: queue {self.queue} receives {expected} (by its aggregate types)",
             )
-        self._handlers[kind.type] = handler
+        self._handlers[type_] = handler
 
-    def __getitem__(self, type_: str) -> Handler | HandleMany | Ignore:
+    def __getitem__(self, type_: str) -> HandleOne | HandleMany | Ignore:
         return self._handlers[type_]
 
     def __iter__(self) -> Iterator[str]:
@@ -100,3 +136,12 @@ class EventHandlers(Mapping[str, Handler | HandleMany | Ignore]):
 
     def __len__(self) -> int:
         return len(self._handlers)
+
+
+def _takes_envelope(kind: type[object], function: object, event: str, envelope: str) -> bool:
+    """Whether a handler has a third parameter without a default. Raises `InvalidSetting`."""
+    two = ("unit", event)
+    three = (*two, envelope)
+    wants = takes(function, three) and not takes(function, two)
+    check_handler(f"handler of {type_of(kind)}", function, three if wants else two)
+    return wants

@@ -29,6 +29,13 @@ Unhandled = Literal["park", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
+class HandleOne:
+    """A handler of one event."""
+
+    function: Handler
+
+
+@dataclass(frozen=True, slots=True)
 class HandleMany:
     """A handler of a list of events; see `handle_many`."""
 
@@ -46,8 +53,8 @@ ignore: Final = Ignore()
 handlers = {"order.placed": on_placed, "order.viewed": ignore}
 """
 
-Handlers = Mapping[str, Handler | HandleMany | Ignore]
-"""Handlers by event type."""
+HandlersByType = Mapping[str, Handler | HandleOne | HandleMany | Ignore]
+"""Handlers by event type. `Handlers` is one; a dict is enough for events without a class."""
 
 
 def handle_many(function: ManyHandler) -> HandleMany:
@@ -110,7 +117,7 @@ class Bindings:
             )
 
 
-def bind(consumer: str, handlers: Handlers, unhandled: Unhandled = "park") -> Bindings:
+def bind(consumer: str, handlers: HandlersByType, unhandled: Unhandled = "park") -> Bindings:
     """Look up each handler's metric once. Raises `InvalidSetting`."""
     if not isinstance(handlers, Mapping):
         raise InvalidSetting(
@@ -131,7 +138,9 @@ def bind(consumer: str, handlers: Handlers, unhandled: Unhandled = "park") -> Bi
     )
 
 
-def check_reached(queue: str, handlers: Handlers, subscriptions: Iterable[Subscribed]) -> None:
+def check_reached(
+    queue: str, handlers: HandlersByType, subscriptions: Iterable[Subscribed]
+) -> None:
     """Raises `InvalidSetting` for a type that never comes to its handler.
 
     A queue subscribes to aggregate types. If one has a dot and the name of a handled type, an
@@ -152,10 +161,11 @@ def check_reached(queue: str, handlers: Handlers, subscriptions: Iterable[Subscr
             )
 
 
-def _bind(consumer: str, kind: str, handler: Handler | HandleMany) -> Bound:
+def _bind(consumer: str, kind: str, handler: Handler | HandleOne | HandleMany) -> Bound:
     seconds = metrics.HANDLER_SECONDS.labels(consumer, kind)
     if isinstance(handler, HandleMany):
         check_handler(f"handler of {kind}", handler.function, ("unit", "events"))
         return Bound(kind, one=None, many=handler.function, seconds=seconds)
-    check_handler(f"handler of {kind}", handler, ("unit", "event"))
-    return Bound(kind, one=handler, many=None, seconds=seconds)
+    function = handler.function if isinstance(handler, HandleOne) else handler
+    check_handler(f"handler of {kind}", function, ("unit", "event"))
+    return Bound(kind, one=function, many=None, seconds=seconds)

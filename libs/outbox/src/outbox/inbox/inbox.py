@@ -14,7 +14,7 @@ from outbox import metrics
 from outbox.argument_checks import instance
 from outbox.event import Envelope
 from outbox.failures import HandlerFailed, contending, is_contention, is_loss
-from outbox.inbox.handlers import Handlers, bind
+from outbox.inbox.handlers import HandlersByType, bind
 from outbox.inbox.operations import InboxOperations
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import REASONS, UNHANDLED
@@ -42,7 +42,7 @@ class Inbox:
     def __init__(
         self,
         consumer: str,
-        handlers: Handlers,
+        handlers: HandlersByType,
         work: Work,
         settings: InboxSettings | None = None,
         watchdog: Watchdog | None = None,

@@ -19,7 +19,7 @@ from outbox import (
     Consumer,
     ConsumerSettings,
     DayPartitions,
-    Handlers,
+    HandlersByType,
     Maintenance,
     Outbox,
     Relay,
@@ -154,7 +154,7 @@ class ServiceBootstrap:
         port: int,
         port_variable: str,
         *,
-        queues: Mapping[str, Handlers],
+        queues: Mapping[str, HandlersByType],
         senders: Mapping[str, Collection[str]],
     ) -> AsyncIterator[Worker]:
         """A relay, a consumer for each queue, and the maintenance; the caller adds its own."""
@@ -185,7 +185,7 @@ class ServiceBootstrap:
         )
 
     def _consumer(
-        self, work: Work, queue: str, handlers: Handlers, settings: ConsumerSettings
+        self, work: Work, queue: str, handlers: HandlersByType, settings: ConsumerSettings
     ) -> Consumer:
         return Consumer(
             queue=queue,

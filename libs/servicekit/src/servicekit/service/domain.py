@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from outbox import EventHandlers, Handlers
+from outbox import Handlers, HandlersByType
 from outbox.errors import InvalidSetting
 from outbox.rabbitmq.subscription import Subscribed
 from servicekit.http.problems import ProblemSpec
@@ -18,13 +18,13 @@ class Domain:
 
     name: str
     subscription: Subscribed | None = None
-    handlers: Handlers = field(default_factory=dict)
+    handlers: HandlersByType = field(default_factory=dict)
     router: Router | None = None
     problems: Mapping[type[Exception], ProblemSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises `InvalidSetting` for an event without a handler, or handlers of another queue."""
-        if isinstance(self.handlers, EventHandlers):
+        if isinstance(self.handlers, Handlers):
             self.handlers.check()
             if self.handlers.queue != self.queue:
                 raise InvalidSetting(
@@ -49,6 +49,6 @@ def problems_of(domains: Iterable[Domain]) -> dict[type[Exception], ProblemSpec]
     return {error: spec for domain in domains for error, spec in domain.problems.items()}
 
 
-def queues_of(domains: Iterable[Domain]) -> dict[str, Handlers]:
+def queues_of(domains: Iterable[Domain]) -> dict[str, HandlersByType]:
     """The handlers of every queue that a domain consumes."""
     return {domain.queue: domain.handlers for domain in domains if domain.queue}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contracts import ORDERS_BOOKINGS, BookingChecking, BookingConfirmed, BookingRejected, events_of
-from outbox import EventHandlers, UnitOfWork
+from outbox import Handlers, UnitOfWork
 from service_orders.domains.bookings.service import CHANGES
 from service_orders.domains.bookings.states import BookingStatus
 
-on = EventHandlers(ORDERS_BOOKINGS, *events_of(ORDERS_BOOKINGS))
+on = Handlers(ORDERS_BOOKINGS, *events_of(ORDERS_BOOKINGS))
 
 
 @on(BookingChecking)

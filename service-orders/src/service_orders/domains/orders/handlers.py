@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contracts import ORDERS_ORDERS, OrderProcessed, OrderProcessingStarted, events_of
-from outbox import EventHandlers, UnitOfWork
+from outbox import Handlers, UnitOfWork
 from service_orders.domains.orders.service import CHANGES
 from service_orders.domains.orders.states import OrderStatus
 
-on = EventHandlers(ORDERS_ORDERS, *events_of(ORDERS_ORDERS))
+on = Handlers(ORDERS_ORDERS, *events_of(ORDERS_ORDERS))
 
 
 @on(OrderProcessingStarted)

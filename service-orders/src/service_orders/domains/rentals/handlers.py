@@ -11,11 +11,11 @@ from contracts import (
     PaymentReleased,
     events_of,
 )
-from outbox import EventHandlers, UnitOfWork
+from outbox import Handlers, UnitOfWork
 from service_orders.domains.rentals import payments
 from service_orders.domains.rentals.states import PaymentStatus
 
-on = EventHandlers(ORDERS_RENTALS, *events_of(ORDERS_RENTALS))
+on = Handlers(ORDERS_RENTALS, *events_of(ORDERS_RENTALS))
 
 
 @on(PaymentHeld)

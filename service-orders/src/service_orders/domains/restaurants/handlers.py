@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contracts import ORDERS_RESTAURANTS, RestaurantCreated, TableCreated, TableDeleted, events_of
-from outbox import EventHandlers, UnitOfWork
+from outbox import Handlers, UnitOfWork
 from service_orders.domains.restaurants import repository
 
-on = EventHandlers(ORDERS_RESTAURANTS, *events_of(ORDERS_RESTAURANTS))
+on = Handlers(ORDERS_RESTAURANTS, *events_of(ORDERS_RESTAURANTS))
 
 
 @on(RestaurantCreated)

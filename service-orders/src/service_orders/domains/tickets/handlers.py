@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contracts import ORDERS_TICKETS, TicketCloseDue, events_of
-from outbox import EventHandlers, UnitOfWork
+from outbox import Handlers, UnitOfWork
 from service_orders.domains.tickets import service
 
-on = EventHandlers(ORDERS_TICKETS, *events_of(ORDERS_TICKETS))
+on = Handlers(ORDERS_TICKETS, *events_of(ORDERS_TICKETS))
 
 
 @on(TicketCloseDue)

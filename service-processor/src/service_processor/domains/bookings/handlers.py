@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contracts import PROCESSOR_BOOKINGS, BookingCancelled, BookingCreated, events_of
-from outbox import EventHandlers, UnitOfWork
+from outbox import Handlers, UnitOfWork
 from service_processor.domains.bookings import service
 
-on = EventHandlers(PROCESSOR_BOOKINGS, *events_of(PROCESSOR_BOOKINGS))
+on = Handlers(PROCESSOR_BOOKINGS, *events_of(PROCESSOR_BOOKINGS))
 
 
 @on(BookingCreated)

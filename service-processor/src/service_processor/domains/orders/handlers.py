@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contracts import PROCESSOR_ORDERS, OrderCancelled, OrderCreated, events_of
-from outbox import EventHandlers, UnitOfWork
+from outbox import Handlers, UnitOfWork
 from service_processor.domains.orders.service import Fulfilment
 
 
-def handlers(fulfilment: Fulfilment) -> EventHandlers:
+def handlers(fulfilment: Fulfilment) -> Handlers:
     """Handlers by event class."""
-    on = EventHandlers(PROCESSOR_ORDERS, *events_of(PROCESSOR_ORDERS))
+    on = Handlers(PROCESSOR_ORDERS, *events_of(PROCESSOR_ORDERS))
 
     @on(OrderCreated)
     async def on_created(unit: UnitOfWork, event: OrderCreated) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contracts import PROCESSOR_RENTALS, RentalFinished, RentalStarted, events_of
-from outbox import EventHandlers, UnitOfWork
+from outbox import Handlers, UnitOfWork
 from service_processor.domains.payments import service
 
-on = EventHandlers(PROCESSOR_RENTALS, *events_of(PROCESSOR_RENTALS))
+on = Handlers(PROCESSOR_RENTALS, *events_of(PROCESSOR_RENTALS))
 
 
 @on(RentalStarted)

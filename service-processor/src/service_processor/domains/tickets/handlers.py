@@ -10,14 +10,14 @@ from contracts import (
     TicketStatusChanged,
     events_of,
 )
-from outbox import EventHandlers, UnitOfWork
+from outbox import Handlers, UnitOfWork
 from service_processor.domains.tickets import service
 from service_processor.domains.tickets.service import AutoClose
 
 
-def handlers(auto_close: AutoClose) -> EventHandlers:
+def handlers(auto_close: AutoClose) -> Handlers:
     """Handlers by event class."""
-    on = EventHandlers(PROCESSOR_TICKETS, *events_of(PROCESSOR_TICKETS))
+    on = Handlers(PROCESSOR_TICKETS, *events_of(PROCESSOR_TICKETS))
 
     @on(TicketCreated)
     async def on_created(unit: UnitOfWork, event: TicketCreated) -> None:

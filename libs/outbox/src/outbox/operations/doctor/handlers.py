@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from outbox.inbox.handlers import Handlers
+from outbox.inbox.handlers import HandlersByType
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import ParkedType
 from outbox.operations.database import Connection
@@ -13,7 +13,7 @@ from outbox.plural import counted
 
 
 async def check_handlers(
-    connection: Connection, queues: Mapping[str, Handlers] | None = None
+    connection: Connection, queues: Mapping[str, HandlersByType] | None = None
 ) -> list[Finding]:
     """Compare parked types with the handlers by queue, as far as those are known."""
     waiting = await ParkedEvents(connection).types()
@@ -21,7 +21,7 @@ async def check_handlers(
     return found or [ok("handlers", "no parked type lacks a handler")]
 
 
-def _of(waiting: ParkedType, queues: Mapping[str, Handlers]) -> list[Finding]:
+def _of(waiting: ParkedType, queues: Mapping[str, HandlersByType]) -> list[Finding]:
     name, handlers = f"{waiting.consumer}: {waiting.type}", queues.get(waiting.consumer)
     since = f"{waiting.oldest:%Y-%m-%d %H:%M:%S%z}"
     if handlers is not None and waiting.type in handlers:
