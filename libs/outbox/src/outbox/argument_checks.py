@@ -21,12 +21,12 @@ def check_handler(what: str, function: object, arguments: Sequence[str]) -> None
         raise InvalidSetting(what, f"is not callable: {function!r}")
     if _is_plain(function):
         raise InvalidSetting(what, f"is not async: {_where(function)}")
-    if not takes(function, arguments):
+    if not accepts(function, arguments):
         wanted = ", ".join(arguments)
         raise InvalidSetting(what, f"has to take ({wanted}): {_where(function)}")
 
 
-def takes(function: object, arguments: Sequence[str]) -> bool:
+def accepts(function: object, arguments: Sequence[str]) -> bool:
     """Whether it can be called with so many arguments."""
     try:
         inspect.signature(function).bind(*arguments)  # type: ignore[arg-type]

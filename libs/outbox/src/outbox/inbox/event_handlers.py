@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, overload
 
-from outbox.argument_checks import check_handler, takes
+from outbox.argument_checks import accepts, check_handler
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
 from outbox.inbox.event_classes import reader_of, type_of
@@ -67,7 +67,7 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
         read = reader_of(kind)
 
         def register(function: Callable[..., Awaitable[None]]) -> Any:
-            if _takes_envelope(kind, function, "event", "envelope"):
+            if _wants_envelope(kind, function, "event", "envelope"):
 
                 async def handle(unit: UnitOfWork, envelope: Envelope) -> None:
                     await function(unit, read(envelope), envelope)
@@ -86,7 +86,7 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
         read = reader_of(kind)
 
         def register(function: Callable[..., Awaitable[None]]) -> Any:
-            if _takes_envelope(kind, function, "events", "envelopes"):
+            if _wants_envelope(kind, function, "events", "envelopes"):
 
                 async def handle(unit: UnitOfWork, envelopes: Sequence[Envelope]) -> None:
                     await function(unit, [read(one) for one in envelopes], envelopes)
@@ -138,10 +138,10 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
         return len(self._handlers)
 
 
-def _takes_envelope(kind: type[object], function: object, event: str, envelope: str) -> bool:
+def _wants_envelope(kind: type[object], function: object, event: str, envelope: str) -> bool:
     """Whether a handler has a third parameter without a default. Raises `InvalidSetting`."""
     two = ("unit", event)
     three = (*two, envelope)
-    wants = takes(function, three) and not takes(function, two)
+    wants = accepts(function, three) and not accepts(function, two)
     check_handler(f"handler of {type_of(kind)}", function, three if wants else two)
     return wants
