@@ -57,8 +57,7 @@ def copy(tmp_path: Path) -> Path:
         (copy / path).write_text(text)
     for diff in re.findall(r"^```diff\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE):
         run(copy, "git", "apply", "-C1", text=diff)
-    document = run(copy, sys.executable, "-m", "contracts.asyncapi")
-    (copy / "docs" / "asyncapi.yaml").write_text(document)
+    run(copy, sys.executable, "-m", "contracts")
     return copy
 
 

@@ -24,7 +24,9 @@ from uuid_utils.compat import uuid7
 import service_orders.bootstrap
 import service_orders.metadata
 import service_processor.metadata
-from contracts import SUBSCRIPTIONS, OrderProcessed, OrderProcessingStarted, RestaurantCreated
+from contracts import SUBSCRIPTIONS
+from contracts.orders import OrderProcessed, OrderProcessingStarted
+from contracts.restaurants import RestaurantCreated
 from kit.http.live_services import Live
 from kit.outbox.world import running
 from kit.waiting import eventually

@@ -22,7 +22,7 @@ import service_orders.bootstrap
 import service_orders.metadata
 import service_processor.bootstrap
 import service_processor.metadata
-from contracts.subscriptions import ORDERS, PROCESSOR
+from contracts.exchanges import ORDERS, PROCESSOR
 from kit.outbox.world import running
 from kit.servers.databases import fresh_database
 from kit.services.external_systems import ExternalWorld

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
-from contracts.subscriptions import ORDERS
+from contracts.exchanges import ORDERS
 from outbox import Application, Topology, Work
 from outbox.postgres.day_partitions import OUTBOX
 from service_orders import NAME, VERSION

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from contracts.subscriptions import PROCESSOR
+from contracts.exchanges import PROCESSOR
 from servicekit.process.settings import (
     AppEnv,
     BaseUrl,

@@ -11,14 +11,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from contracts import (
-    BookingChecking,
-    BookingConfirmed,
-    BookingCreated,
-    BookingRejected,
-    Contract,
-    RestaurantCreated,
-)
+from contracts import Contract
+from contracts.bookings import BookingChecking, BookingConfirmed, BookingCreated, BookingRejected
+from contracts.restaurants import RestaurantCreated
 from kit.services.restaurant import NOON, at
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream

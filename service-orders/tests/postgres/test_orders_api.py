@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from contracts import OrderCreated, OrderProcessed
+from contracts.orders import OrderCreated, OrderProcessed
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
 from service_orders.domains.orders.handlers import on as HANDLERS

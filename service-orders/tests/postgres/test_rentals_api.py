@@ -14,7 +14,8 @@ import jwt
 import pytest
 from sqlalchemy import text
 
-from contracts import (
+from contracts.base import Contract
+from contracts.rentals import (
     PaymentClearDeclined,
     PaymentCleared,
     PaymentDeclined,
@@ -22,7 +23,6 @@ from contracts import (
     RentalFinished,
     RentalStarted,
 )
-from contracts.base import Contract
 from kit.services.external_systems import KEY, ExternalWorld
 from kit.services.service import Service
 from outbox.testing import Source, deliver

@@ -7,7 +7,8 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
-from contracts import Contract, RestaurantCreated, TableCreated, TableDeleted
+from contracts import Contract
+from contracts.restaurants import RestaurantCreated, TableCreated, TableDeleted
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
 from service_orders.domains.restaurants.handlers import on as HANDLERS

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
-from contracts.subscriptions import PROCESSOR
+from contracts.exchanges import PROCESSOR
 from outbox import Application, Topology, Work
 from outbox.jobs import JobWorker
 from outbox.postgres.leadership import Leader

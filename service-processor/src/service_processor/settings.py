@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from contracts.subscriptions import ORDERS
+from contracts.exchanges import ORDERS
 from servicekit.http.local_time import ZoneName
 from servicekit.process.settings import (
     BaseUrl,

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from contracts import BookingCreated
+from contracts.bookings import BookingCreated
 from kit.services.bookings_inbox import HOUR, booking, decided, rows, take
 from kit.services.restaurant import NOON, at, open_restaurant, reserve
 from kit.services.service import Service

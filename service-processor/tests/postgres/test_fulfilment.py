@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from contracts import Contract, OrderCancelled, OrderCreated, OrderedProduct, OrderProcessed
+from contracts import Contract
+from contracts.orders import OrderCancelled, OrderCreated, OrderedProduct, OrderProcessed
 from outbox import Envelope, Inbox, Stream, Work
 from service_processor.domains.orders.handlers import handlers
 from service_processor.domains.orders.policy import Delay, Simulated

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from contracts import Contract, OrderCancelled, OrderCreated, OrderedProduct
+from contracts import Contract
+from contracts.orders import OrderCancelled, OrderCreated, OrderedProduct
 from outbox import Envelope, Inbox, Stream, Work
 from service_processor.domains.orders import repository
 from service_processor.domains.orders.handlers import handlers

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from contracts import ReservationCreated, TableCreated
+from contracts.restaurants import ReservationCreated, TableCreated
 from kit.services.restaurant import NOON, at, open_restaurant, reserve
 from kit.services.service import Service
 

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from contracts import (
-    Contract,
+from contracts import Contract
+from contracts.tickets import (
     TicketCloseDue,
     TicketCommentDeleted,
     TicketCommented,

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from contracts import BookingCancelled, BookingCreated, Contract
+from contracts import Contract
+from contracts.bookings import BookingCancelled, BookingCreated
 from kit.services.restaurant import NOON
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream

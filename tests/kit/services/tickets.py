@@ -11,7 +11,7 @@ import httpx
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from contracts import TicketCloseDue
+from contracts.tickets import TicketCloseDue
 from kit.services.service import Service
 from outbox import Envelope, Inbox, Stream
 from service_orders.domains.tickets.handlers import on as HANDLERS

@@ -1,99 +1,33 @@
 """The contracts of the services: the events that they exchange, and which queue takes which events.
 
-There is one module per domain, with a class for each event type. `subscriptions.py` declares the
-exchanges and queues, and `asyncapi.py` writes the AsyncAPI document of everything here. An event is
-immutable once published: a field may be added with a default, but never renamed, removed or
-narrowed. The golden samples in `tests/golden` keep this promise. The package depends on pydantic
-alone.
+There is one module per domain. It holds a class for each event type, the domain's subscriptions,
+and a sample of each event; the names are imported from there (`contracts.orders.OrderCreated`).
+This package collects all of them, so adding a module needs no line here. An event is immutable
+once published: a field may be added with a default, but never renamed, removed or narrowed. The
+golden samples in `tests/golden` keep this promise. The package depends on pydantic alone.
 """
 
-from contracts.base import Contract
-from contracts.bookings import (
-    BookingCancelled,
-    BookingChecking,
-    BookingConfirmed,
-    BookingCreated,
-    BookingRejected,
-    Rejection,
-)
-from contracts.orders import (
-    OrderCancelled,
-    OrderCreated,
-    OrderedProduct,
-    OrderOutcome,
-    OrderProcessed,
-    OrderProcessingStarted,
-)
-from contracts.rentals import (
-    PaymentClearDeclined,
-    PaymentCleared,
-    PaymentDeclined,
-    PaymentHeld,
-    PaymentReleased,
-    RentalFinished,
-    RentalStarted,
-)
-from contracts.restaurants import (
-    ReservationCreated,
-    ReservationDeleted,
-    RestaurantCreated,
-    TableCreated,
-    TableDeleted,
-)
-from contracts.subscriptions import (
-    AUDIT,
-    AUDIT_KEPT,
-    EXCHANGES,
-    ORDERS_BOOKINGS,
-    ORDERS_ORDERS,
-    ORDERS_RENTALS,
-    ORDERS_RESTAURANTS,
-    ORDERS_TICKETS,
-    PROCESSOR_BOOKINGS,
-    PROCESSOR_ORDERS,
-    PROCESSOR_RENTALS,
-    PROCESSOR_TICKETS,
-    SUBSCRIPTIONS,
-    UNSUBSCRIBED,
-    Exchange,
-    Subscription,
-)
-from contracts.tickets import (
-    TicketCloseDue,
-    TicketCommentDeleted,
-    TicketCommented,
-    TicketCreated,
-    TicketStatusChanged,
-)
+import pkgutil
+from importlib import import_module
 
-EVENTS: tuple[type[Contract], ...] = (
-    OrderCreated,
-    OrderCancelled,
-    OrderProcessingStarted,
-    OrderProcessed,
-    BookingCreated,
-    BookingCancelled,
-    BookingChecking,
-    BookingConfirmed,
-    BookingRejected,
-    RestaurantCreated,
-    TableCreated,
-    TableDeleted,
-    ReservationCreated,
-    ReservationDeleted,
-    TicketCreated,
-    TicketStatusChanged,
-    TicketCommented,
-    TicketCommentDeleted,
-    TicketCloseDue,
-    RentalStarted,
-    RentalFinished,
-    PaymentHeld,
-    PaymentDeclined,
-    PaymentCleared,
-    PaymentClearDeclined,
-    PaymentReleased,
+from contracts.base import Contract
+from contracts.declared import Declared
+from contracts.exchanges import AUDIT, AUDIT_KEPT, EXCHANGES, Exchange, Subscription
+
+_NOT_DOMAINS = {"__main__", "asyncapi", "base", "declared", "exchanges"}
+_DOMAINS = sorted({module.name for module in pkgutil.iter_modules(__path__)} - _NOT_DOMAINS)
+_DECLARED = [Declared.by(import_module(f"{__name__}.{domain}")) for domain in _DOMAINS]
+
+EVENTS: tuple[type[Contract], ...] = tuple(
+    event for declared in _DECLARED for event in declared.events
 )
+SUBSCRIPTIONS: tuple[Subscription, ...] = tuple(
+    subscription for declared in _DECLARED for subscription in declared.subscriptions
+)
+SAMPLES: tuple[Contract, ...] = tuple(
+    sample for declared in _DECLARED for sample in declared.samples
+)
+"""One sample of each event; its golden sample is written from it."""
 
 
 def events_of(subscription: Subscription) -> tuple[type[Contract], ...]:
@@ -111,48 +45,10 @@ __all__ = [
     "AUDIT_KEPT",
     "EVENTS",
     "EXCHANGES",
-    "ORDERS_BOOKINGS",
-    "ORDERS_ORDERS",
-    "ORDERS_RENTALS",
-    "ORDERS_RESTAURANTS",
-    "ORDERS_TICKETS",
-    "PROCESSOR_BOOKINGS",
-    "PROCESSOR_ORDERS",
-    "PROCESSOR_RENTALS",
-    "PROCESSOR_TICKETS",
+    "SAMPLES",
     "SUBSCRIPTIONS",
-    "UNSUBSCRIBED",
-    "BookingCancelled",
-    "BookingChecking",
-    "BookingConfirmed",
-    "BookingCreated",
-    "BookingRejected",
     "Contract",
     "Exchange",
-    "OrderCancelled",
-    "OrderCreated",
-    "OrderOutcome",
-    "OrderProcessed",
-    "OrderProcessingStarted",
-    "OrderedProduct",
-    "PaymentClearDeclined",
-    "PaymentCleared",
-    "PaymentDeclined",
-    "PaymentHeld",
-    "PaymentReleased",
-    "Rejection",
-    "RentalFinished",
-    "RentalStarted",
-    "ReservationCreated",
-    "ReservationDeleted",
-    "RestaurantCreated",
     "Subscription",
-    "TableCreated",
-    "TableDeleted",
-    "TicketCloseDue",
-    "TicketCommentDeleted",
-    "TicketCommented",
-    "TicketCreated",
-    "TicketStatusChanged",
     "events_of",
 ]

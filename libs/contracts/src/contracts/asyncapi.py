@@ -1,15 +1,10 @@
-"""The AsyncAPI 3 document of all events: `python -m contracts.asyncapi` prints it as JSON.
-
-JSON is valid YAML, so the file may be called `asyncapi.yaml`.
-"""
+"""The AsyncAPI 3 document of all events; `make contracts` writes it to `docs/asyncapi.yaml`."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from contracts import EVENTS, EXCHANGES, SUBSCRIPTIONS, Subscription, events_of
-from contracts.base import Contract
+from contracts import EVENTS, EXCHANGES, SAMPLES, SUBSCRIPTIONS, Contract, Subscription, events_of
 
 
 def document() -> dict[str, Any]:
@@ -25,7 +20,7 @@ def document() -> dict[str, Any]:
         "channels": {exchange.name: _channel(*exchange) for exchange in EXCHANGES},
         "operations": {f"publish_{exchange.name}": _publish(*exchange) for exchange in EXCHANGES}
         | {f"consume_{s.queue}_{'_'.join(s.aggregate_types)}": _consume(s) for s in SUBSCRIPTIONS},
-        "components": {"messages": {event.type: _message(event) for event in EVENTS}},
+        "components": {"messages": {sample.type: _message(sample) for sample in SAMPLES}},
     }
 
 
@@ -68,7 +63,8 @@ def _reference(event: type[Contract]) -> dict[str, str]:
     return {"$ref": f"#/components/messages/{event.type}"}
 
 
-def _message(event: type[Contract]) -> dict[str, Any]:
+def _message(sample: Contract) -> dict[str, Any]:
+    event = type(sample)
     return {
         "name": event.type,
         "title": event.__name__,
@@ -76,6 +72,7 @@ def _message(event: type[Contract]) -> dict[str, Any]:
         "contentType": "application/json",
         "headers": _headers(event),
         "payload": _inlined(event.model_json_schema(mode="serialization")),
+        "examples": [{"payload": sample.model_dump(mode="json")}],
     }
 
 
@@ -113,7 +110,3 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
     resolved: dict[str, Any] = resolve(schema)
     return resolved
-
-
-if __name__ == "__main__":
-    print(json.dumps(document(), indent=2, ensure_ascii=False))  # noqa: T201 it is the command's answer

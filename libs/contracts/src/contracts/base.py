@@ -5,6 +5,7 @@ Every text has a maximum length, and PostgreSQL can store it, because consumers 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
@@ -20,6 +21,9 @@ Name = Annotated[str, Field(max_length=255, pattern=_ONE_LINE)]
 Reason = Annotated[str, Field(max_length=1_000, pattern=_ONE_LINE)]
 """The reason of an outcome."""
 Description = Annotated[str, Field(max_length=10_000, pattern=_NO_NUL)]
+
+SAMPLE_TIME = datetime(2026, 1, 31, 12, tzinfo=UTC)
+"""When everything in `SAMPLES` happens."""
 
 
 class Delivered(Protocol):
@@ -40,6 +44,8 @@ class Contract(BaseModel):
     source: ClassVar[str]
     aggregate_type: ClassVar[str]
     version: ClassVar[int] = 1
+    audit_only: ClassVar[bool] = False
+    """Whether no subscription is for the event: only the audit consumes it."""
 
     @property
     def aggregate_id(self) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar, Literal
 
-from contracts.base import Contract
+from contracts.base import SAMPLE_TIME, Contract
+from contracts.exchanges import ORDERS, PROCESSOR
 
 Rejection = Literal["no table big enough", "no table free"]
 
@@ -69,3 +70,22 @@ class BookingRejected(_BookingEvent):
 
     reason: Rejection
     rejected_at: datetime
+
+
+PROCESSOR_BOOKINGS = ORDERS.to("processor.bookings", "booking")
+ORDERS_BOOKINGS = PROCESSOR.to("orders.bookings", "booking")
+
+SAMPLES = (
+    BookingCreated(
+        booking_id=7,
+        restaurant_id=1,
+        starts_at=datetime(2026, 5, 1, 17, tzinfo=UTC),
+        ends_at=datetime(2026, 5, 1, 19, tzinfo=UTC),
+        guests_count=4,
+        created_at=SAMPLE_TIME,
+    ),
+    BookingCancelled(booking_id=7, cancelled_at=SAMPLE_TIME),
+    BookingChecking(booking_id=7, started_at=SAMPLE_TIME),
+    BookingConfirmed(booking_id=7, table_id=3, confirmed_at=SAMPLE_TIME),
+    BookingRejected(booking_id=7, reason="no table free", rejected_at=SAMPLE_TIME),
+)

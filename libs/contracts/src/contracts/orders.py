@@ -1,4 +1,4 @@
-"""The events of orders."""
+"""The events of orders: service-orders asks, and service-processor processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from contracts.base import Contract, Name, Reason
+from contracts.base import SAMPLE_TIME, Contract, Name, Reason
+from contracts.exchanges import ORDERS, PROCESSOR
 
 Money = Annotated[
     Decimal,
@@ -77,3 +78,21 @@ class OrderProcessed(_OrderEvent):
     outcome: OrderOutcome
     reason: Reason | None
     processed_at: datetime
+
+
+PROCESSOR_ORDERS = ORDERS.to("processor.orders", "order")
+ORDERS_ORDERS = PROCESSOR.to("orders.orders", "order")
+
+_ID = UUID("01900000-0000-7000-8000-000000000001")
+SAMPLES = (
+    OrderCreated(
+        order_id=_ID,
+        user_id="user_1",
+        products=(OrderedProduct(product_id="product_001", quantity=2),),
+        amount=Decimal(140),
+        created_at=SAMPLE_TIME,
+    ),
+    OrderCancelled(order_id=_ID, cancelled_at=SAMPLE_TIME),
+    OrderProcessingStarted(order_id=_ID, started_at=SAMPLE_TIME),
+    OrderProcessed(order_id=_ID, outcome="FAILED", reason="no stock", processed_at=SAMPLE_TIME),
+)

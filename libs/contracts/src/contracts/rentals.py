@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from contracts.base import Contract, Name
+from contracts.base import SAMPLE_TIME, Contract, Name
+from contracts.exchanges import ORDERS, PROCESSOR
 
 
 class _RentalEvent(Contract):
@@ -98,3 +99,20 @@ class PaymentReleased(_PaymentEvent):
 
     amount: int
     released_at: datetime
+
+
+PROCESSOR_RENTALS = ORDERS.to("processor.rentals", "rental")
+ORDERS_RENTALS = PROCESSOR.to("orders.rentals", "payment")
+
+_ID = UUID("01900000-0000-7000-8000-000000000004")
+SAMPLES = (
+    RentalStarted(
+        rental_id=_ID, user_id="user-1", scooter_id="scooter-1", deposit=300, started_at=SAMPLE_TIME
+    ),
+    RentalFinished(rental_id=_ID, total_amount=69, finished_at=SAMPLE_TIME),
+    PaymentHeld(rental_id=_ID, amount=300, held_at=SAMPLE_TIME),
+    PaymentDeclined(rental_id=_ID, amount=300, declined_at=SAMPLE_TIME),
+    PaymentCleared(rental_id=_ID, amount=69, cleared_at=SAMPLE_TIME),
+    PaymentClearDeclined(rental_id=_ID, amount=69, declined_at=SAMPLE_TIME),
+    PaymentReleased(rental_id=_ID, amount=300, released_at=SAMPLE_TIME),
+)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
-from contracts.base import Contract, Description, Name
+from contracts.base import SAMPLE_TIME, Contract, Description, Name
+from contracts.exchanges import PROCESSOR
 
 
 class _RestaurantEvent(Contract):
@@ -57,6 +58,7 @@ class TableDeleted(_RestaurantEvent):
 class _ReservationEvent(Contract):
     source: ClassVar[str] = "service-processor"
     aggregate_type: ClassVar[str] = "reservation"
+    audit_only: ClassVar[bool] = True
 
     reservation_id: int
 
@@ -83,3 +85,30 @@ class ReservationDeleted(_ReservationEvent):
     type: ClassVar[str] = "reservation.deleted"
 
     deleted_at: datetime
+
+
+ORDERS_RESTAURANTS = PROCESSOR.to("orders.restaurants", "restaurant", parts=("table",))
+
+SAMPLES = (
+    RestaurantCreated(
+        restaurant_id=1,
+        name="Trattoria",
+        address="Harbour Street 1",
+        description=None,
+        timezone="Europe/Rome",
+        created_at=SAMPLE_TIME,
+    ),
+    TableCreated(
+        restaurant_id=1, table_id=3, name="T3", seats=4, location="window", created_at=SAMPLE_TIME
+    ),
+    TableDeleted(restaurant_id=1, table_id=3, deleted_at=SAMPLE_TIME),
+    ReservationCreated(
+        reservation_id=9,
+        table_id=3,
+        customer_name="Ada",
+        starts_at=datetime(2026, 5, 1, 17, tzinfo=UTC),
+        ends_at=datetime(2026, 5, 1, 19, tzinfo=UTC),
+        created_at=SAMPLE_TIME,
+    ),
+    ReservationDeleted(reservation_id=9, deleted_at=SAMPLE_TIME),
+)

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from contracts.base import Contract, Name, Reason
+from contracts.base import SAMPLE_TIME, Contract, Name, Reason
+from contracts.exchanges import ORDERS, PROCESSOR
 
 TicketStatus = Literal["open", "answered", "awaiting_reply", "closed"]
 
@@ -86,3 +87,40 @@ class TicketCloseDue(_TicketEvent):
     """The version of the last transition that the processor knows."""
     status: TicketStatus
     due_at: datetime
+
+
+PROCESSOR_TICKETS = ORDERS.to("processor.tickets", "ticket")
+ORDERS_TICKETS = PROCESSOR.to("orders.tickets", "ticket")
+
+_ID = UUID("01900000-0000-7000-8000-000000000002")
+_COMMENT = UUID("01900000-0000-7000-8000-000000000003")
+SAMPLES = (
+    TicketCreated(
+        ticket_id=_ID,
+        ticket_version=1,
+        subject="No sound",
+        email="ann@example.com",
+        status="open",
+        created_at=SAMPLE_TIME,
+    ),
+    TicketStatusChanged(
+        ticket_id=_ID,
+        ticket_version=2,
+        email="ann@example.com",
+        previous="open",
+        status="answered",
+        reason=None,
+        changed_at=SAMPLE_TIME,
+    ),
+    TicketCommented(
+        ticket_id=_ID,
+        ticket_version=3,
+        comment_id=_COMMENT,
+        email="bob@example.com",
+        commented_at=SAMPLE_TIME,
+    ),
+    TicketCommentDeleted(
+        ticket_id=_ID, ticket_version=4, comment_id=_COMMENT, deleted_at=SAMPLE_TIME
+    ),
+    TicketCloseDue(ticket_id=_ID, status_version=2, status="answered", due_at=SAMPLE_TIME),
+)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contracts import ORDERS_BOOKINGS, BookingChecking, BookingConfirmed, BookingRejected, events_of
+from contracts import events_of
+from contracts.bookings import ORDERS_BOOKINGS, BookingChecking, BookingConfirmed, BookingRejected
 from outbox import Handlers, UnitOfWork
 from service_orders.domains.bookings.service import CHANGES
 from service_orders.domains.bookings.states import BookingStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from contracts import BookingCancelled, BookingCreated
+from contracts.bookings import BookingCancelled, BookingCreated
 from outbox import SingleWrite, UnitOfWork
 from service_orders.domains.bookings import repository
 from service_orders.domains.bookings.errors import RestaurantNotFound

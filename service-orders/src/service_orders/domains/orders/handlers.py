@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contracts import ORDERS_ORDERS, OrderProcessed, OrderProcessingStarted, events_of
+from contracts import events_of
+from contracts.orders import ORDERS_ORDERS, OrderProcessed, OrderProcessingStarted
 from outbox import Handlers, UnitOfWork
 from service_orders.domains.orders.service import CHANGES
 from service_orders.domains.orders.states import OrderStatus

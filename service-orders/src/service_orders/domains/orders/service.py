@@ -8,7 +8,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from contracts import OrderCancelled, OrderCreated, OrderedProduct
+from contracts.orders import OrderCancelled, OrderCreated, OrderedProduct
 from outbox import SingleWrite, UnitOfWork
 from service_orders.domains.orders import repository
 from service_orders.domains.orders.errors import TooMany

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contracts import (
+from contracts import events_of
+from contracts.rentals import (
     ORDERS_RENTALS,
     PaymentClearDeclined,
     PaymentCleared,
     PaymentDeclined,
     PaymentHeld,
     PaymentReleased,
-    events_of,
 )
 from outbox import Handlers, UnitOfWork
 from service_orders.domains.rentals import payments

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from contracts import RentalFinished, RentalStarted
+from contracts.rentals import RentalFinished, RentalStarted
 from outbox import UnitOfWork
 from service_orders.domains.rentals import metrics, repository
 from service_orders.domains.rentals.errors import (

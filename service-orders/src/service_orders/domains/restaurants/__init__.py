@@ -1,6 +1,6 @@
 """Restaurants: a copy, built from the events of service-processor."""
 
-from contracts import ORDERS_RESTAURANTS
+from contracts.restaurants import ORDERS_RESTAURANTS
 from service_orders.domains.restaurants.api import PROBLEMS, router
 from service_orders.domains.restaurants.handlers import on
 from servicekit.service.domain import Domain

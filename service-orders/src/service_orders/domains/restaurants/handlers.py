@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contracts import ORDERS_RESTAURANTS, RestaurantCreated, TableCreated, TableDeleted, events_of
+from contracts import events_of
+from contracts.restaurants import ORDERS_RESTAURANTS, RestaurantCreated, TableCreated, TableDeleted
 from outbox import Handlers, UnitOfWork
 from service_orders.domains.restaurants import repository
 

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts import RestaurantCreated, TableCreated
+from contracts.restaurants import RestaurantCreated, TableCreated
 from service_orders.domains.restaurants.models import (
     DiningTable,
     Restaurant,

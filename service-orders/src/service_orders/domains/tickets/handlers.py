@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contracts import ORDERS_TICKETS, TicketCloseDue, events_of
+from contracts import events_of
+from contracts.tickets import ORDERS_TICKETS, TicketCloseDue
 from outbox import Handlers, UnitOfWork
 from service_orders.domains.tickets import service
 

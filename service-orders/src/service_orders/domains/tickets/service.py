@@ -13,7 +13,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from contracts import (
+from contracts.tickets import (
     TicketCloseDue,
     TicketCommentDeleted,
     TicketCommented,

@@ -1,6 +1,6 @@
 """Bookings: service-orders stores them, and this service allocates a table or rejects them."""
 
-from contracts import PROCESSOR_BOOKINGS
+from contracts.bookings import PROCESSOR_BOOKINGS
 from service_processor.domains.bookings.handlers import on
 from servicekit.service.domain import Domain
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contracts import PROCESSOR_BOOKINGS, BookingCancelled, BookingCreated, events_of
+from contracts import events_of
+from contracts.bookings import PROCESSOR_BOOKINGS, BookingCancelled, BookingCreated
 from outbox import Handlers, UnitOfWork
 from service_processor.domains.bookings import service
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from contracts import Rejection
+from contracts.bookings import Rejection
 from service_processor.seating.allocation import Obstacle
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from contracts import (
+from contracts.bookings import (
     BookingCancelled,
     BookingChecking,
     BookingConfirmed,

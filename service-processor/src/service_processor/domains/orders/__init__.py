@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from contracts import PROCESSOR_ORDERS
+from contracts.orders import PROCESSOR_ORDERS
 from service_processor.domains.orders.api import PROBLEMS, router
 from service_processor.domains.orders.handlers import handlers
 from service_processor.domains.orders.inventory import Inventory

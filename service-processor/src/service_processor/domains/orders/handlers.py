@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contracts import PROCESSOR_ORDERS, OrderCancelled, OrderCreated, events_of
+from contracts import events_of
+from contracts.orders import PROCESSOR_ORDERS, OrderCancelled, OrderCreated
 from outbox import Handlers, UnitOfWork
 from service_processor.domains.orders.service import Fulfilment
 

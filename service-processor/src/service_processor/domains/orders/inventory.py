@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from contracts import OrderCreated, OrderedProduct
+from contracts.orders import OrderCreated, OrderedProduct
 from outbox import UnitOfWork
 from service_processor.domains.orders import repository
 from service_processor.domains.orders.policy import Decision

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Protocol
 from uuid import UUID
 
-from contracts import OrderCreated, OrderOutcome
+from contracts.orders import OrderCreated, OrderOutcome
 from outbox import UnitOfWork
 
 

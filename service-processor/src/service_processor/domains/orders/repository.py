@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts import OrderedProduct
+from contracts.orders import OrderedProduct
 from service_processor.domains.orders.models import fulfilments, products, reserved_lines
 from service_processor.domains.orders.policy import Decision
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
-from contracts import OrderCancelled, OrderCreated, OrderProcessed, OrderProcessingStarted
+from contracts.orders import OrderCancelled, OrderCreated, OrderProcessed, OrderProcessingStarted
 from outbox import UnitOfWork
 from service_processor.domains.orders import repository
 from service_processor.domains.orders.policy import Decision, Delay, FulfilmentPolicy

@@ -4,7 +4,7 @@
 transaction, and stores the outcome with the end of the job and the event in one transaction.
 """
 
-from contracts import PROCESSOR_RENTALS
+from contracts.rentals import PROCESSOR_RENTALS
 from service_processor.domains.payments.handlers import on
 from servicekit.service.domain import Domain
 

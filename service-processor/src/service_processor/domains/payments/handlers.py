@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contracts import PROCESSOR_RENTALS, RentalFinished, RentalStarted, events_of
+from contracts import events_of
+from contracts.rentals import PROCESSOR_RENTALS, RentalFinished, RentalStarted
 from outbox import Handlers, UnitOfWork
 from service_processor.domains.payments import service
 

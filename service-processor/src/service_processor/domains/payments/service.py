@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from contracts import (
-    Contract,
+from contracts import Contract
+from contracts.rentals import (
     PaymentClearDeclined,
     PaymentCleared,
     PaymentDeclined,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from contracts import (
+from contracts.restaurants import (
     ReservationCreated,
     ReservationDeleted,
     RestaurantCreated,

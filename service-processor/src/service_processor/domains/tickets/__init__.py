@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from contracts import PROCESSOR_TICKETS
+from contracts.tickets import PROCESSOR_TICKETS
 from service_processor.domains.tickets.api import PROBLEMS, router
 from service_processor.domains.tickets.handlers import handlers
 from service_processor.domains.tickets.service import AutoClose

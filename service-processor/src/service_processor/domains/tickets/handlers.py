@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contracts import (
+from contracts import events_of
+from contracts.tickets import (
     PROCESSOR_TICKETS,
     TicketCommentDeleted,
     TicketCommented,
     TicketCreated,
     TicketStatusChanged,
-    events_of,
 )
 from outbox import Handlers, UnitOfWork
 from service_processor.domains.tickets import service

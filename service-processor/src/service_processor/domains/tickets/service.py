@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from contracts import (
+from contracts.tickets import (
     TicketCloseDue,
     TicketCommentDeleted,
     TicketCommented,

@@ -1,8 +1,8 @@
-"""Which queue takes which events: the one place where a queue has its name.
+"""The exchanges of the services, and what a subscription of a queue to one of them is.
 
 A queue takes all events of an aggregate type, never single event types: a stream with left-out
-events would have gaps in its sequence. A constant is called like its queue, and services refer to
-the constant.
+events would have gaps in its sequence. The module of a domain declares its subscriptions. There a
+constant is called like its queue (`PROCESSOR_ORDERS`), and services refer to the constant.
 """
 
 from __future__ import annotations
@@ -50,31 +50,6 @@ class Exchange(NamedTuple):
 ORDERS = Exchange("service-orders", "orders")
 PROCESSOR = Exchange("service-processor", "processor")
 EXCHANGES: tuple[Exchange, ...] = (ORDERS, PROCESSOR)
-
-PROCESSOR_ORDERS = ORDERS.to("processor.orders", "order")
-ORDERS_ORDERS = PROCESSOR.to("orders.orders", "order")
-PROCESSOR_BOOKINGS = ORDERS.to("processor.bookings", "booking")
-ORDERS_BOOKINGS = PROCESSOR.to("orders.bookings", "booking")
-ORDERS_RESTAURANTS = PROCESSOR.to("orders.restaurants", "restaurant", parts=("table",))
-PROCESSOR_TICKETS = ORDERS.to("processor.tickets", "ticket")
-ORDERS_TICKETS = PROCESSOR.to("orders.tickets", "ticket")
-PROCESSOR_RENTALS = ORDERS.to("processor.rentals", "rental")
-ORDERS_RENTALS = PROCESSOR.to("orders.rentals", "payment")
-
-SUBSCRIPTIONS: tuple[Subscription, ...] = (
-    PROCESSOR_ORDERS,
-    ORDERS_ORDERS,
-    PROCESSOR_BOOKINGS,
-    ORDERS_BOOKINGS,
-    ORDERS_RESTAURANTS,
-    PROCESSOR_TICKETS,
-    ORDERS_TICKETS,
-    PROCESSOR_RENTALS,
-    ORDERS_RENTALS,
-)
-
-UNSUBSCRIBED: frozenset[str] = frozenset({"reservation"})
-"""Aggregate types whose events only the audit consumes."""
 
 AUDIT = "audit"
 """The stream queue that takes every event of every exchange."""
