@@ -10,7 +10,7 @@ export ARGS SERVICE M STACK YES FROM
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
         test test-unit test-orders test-processor test-libs test-versions servers servers-stop \
-        bench chaos lint types format migrate migrate-orders migrate-processor migration seed republish-restaurants audit outbox venv install lock \
+        bench chaos lint types format contracts migrate migrate-orders migrate-processor migration seed republish-restaurants audit outbox venv install lock \
         audit-dependencies secrets clean
 
 help: ## print this list
@@ -71,6 +71,9 @@ types: venv ## mypy --strict, tests included
 format: venv ## let ruff format and fix what it can
 	@$(VENV)ruff format .
 	@$(VENV)ruff check --fix .
+
+contracts: venv ## write missing golden samples of events, and docs/asyncapi.yaml
+	@$(VENV)python -m contracts
 
 migrate: ## both schemas to head
 	@$(DEVSTACK) migrate

@@ -14,7 +14,7 @@ from contracts.base import Contract
 from contracts.declared import Declared
 from contracts.exchanges import AUDIT, AUDIT_KEPT, EXCHANGES, Exchange, Subscription
 
-_NOT_DOMAINS = {"__main__", "asyncapi", "base", "declared", "exchanges"}
+_NOT_DOMAINS = {"__main__", "asyncapi", "base", "declared", "exchanges"}  # see decision 1501
 _DOMAINS = sorted({module.name for module in pkgutil.iter_modules(__path__)} - _NOT_DOMAINS)
 _DECLARED = [Declared.by(import_module(f"{__name__}.{domain}")) for domain in _DOMAINS]
 
