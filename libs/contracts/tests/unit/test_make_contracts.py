@@ -14,33 +14,33 @@ from contracts import __main__ as command
 
 PACKAGE = Path(__file__).parents[2]
 CHECKOUT = PACKAGE.parents[1]
-REVIEWS = '''
+THINGS = '''
 from typing import ClassVar
 
 from contracts.base import Contract, Name
 from contracts.exchanges import ORDERS
 
 
-class ReviewSubmitted(Contract):
-    """A user rated a product."""
+class ThingMade(Contract):
+    """A thing was made."""
 
-    type: ClassVar[str] = "review.submitted"
+    type: ClassVar[str] = "thing.made"
     source: ClassVar[str] = "service-orders"
-    aggregate_type: ClassVar[str] = "review"
+    aggregate_type: ClassVar[str] = "thing"
 
-    review_id: int
-    product: Name
+    thing_id: int
+    name: Name
 
     @property
     def aggregate_id(self) -> str:
-        return str(self.review_id)
+        return str(self.thing_id)
 
 
-PROCESSOR_REVIEWS = ORDERS.to("processor.reviews", "review")
+PROCESSOR_THINGS = ORDERS.to("processor.things", "thing")
 
-SAMPLES = (ReviewSubmitted(review_id=1, product="café"),)
+SAMPLES = (ThingMade(thing_id=1, name="café"),)
 '''
-GOLDEN = '{\n  "review_id": 1,\n  "product": "café"\n}\n'
+GOLDEN = '{\n  "thing_id": 1,\n  "name": "café"\n}\n'
 
 
 class Copy:
@@ -52,8 +52,8 @@ class Copy:
         shutil.copytree(PACKAGE, checkout / "libs/contracts", ignore=ignore)
         (checkout / "docs").mkdir()
         shutil.copy(CHECKOUT / "docs/asyncapi.yaml", checkout / "docs")
-        self.reviews = checkout / "libs/contracts/src/contracts/reviews.py"
-        self.reviews.write_text(REVIEWS)
+        self.things = checkout / "libs/contracts/src/contracts/things.py"
+        self.things.write_text(THINGS)
 
     @property
     def golden(self) -> dict[str, str]:
@@ -83,10 +83,10 @@ def test_a_new_module_needs_nothing_but_the_command(copy: Copy) -> None:
     done = copy.make_contracts()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "wrote libs/contracts/tests/golden/review.submitted.v1.json",
+        "wrote libs/contracts/tests/golden/thing.made.v1.json",
         "wrote docs/asyncapi.yaml",
     ]
-    assert copy.golden == before | {"review.submitted.v1.json": GOLDEN}
+    assert copy.golden == before | {"thing.made.v1.json": GOLDEN}
     assert copy.make_contracts().stdout == "nothing to write: every file is up to date\n"
 
 
@@ -95,38 +95,38 @@ def test_the_tests_of_contracts_pass_with_the_new_module(copy: Copy) -> None:
     tests = copy.checkout / "libs/contracts/tests/unit/test_contracts.py"
     done = copy.run("-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests))
     assert done.returncode == 0, done.stdout
-    assert "review.submitted" in copy.run("-m", "pytest", "--co", "-q", str(tests)).stdout
+    assert "thing.made" in copy.run("-m", "pytest", "--co", "-q", str(tests)).stdout
 
 
-@pytest.mark.parametrize(("published", "now"), [("café", "tea"), ("product", "title")])
+@pytest.mark.parametrize(("published", "now"), [("café", "tea"), ("name", "label")])
 def test_a_changed_event_is_refused_and_nothing_is_written(
     copy: Copy, published: str, now: str
 ) -> None:
     copy.make_contracts()
     before, document = copy.golden, (copy.checkout / "docs/asyncapi.yaml").read_text()
-    copy.reviews.write_text(REVIEWS.replace(published, now))
+    copy.things.write_text(THINGS.replace(published, now))
     done = copy.make_contracts()
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "libs/contracts/tests/golden/review.submitted.v1.json never changes, and the sample of"
-        " ReviewSubmitted is written differently: restore both, or make a new version of the event"
-        " (ReviewSubmitted.version = 2)\n"
+        "libs/contracts/tests/golden/thing.made.v1.json never changes, and the sample of"
+        " ThingMade is written differently: restore both, or make a new version of the event"
+        " (ThingMade.version = 2)\n"
     )
     assert (copy.golden, (copy.checkout / "docs/asyncapi.yaml").read_text()) == (before, document)
 
 
 def test_a_new_version_gets_a_golden_sample_of_its_own(copy: Copy) -> None:
     copy.make_contracts()
-    fields = "    version: ClassVar[int] = 2\n\n    stars: int = 5\n    review_id: int\n"
-    copy.reviews.write_text(REVIEWS.replace("    review_id: int\n", fields))
-    assert "review.submitted.v2.json" in copy.make_contracts().stdout
-    assert copy.golden["review.submitted.v1.json"] == GOLDEN
-    assert '"stars": 5' in copy.golden["review.submitted.v2.json"]
+    fields = "    version: ClassVar[int] = 2\n\n    stars: int = 5\n    thing_id: int\n"
+    copy.things.write_text(THINGS.replace("    thing_id: int\n", fields))
+    assert "thing.made.v2.json" in copy.make_contracts().stdout
+    assert copy.golden["thing.made.v1.json"] == GOLDEN
+    assert '"stars": 5' in copy.golden["thing.made.v2.json"]
 
 
 def test_the_order_of_imports_does_not_matter(copy: Copy) -> None:
     names = "sorted(event.type for event in contracts.EVENTS)"
-    module_first = copy.run("-c", f"import contracts.reviews; print({names})")
+    module_first = copy.run("-c", f"import contracts.things; print({names})")
     package_first = copy.run("-c", f"import contracts; print({names})")
     assert module_first.stdout == package_first.stdout != "", module_first.stderr
 
