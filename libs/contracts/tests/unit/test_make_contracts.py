@@ -125,7 +125,7 @@ def test_a_new_version_gets_a_golden_sample_of_its_own(copy: Copy) -> None:
 
 
 def test_the_order_of_imports_does_not_matter(copy: Copy) -> None:
-    names = "sorted(event.type for event in contracts.EVENTS)"
+    names = "[event.type for event in contracts.EVENTS]"
     module_first = copy.run("-c", f"import contracts.things; print({names})")
     package_first = copy.run("-c", f"import contracts; print({names})")
     assert module_first.stdout == package_first.stdout != "", module_first.stderr
