@@ -42,7 +42,7 @@ async def gaps(environment: Environment, consumer: Side) -> set[tuple[str, int]]
 async def redrive(environment: Environment, consumer: Side) -> int:
     """Redrive everything; returns the number of streams."""
     url = ("--database-url", environment.databases[consumer.name])
-    said = await outbox(environment, "parked", "redrive", consumer.queue, *url)
+    said = await outbox(environment, "parked", "redrive", consumer.queue, *url, "--yes")
     return int(said["streams"])
 
 

@@ -13,10 +13,24 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "libs/outbox/src/outbox"
 
 
-@pytest.mark.parametrize("table", ["inbox_parked", "inbox_discarded", "inbox_attempts"])
-def test_all_statements_on_a_table_of_the_inbox_are_in_one_module(table: str) -> None:
+MODULES_OF = {
+    # What is done under the lock of a stream, and what operators ask.
+    "inbox_parked": {"parked_events.py", "parked_queries.py"},
+    "inbox_discarded": {"parked_events.py"},
+    "inbox_attempts": {"position.py"},
+}
+
+
+@pytest.mark.parametrize("table", MODULES_OF)
+def test_all_statements_on_a_table_of_the_inbox_are_in_its_modules(table: str) -> None:
     statement = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)\s+{table}\b")
-    assert len([path for path in LIBRARY.rglob("*.py") if statement.search(path.read_text())]) == 1
+    found = {path.name for path in LIBRARY.rglob("*.py") if statement.search(path.read_text())}
+    assert found == MODULES_OF[table]
+
+
+def test_what_operators_ask_of_parked_events_changes_no_row() -> None:
+    queries = (LIBRARY / "inbox/parked_queries.py").read_text()
+    assert not re.search(r"\b(INSERT|UPDATE|DELETE)\b", queries)
 
 
 def test_verbs_of_the_inbox_belong_to_the_object_that_has_its_connection() -> None:

@@ -26,7 +26,7 @@ from kit.outbox.deliveries import (
 )
 from kit.outbox.world import QUEUE, World
 from kit.waiting import eventually
-from outbox.inbox.operations import InboxOperations
+from outbox.inbox.operations import InboxOperations, ParkedSelection
 
 TESTS = Path(__file__).parents[4] / "tests"
 
@@ -130,7 +130,10 @@ async def test_a_parked_event_that_kills_its_process_is_parked_as_crashed(
         await eventually(lambda: has_effects(world, 3))
         died = len(statuses)
         async with await world.psycopg() as connection:
-            assert await InboxOperations(connection, QUEUE).redrive(reason="crashed") == 1
+            assert (
+                await InboxOperations(connection, QUEUE).redrive(ParkedSelection(reason="crashed"))
+                == 1
+            )
         await eventually(lambda: so_many(statuses, died + 3))
         await eventually(lambda: parks(world, [("crashed", 2), ("gap", 3)]))
     assert await effects(world) == {"poison late": [1], "a": [1, 2]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -59,6 +60,7 @@ async def test_parked_events_are_listed_with_their_reason(poisoned: Pair) -> Non
 async def test_show_prints_the_body(poisoned: Pair) -> None:
     said = await poisoned.at_consumer("parked", "show", QUEUE, "shop/order/poison")
     assert '{"number": 2}' in said.out
+    assert re.search(r"  failed: 20\S+ \S+Z ValueError$", said.out, re.MULTILINE)
     await poisoned.at_consumer("parked", "show", QUEUE, "shop/order/nobody", status=1)
     await poisoned.at_consumer("parked", "show", QUEUE, "nonsense", status=2)
 
@@ -70,10 +72,43 @@ async def test_a_redriven_stream_is_applied_in_order_once_the_handler_is_mended(
         "UPDATE inbox_parked SET next_attempt_at = NULL, attempts = 10 WHERE reason = 'failed'"
     )
     async with running(poisoned.consumer.consumer(record)):
-        said = await poisoned.at_consumer("parked", "redrive", QUEUE, "--json")
-        assert said.json == {"streams": 1}
+        said = await poisoned.at_consumer("parked", "redrive", QUEUE, "--yes", "--json")
+        assert said.json["streams"] == 1
         await eventually(lambda: effects_are(poisoned, 4))
     assert (await effects(poisoned.consumer))["poison"] == [1, 2, 3]
+
+
+async def test_a_cause_is_shown_and_its_group_redriven_after_a_question(poisoned: Pair) -> None:
+    [group] = (await poisoned.at_consumer("parked", "groups", "--json")).json
+    assert group["cause"] == f"ValueError in {__name__}.fails"
+    assert (group["streams"], group["events"], group["followers"]) == (1, 1, 2)
+    said = await poisoned.at_consumer("parked", "groups", "--error", "no such")
+    assert group["fingerprint"] in said.out
+    assert "1 group" in said.out
+    redrive = ("parked", "redrive", QUEUE, "--group", group["fingerprint"])
+    said = await poisoned.at_consumer(*redrive, "--dry-run")
+    assert "1 stream to try. 2 events wait behind." in said.out
+    said = await poisoned.at_consumer(*redrive, answer="n\n", status=3)
+    assert "Try the first event of 1 stream now? 2 events wait behind." in said.err
+    said = await poisoned.at_consumer(*redrive, answer="y\n")
+    assert "1 stream is tried now" in said.out
+    said = await poisoned.at_consumer("parked", "redrive", QUEUE, "--group", "nothing", "--json")
+    assert (said.json["selected"]["streams"], said.json["streams"]) == (0, 0)
+
+
+async def test_all_events_with_one_error_are_discarded_after_a_question(poisoned: Pair) -> None:
+    await poisoned.at_consumer("parked", "discard", QUEUE, status=2)
+    await poisoned.at_consumer("parked", "discard", QUEUE, "shop/order/poison", status=2)
+    discard = ("parked", "discard", QUEUE, "--error", "no such [MEAL]", "--type", "order.happened")
+    said = await poisoned.at_consumer(*discard, "--dry-run")
+    assert "1 event to discard. 2 events wait behind." in said.out
+    said = await poisoned.at_consumer(*discard, answer="n\n", status=3)
+    assert "Discard 1 event of 1 stream for ever? 2 events wait behind." in said.err
+    said = await poisoned.at_consumer(*discard, "--yes", "--note", "never a meal", "--json")
+    assert said.json["events"] == 1
+    async with running(poisoned.consumer.consumer(record)):
+        await eventually(lambda: effects_are(poisoned, 3))
+    assert (await effects(poisoned.consumer))["poison"] == [2, 3]
 
 
 async def test_a_discarded_event_never_takes_effect_and_those_behind_it_flow(

@@ -25,7 +25,7 @@ from outbox.errors import NothingMissing, NotParked
 from outbox.event import Stream
 from outbox.inbox import operations, unsequenced
 from outbox.inbox.inbox import Inbox
-from outbox.inbox.operations import InboxOperations, list_parked, producer_streams
+from outbox.inbox.operations import InboxOperations, ParkedSelection, list_parked, producer_streams
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.settings import InboxSettings
 
@@ -64,8 +64,11 @@ async def test_redrive_works_after_the_last_attempt_and_followers_come_in_order(
             [shown] = await InboxOperations(connection, QUEUE).show(A, 2)
             assert shown.body == b"{}"
             switch.problem = None
-            assert await InboxOperations(connection, QUEUE).redrive(reason="crashed") == 0
-            assert await InboxOperations(connection, QUEUE).redrive(stream=A) == 1
+            assert (
+                await InboxOperations(connection, QUEUE).redrive(ParkedSelection(reason="crashed"))
+                == 0
+            )
+            assert await InboxOperations(connection, QUEUE).redrive(ParkedSelection(stream=A)) == 1
         await eventually(lambda: has_effects(world, 40))
     assert await effects(world) == {"a": list(range(1, 41))}
     assert await world.rows("SELECT parked, blocked FROM inbox") == [(0, False)]
@@ -92,7 +95,9 @@ async def test_a_redrive_of_many_streams_is_several_transactions(
         await holder.rollback()
         due = "SELECT aggregate_id FROM inbox_parked WHERE next_attempt_at IS NOT NULL ORDER BY 1"
         assert await world.rows(due) == [("a",), ("b",), ("c",), ("d",)]
-        assert await InboxOperations(connection, QUEUE).redrive(reason="failed") == 5
+        assert (
+            await InboxOperations(connection, QUEUE).redrive(ParkedSelection(reason="failed")) == 5
+        )
     switch.problem = None
     await inbox.retry_due()
     assert await effects(world) == {name: [1, 2, 3] for name in "abcde"}
@@ -197,7 +202,12 @@ async def test_an_unreadable_body_is_parked_at_once_and_not_tried_again(world: W
         assert (body, due, switch.calls) == (b"\xff\x00", None, calls)
         switch.problem = None
         async with await world.psycopg() as connection:
-            assert await InboxOperations(connection, QUEUE).redrive(reason="unreadable") == 1
+            assert (
+                await InboxOperations(connection, QUEUE).redrive(
+                    ParkedSelection(reason="unreadable")
+                )
+                == 1
+            )
         await eventually(lambda: has_effects(world, 5))
 
 

@@ -15,7 +15,7 @@ from kit.outbox.world import QUEUE, World, running
 from kit.waiting import eventually
 from outbox import Envelope, RetryPolicy, UnitOfWork
 from outbox.inbox.inbox import Inbox
-from outbox.inbox.operations import InboxOperations, list_parked
+from outbox.inbox.operations import InboxOperations, ParkedSelection, list_parked
 from outbox.inbox.settings import InboxSettings
 from outbox.operations.status import status
 from outbox.supervise import Up, keep_running
@@ -271,7 +271,12 @@ async def test_a_redriven_event_is_tried_before_those_that_are_retried(
     await fail(world, "z", 10, "NULL")
     async with await world.psycopg() as connection:
         for name in TEN:
-            assert await InboxOperations(connection, QUEUE).redrive(stream=stream_of(name)) == 1
+            assert (
+                await InboxOperations(connection, QUEUE).redrive(
+                    ParkedSelection(stream=stream_of(name))
+                )
+                == 1
+            )
         listed = await list_parked(connection, QUEUE, limit=1_000)
         assert all(parked.next_attempt_at for parked in listed)
         found = await status(connection)

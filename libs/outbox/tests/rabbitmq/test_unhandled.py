@@ -13,7 +13,7 @@ from kit.outbox.world import QUEUE, World, running
 from kit.waiting import eventually
 from outbox import Envelope, HandlersByType, InboxSettings, UnitOfWork, handle_many, ignore
 from outbox.inbox.inbox import Inbox
-from outbox.inbox.operations import InboxOperations
+from outbox.inbox.operations import InboxOperations, ParkedSelection
 from outbox.metrics import CONSUMED
 from outbox.testing import deliver
 
@@ -78,7 +78,10 @@ async def test_an_older_process_parks_again_what_was_redriven(world: World) -> N
 async def test_a_person_may_redrive_an_unhandled_event(world: World) -> None:
     await Inbox(QUEUE, ORDERS, world.work).handle(three())
     async with await world.psycopg() as connection:
-        assert await InboxOperations(connection, QUEUE).redrive(reason="unhandled") == 1
+        assert (
+            await InboxOperations(connection, QUEUE).redrive(ParkedSelection(reason="unhandled"))
+            == 1
+        )
     await Inbox(QUEUE, BOTH, world.work).retry_due()
     assert await effects(world) == {"a": [1, 2, 3]}
 

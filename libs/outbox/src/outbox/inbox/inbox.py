@@ -17,7 +17,9 @@ from outbox.failures import HandlerFailed, contending, is_contention, is_loss
 from outbox.inbox.handlers import HandlersByType, bind
 from outbox.inbox.operations import InboxOperations
 from outbox.inbox.parked_events import ParkedEvents
+from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import REASONS, UNHANDLED
+from outbox.inbox.parked_selection import ParkedSelection
 from outbox.inbox.position import forget_passed_attempts
 from outbox.inbox.recovery import Recovery
 from outbox.inbox.settings import InboxSettings
@@ -128,9 +130,10 @@ class Inbox:
         """
         handlers = self._transactions.handlers
         types = None if handlers.unhandled == "skip" else handlers.known
+        selection = ParkedSelection(reason=UNHANDLED, types=types)
         async with self._work.engine.connect() as connection:
             raw = await raw_connection(connection)
-            due = await InboxOperations(raw, self.consumer).redrive(reason=UNHANDLED, types=types)
+            due = await InboxOperations(raw, self.consumer).redrive(selection)
         if due:
             logger.info("%s resumes %d streams: it handles their events now", self.consumer, due)
         return due
@@ -138,7 +141,7 @@ class Inbox:
     async def report(self) -> None:
         """Set the metrics that only the database knows."""
         async with self._work.engine.begin() as connection:
-            parked = ParkedEvents(await raw_connection(connection), self.consumer)
+            parked = ParkedQueries(await raw_connection(connection), self.consumer)
             counts = {count.reason: count for count in await parked.counts()}
             heaviest = await parked.heaviest()
         self.parked_bytes = sum(count.bytes for count in counts.values())

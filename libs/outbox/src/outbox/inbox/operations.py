@@ -1,28 +1,47 @@
 """The operations of a person on a consumer's streams: show, redrive, discard, skip, baseline.
 
 Invariant: whatever changes a stream happens under the lock of its row, as in the consumer itself,
-and leaves the order as it was. Each method is one transaction of its own on the connection given
-(a redrive or a baseline of many streams several), or part of the one that is open there. Consumers
-hear of it when it commits.
+and leaves the order as it was. Each method is one transaction of its own on the connection given,
+or part of the one that is open there. A change of many streams is several transactions, can be
+stopped after any of them, and run again. Consumers hear of it when it commits.
+
+One file, because all of it is one consumer's streams under one lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from outbox.errors import NothingMissing, NotParked
 from outbox.event import Stream
 from outbox.inbox.parked_events import ParkedEvents
-from outbox.inbox.parked_rows import FORKED, Gap, ParkedEvent
+from outbox.inbox.parked_queries import ParkedQueries
+from outbox.inbox.parked_rows import FORKED, Gap, ParkedEvent, ParkedGroup, Preview
+from outbox.inbox.parked_selection import EVERYTHING, ParkedSelection
 from outbox.inbox.position import Connection, LockedPositions
 from outbox.log import operator_queries as sql
 
-__all__ = ["Gap", "InboxOperations", "ParkedEvent", "list_parked", "producer_streams"]
+__all__ = [
+    "Gap",
+    "InboxOperations",
+    "ParkedEvent",
+    "ParkedGroup",
+    "ParkedQueries",
+    "ParkedSelection",
+    "Preview",
+    "list_parked",
+    "producer_streams",
+]
+
+Progress = Callable[[int], None]
+"""Is called after each transaction with how many have been moved so far."""
 
 CHUNK = 1_000
 """At most this many streams are locked together: consumers that meet them wait."""
+DISCARDED_TOGETHER = 200
+"""At most this many events are discarded in one transaction."""
 
 REDRIVE = "inbox_redrive"
 """The channel on which consumers hear that something is to be tried now; says for whom."""
@@ -41,42 +60,71 @@ class InboxOperations:
     def _parked(self) -> ParkedEvents:
         return ParkedEvents(self.connection, self.consumer)
 
+    @property
+    def _queries(self) -> ParkedQueries:
+        return ParkedQueries(self.connection, self.consumer)
+
     async def show(self, stream: Stream, sequence: int | None = None) -> list[ParkedEvent]:
         """The parked events of a stream in order, with bodies; two at a sequence that forked."""
-        return await self._parked.show(stream, sequence)
+        return await self._queries.show(stream, sequence)
 
     async def gaps(self, *, limit: int = 100) -> list[Gap]:
         """Streams that wait for events which have not arrived, the longest waiting first."""
-        return await self._parked.gaps(limit=limit)
+        return await self._queries.gaps(limit=limit)
 
     async def progress(self, stream: Stream) -> tuple[int, int | None]:
         """How far the consumer has come in a stream, and the first sequence parked beyond."""
-        return (await self._parked.progress(stream)).get(stream, (0, None))
+        return (await self._queries.progress(stream)).get(stream, (0, None))
+
+    async def preview_redrive(self, selection: ParkedSelection = EVERYTHING) -> Preview:
+        """What a redrive would move: the events that it tries, and those that follow."""
+        return await self._queries.preview_redrive(selection)
 
     async def redrive(
-        self,
-        *,
-        stream: Stream | None = None,
-        reason: str | None = None,
-        types: Sequence[str] | None = None,
+        self, selection: ParkedSelection = EVERYTHING, *, progress: Progress | None = None
     ) -> int:
         """Let the first event of each stopped stream be tried at once, as if it were new.
 
-        Of one stream, of those whose first event is parked for a reason or has one of these types,
-        or of all. What waits behind follows in order. It works after the last attempt too, and
-        comes before all that is retried by itself. Returns for how many streams.
+        Of the streams whose first event is selected. What waits behind follows in order. It works
+        after the last attempt too, and comes before all that is retried by itself. Returns for how
+        many streams; `progress` hears of each thousand.
         """
-        async with self.connection.transaction():
-            streams = await self._parked.stopped_streams(stream, reason=reason, types=types)
-        due = 0
-        for start in range(0, len(streams), CHUNK):
-            chunk = streams[start : start + CHUNK]
+        due, last = 0, None
+        while chunk := await self._stopped_streams(selection, last):
+            last = chunk[-1]
             async with self.connection.transaction():
                 locked = await self._lock(chunk)
                 await locked.forget_attempts_of_next(chunk)  # see decision 0503
-                due += await self._parked.redrive_next(chunk)
+                due += await self._parked.redrive_next(chunk, selection)
                 await self._notify()
+            if progress is not None:
+                progress(due)
         return due
+
+    async def preview_discard(self, selection: ParkedSelection) -> Preview:
+        """What `discard_selected` would move: the events given up, and those that follow."""
+        return await self._queries.preview_discard(selection)
+
+    async def discard_selected(
+        self, selection: ParkedSelection, *, note: str = "", progress: Progress | None = None
+    ) -> int:
+        """Discard all parked events that are selected, as `discard` does.
+
+        Give the selection the time of its preview as `until`: those that fail meanwhile are others.
+        Returns how many; `progress` hears of each 200.
+        """
+        gone, last = 0, None
+        while chunk := await self._discardable(selection, last):
+            async with self.connection.transaction():
+                locked = await self._lock({event.stream for event in chunk})
+                # Again, under the lock: some may have been applied meanwhile.
+                found = await self._discardable(selection, last)
+                found = [event for event in found if event.stream in locked]
+                await self._discard(found, locked, note)
+            gone, last = gone + len(found), chunk[-1]
+            if progress is not None:
+                progress(gone)
+        return gone
 
     async def discard(
         self, stream: Stream, sequence: int, *, event_id: UUID | None = None, note: str = ""
@@ -89,16 +137,8 @@ class InboxOperations:
         """
         async with self.connection.transaction():
             locked = await self._lock({stream})
-            position = locked[stream]
             event = _one_of(await self.show(stream, sequence), stream, event_id)
-            await self._parked.record_discarded(event, note)
-            if event.reason == FORKED or sequence <= position.last_sequence:
-                await self._parked.remove(event)
-                position.parked -= 1
-            else:
-                await self._parked.mark_discarded(event)  # see decision 0505
-                await self._parked.pass_discarded(stream, position)
-            await self._go_on(stream, locked)
+            await self._discard([event], locked, note)
         return event
 
     async def skip(
@@ -122,7 +162,7 @@ class InboxOperations:
             await self._parked.record_skipped(stream, first, last, note)
             position.last_sequence, position.last_event_id = last, None
             await self._parked.pass_discarded(stream, position)
-            await self._go_on(stream, locked)
+            await self._go_on(locked)
         return first, last
 
     async def baseline(self, sequences: Mapping[Stream, int], *, only_new: bool = False) -> int:
@@ -151,7 +191,7 @@ class InboxOperations:
         them, else with the next to come.
         """
         streams = await producer_streams(producer, aggregate_types=aggregate_types)
-        for stream, (applied, waiting) in (await self._parked.progress()).items():
+        for stream, (applied, waiting) in (await self._queries.progress()).items():
             if applied > 0:
                 streams.pop(stream, None)
             elif waiting is not None and stream in streams:
@@ -183,12 +223,39 @@ class InboxOperations:
             await self._parked.pass_discarded(stream, position)
             await self._parked.make_due(stream, position.last_sequence + 1)
 
-    async def _go_on(self, stream: Stream, locked: LockedPositions) -> None:
+    async def _stopped_streams(
+        self, selection: ParkedSelection, last: Stream | None
+    ) -> list[Stream]:
+        async with self.connection.transaction():
+            return await self._queries.stopped_streams(selection, after=last, limit=CHUNK)
+
+    async def _discardable(
+        self, selection: ParkedSelection, last: ParkedEvent | None
+    ) -> list[ParkedEvent]:
+        async with self.connection.transaction():
+            limit = DISCARDED_TOGETHER
+            return await self._queries.discardable(selection, after=last, limit=limit)
+
+    async def _discard(
+        self, events: Sequence[ParkedEvent], locked: LockedPositions, note: str
+    ) -> None:
+        await self._parked.record_discarded(events, note)
+        for event in events:
+            if _is_past(event, locked):
+                await self._parked.remove(event)
+                locked[event.stream].parked -= 1
+        to_come = [event for event in events if not _is_past(event, locked)]
+        await self._parked.mark_discarded(to_come)  # see decision 0505
+        for stream, position in locked.items():
+            await self._parked.pass_discarded(stream, position)
+        await self._go_on(locked)
+
+    async def _go_on(self, locked: LockedPositions) -> None:
         await locked.store()
-        position = locked[stream]
-        if position.parked and not position.blocked:
-            await locked.forget_attempts_of_next([stream])
-            await self._parked.redrive_next([stream])
+        ready = [stream for stream, one in locked.items() if one.parked and not one.blocked]
+        if ready:
+            await locked.forget_attempts_of_next(ready)
+            await self._parked.redrive_next(ready)
         await self._notify()
 
     async def _lock(self, streams: Iterable[Stream]) -> LockedPositions:
@@ -201,16 +268,13 @@ class InboxOperations:
 async def list_parked(
     connection: Connection,
     consumer: str | None = None,
+    selection: ParkedSelection = EVERYTHING,
     *,
-    reason: str | None = None,
-    aggregate_id: str | None = None,
     limit: int = 100,
     offset: int = 0,
 ) -> list[ParkedEvent]:
     """Parked events without their bodies, the longest waiting first; of one consumer or of all."""
-    return await ParkedEvents(connection, consumer).find(
-        reason=reason, aggregate_id=aggregate_id, limit=limit, offset=offset
-    )
+    return await ParkedQueries(connection, consumer).find(selection, limit=limit, offset=offset)
 
 
 async def producer_streams(
@@ -230,3 +294,8 @@ def _one_of(found: list[ParkedEvent], stream: Stream, event_id: UUID | None) -> 
     if len(matching) != 1:
         raise NotParked(stream, [event.event_id for event in found])
     return matching[0]
+
+
+def _is_past(event: ParkedEvent, locked: LockedPositions) -> bool:
+    """Whether its stream never comes to it."""
+    return event.reason == FORKED or event.sequence <= locked[event.stream].last_sequence

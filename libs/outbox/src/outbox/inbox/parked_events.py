@@ -3,64 +3,51 @@
 Invariant: what is next in a stream that is not blocked has a time at which it is due, or a delivery
 that is not acked yet. Without one of the two it would wait for ever.
 
-One file, because it holds all SQL on `inbox_parked` and `inbox_discarded`.
+One file, because together with `parked_queries` (what operators ask) it holds all SQL on
+`inbox_parked` and `inbox_discarded`: this one has what is done under the lock of a stream.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row
-
 from outbox.event import Envelope, Stream
-from outbox.inbox.parked_rows import (
-    Failure,
-    Gap,
-    ParkedCount,
-    ParkedEvent,
-    ParkedStream,
-    ParkedType,
-)
+from outbox.fingerprints import Cause
+from outbox.inbox.parked_rows import Failure, ParkedEvent, parked_event
+from outbox.inbox.parked_selection import EVERYTHING, SELECTED, ParkedSelection
 from outbox.inbox.position import Connection, Position, columns
 from outbox.tracebacks import storable
 
 logger = logging.getLogger(__name__)
 
-Row = TypeVar("Row")
-
 MAX_ERROR = 1_000
+FAILURES_KEPT = 20
+"""So many failed attempts of an event are kept: the first one and the last ones."""
 
-_BYTES = "(octet_length(body) + 1024)"
-"""The size of one parked event: a row and its index entries take about a KiB beside the body."""
 _REDRIVEN = "timestamptz '-infinity'"
 """When an event is due that a person redrives: before all that is retried by itself."""
-_NEXT_ATTEMPT = """
+NEXT_ATTEMPT = """
 CASE WHEN isfinite(next_attempt_at) THEN next_attempt_at
      WHEN next_attempt_at IS NOT NULL THEN clock_timestamp() END
 """
 """The next attempt as a person wants to see it: a redriven event is due now."""
 
-_STREAM = """
+STREAM = """
 consumer = %(consumer)s AND source = %(source)s AND aggregate_type = %(aggregate_type)s
 AND aggregate_id = %(aggregate_id)s
 """
-_AT = f"{_STREAM} AND sequence = %(sequence)s"
+_AT = f"{STREAM} AND sequence = %(sequence)s"
 _EVENT = f"{_AT} AND event_id = %(event_id)s"
-_CONSUMER = "(%(consumer)s::text IS NULL OR consumer = %(consumer)s)"
-_GIVEN_STREAM = """
-(%(source)s::text IS NULL
- OR (i.source, i.aggregate_type, i.aggregate_id)
-  = (%(source)s, %(aggregate_type)s, %(aggregate_id)s))
-"""
-_COLUMNS = f"""
+COLUMNS = f"""
 consumer, source, aggregate_type, aggregate_id, sequence, event_id, reason, type, version, time,
-attempts, {_NEXT_ATTEMPT}, last_error, parked_at, correlation_id, causation_id, traceparent,
-length(body)
+attempts, {NEXT_ATTEMPT}, last_error, parked_at, correlation_id, causation_id, traceparent,
+length(body), cause, fingerprint
 """
+"""What `parked_event` begins with; body and traceback follow."""
 
 _PARK = f"""
 INSERT INTO inbox_parked (consumer, source, aggregate_type, aggregate_id, sequence, event_id,
@@ -75,7 +62,7 @@ ON CONFLICT DO NOTHING
 RETURNING reason
 """  # noqa: S608
 _WAITING_AT = f"""
-SELECT {_COLUMNS}, body, NULL FROM inbox_parked
+SELECT {COLUMNS}, body, NULL FROM inbox_parked
  WHERE {_AT} AND reason <> 'forked'
    AND (NOT %(due)s OR next_attempt_at <= clock_timestamp())
  ORDER BY parked_at LIMIT 1
@@ -91,11 +78,15 @@ WITH gone AS (
 SELECT count(*) FROM gone
 """  # noqa: S608
 _REMOVE = f"DELETE FROM inbox_parked WHERE {_EVENT}"  # noqa: S608
-_REMOVE_THROUGH = f"DELETE FROM inbox_parked WHERE {_STREAM} AND sequence <= %(last)s"  # noqa: S608
+_REMOVE_THROUGH = f"DELETE FROM inbox_parked WHERE {STREAM} AND sequence <= %(last)s"  # noqa: S608
 _NOTE_FAILURE = f"""
 UPDATE inbox_parked
    SET reason = %(reason)s, attempts = attempts + %(counts)s, last_error = %(error)s,
-       last_traceback = %(traceback)s,
+       last_traceback = %(traceback)s, cause = %(cause)s, fingerprint = %(fingerprint)s,
+       -- The first failure is kept, and the last ones.
+       failures = CASE WHEN jsonb_array_length(failures) < %(kept)s THEN failures
+                       ELSE failures - 1 END
+                  || jsonb_build_object('at', clock_timestamp(), 'error', %(class)s::text),
        next_attempt_at = clock_timestamp() + make_interval(secs => %(delay)s)
  WHERE {_EVENT}
 """  # noqa: S608
@@ -110,7 +101,7 @@ UPDATE inbox_parked p SET next_attempt_at = {_REDRIVEN}, attempts = 0
  WHERE i.consumer = %(consumer)s
    AND (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence)
      = (i.consumer, i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1)
-   AND p.reason <> 'forked'
+   AND p.reason <> 'forked' AND {SELECTED}
 """  # noqa: S608
 # In the order of the index inbox_parked_due, so that no stream waits for those with a lower name.
 _DUE_STREAMS = """
@@ -119,14 +110,6 @@ SELECT source, aggregate_type, aggregate_id
  WHERE consumer = %(consumer)s AND next_attempt_at <= statement_timestamp()
  ORDER BY next_attempt_at LIMIT %(limit)s
 """
-_STOPPED_STREAMS = f"""
-SELECT DISTINCT i.source, i.aggregate_type, i.aggregate_id
-  FROM inbox i JOIN inbox_parked p USING (consumer, source, aggregate_type, aggregate_id)
- WHERE i.consumer = %(consumer)s AND p.sequence = i.last_sequence + 1 AND p.reason <> 'forked'
-   AND (%(reason)s::text IS NULL OR p.reason = %(reason)s)
-   AND (%(event_types)s::text[] IS NULL OR p.type = ANY(%(event_types)s)) AND {_GIVEN_STREAM}
- ORDER BY i.source, i.aggregate_type, i.aggregate_id
-"""  # noqa: S608
 
 _MARK_DISCARDED = f"""
 UPDATE inbox_parked SET reason = 'discarded', next_attempt_at = NULL WHERE {_EVENT}
@@ -134,9 +117,10 @@ UPDATE inbox_parked SET reason = 'discarded', next_attempt_at = NULL WHERE {_EVE
 _RECORD_DISCARDED = f"""
 INSERT INTO inbox_discarded (consumer, source, aggregate_type, aggregate_id, first_sequence,
                              last_sequence, event_id, reason, type, body, attempts, last_error,
-                             last_traceback, parked_at, note)
+                             last_traceback, cause, fingerprint, failures, parked_at, note)
 SELECT consumer, source, aggregate_type, aggregate_id, sequence, sequence, event_id, reason, type,
-       body, attempts, last_error, last_traceback, parked_at, %(note)s
+       body, attempts, last_error, last_traceback, cause, fingerprint, failures, parked_at,
+       %(note)s
   FROM inbox_parked WHERE {_EVENT}
 """  # noqa: S608
 _RECORD_SKIPPED = """
@@ -146,70 +130,13 @@ VALUES (%(consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s, %(first)
         'missing', %(note)s)
 """
 
-_LIST = f"""
-SELECT {_COLUMNS}, NULL::bytea, NULL FROM inbox_parked
- WHERE {_CONSUMER}
-   AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-   AND (%(aggregate_id)s::text IS NULL OR aggregate_id = %(aggregate_id)s)
-   AND (%(event_id)s::uuid IS NULL OR event_id = %(event_id)s)
- ORDER BY parked_at, consumer, source, aggregate_type, aggregate_id, sequence, event_id
- LIMIT %(limit)s OFFSET %(offset)s
-"""  # noqa: S608
-_SHOW = f"""
-SELECT {_COLUMNS}, body, last_traceback FROM inbox_parked
- WHERE {_STREAM} AND (%(sequence)s::bigint IS NULL OR sequence = %(sequence)s)
- ORDER BY sequence, parked_at
-"""  # noqa: S608
-_GAPS = """
-SELECT i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1, min(p.sequence) - 1,
-       count(*), min(p.parked_at)
-  FROM inbox i JOIN inbox_parked p USING (consumer, source, aggregate_type, aggregate_id)
- WHERE i.consumer = %(consumer)s AND p.sequence > i.last_sequence AND p.reason <> 'forked'
- GROUP BY i.source, i.aggregate_type, i.aggregate_id, i.last_sequence
-HAVING min(p.sequence) > i.last_sequence + 1
- ORDER BY min(p.parked_at) LIMIT %(limit)s
-"""
-_PROGRESS = f"""
-SELECT i.source, i.aggregate_type, i.aggregate_id, i.last_sequence, min(p.sequence)
-  FROM inbox i LEFT JOIN inbox_parked p
-       ON (p.consumer, p.source, p.aggregate_type, p.aggregate_id)
-        = (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
-      AND p.sequence > i.last_sequence AND p.reason <> 'forked'
- WHERE i.consumer = %(consumer)s AND {_GIVEN_STREAM}
- GROUP BY i.source, i.aggregate_type, i.aggregate_id, i.last_sequence
-"""  # noqa: S608
-_BEYOND = """
-SELECT source, aggregate_type, aggregate_id, p.sequence
-  FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(after)s::bigint[])
-       AS s(source, aggregate_type, aggregate_id, after)
-  JOIN inbox_parked p USING (source, aggregate_type, aggregate_id)
- WHERE p.consumer = %(consumer)s AND p.sequence > s.after AND p.reason <> 'forked'
-"""
-_BY_REASON = f"""
-SELECT consumer, reason, count(*) AS events, sum({_BYTES}) AS bytes,
-       min(parked_at) AS oldest, min({_NEXT_ATTEMPT}) AS next_attempt
-  FROM inbox_parked WHERE {_CONSUMER} GROUP BY consumer, reason ORDER BY consumer, reason
-"""  # noqa: S608
-_HEAVIEST = f"""
-SELECT DISTINCT ON (consumer) consumer, source || '/' || aggregate_type || '/' || aggregate_id
-         AS stream, count(*) AS events, sum({_BYTES}) AS bytes
-  FROM inbox_parked WHERE {_CONSUMER} GROUP BY consumer, source, aggregate_type, aggregate_id
- ORDER BY consumer, bytes DESC
-"""  # noqa: S608
-_BY_TYPE = f"""
-SELECT consumer, type, count(*) AS events, min(parked_at) AS oldest,
-       count(*) FILTER (WHERE reason = 'unhandled') AS unhandled
-  FROM inbox_parked WHERE {_CONSUMER} AND reason NOT IN ('forked', 'discarded')
- GROUP BY consumer, type ORDER BY consumer, type
-"""  # noqa: S608
-
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvents:
-    """The parked events of one consumer. Without a consumer it lists and counts those of all."""
+    """The parked events of one consumer, whose streams the transaction has locked."""
 
     connection: Connection
-    consumer: str | None = None
+    consumer: str
 
     async def park(self, event: Envelope, reason: str) -> str | None:
         """Keep an event; returns for what reason, None if it was kept already.
@@ -233,7 +160,7 @@ class ParkedEvents:
     async def at(self, stream: Stream, sequence: int, *, due: bool = False) -> ParkedEvent | None:
         """The event that waits at this sequence, if any and, if asked for, only if it is due."""
         found = await self._rows(_WAITING_AT, stream, sequence=sequence, due=due)
-        return _parked(*found[0]) if found else None
+        return parked_event(*found[0]) if found else None
 
     async def remove_applied(self, event: Envelope) -> int:
         """The event has taken effect and waits no longer; returns how many rows that were."""
@@ -253,13 +180,17 @@ class ParkedEvents:
 
     async def note_failure(self, event: Envelope, failure: Failure) -> None:
         """Record that an attempt failed, and when the next one is due."""
-        traceback = failure.traceback
+        traceback, cause = failure.traceback, failure.cause or Cause(failure.reason)
         values = {
             **self._event(event.stream, event.sequence, event.id),
             "reason": failure.reason,
             "counts": int(failure.counts),
             "error": storable(failure.error)[:MAX_ERROR],
             "traceback": None if traceback is None else storable(traceback),
+            "cause": storable(str(cause)),
+            "fingerprint": cause.fingerprint(event.type),
+            "class": storable(cause.error),
+            "kept": FAILURES_KEPT,
             "delay": failure.delay,
         }
         await self.connection.execute(_NOTE_FAILURE, values)
@@ -269,25 +200,20 @@ class ParkedEvents:
         key = {**self._stream(stream), "sequence": sequence}
         await self.connection.execute(_MAKE_DUE, key)
 
-    async def redrive_next(self, streams: Sequence[Stream]) -> int:
+    async def redrive_next(
+        self, streams: Sequence[Stream], selection: ParkedSelection = EVERYTHING
+    ) -> int:
         """Let the next event of each of these streams be tried before all others that are due.
 
-        Its attempts begin again. Returns in how many streams there is one.
+        Its attempts begin again. Returns in how many streams there is one that is selected.
         """
-        values = {"consumer": self.consumer, **columns(streams)}
+        values = {"consumer": self.consumer, **columns(streams), **selection.parameters()}
         return (await self.connection.execute(_REDRIVE_NEXT, values)).rowcount
 
     async def due_streams(self, *, limit: int = 100) -> list[Stream]:
         """Streams with an event that is due: redriven ones, then the longest due."""
         found = await self._rows(_DUE_STREAMS, limit=limit)
         return list(dict.fromkeys(Stream(*row) for row in found))
-
-    async def stopped_streams(
-        self, stream: Stream | None, *, reason: str | None, types: Sequence[str] | None
-    ) -> list[Stream]:
-        """Streams whose next event is parked, for this reason or of one of these types if given."""
-        found = await self._rows(_STOPPED_STREAMS, stream, reason=reason, event_types=types)
-        return [Stream(*row) for row in found]
 
     async def pass_discarded(self, stream: Stream, position: Position) -> None:
         """Move a locked position past all discarded events that are next."""
@@ -300,16 +226,17 @@ class ParkedEvents:
             position.blocked = False
             position.advance(waiting.sequence, waiting.event_id)
 
-    async def mark_discarded(self, event: ParkedEvent) -> None:
-        """Let the stream pass the event when it comes to it, as if it had taken effect."""
-        key = self._event(event.stream, event.sequence, event.event_id)
-        await self.connection.execute(_MARK_DISCARDED, key)
+    async def mark_discarded(self, events: Sequence[ParkedEvent]) -> None:
+        """Let a stream pass these events when it comes to them, as if they had taken effect."""
+        await self._for_each(_MARK_DISCARDED, events)
 
-    async def record_discarded(self, event: ParkedEvent, note: str) -> None:
-        """Keep the whole event in `inbox_discarded`."""
-        logger.warning("%s discards %s at %d", self.consumer, event.stream, event.sequence)
-        key = self._event(event.stream, event.sequence, event.event_id)
-        await self.connection.execute(_RECORD_DISCARDED, {**key, "note": note})
+    async def record_discarded(self, events: Sequence[ParkedEvent], note: str) -> None:
+        """Keep these events whole in `inbox_discarded`."""
+        for event in events[:1]:
+            more = f" and {len(events) - 1} more" if len(events) > 1 else ""
+            where = f"{event.stream} at {event.sequence}{more}"
+            logger.warning("%s discards %s", self.consumer, where)
+        await self._for_each(_RECORD_DISCARDED, events, note=note)
 
     async def record_skipped(self, stream: Stream, first: int, last: int, note: str) -> None:
         """Keep on record that the consumer no longer waits for these sequences."""
@@ -317,65 +244,17 @@ class ParkedEvents:
         values = {**self._stream(stream), "first": first, "last": last, "note": note}
         await self.connection.execute(_RECORD_SKIPPED, values)
 
-    async def find(
-        self,
-        *,
-        reason: str | None = None,
-        aggregate_id: str | None = None,
-        event_id: UUID | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[ParkedEvent]:
-        """Parked events without their bodies, the longest waiting first."""
-        chosen: dict[str, object] = {"aggregate_id": aggregate_id, "event_id": event_id}
-        page: dict[str, object] = {"limit": limit, "offset": offset}
-        found = await self._rows(_LIST, None, reason=reason, **chosen, **page)
-        return [_parked(*row) for row in found]
-
-    async def show(self, stream: Stream, sequence: int | None = None) -> list[ParkedEvent]:
-        """The parked events of a stream in order, with bodies; two at a sequence that forked."""
-        return [_parked(*row) for row in await self._rows(_SHOW, stream, sequence=sequence)]
-
-    async def gaps(self, *, limit: int = 100) -> list[Gap]:
-        """Streams that wait for events which have not arrived, the longest waiting first."""
-        return [
-            Gap(Stream(source, kind, id_), *rest)
-            for source, kind, id_, *rest in await self._rows(_GAPS, limit=limit)
-        ]
-
-    async def progress(self, stream: Stream | None = None) -> dict[Stream, tuple[int, int | None]]:
-        """How far each stream, or this one, has come, and the first sequence parked beyond."""
-        found = await self._rows(_PROGRESS, stream)
-        return {Stream(*key): (last, first) for *key, last, first in found}
-
-    async def beyond(self, after: Mapping[Stream, int]) -> list[tuple[Stream, int]]:
-        """All sequences that are parked beyond the given one of each of these streams."""
-        values = {"consumer": self.consumer, **columns(after), "after": list(after.values())}
-        cursor = await self.connection.execute(_BEYOND, values, prepare=False)
-        return [(Stream(*key), sequence) for *key, sequence in await cursor.fetchall()]
-
-    async def counts(self) -> list[ParkedCount]:
-        """How many events wait, by consumer and reason."""
-        return await self._fetch(ParkedCount, _BY_REASON)
-
-    async def heaviest(self) -> list[ParkedStream]:
-        """The stream that has the most bytes parked, of each consumer."""
-        return await self._fetch(ParkedStream, _HEAVIEST)
-
-    async def types(self) -> list[ParkedType]:
-        """The types of what waits, by consumer."""
-        return await self._fetch(ParkedType, _BY_TYPE)
+    async def _for_each(self, query: str, events: Sequence[ParkedEvent], **values: object) -> None:
+        """One statement for each event, sent together."""
+        keys = (self._event(event.stream, event.sequence, event.event_id) for event in events)
+        async with self.connection.cursor() as cursor:
+            await cursor.executemany(query, [{**key, **values} for key in keys])
 
     async def _rows(
         self, query: str, stream: Stream | None = None, **values: object
     ) -> list[tuple[Any, ...]]:
         cursor = await self.connection.execute(query, {**self._stream(stream), **values})
         return await cursor.fetchall()
-
-    async def _fetch(self, kind: type[Row], query: str) -> list[Row]:
-        async with self.connection.cursor(row_factory=class_row(kind)) as cursor:
-            await cursor.execute(query, {"consumer": self.consumer}, prepare=False)
-            return await cursor.fetchall()
 
     def _stream(self, stream: Stream | None) -> dict[str, object]:
         return {
@@ -387,7 +266,3 @@ class ParkedEvents:
 
     def _event(self, stream: Stream, sequence: int, event_id: UUID) -> dict[str, object]:
         return {**self._stream(stream), "sequence": sequence, "event_id": event_id}
-
-
-def _parked(consumer: str, source: str, kind: str, id_: str, *rest: Any) -> ParkedEvent:
-    return ParkedEvent(consumer, Stream(source, kind, id_), *rest)

@@ -1,15 +1,18 @@
 """The rows of parked events, the reasons for which they are parked, and their counts.
 
-The statements that read and write them are in `outbox.inbox.parked_events`.
+The statements are in `outbox.inbox.parked_events` (what changes them) and
+`outbox.inbox.parked_queries` (what operators ask).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from outbox.event import Envelope, Stream
+from outbox.fingerprints import Cause
 from outbox.inbox.position import Decision
 
 FAILED, CRASHED, UNREADABLE, DISCARDED = "failed", "crashed", "unreadable", "discarded"
@@ -31,7 +34,7 @@ class Failure:
 
     `reason` is one of `REASONS`, `delay` is in seconds; without one a person has to
     redrive the event. `counts` says whether it was an attempt of the event's own. `is_first` is
-    false when it has failed before.
+    false when it has failed before. Without a `cause` the reason is the cause.
     """
 
     reason: str
@@ -40,11 +43,24 @@ class Failure:
     counts: bool = True
     traceback: str | None = None
     is_first: bool = True
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """When an attempt failed, and with which class of error."""
+
+    at: datetime
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
-    """An event that waits. `body` are its raw bytes, left out of lists, as is the traceback."""
+    """An event that waits. `body` are its raw bytes.
+
+    `failures` are the first failed attempt and the last ones. Lists leave out these three: body,
+    traceback and failures.
+    """
 
     consumer: str
     stream: Stream
@@ -62,8 +78,11 @@ class ParkedEvent:
     causation_id: str | None
     traceparent: str | None
     size: int
+    cause: str | None
+    fingerprint: str | None
     body: bytes | None
     last_traceback: str | None
+    failures: tuple[FailedAttempt, ...] = ()
 
     @property
     def is_discarded(self) -> bool:
@@ -88,6 +107,40 @@ class Gap:
     last: int
     waiting: int
     since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedGroup:
+    """Parked events of one consumer and type that stop their streams with one cause.
+
+    `followers` wait behind them, `next_attempt` is the first retry. The sample is the oldest event.
+    """
+
+    consumer: str
+    type: str
+    fingerprint: str
+    cause: str
+    reason: str
+    events: int
+    streams: int
+    followers: int
+    first_seen: datetime
+    last_seen: datetime
+    next_attempt: datetime | None
+    sample: UUID
+    sample_stream: str
+    sample_sequence: int
+    sample_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change would move at this time; `followers` wait in the streams of the events."""
+
+    events: int
+    streams: int
+    followers: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +174,13 @@ class ParkedType:
     events: int
     oldest: datetime
     unhandled: int
+
+
+def parked_event(consumer: str, source: str, kind: str, id_: str, *values: Any) -> ParkedEvent:
+    """An event from a row: `COLUMNS` of `outbox.inbox.parked_events`, body and traceback."""
+    return ParkedEvent(consumer, Stream(source, kind, id_), *values)
+
+
+def failed_attempts(stored: list[dict[str, str]]) -> tuple[FailedAttempt, ...]:
+    """The column `failures`."""
+    return tuple(FailedAttempt(datetime.fromisoformat(one["at"]), one["error"]) for one in stored)

@@ -25,6 +25,7 @@ from outbox.failures import (
     is_loss,
     reason_of,
 )
+from outbox.fingerprints import cause_of
 from outbox.inbox.parked_rows import CRASHED, FAILED, UNREADABLE, Failure, ParkedEvent
 from outbox.inbox.position import Decision
 from outbox.inbox.transaction import CATCH_UP, InboxTransaction, Transactions
@@ -185,13 +186,13 @@ class Recovery:
     def _failure_of(self, problem: BaseException, *, failed: int) -> Failure:
         """Classify what was raised for an event that has failed this often, now included."""
         problem = reason_of(problem)
-        error, retry = said(problem), self._settings.retry
+        error, cause, retry = said(problem), cause_of(problem), self._settings.retry
         if isinstance(problem, TransactionEnded) and problem.may_be_committed:
             # A retry could let it take effect twice; a person looks at it first.
-            return Failure(FAILED, error)
+            return Failure(FAILED, error, cause=cause)
         if is_contention(problem) or isinstance(problem, PoolTimeout):
             # Others were in its way: that is not a failure of the event.
-            return Failure(FAILED, error, retry.delay(1), counts=False)
+            return Failure(FAILED, error, retry.delay(1), counts=False, cause=cause)
         unreadable = self._settings.unreadable(problem)
         return Failure(
             UNREADABLE if unreadable else FAILED,
@@ -199,6 +200,7 @@ class Recovery:
             None if unreadable else retry.delay(failed),
             traceback=traceback_of(problem),
             is_first=failed == 1,
+            cause=cause,
         )
 
 

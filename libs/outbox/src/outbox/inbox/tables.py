@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from outbox.postgres.table_details import comment, completed_by, room_for_updates
 from outbox.postgres.table_groups import TableGroup
@@ -79,6 +82,18 @@ def _stream_key(*, primary_key: bool = True) -> list[Column[str]]:
     return [Column(name, Text, primary_key=primary_key, nullable=False) for name in names]
 
 
+def _failures() -> list[Column[Any]]:
+    return [
+        Column("last_error", Text),
+        Column("last_traceback", Text),
+        # Class and function of the last error, and what stands for them and the event's type.
+        Column("cause", Text),
+        Column("fingerprint", Text),
+        # Time and class of the first failed attempt and of the last ones: [{"at": …, "error": …}].
+        Column("failures", JSONB, nullable=False, server_default=text("'[]'")),
+    ]
+
+
 def _declare_parked(metadata: MetaData) -> None:
     parked = Table(
         "inbox_parked",
@@ -97,8 +112,7 @@ def _declare_parked(metadata: MetaData) -> None:
         Column("traceparent", Text),
         Column("attempts", Integer, nullable=False, server_default="0"),
         Column("next_attempt_at", DateTime(True)),
-        Column("last_error", Text),
-        Column("last_traceback", Text),
+        *_failures(),
         Column("parked_at", DateTime(True), nullable=False, server_default=_NOW),
     )
     # The retrier asks for what is due, and nothing else has a due time.
@@ -125,8 +139,7 @@ def _declare_discarded(metadata: MetaData) -> None:
         Column("type", Text),
         Column("body", LargeBinary),
         Column("attempts", Integer, nullable=False, server_default="0"),
-        Column("last_error", Text),
-        Column("last_traceback", Text),
+        *_failures(),
         Column("parked_at", DateTime(True)),
         Column("note", Text, nullable=False, server_default=""),
         Column("discarded_at", DateTime(True), nullable=False, server_default=_NOW),

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from outbox.event import Stream
 from outbox.inbox import position as inbox_sql
-from outbox.inbox.parked_events import ParkedEvents
+from outbox.inbox.parked_queries import ParkedQueries
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection
 from outbox.rabbitmq.subscription import Subscribed
@@ -268,7 +268,7 @@ async def _explain_behind(
     parked: dict[Stream, set[int]] = defaultdict(set)
     written: dict[Stream, dict[int, tuple[Why, UUID]]] = defaultdict(dict)
     applied = {pair.stream: pair.applied for pair in pairs}
-    for stream, sequence in await ParkedEvents(consumer, report.consumer).beyond(applied):
+    for stream, sequence in await ParkedQueries(consumer, report.consumer).beyond(applied):
         parked[stream].add(sequence)
     for *key, sequence, id_, why in await _rows(
         producer, outbox_sql.EVENTS_BEHIND, pairs, grace=grace

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from outbox.inbox import position as inbox_sql
-from outbox.inbox.parked_events import ParkedEvents
+from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import (
     CRASHED,
     FAILED,
@@ -144,6 +144,6 @@ async def _outbox(connection: Connection) -> OutboxStatus:
 async def _inbox(connection: Connection) -> InboxStatus:
     return InboxStatus(
         await fetch(connection, ConsumerStreams, inbox_sql.CONSUMERS),
-        await ParkedEvents(connection).counts(),
-        await ParkedEvents(connection).heaviest(),
+        await ParkedQueries(connection).counts(),
+        await ParkedQueries(connection).heaviest(),
     )

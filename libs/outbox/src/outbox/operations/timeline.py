@@ -14,8 +14,9 @@ from uuid import UUID
 
 from outbox.event import Stream
 from outbox.inbox import position as inbox_sql
-from outbox.inbox.parked_events import ParkedEvents
+from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import ParkedEvent
+from outbox.inbox.parked_selection import ParkedSelection
 from outbox.log import operator_queries as outbox_sql
 from outbox.log.row import StoredEvent
 from outbox.operations.database import Connection, fetch, has_table
@@ -151,7 +152,7 @@ async def _positions(connection: Connection, stream: Stream) -> list[ConsumerPos
 async def _parked(connection: Connection, event_id: UUID) -> list[ParkedEvent]:
     if not await has_table(connection, "inbox_parked"):
         return []
-    found = await ParkedEvents(connection).find(event_id=event_id)
+    found = await ParkedQueries(connection).find(ParkedSelection(event_id=event_id))
     return sorted(found, key=lambda event: event.consumer)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from outbox.inbox.handlers import HandlersByType
-from outbox.inbox.parked_events import ParkedEvents
+from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import ParkedType
 from outbox.operations.database import Connection
 from outbox.operations.doctor.findings import Finding, error, ok, warning
@@ -16,7 +16,7 @@ async def check_handlers(
     connection: Connection, queues: Mapping[str, HandlersByType] | None = None
 ) -> list[Finding]:
     """Compare parked types with the handlers by queue, as far as those are known."""
-    waiting = await ParkedEvents(connection).types()
+    waiting = await ParkedQueries(connection).types()
     found = [finding for one in waiting for finding in _of(one, queues or {})]
     return found or [ok("handlers", "no parked type lacks a handler")]
 

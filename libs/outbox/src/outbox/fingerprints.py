@@ -1,0 +1,78 @@
+"""What failures have in common: the error's class, and where the user's code raised it.
+
+Invariant: neither a value nor a line number is part of it. A release that moves lines does not
+change a fingerprint. See decision 1621.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from traceback import walk_tb
+from types import FrameType
+
+from sqlalchemy.exc import DBAPIError
+
+MAX_NAME = 200
+"""Characters of a class's or a function's name at most."""
+
+_LIBRARY = f"{Path(__file__).parent}{os.sep}"
+_PYTHON = f"{sysconfig.get_path('stdlib')}{os.sep}"
+_INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """An error's class, or why an event stops without one, and the function that is to blame."""
+
+    error: str
+    where: str | None = None
+
+    def __str__(self) -> str:
+        """As a person reads it."""
+        return self.error if self.where is None else f"{self.error} in {self.where}"
+
+    def fingerprint(self, event_type: str) -> str:
+        """Eight characters that stand for an event type and this cause."""
+        return hashlib.sha256(f"{event_type} {self}".encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def cause_of(problem: BaseException) -> Cause:
+    """The cause of an exception; of an exception group the cause of its first member."""
+    while isinstance(problem, BaseExceptionGroup):
+        problem = problem.exceptions[0]
+    kind = type(problem.orig if isinstance(problem, DBAPIError) and problem.orig else problem)
+    prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return Cause(f"{prefix}{kind.__qualname__}"[:MAX_NAME], _where(problem))
+
+
+def _where(problem: BaseException) -> str | None:
+    """The innermost function of the user's code, as `module.function`."""
+    frames = [frame for frame, _ in walk_tb(problem.__traceback__) if not _is_of_library(frame)]
+    own = [frame for frame in frames if _is_own(frame)] or _of_first_package(frames)
+    return f"{_module(own[-1])}.{own[-1].f_code.co_qualname}"[:MAX_NAME] if own else None
+
+
+def _is_of_library(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_LIBRARY)
+
+
+def _is_own(frame: FrameType) -> bool:
+    name = frame.f_code.co_filename
+    return not (name.startswith(("<", _PYTHON)) or _INSTALLED.search(name))
+
+
+def _of_first_package(frames: Sequence[FrameType]) -> list[FrameType]:
+    """An application that is installed as a wheel: the frames of the package that was called."""
+    packages = [_module(frame).partition(".")[0] for frame in frames]
+    pairs = zip(frames, packages, strict=True)
+    return [frame for frame, package in pairs if package == packages[0]]
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "?"))

@@ -1,0 +1,283 @@
+"""What operators ask of parked events: lists, groups, gaps, counts, and what a change would move.
+
+Nothing here changes a row.
+
+One file, because together with `parked_events` (what is done under the lock of a stream) it holds
+all SQL on `inbox_parked`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, TypeVar
+from uuid import UUID
+
+from psycopg import AsyncCursor
+from psycopg.rows import class_row
+
+from outbox.event import Stream
+from outbox.inbox.parked_events import COLUMNS, NEXT_ATTEMPT, STREAM
+from outbox.inbox.parked_rows import (
+    Gap,
+    ParkedCount,
+    ParkedEvent,
+    ParkedGroup,
+    ParkedStream,
+    ParkedType,
+    Preview,
+    failed_attempts,
+    parked_event,
+)
+from outbox.inbox.parked_selection import (
+    EVERYTHING,
+    FIRST_FAILED,
+    GROUP,
+    SELECTED,
+    ParkedSelection,
+)
+from outbox.inbox.position import Connection, columns
+
+Row = TypeVar("Row")
+Values = Mapping[str, object]
+
+_BYTES = "(octet_length(body) + 1024)"
+"""The size of one parked event: a row and its index entries take about a KiB beside the body."""
+_CONSUMER = "(%(consumer)s::text IS NULL OR consumer = %(consumer)s)"
+_STOPS = "p.sequence = i.last_sequence + 1 AND p.reason <> 'forked'"
+"""Condition on a parked event `p` and its position `i`: the stream cannot go on without it."""
+
+_LIST = f"""
+SELECT {COLUMNS}, NULL::bytea, NULL FROM inbox_parked p
+ WHERE {_CONSUMER} AND {SELECTED}
+ ORDER BY parked_at, consumer, source, aggregate_type, aggregate_id, sequence, event_id
+ LIMIT %(limit)s OFFSET %(offset)s
+"""  # noqa: S608
+_SHOW = f"""
+SELECT {COLUMNS}, body, last_traceback, failures FROM inbox_parked
+ WHERE {STREAM} AND (%(sequence)s::bigint IS NULL OR sequence = %(sequence)s)
+ ORDER BY sequence, parked_at
+"""  # noqa: S608
+# In the order of the primary key: one page after the other is read, however many there are.
+_STOPPED_STREAMS = f"""
+SELECT p.source, p.aggregate_type, p.aggregate_id
+  FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+ WHERE p.consumer = %(consumer)s AND {_STOPS} AND {SELECTED}
+   AND (p.source, p.aggregate_type, p.aggregate_id)
+     > (%(source)s, %(aggregate_type)s, %(aggregate_id)s)
+ ORDER BY 1, 2, 3 LIMIT %(limit)s
+"""  # noqa: S608
+_DISCARDABLE = f"""
+SELECT {COLUMNS}, NULL::bytea, NULL FROM inbox_parked p
+ WHERE consumer = %(consumer)s AND reason <> 'discarded' AND {SELECTED}
+   AND (source, aggregate_type, aggregate_id, sequence, event_id)
+     > (%(source)s, %(aggregate_type)s, %(aggregate_id)s, %(sequence)s, %(event_id)s)
+ ORDER BY source, aggregate_type, aggregate_id, sequence, event_id LIMIT %(limit)s
+"""  # noqa: S608
+_PREVIEW = f"""
+SELECT coalesce(sum(chosen.events), 0)::bigint AS events, count(*) AS streams,
+       coalesce(sum(i.parked - chosen.events), 0)::bigint AS followers, statement_timestamp() AS at
+  FROM (SELECT consumer, source, aggregate_type, aggregate_id, count(*) AS events
+          FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+         WHERE p.consumer = %(consumer)s AND {SELECTED} AND {{which}}
+         GROUP BY consumer, source, aggregate_type, aggregate_id) chosen
+  JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+"""  # noqa: S608
+_PREVIEW_REDRIVE = _PREVIEW.format(which=_STOPS)
+_PREVIEW_DISCARD = _PREVIEW.format(which="p.reason <> 'discarded'")
+# First by stream, so that each stream's followers count once; they are those in `inbox.parked`.
+_GROUPS = f"""
+WITH failing AS (
+  SELECT consumer, source, aggregate_type, aggregate_id, type, {GROUP} AS fingerprint,
+         min(coalesce(cause, reason)) AS cause, min(reason) AS reason, count(*) AS events,
+         min({FIRST_FAILED}) AS first_seen,
+         max(coalesce((failures->-1->>'at')::timestamptz, parked_at)) AS last_seen,
+         min({NEXT_ATTEMPT}) AS next_attempt, min(event_id::text COLLATE "C") AS sample
+    FROM inbox_parked p
+   WHERE {_CONSUMER} AND reason IN ('failed', 'unreadable', 'crashed', 'unhandled', 'forked')
+     AND {SELECTED}
+   GROUP BY consumer, source, aggregate_type, aggregate_id, type, {GROUP}
+), groups AS (
+  SELECT consumer, type, fingerprint, min(cause) AS cause, min(f.reason) AS reason,
+         sum(events)::bigint AS events, count(*) AS streams,
+         sum(CASE WHEN f.reason = 'forked' THEN 0 ELSE i.parked - events END)::bigint AS followers,
+         min(first_seen) AS first_seen, max(last_seen) AS last_seen,
+         min(next_attempt) AS next_attempt, min(sample) AS sample
+    FROM failing f JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+   GROUP BY consumer, type, fingerprint
+   ORDER BY streams DESC, events DESC, consumer, type, fingerprint LIMIT %(limit)s
+)
+SELECT DISTINCT ON (g.streams, g.events, g.consumer, g.type, g.fingerprint)
+       g.consumer, g.type, g.fingerprint, g.cause, g.reason, g.events, g.streams, g.followers,
+       g.first_seen, g.last_seen, g.next_attempt, p.event_id AS sample,
+       p.source || '/' || p.aggregate_type || '/' || p.aggregate_id AS sample_stream,
+       p.sequence AS sample_sequence, p.last_error AS sample_error
+  FROM groups g JOIN inbox_parked p ON p.consumer = g.consumer AND p.event_id = g.sample::uuid
+ ORDER BY g.streams DESC, g.events DESC, g.consumer, g.type, g.fingerprint
+"""  # noqa: S608
+_GAPS = """
+SELECT i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1, min(p.sequence) - 1,
+       count(*), min(p.parked_at)
+  FROM inbox i JOIN inbox_parked p USING (consumer, source, aggregate_type, aggregate_id)
+ WHERE i.consumer = %(consumer)s AND p.sequence > i.last_sequence AND p.reason <> 'forked'
+ GROUP BY i.source, i.aggregate_type, i.aggregate_id, i.last_sequence
+HAVING min(p.sequence) > i.last_sequence + 1
+ ORDER BY min(p.parked_at) LIMIT %(limit)s
+"""
+_PROGRESS = """
+SELECT i.source, i.aggregate_type, i.aggregate_id, i.last_sequence, min(p.sequence)
+  FROM inbox i LEFT JOIN inbox_parked p
+       ON (p.consumer, p.source, p.aggregate_type, p.aggregate_id)
+        = (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
+      AND p.sequence > i.last_sequence AND p.reason <> 'forked'
+ WHERE i.consumer = %(consumer)s
+   AND (%(source)s::text IS NULL OR (i.source, i.aggregate_type, i.aggregate_id)
+                                  = (%(source)s, %(aggregate_type)s, %(aggregate_id)s))
+ GROUP BY i.source, i.aggregate_type, i.aggregate_id, i.last_sequence
+"""
+_BEYOND = """
+SELECT source, aggregate_type, aggregate_id, p.sequence
+  FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(after)s::bigint[])
+       AS s(source, aggregate_type, aggregate_id, after)
+  JOIN inbox_parked p USING (source, aggregate_type, aggregate_id)
+ WHERE p.consumer = %(consumer)s AND p.sequence > s.after AND p.reason <> 'forked'
+"""
+_BY_REASON = f"""
+SELECT consumer, reason, count(*) AS events, sum({_BYTES}) AS bytes,
+       min(parked_at) AS oldest, min({NEXT_ATTEMPT}) AS next_attempt
+  FROM inbox_parked WHERE {_CONSUMER} GROUP BY consumer, reason ORDER BY consumer, reason
+"""  # noqa: S608
+_HEAVIEST = f"""
+SELECT DISTINCT ON (consumer) consumer, source || '/' || aggregate_type || '/' || aggregate_id
+         AS stream, count(*) AS events, sum({_BYTES}) AS bytes
+  FROM inbox_parked WHERE {_CONSUMER} GROUP BY consumer, source, aggregate_type, aggregate_id
+ ORDER BY consumer, bytes DESC
+"""  # noqa: S608
+_BY_TYPE = f"""
+SELECT consumer, type, count(*) AS events, min(parked_at) AS oldest,
+       count(*) FILTER (WHERE reason = 'unhandled') AS unhandled
+  FROM inbox_parked WHERE {_CONSUMER} AND reason NOT IN ('forked', 'discarded')
+ GROUP BY consumer, type ORDER BY consumer, type
+"""  # noqa: S608
+
+_BEGINNING = Stream("", "", "")
+"""Before all streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedQueries:
+    """Questions about the parked events of one consumer, or of all of them."""
+
+    connection: Connection
+    consumer: str | None = None
+
+    async def find(
+        self, selection: ParkedSelection = EVERYTHING, *, limit: int = 100, offset: int = 0
+    ) -> list[ParkedEvent]:
+        """Parked events without their bodies, the longest waiting first."""
+        found = await self._rows(_LIST, {"limit": limit, "offset": offset}, selection)
+        return [parked_event(*row) for row in found]
+
+    async def show(self, stream: Stream, sequence: int | None = None) -> list[ParkedEvent]:
+        """The parked events of a stream in order, with bodies; two at a sequence that forked."""
+        found = await self._rows(_SHOW, {**_key(stream), "sequence": sequence})
+        return [
+            replace(parked_event(*row), failures=failed_attempts(stored)) for *row, stored in found
+        ]
+
+    async def groups(
+        self, selection: ParkedSelection = EVERYTHING, *, limit: int = 100
+    ) -> list[ParkedGroup]:
+        """What stops streams, by consumer, event type and cause; the most streams first."""
+        return await self._fetch(ParkedGroup, _GROUPS, {"limit": limit}, selection)
+
+    async def preview_redrive(self, selection: ParkedSelection) -> Preview:
+        """What a redrive would move."""
+        [preview] = await self._fetch(Preview, _PREVIEW_REDRIVE, {}, selection)
+        return preview
+
+    async def preview_discard(self, selection: ParkedSelection) -> Preview:
+        """What a discard would move."""
+        [preview] = await self._fetch(Preview, _PREVIEW_DISCARD, {}, selection)
+        return preview
+
+    async def stopped_streams(
+        self, selection: ParkedSelection, *, after: Stream | None = None, limit: int
+    ) -> list[Stream]:
+        """Streams in order, beyond one of them, whose next event is parked and selected."""
+        values = {**_key(after or _BEGINNING), "limit": limit}
+        found = await self._rows(_STOPPED_STREAMS, values, selection)
+        return [Stream(*row) for row in found]
+
+    async def discardable(
+        self, selection: ParkedSelection, *, after: ParkedEvent | None = None, limit: int
+    ) -> list[ParkedEvent]:
+        """Selected events in the order of their streams and sequences, beyond one of them."""
+        values = {
+            **_key(after.stream if after else _BEGINNING),
+            "sequence": after.sequence if after else 0,
+            "event_id": after.event_id if after else UUID(int=0),
+            "limit": limit,
+        }
+        found = await self._rows(_DISCARDABLE, values, selection)
+        return [parked_event(*row) for row in found]
+
+    async def gaps(self, *, limit: int = 100) -> list[Gap]:
+        """Streams that wait for events which have not arrived, the longest waiting first."""
+        return [
+            Gap(Stream(source, kind, id_), *rest)
+            for source, kind, id_, *rest in await self._rows(_GAPS, {"limit": limit})
+        ]
+
+    async def progress(self, stream: Stream | None = None) -> dict[Stream, tuple[int, int | None]]:
+        """How far each stream, or this one, has come, and the first sequence parked beyond."""
+        found = await self._rows(_PROGRESS, _key(stream))
+        return {Stream(*key): (last, first) for *key, last, first in found}
+
+    async def beyond(self, after: Mapping[Stream, int]) -> list[tuple[Stream, int]]:
+        """All sequences that are parked beyond the given one of each of these streams."""
+        found = await self._rows(_BEYOND, {**columns(after), "after": [*after.values()]})
+        return [(Stream(*key), sequence) for *key, sequence in found]
+
+    async def counts(self) -> list[ParkedCount]:
+        """How many events wait, by consumer and reason."""
+        return await self._fetch(ParkedCount, _BY_REASON)
+
+    async def heaviest(self) -> list[ParkedStream]:
+        """The stream that has the most bytes parked, of each consumer."""
+        return await self._fetch(ParkedStream, _HEAVIEST)
+
+    async def types(self) -> list[ParkedType]:
+        """The types of what waits, by consumer."""
+        return await self._fetch(ParkedType, _BY_TYPE)
+
+    async def _rows(
+        self, query: str, values: Values, selection: ParkedSelection = EVERYTHING
+    ) -> list[tuple[Any, ...]]:
+        cursor = await self._execute(self.connection.cursor(), query, values, selection)
+        return await cursor.fetchall()
+
+    async def _fetch(
+        self,
+        kind: type[Row],
+        query: str,
+        values: Values = MappingProxyType({}),
+        selection: ParkedSelection = EVERYTHING,
+    ) -> list[Row]:
+        cursor = self.connection.cursor(row_factory=class_row(kind))
+        return await (await self._execute(cursor, query, values, selection)).fetchall()
+
+    async def _execute(
+        self, cursor: AsyncCursor[Row], query: str, values: Values, selection: ParkedSelection
+    ) -> AsyncCursor[Row]:
+        parameters = {"consumer": self.consumer, **selection.parameters(), **values}
+        return await cursor.execute(query, parameters, prepare=False)
+
+
+def _key(stream: Stream | None) -> dict[str, object]:
+    return {
+        "source": stream and stream.source,
+        "aggregate_type": stream and stream.aggregate_type,
+        "aggregate_id": stream and stream.aggregate_id,
+    }
