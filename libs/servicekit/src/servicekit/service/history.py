@@ -12,12 +12,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import (
     BigInteger,
     Column,
-    DateTime,
     ForeignKey,
     Integer,
     Table,
-    Text,
-    Uuid,
     bindparam,
     func,
     insert,
@@ -25,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from servicekit.database.tables import RowMapper, columns_of
 from servicekit.http.fields import Timestamp
 
 __all__ = ["History", "HistoryEntry", "HistoryView"]
@@ -79,14 +77,16 @@ class History:
             owner.metadata,
             Column(key, ForeignKey(owner.c.id), primary_key=True),
             number,
-            Column("status", Text, nullable=False),
-            Column("at", DateTime(True), nullable=False),
-            Column("reason", Text),
-            Column("caused_by", Uuid),
+            *columns_of(HistoryEntry),
         )
         self._key, self._number = self.table.c[key], self.table.c[number.name]
+        self.insert_first = (
+            f"INSERT INTO {self.table.name} ({key}, {number.name}, status, at) VALUES"  # noqa: S608
+            f" (%(id)s, {'%(version)s' if by_version else 1}, %(status)s, %(created_at)s)"
+        )
+        """The first entry of a new row of the owner, as text for `unit.write` with its values."""
+        self._entries = RowMapper(self.table, HistoryEntry)
         fields = HistoryEntry.__slots__
-        self._columns = [self.table.c[field] for field in fields]
         id_: Any = bindparam("id", type_=owner.c.id.type)
         last = select(func.coalesce(func.max(self._number), 0) + 1).where(self._key == id_)
         values = (bindparam(field, type_=self.table.c[field].type) for field in fields)
@@ -100,5 +100,5 @@ class History:
 
     async def of(self, connection: AsyncConnection, id_: Any) -> list[HistoryEntry]:
         """All entries, oldest first; empty if there is no such thing."""
-        found = select(*self._columns).where(self._key == id_).order_by(self._number)
-        return [HistoryEntry(*row) for row in await connection.execute(found)]
+        found = self._entries.all.where(self._key == id_).order_by(self._number)
+        return await self._entries.fetch(connection, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
@@ -53,15 +54,5 @@ class BookingView(BaseModel):
 
     @classmethod
     def of(cls, booking: Booking) -> Self:
-        return cls(
-            id=booking.id,
-            restaurant_id=booking.restaurant_id,
-            booking_datetime=shown(booking.starts_at, ZoneInfo(booking.timezone)),
-            duration_minutes=booking.duration_minutes,
-            guests_count=booking.guests_count,
-            status=booking.status,
-            reason=booking.reason,
-            table_id=booking.table_id,
-            created_at=booking.created_at,
-            updated_at=booking.updated_at,
-        )
+        local = shown(booking.starts_at, ZoneInfo(booking.timezone))
+        return cls.model_validate({**asdict(booking), "booking_datetime": local})

@@ -62,7 +62,7 @@ async def place_order(body: PlaceOrder, deps: Deps, once: Once) -> Response:
     async def act(unit: UnitOfWork | SingleWrite) -> Answer:
         order, lines = await service.place_order(unit, body)
         location = f"{API_BASE}/orders/{order.id}"
-        return Answer(OrderView.of_lines(order, lines), {"Location": location})
+        return Answer(OrderView.of(order, lines), {"Location": location})
 
     return await once.run(deps.work.begin, act, without_key=deps.work.single)
 
@@ -77,7 +77,7 @@ async def list_orders(
     """List orders without their products, optionally filtered by user and status."""
     async with deps.work.read() as connection:
         return await repository.ROWS.page(
-            connection, page, OrderSummary.of, user_id=user_id, status=status
+            connection, page, OrderSummary.model_validate, user_id=user_id, status=status
         )
 
 
@@ -86,7 +86,7 @@ async def get_order(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) -> Orde
     """Get an order with its products. With `?wait=` the answer comes when the order is settled."""
     order = await service.CHANGES.settled(deps.waiters, deps.orders, order_id, wait)
     async with deps.work.read() as connection:
-        return OrderView.of_lines(order, await repository.lines_of(connection, order_id))
+        return OrderView.of(order, await repository.lines_of(connection, order_id))
 
 
 @router.get(
@@ -96,7 +96,7 @@ async def get_order(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) -> Orde
 )
 async def get_order_status(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) -> OrderStatusView:
     """Get the status of an order. With `?wait=` the answer comes when the order is settled."""
-    return OrderStatusView.of(
+    return OrderStatusView.model_validate(
         await service.CHANGES.settled(deps.waiters, deps.orders, order_id, wait)
     )
 
@@ -111,7 +111,7 @@ async def cancel_order(order_id: UuidId, deps: Deps, once: Once) -> Response:
     """Cancel an order. An order that is settled cannot be cancelled: the answer is 409."""
 
     async def act(unit: UnitOfWork) -> Answer:
-        return Answer(OrderStatusView.of(await service.cancel(unit, order_id)))
+        return Answer(OrderStatusView.model_validate(await service.cancel(unit, order_id)))
 
     return await once.run(deps.work.begin, act)
 

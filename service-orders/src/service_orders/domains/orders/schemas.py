@@ -48,21 +48,13 @@ class PlaceOrder(BaseModel):
 class OrderStatusView(BaseModel):
     """The status of an order."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: UUID
     status: OrderStatus
     reason: str | None
     created_at: Timestamp
     updated_at: Timestamp
-
-    @classmethod
-    def of(cls, order: Order) -> Self:
-        return cls(
-            id=order.id,
-            status=order.status,
-            reason=order.reason,
-            created_at=order.created_at,
-            updated_at=order.updated_at,
-        )
 
 
 class OrderSummary(OrderStatusView):
@@ -71,10 +63,6 @@ class OrderSummary(OrderStatusView):
     user_id: str
     amount: Money
 
-    @classmethod
-    def of(cls, order: Order) -> Self:
-        return cls(**OrderStatusView.of(order).__dict__, user_id=order.user_id, amount=order.amount)
-
 
 class OrderView(OrderSummary):
     """An order with its products."""
@@ -82,10 +70,6 @@ class OrderView(OrderSummary):
     products: list[ProductView]
 
     @classmethod
-    def of_lines(cls, order: Order, lines: Sequence[OrderLine]) -> Self:
-        return cls(
-            **OrderSummary.of(order).__dict__,
-            products=[
-                ProductView(product_id=line.product_id, quantity=line.quantity) for line in lines
-            ],
-        )
+    def of(cls, order: Order, lines: Sequence[OrderLine]) -> Self:
+        products = [ProductView.model_validate(line, from_attributes=True) for line in lines]
+        return cls(**OrderSummary.model_validate(order).__dict__, products=products)

@@ -157,8 +157,8 @@ async def finish_rental(rental_id: UUID, deps: Deps, once: Once) -> Response:
 
     async def act(unit: UnitOfWork | None) -> Answer:
         if unit is None:
-            return Answer(ReceiptView.of(await deps.rental_finisher.finish(rental_id)))
-        return Answer(ReceiptView.of(await service.finish(unit, rental_id)))
+            return Answer(ReceiptView.model_validate(await deps.rental_finisher.finish(rental_id)))
+        return Answer(ReceiptView.model_validate(await service.finish(unit, rental_id)))
 
     return await once.run(deps.work.begin, act, without_key=nullcontext)
 

@@ -56,14 +56,7 @@ WITH used AS (
 SELECT EXISTS (SELECT FROM used) AS offer, EXISTS (SELECT FROM opened) AS scooter
 """).bindparams(bindparam("offer_id", type_=Uuid), bindparam("rental_id", type_=Uuid))
 
-_STARTED = """
-started AS (
-  INSERT INTO rentals (id, started_at, offer_id, user_id, scooter_id, zone_id, price_per_minute,
-                       price_unlock, deposit, free_ride_seconds, status, payment_status, history)
-  VALUES (%(id)s, %(started_at)s, %(offer_id)s, %(user_id)s, %(scooter_id)s, %(zone_id)s,
-          %(price_per_minute)s, %(price_unlock)s, %(deposit)s, %(free_ride_seconds)s, %(status)s,
-          %(payment_status)s, %(history)s::jsonb)
-)"""
+_STARTED = f"started AS ({ROWS.insert_with('history')})"  # one round trip with the event
 
 
 async def claim(connection: AsyncConnection, rental_id: UUID, offer: Offer) -> tuple[bool, bool]:
@@ -84,9 +77,8 @@ async def claim(connection: AsyncConnection, rental_id: UUID, offer: Offer) -> t
 async def start(unit: UnitOfWork, rental: Rental, event: Event) -> None:
     """Insert a new rental with the first entry of its history, and emit its event."""
     entry = HistoryEntry(rental.status.value, rental.started_at, None, None)
-    row = {field: getattr(rental, field) for field in Rental.__slots__}
-    row |= {"status": rental.status.value, "payment_status": rental.payment_status.value}
-    await unit.write(_STARTED, {**row, "history": json.dumps([_as_json(entry)])}, event)
+    row = {**ROWS.values(rental), "history": json.dumps([_as_json(entry)])}
+    await unit.write(_STARTED, row, event)
 
 
 SOME = ROWS.filtered().where(

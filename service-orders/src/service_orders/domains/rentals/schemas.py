@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -62,6 +63,8 @@ class StartRental(BaseModel):
 
 
 class _Ride(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
     id: UUID
     user_id: str
     scooter_id: str
@@ -74,10 +77,6 @@ class _Ride(BaseModel):
     finished_at: Timestamp | None = Field(description="When the ride ended.")
     total_amount: int = Field(description="What the ride cost; 0 until it has ended.")
 
-    @classmethod
-    def _fields(cls, rental: Rental) -> dict[str, object]:
-        return {field: getattr(rental, field) for field in _Ride.model_fields}
-
 
 class RentalView(_Ride):
     """A rental and its status."""
@@ -89,20 +88,9 @@ class RentalView(_Ride):
 
     @classmethod
     def of(cls, rental: Rental) -> Self:
-        return cls.model_validate(
-            {
-                **cls._fields(rental),
-                "status": rental.status,
-                "payment_status": rental.payment_status,
-                "reason": rental.reason,
-                "cost_so_far": rental.cost_at(datetime.now(UTC)),
-            }
-        )
+        cost = rental.cost_at(datetime.now(UTC))
+        return cls.model_validate({**asdict(rental), "cost_so_far": cost})
 
 
 class ReceiptView(_Ride):  # see decision 1304
     """A ride that has ended; every call gets the same."""
-
-    @classmethod
-    def of(cls, rental: Rental) -> Self:
-        return cls.model_validate(cls._fields(rental))

@@ -25,16 +25,13 @@ router = Router(prefix="/restaurants", tags=["restaurants"])
 async def list_restaurants(deps: Deps, page: PageQuery) -> Page[RestaurantSummary]:
     """List the restaurants where guests can book, without their tables."""
     async with deps.work.read() as connection:
-        found = await repository.page_of(connection, page)
-    return repository.NEWEST_FIRST.page(found, page, RestaurantSummary.of)
+        return await repository.ROWS.page(connection, page, RestaurantSummary.model_validate)
 
 
 @router.get("/{restaurant_id}", summary="Get a restaurant", responses=problem_responses(NOT_FOUND))
 async def get_restaurant(restaurant_id: IntId, deps: Deps) -> RestaurantView:
     """Get a restaurant with its tables."""
     async with deps.work.read() as connection:
-        found = await repository.find(connection, restaurant_id)
-        if found is None:
-            raise UnknownRestaurant(restaurant_id)
+        found = await repository.ROWS.get(connection, restaurant_id)
         tables = await repository.tables_of(connection, restaurant_id)
-    return RestaurantView.of_tables(found, tables)
+    return RestaurantView.of(found, tables)

@@ -1,37 +1,15 @@
-"""The copy of restaurants and their tables."""
+"""The copy of restaurants and their tables, declared by the dataclasses of their rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import ForeignKey, Index, Integer, PrimaryKeyConstraint
 
 from service_orders.metadata import metadata
-
-restaurants = Table(
-    "restaurants",
-    metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("name", Text, nullable=False),
-    Column("address", Text, nullable=False),
-    Column("description", Text),
-    Column("timezone", Text, nullable=False),
-    Column("created_at", DateTime(True), nullable=False),
-    Index("restaurants_by_age", "created_at", "id"),
-)
-
-restaurant_tables = Table(
-    "restaurant_tables",
-    metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("restaurant_id", ForeignKey("restaurants.id"), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("seats", Integer, nullable=False),
-    Column("location", Text, nullable=False),
-    # The tables of a restaurant, smallest first.
-    Index("restaurant_tables_by_size", "restaurant_id", "seats", "id"),
-)
+from servicekit.database.tables import table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +25,25 @@ class Restaurant:
 @dataclass(frozen=True, slots=True)
 class DiningTable:
     id: int
+    restaurant_id: Annotated[int, ForeignKey("restaurants.id")]
     name: str
-    seats: int
+    seats: Annotated[int, Integer()]
     location: str
+
+
+restaurants = table_of(
+    Restaurant,
+    "restaurants",
+    metadata,
+    PrimaryKeyConstraint("id"),
+    Index("restaurants_by_age", "created_at", "id"),
+)
+
+restaurant_tables = table_of(
+    DiningTable,
+    "restaurant_tables",
+    metadata,
+    PrimaryKeyConstraint("id"),
+    # The tables of a restaurant, smallest first.
+    Index("restaurant_tables_by_size", "restaurant_id", "seats", "id"),
+)

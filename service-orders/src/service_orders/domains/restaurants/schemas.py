@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from service_orders.domains.restaurants.models import DiningTable, Restaurant
 from servicekit.http.fields import Timestamp
@@ -14,6 +14,8 @@ from servicekit.http.fields import Timestamp
 class RestaurantSummary(BaseModel):
     """A restaurant. The time of a booking without an offset is in its time zone."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: int = Field(examples=[1])
     name: str
     address: str
@@ -21,22 +23,16 @@ class RestaurantSummary(BaseModel):
     timezone: str = Field(examples=["Europe/Rome"])
     created_at: Timestamp
 
-    @classmethod
-    def of(cls, restaurant: Restaurant) -> Self:
-        return cls.model_validate(restaurant, from_attributes=True)
-
 
 class TableView(BaseModel):
     """A table and the number of its seats."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: int
     name: str
     seats: int
     location: str
-
-    @classmethod
-    def of(cls, table: DiningTable) -> Self:
-        return cls.model_validate(table, from_attributes=True)
 
 
 class RestaurantView(RestaurantSummary):
@@ -45,8 +41,6 @@ class RestaurantView(RestaurantSummary):
     tables: list[TableView]
 
     @classmethod
-    def of_tables(cls, restaurant: Restaurant, tables: Sequence[DiningTable]) -> Self:
-        return cls(
-            **RestaurantSummary.of(restaurant).__dict__,
-            tables=[TableView.of(table) for table in tables],
-        )
+    def of(cls, restaurant: Restaurant, tables: Sequence[DiningTable]) -> Self:
+        summary = RestaurantSummary.model_validate(restaurant)
+        return cls(**summary.__dict__, tables=[TableView.model_validate(table) for table in tables])

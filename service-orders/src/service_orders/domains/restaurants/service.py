@@ -19,7 +19,7 @@ class KnownZones:
         """The time zone of a restaurant; None if the restaurant is not known."""
         if restaurant_id not in self._zones:
             async with self._work.read() as connection:
-                found = await repository.find(connection, restaurant_id)
+                found = await repository.ROWS.find(connection, restaurant_id)
             if found is not None:
                 self._zones[restaurant_id] = ZoneInfo(found.timezone)
         return self._zones.get(restaurant_id)
