@@ -50,7 +50,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["RowMapper", "columns_of", "table_of"]
+__all__ = ["RowMapper", "columns_of", "fields_of", "table_of"]
 
 T = TypeVar("T")
 
@@ -76,6 +76,11 @@ def columns_of(kind: type[Any]) -> list[Column[Any]]:
     """New columns for the fields of a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     return [_column(field.name, hints[field.name]) for field in fields(kind)]
+
+
+def fields_of(row: Any) -> dict[str, Any]:
+    """The fields of a row by name, as they are; `dataclasses.asdict` copies each of them."""
+    return {field.name: getattr(row, field.name) for field in fields(row)}
 
 
 class RowMapper(Generic[T]):

@@ -52,7 +52,7 @@ async def book_table(body: Book, deps: Deps, once: Once) -> Response:
     async def act(unit: UnitOfWork | SingleWrite) -> Answer:
         booking = await service.ask(unit, id_, body, zone, furthest=deps.booking_limit)
         location = {"Location": f"{API_BASE}/bookings/{booking.id}"}
-        return Answer(BookingView.of(booking), location)
+        return Answer(BookingView.model_validate(booking), location)
 
     return await once.run(deps.work.begin, act, without_key=deps.work.single)
 
@@ -67,7 +67,7 @@ async def list_bookings(
     """List bookings, optionally filtered by restaurant and status."""
     async with deps.work.read() as connection:
         return await repository.ROWS.page(
-            connection, page, BookingView.of, restaurant_id=restaurant_id, status=status
+            connection, page, BookingView.model_validate, restaurant_id=restaurant_id, status=status
         )
 
 
@@ -75,7 +75,7 @@ async def list_bookings(
 async def get_booking(booking_id: IntId, deps: Deps, wait: WaitSeconds = 0) -> BookingView:
     """Get a booking. With `?wait=` the answer comes when it is confirmed, rejected or cancelled."""
     found = await service.CHANGES.settled(deps.waiters, deps.bookings, booking_id, wait)
-    return BookingView.of(found)
+    return BookingView.model_validate(found)
 
 
 @router.post(
@@ -91,7 +91,7 @@ async def cancel_booking(booking_id: IntId, deps: Deps, once: Once) -> Response:
     """
 
     async def act(unit: UnitOfWork) -> Answer:
-        return Answer(BookingView.of(await service.cancel(unit, booking_id)))
+        return Answer(BookingView.model_validate(await service.cancel(unit, booking_id)))
 
     return await once.run(deps.work.begin, act)
 

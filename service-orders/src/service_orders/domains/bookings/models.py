@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import CheckConstraint, Identity, Index, Integer, PrimaryKeyConstraint
 
 from service_orders.domains.bookings.states import BookingStatus
 from service_orders.metadata import metadata
 from servicekit.database.tables import table_of
+from servicekit.http.local_time import shown
 from servicekit.service.history import History
 
 
@@ -30,6 +32,11 @@ class Booking:
     table_id: int | None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def booking_datetime(self) -> str:
+        """When it starts, with the restaurant's offset."""
+        return shown(self.starts_at, ZoneInfo(self.timezone))
 
 
 bookings = table_of(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Self
-from zoneinfo import ZoneInfo
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service_orders.domains.bookings.models import Booking
 from service_orders.domains.bookings.states import BookingStatus
 from servicekit.http.fields import Timestamp, Whole
-from servicekit.http.local_time import LocalTime, ShownTime, shown
+from servicekit.http.local_time import LocalTime, ShownTime
 
 MAX_GUESTS = 1000
 SHORTEST, LONGEST, USUAL = 15, 24 * 60, 120  # minutes
@@ -39,6 +36,8 @@ class Book(BaseModel):
 class BookingView(BaseModel):
     """A booking and its status. `booking_datetime` has the restaurant's offset."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: int = Field(examples=[1])
     restaurant_id: int = Field(examples=[1])
     booking_datetime: ShownTime
@@ -51,8 +50,3 @@ class BookingView(BaseModel):
     )
     created_at: Timestamp
     updated_at: Timestamp
-
-    @classmethod
-    def of(cls, booking: Booking) -> Self:
-        local = shown(booking.starts_at, ZoneInfo(booking.timezone))
-        return cls.model_validate({**asdict(booking), "booking_datetime": local})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service_orders.domains.rentals.models import Rental
 from service_orders.domains.rentals.offers import LONGEST_TOKEN, Offer
 from service_orders.domains.rentals.states import PaymentStatus, RentalStatus
+from servicekit.database.tables import fields_of
 from servicekit.http.fields import Line, Text, Timestamp
 
 
@@ -89,7 +89,7 @@ class RentalView(_Ride):
     @classmethod
     def of(cls, rental: Rental) -> Self:
         cost = rental.cost_at(datetime.now(UTC))
-        return cls.model_validate({**asdict(rental), "cost_so_far": cost})
+        return cls.model_validate({**fields_of(rental), "cost_so_far": cost})
 
 
 class ReceiptView(_Ride):  # see decision 1304
