@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from outbox import Work
 from service_processor.domains.restaurants import repository, service
-from service_processor.domains.restaurants.models import DiningTable
 from service_processor.seating.models import restaurants, tables
 
 
@@ -20,11 +19,11 @@ async def republish_restaurants(work: Work) -> int:
         ids = (await connection.execute(select(restaurants.c.id).order_by(restaurants.c.id))).all()
     for (restaurant_id,) in ids:
         async with work.begin() as unit:
-            restaurant = await repository.restaurant(unit.connection, restaurant_id)
-            assert restaurant is not None  # none is ever deleted
+            # None is ever deleted.
+            restaurant = await repository.RESTAURANTS.get(unit.connection, restaurant_id)
             await unit.emit(service.restaurant_created(restaurant))  # see decision 0608
-            found = await unit.connection.execute(
-                repository.table_list(restaurant_id).order_by(tables.c.id)
+            found = await repository.TABLES.fetch(
+                unit.connection, repository.table_list(restaurant_id).order_by(tables.c.id)
             )
-            await unit.emit(*(service.table_created(DiningTable(*row)) for row in found))
+            await unit.emit(*(service.table_created(table) for table in found))
     return len(ids)

@@ -1,6 +1,10 @@
-"""The tables of restaurants, their tables, and the allocations of tables."""
+"""Restaurants, their tables, and the allocations of tables."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
 
 from sqlalchemy import (
     BigInteger,
@@ -11,6 +15,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    PrimaryKeyConstraint,
     Table,
     Text,
     text,
@@ -18,29 +23,43 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSTZRANGE, ExcludeConstraint
 
 from service_processor.metadata import metadata
+from servicekit.database.tables import table_of
 
-restaurants = Table(
+
+@dataclass(frozen=True, slots=True)
+class Restaurant:
+    id: Annotated[int, Identity()]
+    name: str
+    address: str
+    description: str | None
+    timezone: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DiningTable:
+    id: Annotated[int, Identity()]
+    restaurant_id: Annotated[int, ForeignKey("restaurants.id")]
+    name: str
+    seats: Annotated[int, Integer()]
+    location: str
+    created_at: datetime
+
+
+restaurants = table_of(
+    Restaurant,
     "restaurants",
     metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("address", Text, nullable=False),
-    Column("description", Text),
-    Column("timezone", Text, nullable=False),
-    Column("created_at", DateTime(True), nullable=False),
+    PrimaryKeyConstraint("id"),
     Index("restaurants_by_age", "created_at", "id"),
 )
 
-tables = Table(
+tables = table_of(
+    DiningTable,
     "tables",
     metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("restaurant_id", ForeignKey("restaurants.id"), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("seats", Integer, nullable=False),
-    Column("location", Text, nullable=False),
-    Column("created_at", DateTime(True), nullable=False),
     Column("deleted_at", DateTime(True)),
+    PrimaryKeyConstraint("id"),
     # Allocation searches from the smallest table up, and leaves deleted ones out.
     Index(
         "tables_by_size",
@@ -59,6 +78,7 @@ tables = Table(
     ),
 )
 
+# Statements write allocations and releases, and nothing reads their rows as objects.
 # One table, because an exclusion constraint covers only one: see decision 0603.
 allocations = Table(
     "allocations",

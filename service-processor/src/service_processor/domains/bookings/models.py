@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, Text
-from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from sqlalchemy import Integer, PrimaryKeyConstraint
+from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, Range
 
 from service_processor.metadata import metadata
+from servicekit.database.tables import table_of
 
-booking_decisions = Table(
-    "booking_decisions",
-    metadata,
-    Column("booking_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("restaurant_id", BigInteger, nullable=False),
-    Column("period", TSTZRANGE, nullable=False),
-    Column("guests_count", Integer, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("reason", Text),
-    Column("table_id", BigInteger),
+
+@dataclass(frozen=True, slots=True)
+class BookingDecision:
+    """How a booking was decided. `cancelled_at` is set if it was cancelled all the same."""
+
+    booking_id: int
+    restaurant_id: int
+    period: Annotated[Range[datetime], TSTZRANGE()]
+    guests_count: Annotated[int, Integer()]
+    outcome: str
+    reason: str | None
+    table_id: int | None
     # For a rejection: one conflicting allocation for each table that is big enough.
-    Column("obstacles", JSONB, nullable=False),
-    Column("decided_at", DateTime(True), nullable=False),
-    Column("cancelled_at", DateTime(True)),
+    obstacles: Annotated[list[dict[str, Any]], JSONB()]
+    decided_at: datetime
+    cancelled_at: datetime | None = None
+
+
+booking_decisions = table_of(
+    BookingDecision, "booking_decisions", metadata, PrimaryKeyConstraint("booking_id")
 )

@@ -6,30 +6,33 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service_processor.domains.bookings.models import booking_decisions
+from service_processor.domains.bookings.models import BookingDecision, booking_decisions
 from service_processor.domains.bookings.policy import Decision
 from service_processor.seating.allocation import Obstacle, Party
+from servicekit.database.tables import RowMapper
+
+DECISIONS = RowMapper(booking_decisions, BookingDecision)
 
 
 async def record(
     connection: AsyncConnection, party: Party, decision: Decision, at: datetime
 ) -> None:
     """Store a decision. A second decision about a booking is a bug, and fails."""
-    row = {
-        "booking_id": party.booking_id,
-        "restaurant_id": party.restaurant_id,
-        "period": party.period,
-        "guests_count": party.guests_count,
-        "outcome": decision.outcome,
-        "reason": decision.reason,
-        "table_id": decision.table_id,
-        "obstacles": _as_json(decision.obstacles),
-        "decided_at": at,
-    }
-    await connection.execute(insert(booking_decisions), row)
+    row = BookingDecision(
+        party.booking_id,
+        party.restaurant_id,
+        party.period,
+        party.guests_count,
+        decision.outcome,
+        decision.reason,
+        decision.table_id,
+        _as_json(decision.obstacles),
+        at,
+    )
+    await DECISIONS.add(connection, row)
 
 
 async def record_cancellation(

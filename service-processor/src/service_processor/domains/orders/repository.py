@@ -6,26 +6,32 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.orders import OrderedProduct
-from service_processor.domains.orders.models import fulfilments, products, reserved_lines
+from service_processor.domains.orders.models import (
+    OrderDecision,
+    Product,
+    ReservedLine,
+    fulfilments,
+    products,
+    reserved_lines,
+)
 from service_processor.domains.orders.policy import Decision
+from servicekit.database.tables import RowMapper
+
+DECISIONS = RowMapper(fulfilments, OrderDecision)
+PRODUCTS = RowMapper(products, Product)
+RESERVED = RowMapper(reserved_lines, ReservedLine)
 
 
 async def record(
     connection: AsyncConnection, order_id: UUID, decision: Decision, at: datetime
 ) -> None:
     """Store a decision. A second decision about an order is a bug, and fails."""
-    row = {
-        "order_id": order_id,
-        "outcome": decision.outcome,
-        "reason": decision.reason,
-        "processed_at": at,
-    }
-    await connection.execute(insert(fulfilments), row)
+    row = OrderDecision(order_id, decision.outcome, decision.reason, at)
+    await DECISIONS.add(connection, row)
 
 
 async def record_cancellation(connection: AsyncConnection, order_id: UUID, at: datetime) -> None:
@@ -50,11 +56,8 @@ async def reserve(
     connection: AsyncConnection, order_id: UUID, lines: Sequence[OrderedProduct]
 ) -> None:
     """Reserve lines of stock; the caller has locked it and checked that it suffices."""
-    rows = [
-        {"order_id": order_id, "product_id": line.product_id, "quantity": line.quantity}
-        for line in lines
-    ]
-    await connection.execute(insert(reserved_lines), rows)
+    reserved = [ReservedLine(order_id, line.product_id, line.quantity) for line in lines]
+    await RESERVED.add_all(connection, reserved)
     held = select(reserved_lines.c.quantity).where(
         reserved_lines.c.order_id == order_id,
         reserved_lines.c.product_id == products.c.product_id,
@@ -98,7 +101,4 @@ async def stock_of(connection: AsyncConnection, product_id: str) -> int | None:
 
 async def set_stock(connection: AsyncConnection, product_id: str, stock: int) -> None:
     """Create a product, or set how much of it can be ordered."""
-    row = postgresql.insert(products).values(product_id=product_id, stock=stock)
-    await connection.execute(
-        row.on_conflict_do_update(index_elements=["product_id"], set_={"stock": stock})
-    )
+    await PRODUCTS.put(connection, Product(product_id, stock))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Table, Text, Uuid
+from sqlalchemy import CheckConstraint, Column, DateTime, PrimaryKeyConstraint
 
+from service_processor.domains.payments.policy import Payment
 from service_processor.metadata import metadata
+from servicekit.database.tables import table_of
 
-payments = Table(
+payments = table_of(
+    Payment,
     "payments",
     metadata,
-    Column("rental_id", Uuid, primary_key=True),
-    Column("user_id", Text, nullable=False),
-    Column("deposit", BigInteger, nullable=False),
-    Column("total", BigInteger),
-    Column("hold", Text),
-    Column("clear", Text),
-    Column("release", Text),
     Column("updated_at", DateTime(True), nullable=False),
+    PrimaryKeyConstraint("rental_id"),
     CheckConstraint("deposit >= 0 AND total >= 0", name="amounts"),
 )

@@ -32,23 +32,16 @@ from service_processor.domains.payments.policy import (
 )
 
 
-class PaymentNotFound(LookupError):
-    """The payment of this rental is not known: the event of its start did not arrive."""
-
-    def __init__(self, rental_id: UUID) -> None:
-        super().__init__(f"Nothing is known here about the money of rental {rental_id}.")
-
-
 async def started(unit: UnitOfWork, event: RentalStarted) -> None:
     """Ask the provider to hold the deposit."""
     payment = Payment(event.rental_id, event.user_id, event.deposit)
     await repository.add(unit.connection, payment, datetime.now(UTC))
-    await _go_on(unit, await _locked(unit, event.rental_id))
+    await _go_on(unit, await repository.ROWS.lock(unit.connection, event.rental_id))
 
 
 async def finished(unit: UnitOfWork, event: RentalFinished) -> None:
     """Ask the provider to take the total. Raises `PaymentNotFound`."""
-    payment = await _locked(unit, event.rental_id)
+    payment = await repository.ROWS.lock(unit.connection, event.rental_id)
     if payment.total is None:
         now, total = datetime.now(UTC), event.total_amount
         await repository.set_total(unit.connection, event.rental_id, total, now)
@@ -57,7 +50,7 @@ async def finished(unit: UnitOfWork, event: RentalFinished) -> None:
 
 async def ended(unit: UnitOfWork, rental_id: UUID, step: Step, outcome: Outcome) -> None:
     """Store the outcome of a step, and go on. Raises `PaymentNotFound`."""
-    payment = await _locked(unit, rental_id)
+    payment = await repository.ROWS.lock(unit.connection, rental_id)
     if next_step(payment) is step:
         await _go_on(unit, await _record(unit, payment, step, outcome))
 
@@ -107,10 +100,3 @@ def _event(payment: Payment, step: Step, outcome: Outcome, at: datetime) -> Cont
             return PaymentReleased(rental_id=id_, amount=amount, released_at=at)
         case _:  # a declined release: a person has to settle it with the provider
             return None
-
-
-async def _locked(unit: UnitOfWork, rental_id: UUID) -> Payment:
-    payment = await repository.locked(unit.connection, rental_id)
-    if payment is None:
-        raise PaymentNotFound(rental_id)
-    return payment

@@ -57,8 +57,7 @@ router = Router(tags=["restaurants"])
 async def list_restaurants(deps: Deps, page: PageQuery) -> Page[RestaurantView]:
     """List all restaurants. `GET /tables?restaurant_id=` lists the tables of one."""
     async with deps.work.read() as connection:
-        found = await repository.restaurants_of(connection, page)
-    return repository.RESTAURANTS.page(found, page, RestaurantView.of)
+        return await repository.RESTAURANTS.page(connection, page, RestaurantView.model_validate)
 
 
 @router.post(
@@ -71,7 +70,7 @@ async def add_restaurant(body: AddRestaurant, deps: Deps, once: Once) -> Respons
     async def act(unit: Unit) -> Answer:
         restaurant = await service.add_restaurant(unit, id_, body, deps.default_timezone)
         location = {"Location": f"{API_BASE}/restaurants/{restaurant.id}"}
-        return Answer(RestaurantView.of(restaurant), location)
+        return Answer(RestaurantView.model_validate(restaurant), location)
 
     return await once.run(deps.work.begin, act, without_key=deps.work.single)
 
@@ -84,10 +83,8 @@ async def add_restaurant(body: AddRestaurant, deps: Deps, once: Once) -> Respons
 async def get_restaurant(restaurant_id: IntId, deps: Deps) -> RestaurantView:
     """Get a restaurant without its tables: `GET /tables?restaurant_id=` lists those."""
     async with deps.work.read() as connection:
-        found = await repository.restaurant(connection, restaurant_id)
-    if found is None:
-        raise RestaurantNotFound(restaurant_id)
-    return RestaurantView.of(found)
+        found = await repository.RESTAURANTS.get(connection, restaurant_id)
+    return RestaurantView.model_validate(found)
 
 
 @router.get("/tables", summary="List tables, newest first")
@@ -97,7 +94,7 @@ async def list_tables(
     """List tables, optionally of one restaurant. Deleted tables are left out."""
     async with deps.work.read() as connection:
         found = await repository.tables_of(connection, restaurant_id, page)
-    return repository.TABLES.page(found, page, TableView.of)
+    return repository.TABLES.newest_first.page(found, page, TableView.model_validate)
 
 
 @router.post(
@@ -115,7 +112,7 @@ async def add_table(body: AddTable, deps: Deps, once: Once) -> Response:
 
     async def act(unit: Unit) -> Answer:
         table = await service.add_table(unit, id_, body, restaurant)
-        return Answer(TableView.of(table))
+        return Answer(TableView.model_validate(table))
 
     return await once.run(deps.work.begin, act, without_key=deps.work.single)
 
@@ -139,7 +136,7 @@ async def list_reservations(
     """List reservations, past ones included, optionally of one table."""
     async with deps.work.read() as connection:
         found = await repository.reservations_of(connection, table_id, page)
-    return repository.RESERVATIONS.page(found, page, ReservationView.of)
+    return repository.RESERVATIONS.page(found, page, ReservationView.model_validate)
 
 
 @router.post(
@@ -157,7 +154,7 @@ async def reserve_table(body: Reserve, deps: Deps, once: Once) -> Response:
     async def act(unit: Unit) -> Answer:
         reservation = await service.reserve(unit, id_, body, restaurant)
         location = {"Location": f"{API_BASE}/reservations/{reservation.id}"}
-        return Answer(ReservationView.of(reservation), location)
+        return Answer(ReservationView.model_validate(reservation), location)
 
     async def run() -> Response:
         return await once.run(deps.work.begin, act, without_key=deps.work.single)
@@ -177,7 +174,7 @@ async def get_reservation(reservation_id: IntId, deps: Deps) -> ReservationView:
         found = await repository.reservation(connection, reservation_id)
     if found is None:
         raise ReservationNotFound(reservation_id)
-    return ReservationView.of(found)
+    return ReservationView.model_validate(found)
 
 
 @router.delete(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from servicekit.service.rows import NotFound
 
 
-class RestaurantNotFound(LookupError):
+class RestaurantNotFound(NotFound):
     """There is no restaurant with this id, or no restaurant at all."""
 
-    def __init__(self, restaurant_id: int | None) -> None:
-        if restaurant_id is None:
-            super().__init__("There is no restaurant yet.")
-        else:
-            super().__init__(f"There is no restaurant {restaurant_id}.")
+    noun = "restaurant"
+
+    def __init__(self, id_: object) -> None:
+        super().__init__("yet" if id_ is None else id_)
 
 
 class TableNotFound(NotFound):

@@ -1,35 +1,17 @@
-"""The dataclasses of restaurants, tables and reservations; `seating/` declares the tables."""
+"""The dataclass of a reservation; `seating/models.py` declares the tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-
-@dataclass(frozen=True, slots=True)
-class Restaurant:
-    id: int
-    name: str
-    address: str
-    description: str | None
-    timezone: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DiningTable:
-    id: int
-    restaurant_id: int
-    name: str
-    seats: int
-    location: str
-    created_at: datetime
+from servicekit.http.local_time import shown
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A reservation. Times are in UTC; `zone` is the restaurant's."""
+    """An allocation with a name, and its restaurant's `zone`. Times are in UTC."""
 
     id: int
     table_id: int
@@ -38,3 +20,12 @@ class Reservation:
     end: datetime
     zone: ZoneInfo
     created_at: datetime
+
+    @property
+    def reservation_time(self) -> str:
+        """When it begins, with the restaurant's offset."""
+        return shown(self.begin, self.zone)
+
+    @property
+    def duration_minutes(self) -> int:
+        return (self.end - self.begin) // timedelta(minutes=1)

@@ -22,28 +22,39 @@ from outbox import Event, SingleWrite, UnitOfWork
 from service_processor.domains.restaurants.errors import (
     Obstructed,
     ReservationNotFound,
+    RestaurantNotFound,
     TableNotFound,
 )
-from service_processor.domains.restaurants.models import DiningTable, Reservation, Restaurant
-from service_processor.seating.models import allocations, restaurants, tables
+from service_processor.domains.restaurants.models import Reservation
+from service_processor.seating.models import (
+    DiningTable,
+    Restaurant,
+    allocations,
+    restaurants,
+    tables,
+)
+from servicekit.database.tables import fields_of
 from servicekit.http.pagination import Keyset, PageRequest
+from servicekit.service.rows import Rows
 
 Unit = UnitOfWork | SingleWrite
 
-RESTAURANTS = Keyset(restaurants.c.created_at, restaurants.c.id)
-TABLES = Keyset(tables.c.created_at, tables.c.id)
+RESTAURANTS = Rows[int, Restaurant](
+    restaurants,
+    Restaurant,
+    RestaurantNotFound,
+    newest_first=Keyset(restaurants.c.created_at, restaurants.c.id),
+)
+TABLES = Rows[int, DiningTable](
+    tables,
+    DiningTable,
+    TableNotFound,
+    newest_first=Keyset(tables.c.created_at, tables.c.id),
+)
 RESERVATIONS = Keyset(allocations.c.created_at, allocations.c.id)
 
-_ADD_RESTAURANT = """
-added AS (
-  INSERT INTO restaurants (id, name, address, description, timezone, created_at)
-  VALUES (%(id)s, %(name)s, %(address)s, %(description)s, %(timezone)s, %(created_at)s)
-)"""
-_ADD_TABLE = """
-added AS (
-  INSERT INTO tables (id, restaurant_id, name, seats, location, created_at)
-  VALUES (%(id)s, %(restaurant_id)s, %(name)s, %(seats)s, %(location)s, %(created_at)s)
-)"""
+_ADD_RESTAURANT = f"added AS ({RESTAURANTS.insert})"
+_ADD_TABLE = f"added AS ({TABLES.insert})"
 # The row exists (its restaurant is known), so PostgreSQL calls the function, which may raise.
 _DELETE_TABLE = """
 deleted AS (
@@ -62,10 +73,6 @@ given_back AS (
   SELECT id, table_id, period, booking_id, %(at)s FROM given_back_reservation(%(id)s)
 )"""
 
-_RESTAURANT = select(*(restaurants.c[field] for field in Restaurant.__slots__))
-_TABLE = select(*(tables.c[field] for field in DiningTable.__slots__)).where(
-    tables.c.deleted_at.is_(None)
-)
 _RESERVATION = (
     select(
         allocations.c.id,
@@ -82,13 +89,11 @@ _RESERVATION = (
 
 
 async def add_restaurant(unit: Unit, restaurant: Restaurant, event: Event) -> None:
-    row = {field: getattr(restaurant, field) for field in Restaurant.__slots__}
-    await unit.write(_ADD_RESTAURANT, row, event)
+    await unit.write(_ADD_RESTAURANT, RESTAURANTS.values(restaurant), event)
 
 
 async def add_table(unit: Unit, table: DiningTable, event: Event) -> None:
-    row = {field: getattr(table, field) for field in DiningTable.__slots__}
-    await unit.write(_ADD_TABLE, row, event)
+    await unit.write(_ADD_TABLE, TABLES.values(table), event)
 
 
 async def delete_table(unit: Unit, table_id: int, at: datetime, event: Event) -> None:
@@ -99,9 +104,8 @@ async def delete_table(unit: Unit, table_id: int, at: datetime, event: Event) ->
 
 async def reserve(unit: Unit, reservation: Reservation, event: Event) -> None:
     """Raises `TableNotFound`, or `Obstructed` if somebody holds the table in the period."""
-    fields = ("id", "table_id", "begin", "end", "customer_name", "created_at")
     with _refusal(reservation.table_id):
-        await unit.write(_RESERVE, {field: getattr(reservation, field) for field in fields}, event)
+        await unit.write(_RESERVE, fields_of(reservation), event)
 
 
 async def delete_reservation(unit: Unit, reservation_id: int, at: datetime, event: Event) -> None:
@@ -140,35 +144,23 @@ async def obstacle(
     return found.scalar_one_or_none()
 
 
-async def restaurant(connection: AsyncConnection, restaurant_id: int) -> Restaurant | None:
-    found = await connection.execute(_RESTAURANT.where(restaurants.c.id == restaurant_id))
-    row = found.one_or_none()
-    return None if row is None else Restaurant(*row)
-
-
 async def reservation(connection: AsyncConnection, reservation_id: int) -> Reservation | None:
     found = await connection.execute(_RESERVATION.where(allocations.c.id == reservation_id))
     row = found.one_or_none()
     return None if row is None else _reservation(row)
 
 
-async def restaurants_of(connection: AsyncConnection, page: PageRequest) -> Sequence[Restaurant]:
-    rows = await connection.execute(RESTAURANTS.select(_RESTAURANT, page))
-    return [Restaurant(*row) for row in rows]
-
-
 async def tables_of(
     connection: AsyncConnection, restaurant_id: int | None, page: PageRequest
 ) -> Sequence[DiningTable]:
     """A page of tables, optionally of one restaurant, without deleted tables."""
-    rows = await connection.execute(TABLES.select(table_list(restaurant_id), page))
-    return [DiningTable(*row) for row in rows]
+    return await TABLES.fetch(
+        connection, TABLES.newest_first.select(table_list(restaurant_id), page)
+    )
 
 
 def table_list(restaurant_id: int | None) -> Select[Any]:
-    if restaurant_id is None:
-        return _TABLE
-    return _TABLE.where(tables.c.restaurant_id == restaurant_id)
+    return TABLES.filtered(restaurant_id=restaurant_id).where(tables.c.deleted_at.is_(None))
 
 
 async def reservations_of(

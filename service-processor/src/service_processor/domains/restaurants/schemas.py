@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service_processor.domains.restaurants.models import DiningTable, Reservation, Restaurant
 from servicekit.http.fields import Line, Text, Timestamp, Whole
-from servicekit.http.local_time import LocalTime, ShownTime, ZoneName, shown
+from servicekit.http.local_time import LocalTime, ShownTime, ZoneName
 
 MAX_SEATS = 1000
 DAY = 24 * 60
@@ -43,16 +42,14 @@ class AddRestaurant(BaseModel):
 class RestaurantView(BaseModel):
     """A restaurant. A time without an offset is in its time zone."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: int = Field(examples=[1])
     name: str
     address: str
     description: str | None
     timezone: str = Field(examples=["Europe/Rome"])
     created_at: Timestamp
-
-    @classmethod
-    def of(cls, restaurant: Restaurant) -> Self:
-        return cls.model_validate(restaurant, from_attributes=True)
 
 
 class AddTable(BaseModel):
@@ -71,16 +68,14 @@ class AddTable(BaseModel):
 class TableView(BaseModel):
     """A table and the number of its seats."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: int = Field(examples=[1])
     restaurant_id: int = Field(examples=[1])
     name: str
     seats: int
     location: str
     created_at: Timestamp
-
-    @classmethod
-    def of(cls, table: DiningTable) -> Self:
-        return cls.model_validate(table, from_attributes=True)
 
 
 class Reserve(BaseModel):
@@ -108,20 +103,11 @@ class Reserve(BaseModel):
 class ReservationView(BaseModel):
     """A reservation. `reservation_time` has the restaurant's offset."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: int = Field(examples=[1])
     table_id: int = Field(examples=[1])
     customer_name: str
     reservation_time: ShownTime
     duration_minutes: int
     created_at: Timestamp
-
-    @classmethod
-    def of(cls, reservation: Reservation) -> Self:
-        return cls(
-            id=reservation.id,
-            table_id=reservation.table_id,
-            customer_name=reservation.customer_name,
-            reservation_time=shown(reservation.begin, reservation.zone),
-            duration_minutes=(reservation.end - reservation.begin) // timedelta(minutes=1),
-            created_at=reservation.created_at,
-        )

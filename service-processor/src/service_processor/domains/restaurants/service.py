@@ -22,9 +22,10 @@ from service_processor.domains.restaurants.errors import (
     TableInUse,
     TableNotFound,
 )
-from service_processor.domains.restaurants.models import DiningTable, Reservation, Restaurant
+from service_processor.domains.restaurants.models import Reservation
 from service_processor.domains.restaurants.schemas import AddRestaurant, AddTable, Reserve
 from service_processor.seating.known_restaurants import KnownRestaurant
+from service_processor.seating.models import DiningTable, Restaurant
 from servicekit.http.local_time import period, shown
 
 Unit = UnitOfWork | SingleWrite

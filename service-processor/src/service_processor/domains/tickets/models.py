@@ -1,4 +1,4 @@
-"""The tables of timelines and notifications, and the dataclasses of their rows."""
+"""Timelines and notifications: rows, and their tables."""
 
 from __future__ import annotations
 
@@ -6,42 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Table, Text, Uuid
+from sqlalchemy import PrimaryKeyConstraint
 
 from service_processor.metadata import metadata
-
-# The keys guarantee one entry and one notification per ticket and version.
-ticket_timeline = Table(
-    "ticket_timeline",
-    metadata,
-    Column("ticket_id", Uuid, primary_key=True),
-    Column("version", BigInteger, primary_key=True),
-    Column("type", Text, nullable=False),
-    Column("at", DateTime(True), nullable=False),
-    Column("event_id", Uuid, nullable=False),
-    Column("status", Text),
-    Column("reason", Text),
-    Column("comment_id", Uuid),
-    Column("email", Text),
-)
-
-ticket_notifications = Table(
-    "ticket_notifications",
-    metadata,
-    Column("ticket_id", Uuid, primary_key=True),
-    Column("version", BigInteger, primary_key=True),
-    Column("email", Text, nullable=False),
-    Column("previous", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("reason", Text),
-    Column("at", DateTime(True), nullable=False),
-)
+from servicekit.database.tables import table_of
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
     """One version of a ticket. `status` is set for a new status, `comment_id` for a comment."""
 
+    ticket_id: UUID
     version: int
     type: str
     at: datetime
@@ -56,9 +31,18 @@ class TimelineEntry:
 class Notification:
     """What the person who opened a ticket is told about one transition."""
 
+    ticket_id: UUID
     version: int
     email: str
     previous: str
     status: str
     reason: str | None
     at: datetime
+
+
+# The keys guarantee one entry and one notification per ticket and version.
+_KEY = ("ticket_id", "version")
+ticket_timeline = table_of(TimelineEntry, "ticket_timeline", metadata, PrimaryKeyConstraint(*_KEY))
+ticket_notifications = table_of(
+    Notification, "ticket_notifications", metadata, PrimaryKeyConstraint(*_KEY)
+)

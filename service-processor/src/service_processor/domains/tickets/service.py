@@ -23,6 +23,7 @@ CLOSED_WHEN_IDLE = frozenset({"answered", "awaiting_reply"})
 
 async def record_opened(unit: UnitOfWork, event: TicketCreated) -> None:
     entry = TimelineEntry(
+        event.ticket_id,
         event.ticket_version,
         event.type,
         event.created_at,
@@ -30,12 +31,13 @@ async def record_opened(unit: UnitOfWork, event: TicketCreated) -> None:
         status=event.status,
         email=event.email,
     )
-    await repository.record(unit.connection, event.ticket_id, entry)
+    await repository.TIMELINE.add_new(unit.connection, entry)
 
 
 async def record_moved(unit: UnitOfWork, event: TicketStatusChanged) -> None:
     """Record the transition, and notify the person who opened the ticket."""
     entry = TimelineEntry(
+        event.ticket_id,
         event.ticket_version,
         event.type,
         event.changed_at,
@@ -44,6 +46,7 @@ async def record_moved(unit: UnitOfWork, event: TicketStatusChanged) -> None:
         reason=event.reason,
     )
     notification = Notification(
+        event.ticket_id,
         event.ticket_version,
         event.email,
         event.previous,
@@ -51,12 +54,13 @@ async def record_moved(unit: UnitOfWork, event: TicketStatusChanged) -> None:
         event.reason,
         event.changed_at,
     )
-    await repository.record(unit.connection, event.ticket_id, entry)
-    await repository.notify(unit.connection, event.ticket_id, notification)
+    await repository.TIMELINE.add_new(unit.connection, entry)
+    await repository.NOTIFICATIONS.add_new(unit.connection, notification)
 
 
 async def record_commented(unit: UnitOfWork, event: TicketCommented) -> None:
     entry = TimelineEntry(
+        event.ticket_id,
         event.ticket_version,
         event.type,
         event.commented_at,
@@ -64,18 +68,19 @@ async def record_commented(unit: UnitOfWork, event: TicketCommented) -> None:
         comment_id=event.comment_id,
         email=event.email,
     )
-    await repository.record(unit.connection, event.ticket_id, entry)
+    await repository.TIMELINE.add_new(unit.connection, entry)
 
 
 async def record_comment_deleted(unit: UnitOfWork, event: TicketCommentDeleted) -> None:
     entry = TimelineEntry(
+        event.ticket_id,
         event.ticket_version,
         event.type,
         event.deleted_at,
         _event_id(unit),
         comment_id=event.comment_id,
     )
-    await repository.record(unit.connection, event.ticket_id, entry)
+    await repository.TIMELINE.add_new(unit.connection, entry)
 
 
 @dataclass(frozen=True, slots=True)
