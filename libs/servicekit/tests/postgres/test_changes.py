@@ -9,11 +9,12 @@ from enum import StrEnum
 
 import psycopg
 import pytest
-from sqlalchemy import Column, DateTime, Integer, Table, Text, insert
+from sqlalchemy import PrimaryKeyConstraint
 
 from outbox import Work, open_work
 from servicekit.database.engine import create_engine
-from servicekit.http.pagination import Keyset, PageRequest
+from servicekit.database.tables import table_of
+from servicekit.http.pagination import PageRequest
 from servicekit.process.urls import PostgresUrl
 from servicekit.service.changes import Changes, RowsWithHistory
 from servicekit.service.history import History, HistoryEntry
@@ -44,17 +45,9 @@ class ParcelNotFound(NotFound):
 
 
 metadata, outbox = declare_service("shop")
-parcels = Table(
-    "parcels",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("status", Text, nullable=False),
-    Column("reason", Text),
-    Column("carrier", Text),
-    Column("updated_at", DateTime(True), nullable=False),
-)
+parcels = table_of(Parcel, "parcels", metadata, PrimaryKeyConstraint("id"))
 history = History("parcel", parcels)
-ROWS = Rows[int, Parcel](parcels, Parcel, ParcelNotFound, newest_first=Keyset(parcels.c.id))
+ROWS = Rows[int, Parcel](parcels, Parcel, ParcelNotFound)
 LIFECYCLE = Lifecycle(
     "parcel",
     {
@@ -77,8 +70,8 @@ async def work(database: PostgresUrl) -> AsyncIterator[Work]:
             await connection.run_sync(
                 lambda sync: metadata.create_all(sync, tables=[parcels, history.table])
             )
-            rows = [{"id": id_, "status": "CREATED", "updated_at": NOW} for id_ in (1, 2, 3)]
-            await connection.execute(insert(parcels), rows)
+            new = [Parcel(id_, Status.CREATED, None, None, NOW) for id_ in (1, 2, 3)]
+            await ROWS.add_all(connection, new)
         yield work
 
 
