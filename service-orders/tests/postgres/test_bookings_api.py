@@ -258,5 +258,5 @@ async def test_bookings_are_listed_by_restaurant_and_status_newest_first(
 async def test_the_documented_example_works_when_pasted(service: Service) -> None:
     await deliver_events(service, restaurant(1))
     document = (await service.http.get("/openapi.json")).json()
-    [example] = document["components"]["schemas"]["Book"]["examples"]
+    [example] = document["components"]["schemas"]["BookTable"]["examples"]
     assert (await service.http.post("/api/v1/bookings", json=example)).status_code == 201

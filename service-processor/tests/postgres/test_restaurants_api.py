@@ -254,7 +254,7 @@ async def test_the_documented_examples_work_when_pasted(service: Service) -> Non
     for path, model in (
         ("/restaurants", "AddRestaurant"),
         ("/tables", "AddTable"),
-        ("/reservations", "Reserve"),
+        ("/reservations", "ReserveTable"),
     ):
         [example] = document["components"]["schemas"][model]["examples"]
         answer = await service.http.post(path, json=example)

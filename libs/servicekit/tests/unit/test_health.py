@@ -9,7 +9,7 @@ import pytest
 
 from servicekit.http.app import create_app
 from servicekit.observe import health
-from servicekit.observe.health import Health, State, Status
+from servicekit.observe.health import CheckState, Health, HealthStatus
 from servicekit.observe.metrics import HttpMetrics
 
 
@@ -24,15 +24,15 @@ async def down() -> None:
 @pytest.mark.parametrize(
     ("database", "broker", "tolerated", "status"),
     [
-        (up, up, {"broker"}, Status.READY),
-        (up, down, {"broker"}, Status.DEGRADED),
-        (down, up, {"broker"}, Status.UNAVAILABLE),
-        (down, down, {"broker"}, Status.UNAVAILABLE),
-        (up, down, set(), Status.UNAVAILABLE),
+        (up, up, {"broker"}, HealthStatus.READY),
+        (up, down, {"broker"}, HealthStatus.DEGRADED),
+        (down, up, {"broker"}, HealthStatus.UNAVAILABLE),
+        (down, down, {"broker"}, HealthStatus.UNAVAILABLE),
+        (up, down, set(), HealthStatus.UNAVAILABLE),
     ],
 )
 async def test_readiness_is_what_the_role_tolerates(
-    database: health.Check, broker: health.Check, tolerated: set[str], status: Status
+    database: health.Check, broker: health.Check, tolerated: set[str], status: HealthStatus
 ) -> None:
     checks = Health({"database": database, "broker": broker}, tolerated=tolerated)
     assert (await checks.ready()).status is status
@@ -71,7 +71,7 @@ async def test_a_check_that_hangs_is_down_in_time_and_is_not_started_twice(
 
     checks = Health({"database": hangs})
     for _ in range(3):
-        assert (await checks.ready()).checks["database"].state is State.DOWN
+        assert (await checks.ready()).checks["database"].state is CheckState.DOWN
     assert started == 1
     released.set()
-    assert (await checks.ready()).status is Status.READY
+    assert (await checks.ready()).status is HealthStatus.READY

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from servicekit.http.routing import ProbeRoute, Router
 
-__all__ = ["Check", "CheckView", "Health", "Live", "ReadyView", "State", "Status"]
+__all__ = ["Check", "CheckState", "CheckView", "Health", "HealthStatus", "LiveView", "ReadyView"]
 
 TIMEOUT = 2.0
 
@@ -25,19 +25,19 @@ Check = Callable[[], Awaitable[None]]
 logger = structlog.get_logger(__name__)
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     UP = "up"
     DOWN = "down"
 
 
-class Status(StrEnum):
+class HealthStatus(StrEnum):
     READY = "ready"
     DEGRADED = "degraded"
     UNAVAILABLE = "unavailable"
 
 
 class CheckView(BaseModel):
-    state: State
+    state: CheckState
 
 
 class ReadyView(BaseModel):
@@ -55,11 +55,11 @@ class ReadyView(BaseModel):
             ]
         }
     )
-    status: Status
+    status: HealthStatus
     checks: dict[str, CheckView]
 
 
-class Live(BaseModel):
+class LiveView(BaseModel):
     status: str = "alive"
 
 
@@ -69,8 +69,8 @@ class Health:
     def __init__(self, checks: Mapping[str, Check], *, tolerated: Collection[str] = ()) -> None:
         self._checks = dict(checks)
         self._tolerated = frozenset(tolerated)
-        self._running: dict[str, asyncio.Task[State]] = {}
-        self._last: dict[str, State] = {}
+        self._running: dict[str, asyncio.Task[CheckState]] = {}
+        self._last: dict[str, CheckState] = {}
 
     async def ready(self) -> ReadyView:
         states = dict(
@@ -81,49 +81,49 @@ class Health:
             checks={name: CheckView(state=state) for name, state in states.items()},
         )
 
-    def _status(self, states: Mapping[str, State]) -> Status:
-        down = {name for name, state in states.items() if state is State.DOWN}
+    def _status(self, states: Mapping[str, CheckState]) -> HealthStatus:
+        down = {name for name, state in states.items() if state is CheckState.DOWN}
         if not down:
-            return Status.READY
-        return Status.DEGRADED if down <= self._tolerated else Status.UNAVAILABLE
+            return HealthStatus.READY
+        return HealthStatus.DEGRADED if down <= self._tolerated else HealthStatus.UNAVAILABLE
 
-    async def _state(self, name: str) -> State:
+    async def _state(self, name: str) -> CheckState:
         task = self._running.get(name)
         if task is None:
             task = self._running[name] = asyncio.create_task(self._run(name))
             task.add_done_callback(lambda _: self._running.pop(name, None))
         # Not wait_for: it would cancel, and a driver may take longer to cancel than to answer.
         done, _ = await asyncio.wait({task}, timeout=TIMEOUT)
-        state = task.result() if done else State.DOWN
-        if state is not self._last.get(name, State.UP):
+        state = task.result() if done else CheckState.DOWN
+        if state is not self._last.get(name, CheckState.UP):
             logger.info("health_changed", check=name, state=state)
         self._last[name] = state
         return state
 
-    async def _run(self, name: str) -> State:
+    async def _run(self, name: str) -> CheckState:
         try:
             await self._checks[name]()
         except Exception as error:
             logger.debug("health_check_failed", check=name, reason=str(error))
-            return State.DOWN
-        return State.UP
+            return CheckState.DOWN
+        return CheckState.UP
 
     def router(self) -> Router:
         router = Router(tags=["health"], route_class=ProbeRoute)
 
         @router.get("/health/live", summary="The process runs")
-        async def live() -> Live:
-            return Live()
+        async def get_liveness() -> LiveView:
+            return LiveView()
 
         async def ready(response: Response) -> ReadyView:
             view = await self.ready()
-            response.status_code = 503 if view.status is Status.UNAVAILABLE else 200
+            response.status_code = 503 if view.status is HealthStatus.UNAVAILABLE else 200
             response.headers["Cache-Control"] = "no-store"
             return view
 
         unavailable: dict[int | str, dict[str, Any]] = {
             503: {"model": ReadyView, "description": "Something it needs is down."}
         }
-        for path, name in (("/health/ready", "ready"), ("/health", "health")):
+        for path, name in (("/health/ready", "get_readiness"), ("/health", "get_health")):
             router.get(path, name=name, summary="It can do its work", responses=unavailable)(ready)
         return router

@@ -11,7 +11,7 @@ from service_orders.dependencies import Deps
 from service_orders.domains.bookings import repository, service
 from service_orders.domains.bookings.errors import BookingNotFound, RestaurantNotFound
 from service_orders.domains.bookings.models import booking_history
-from service_orders.domains.bookings.schemas import Book, BookingView
+from service_orders.domains.bookings.schemas import BookingView, BookTable
 from service_orders.domains.bookings.states import BookingStatus
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import IntId, WaitSeconds
@@ -44,7 +44,7 @@ router = Router(prefix="/bookings", tags=["bookings"])
     response_model=BookingView,
     responses=problem_responses(NO_RESTAURANT),
 )
-async def book_table(body: Book, deps: Deps, once: Once) -> Response:
+async def book_table(body: BookTable, deps: Deps, once: Once) -> Response:
     """Ask for a table. `GET /bookings/{id}?wait=10` answers later whether there is one."""
     id_ = await deps.booking_ids.next()
     zone = await deps.restaurant_zones.of(body.restaurant_id)

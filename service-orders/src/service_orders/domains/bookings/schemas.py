@@ -18,7 +18,7 @@ SHORTEST, LONGEST, USUAL = 15, 24 * 60, 120  # minutes
 SOON = (datetime.now(UTC) + timedelta(days=365)).strftime("%Y-%m-01T19:00:00")
 
 
-class Book(BaseModel):
+class BookTable(BaseModel):
     """A request for a table. A time without an offset is in the restaurant's time zone."""
 
     model_config = ConfigDict(

@@ -10,7 +10,7 @@ from outbox import SingleWrite, UnitOfWork
 from service_orders.domains.bookings import repository
 from service_orders.domains.bookings.errors import RestaurantNotFound
 from service_orders.domains.bookings.models import Booking, booking_history
-from service_orders.domains.bookings.schemas import Book
+from service_orders.domains.bookings.schemas import BookTable
 from service_orders.domains.bookings.states import LIFECYCLE, BookingStatus
 from service_orders.waiting import SETTLED
 from servicekit.http.local_time import TimeRefused, period
@@ -30,7 +30,7 @@ CHANGES = Changes(
 async def ask(
     unit: UnitOfWork | SingleWrite,
     id_: int,
-    wanted: Book,
+    wanted: BookTable,
     zone: ZoneInfo | None,
     *,
     furthest: timedelta,

@@ -76,7 +76,7 @@ router = Router(tags=["rentals"])
     response_model=OfferView,
     responses=problem_responses(NO_SCOOTER, NO_USER, DEBT, UNAVAILABLE),
 )
-async def make_offer(body: AskForOffer, deps: Deps, once: Once) -> Response:
+async def ask_for_offer(body: AskForOffer, deps: Deps, once: Once) -> Response:
     """Ask for an offer. It is valid until `expires_at` and for one rental; it reserves nothing."""
     issuer = deps.offer_issuer
     offer, token = await issuer.offer(deps.work, body.user_id, body.scooter_id)

@@ -20,7 +20,7 @@ from service_processor.domains.restaurants.schemas import (
     AddRestaurant,
     AddTable,
     ReservationView,
-    Reserve,
+    ReserveTable,
     RestaurantView,
     TableView,
 )
@@ -146,7 +146,7 @@ async def list_reservations(
     response_model=ReservationView,
     responses=problem_responses(NO_TABLE, RESERVED),
 )
-async def reserve_table(body: Reserve, deps: Deps, once: Once) -> Response:
+async def reserve_table(body: ReserveTable, deps: Deps, once: Once) -> Response:
     """Reserve a table for a period in which it is free. A refusal names the conflicting period."""
     id_ = await deps.seating.allocation_ids.next()
     restaurant = await deps.seating.known_restaurants.of_table(body.table_id)

@@ -78,7 +78,7 @@ class TableView(BaseModel):
     created_at: Timestamp
 
 
-class Reserve(BaseModel):
+class ReserveTable(BaseModel):
     """A new reservation. A time without an offset is in the restaurant's time zone."""
 
     model_config = ConfigDict(

@@ -23,7 +23,7 @@ from service_processor.domains.restaurants.errors import (
     TableNotFound,
 )
 from service_processor.domains.restaurants.models import Reservation
-from service_processor.domains.restaurants.schemas import AddRestaurant, AddTable, Reserve
+from service_processor.domains.restaurants.schemas import AddRestaurant, AddTable, ReserveTable
 from service_processor.seating.known_restaurants import KnownRestaurant
 from service_processor.seating.models import DiningTable, Restaurant
 from servicekit.http.local_time import period, shown
@@ -87,7 +87,7 @@ async def delete_table(work: Work, table_id: int, restaurant: KnownRestaurant | 
 
 
 async def reserve(
-    unit: Unit, id_: int, wanted: Reserve, restaurant: KnownRestaurant | None
+    unit: Unit, id_: int, wanted: ReserveTable, restaurant: KnownRestaurant | None
 ) -> Reservation:
     """Reserve a table for a period and announce it.
 
@@ -111,7 +111,10 @@ async def reserve(
 
 
 async def reserve_or_say_why(
-    work: Work, run: Callable[[], Awaitable[T]], wanted: Reserve, restaurant: KnownRestaurant | None
+    work: Work,
+    run: Callable[[], Awaitable[T]],
+    wanted: ReserveTable,
+    restaurant: KnownRestaurant | None,
 ) -> T:
     """Run a reservation. Raises `TableAlreadyReserved` with the conflicting period."""
 
