@@ -25,6 +25,7 @@ from outbox.inbox.consumer import Consumer
 from outbox.inbox.event_handlers import Handlers
 from outbox.inbox.handlers import Handler, HandlersByType, handle_many, ignore
 from outbox.inbox.inbox import Inbox
+from outbox.inbox.middleware import Handling, Middleware, Proceed
 from outbox.inbox.settings import ConsumerSettings, InboxSettings
 from outbox.inbox.tables import declare_inbox
 from outbox.inbox.unsequenced import UnsequencedMessages
@@ -53,13 +54,16 @@ __all__ = [
     "Handler",
     "Handlers",
     "HandlersByType",
+    "Handling",
     "Inbox",
     "InboxSettings",
     "InvalidEvent",
     "Maintenance",
+    "Middleware",
     "Notifier",
     "Outbox",
     "OutboxError",
+    "Proceed",
     "Relay",
     "RelaySettings",
     "RetryPolicy",

@@ -112,6 +112,13 @@ def seconds(settings: object, *names: str) -> None:
             raise _out_of_range(settings, name, "a number of seconds above 0")
 
 
+def seconds_or_zero(settings: object, *names: str) -> None:
+    """Fields that are times, where 0 means none. Raises `InvalidSetting`."""
+    for name in names:
+        if not _is_number(value := getattr(settings, name)) or value < 0:
+            raise _out_of_range(settings, name, "a number of seconds, or 0 for none")
+
+
 def server_seconds(settings: object, *names: str) -> None:
     """Times above 0 that PostgreSQL counts in whole milliseconds; 0 would mean no limit.
 
@@ -129,6 +136,18 @@ def ordered(settings: object, smaller: str, larger: str) -> None:
     low, high = getattr(settings, smaller), getattr(settings, larger)
     if low > high:
         raise _out_of_range(settings, smaller, f"at most {larger}, which is {high!r}")
+
+
+def below(settings: object, smaller: str, larger: str) -> None:
+    """Two fields of which the first must be smaller. Raises `InvalidSetting`."""
+    low, high = getattr(settings, smaller), getattr(settings, larger)
+    if low >= high:
+        raise _out_of_range(settings, smaller, f"below {larger}, which is {high!r}")
+
+
+def module_of(function: Callable[..., Any]) -> str:
+    """The name of the module in which a handler was written."""
+    return str(getattr(_called(function), "__module__", ""))
 
 
 def _is_number(value: object) -> bool:

@@ -13,6 +13,7 @@ OutboxError
 ├── AutocommitRefused     events or effects on a connection where each statement commits alone
 ├── TransactionEnded      code ended a transaction lent to it, or went on after breaking it
 ├── HandlerCancelled      a handler raised a cancellation that was not asked for
+├── TimeLimitExceeded     a handler took longer than its time limit and was cancelled
 ├── UnitEnded             a unit of work was used after its transaction
 ├── UnreadableMessage     a delivery that has no source, aggregate and sequence
 ├── Unreadable            a body that its handler cannot read: no retry can help
@@ -126,6 +127,14 @@ class HandlerCancelled(OutboxError):
 
     def __init__(self) -> None:
         super().__init__("CancelledError from within: nobody had cancelled the handler itself")
+
+
+class TimeLimitExceeded(OutboxError):
+    """A handler was cancelled because it took too long. Its cause is what it raised then."""
+
+    def __init__(self, seconds: float, waited_at: str) -> None:
+        super().__init__(f"cancelled after {seconds:g} s (time_limit); it waited at {waited_at}")
+        self.waited_at = waited_at
 
 
 class UnitEnded(OutboxError):

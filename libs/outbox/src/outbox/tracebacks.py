@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 from traceback import FrameSummary, StackSummary, walk_stack, walk_tb
@@ -147,6 +147,22 @@ def _tasks(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
     for task in [*asyncio.all_tasks(loop)][:TASKS]:
         yield f"task {task.get_name()}:"
         yield from frame_lines(StackSummary.extract((f, f.f_lineno) for f in _awaiting(task)))
+
+
+def waits_at(task: asyncio.Task[Any], package: str) -> str:
+    """Where a task waits: the innermost line of a package, else of any outside this library."""
+    frames = [*_awaiting(task)][::-1]
+    own = (one for one in frames if package and package == package_of(one.f_globals))
+    outside = (one for one in frames if not one.f_code.co_filename.startswith(_LIBRARY))
+    frame = next(own, None) or next(outside, None)
+    if frame is None:
+        return "an unknown line"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def package_of(names: Mapping[str, Any]) -> str:
+    """The top-level package of a module with these globals."""
+    return str(names.get("__name__", "")).partition(".")[0]
 
 
 def _awaiting(task: asyncio.Task[Any]) -> Iterator[FrameType]:

@@ -61,9 +61,12 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
         self._expected = {type_of(kind): kind for kind in expected}
         self._handlers: dict[str, HandleOne | HandleMany | Ignore] = {}
 
-    def __call__(self, kind: type[E]) -> Register[E, Envelope]:
-        """Register a handler of one event. Raises `InvalidSetting` for a class registered twice,
-        one that the queue does not receive, and what `check_handler` refuses."""
+    def __call__(self, kind: type[E], *, time_limit: float | None = None) -> Register[E, Envelope]:
+        """Register a handler of one event.
+
+        `time_limit` in seconds replaces the consumer's. Raises `InvalidSetting` for a class
+        registered twice, one that the queue does not receive, and what `check_handler` refuses.
+        """
         read = reader_of(kind)
 
         def register(function: Callable[..., Awaitable[None]]) -> Any:
@@ -76,12 +79,14 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
                 async def handle(unit: UnitOfWork, envelope: Envelope) -> None:
                     await function(unit, read(envelope))
 
-            self._register(kind, HandleOne(handle))
+            self._register(kind, HandleOne(handle, time_limit, function))
             return function
 
         return register
 
-    def many(self, kind: type[E]) -> Register[Sequence[E], Sequence[Envelope]]:
+    def many(
+        self, kind: type[E], *, time_limit: float | None = None
+    ) -> Register[Sequence[E], Sequence[Envelope]]:
         """Register a handler of all events of the class in one batch; see `handle_many`."""
         read = reader_of(kind)
 
@@ -95,7 +100,7 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
                 async def handle(unit: UnitOfWork, envelopes: Sequence[Envelope]) -> None:
                     await function(unit, [read(one) for one in envelopes])
 
-            self._register(kind, HandleMany(handle))
+            self._register(kind, HandleMany(handle, time_limit, function))
             return function
 
         return register

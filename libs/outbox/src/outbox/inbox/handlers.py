@@ -7,18 +7,23 @@ without a line in the log.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from prometheus_client import Histogram
 
 from outbox import metrics
-from outbox.argument_checks import check_handler
+from outbox.argument_checks import check_handler, module_of
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
+from outbox.inbox.middleware import Handling, Middleware, Proceed, compose, given, traced
+from outbox.inbox.time_limit import TimeLimit
+from outbox.inbox.watchdog import Watchdog
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.rabbitmq.subscription import Subscribed, matches
+from outbox.supervise import whole
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +38,10 @@ class HandleOne:
     """A handler of one event."""
 
     function: Handler
+    time_limit: float | None = None
+    """In seconds; None for that of the settings."""
+    written: Callable[..., object] | None = None
+    """The application's own function, if `function` wraps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,8 @@ class HandleMany:
     """A handler of a list of events; see `handle_many`."""
 
     function: ManyHandler
+    time_limit: float | None = None
+    written: Callable[..., object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ HandlersByType = Mapping[str, Handler | HandleOne | HandleMany | Ignore]
 """Handlers by event type. `Handlers` is one; a dict is enough for events without a class."""
 
 
-def handle_many(function: ManyHandler) -> HandleMany:
+def handle_many(function: ManyHandler, *, time_limit: float | None = None) -> HandleMany:
     """A handler of all events of its type that are in one batch: one statement for all of them.
 
     async def on_placed(unit: UnitOfWork, events: Sequence[Envelope]) -> None: ...
@@ -68,17 +79,25 @@ def handle_many(function: ManyHandler) -> HandleMany:
     Events of other types that follow in a stream are handled after it. It emits by
     `unit.caused_by(event).emit(…)`. If it raises, it is called again with each event alone.
     """
-    return HandleMany(function)
+    return HandleMany(function, time_limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A handler with its metric."""
+    """A handler with all that runs around it."""
 
     type: str
-    one: Handler | None
-    many: ManyHandler | None
-    seconds: Histogram
+    many: bool
+    call: Proceed
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What runs around the handlers of one consumer."""
+
+    watchdog: Watchdog
+    middleware: Sequence[Middleware] = ()
+    time_limit: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +136,13 @@ class Bindings:
             )
 
 
-def bind(consumer: str, handlers: HandlersByType, unhandled: Unhandled = "park") -> Bindings:
-    """Look up each handler's metric once. Raises `InvalidSetting`."""
+def bind(
+    consumer: str,
+    handlers: HandlersByType,
+    unhandled: Unhandled = "park",
+    around: Around | None = None,
+) -> Bindings:
+    """Compose the call of each handler once. Raises `InvalidSetting`."""
     if not isinstance(handlers, Mapping):
         raise InvalidSetting(
             f"handlers of {consumer}:",
@@ -129,10 +153,11 @@ def bind(consumer: str, handlers: HandlersByType, unhandled: Unhandled = "park")
             raise InvalidSetting(f"handlers of {consumer}:", f"{kind!r} is no event type")
     if unhandled not in ("park", "skip"):
         raise InvalidSetting("unhandled", f"has to be 'park' or 'skip', not {unhandled!r}")
+    around = around or Around(Watchdog(limit=float("inf")))
     active = {kind: given for kind, given in handlers.items() if not isinstance(given, Ignore)}
     return Bindings(
         consumer,
-        {kind: _bind(consumer, kind, handler) for kind, handler in active.items()},
+        {kind: _bind(consumer, kind, handler, around) for kind, handler in active.items()},
         frozenset(handlers) - frozenset(active),
         unhandled,
     )
@@ -161,11 +186,51 @@ def check_reached(
             )
 
 
-def _bind(consumer: str, kind: str, handler: Handler | HandleOne | HandleMany) -> Bound:
-    seconds = metrics.HANDLER_SECONDS.labels(consumer, kind)
-    if isinstance(handler, HandleMany):
-        check_handler(f"handler of {kind}", handler.function, ("unit", "events"))
-        return Bound(kind, one=None, many=handler.function, seconds=seconds)
-    function = handler.function if isinstance(handler, HandleOne) else handler
-    check_handler(f"handler of {kind}", function, ("unit", "event"))
-    return Bound(kind, one=function, many=None, seconds=seconds)
+def _bind(
+    consumer: str, kind: str, handler: Handler | HandleOne | HandleMany, around: Around
+) -> Bound:
+    if not isinstance(handler, HandleOne | HandleMany):
+        handler = HandleOne(handler)
+    many = isinstance(handler, HandleMany)
+    check_handler(f"handler of {kind}", handler.function, ("unit", "events" if many else "event"))
+    call = compose(
+        _calling(handler),
+        around.watchdog.watch,
+        traced,
+        *given(*around.middleware),
+        _observing(metrics.HANDLER_SECONDS.labels(consumer, kind)),
+        *_limiting(kind, handler, around),
+    )
+    return Bound(kind, many, call)
+
+
+def _calling(handler: HandleOne | HandleMany) -> Proceed:
+    function: Callable[[UnitOfWork, Any], Awaitable[None]] = handler.function
+    many = isinstance(handler, HandleMany)
+
+    async def call(handling: Handling) -> None:
+        await whole(function(handling.unit, handling.events if many else handling.events[0]))
+        handling.transaction.check()
+
+    return call
+
+
+def _observing(seconds: Histogram) -> Middleware:
+    async def observe(handling: Handling, proceed: Proceed) -> None:
+        began = time.perf_counter()
+        await proceed(handling)
+        seconds.observe(time.perf_counter() - began)
+
+    return observe
+
+
+def _limiting(kind: str, handler: HandleOne | HandleMany, around: Around) -> list[Middleware]:
+    seconds = around.time_limit if handler.time_limit is None else handler.time_limit
+    if handler.time_limit is not None and not 0 <= seconds < around.watchdog.limit:
+        rule = f"below hangs_after, which is {around.watchdog.limit:g} s, not {seconds!r}"
+        raise InvalidSetting(f"time_limit of the handler of {kind}", f"has to be {rule}")
+    if not seconds:
+        return []
+    package = module_of(handler.written or handler.function).partition(".")[0]
+    limit = TimeLimit(seconds, package)
+    return [lambda handling, proceed: limit.keep(proceed(handling))]

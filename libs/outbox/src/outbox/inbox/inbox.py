@@ -14,7 +14,7 @@ from outbox import metrics
 from outbox.argument_checks import instance
 from outbox.event import Envelope
 from outbox.failures import HandlerFailed, contending, is_contention, is_loss
-from outbox.inbox.handlers import HandlersByType, bind
+from outbox.inbox.handlers import Around, HandlersByType, bind
 from outbox.inbox.operations import InboxOperations
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_queries import ParkedQueries
@@ -23,6 +23,7 @@ from outbox.inbox.parked_selection import ParkedSelection
 from outbox.inbox.position import forget_passed_attempts
 from outbox.inbox.recovery import Recovery
 from outbox.inbox.settings import InboxSettings
+from outbox.inbox.time_limit import TimeLimit
 from outbox.inbox.transaction import Transactions
 from outbox.inbox.unsequenced import FORGET_AT_ONCE, MessageIds, UnsequencedMessages
 from outbox.inbox.watchdog import Watchdog
@@ -55,12 +56,11 @@ class Inbox:
         self.parked_bytes = 0
         """The size of all that is parked, when last reported."""
         self._work = work
+        watchdog = watchdog or Watchdog(limit=float("inf"))
+        around = Around(watchdog, settings.middleware, settings.time_limit)
+        bindings = bind(consumer, handlers, settings.unhandled, around)
         self._transactions = Transactions(
-            consumer,
-            bind(consumer, handlers, settings.unhandled),
-            work,
-            watchdog or Watchdog(limit=float("inf")),
-            settings,
+            consumer, bindings, work, watchdog, settings, TimeLimit(settings.time_limit)
         )
         self._recovery = Recovery(self._transactions)
 

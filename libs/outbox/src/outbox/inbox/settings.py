@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 
-from outbox.argument_checks import counts, instance, ordered, seconds, server_seconds
+from outbox.argument_checks import (
+    below,
+    counts,
+    instance,
+    ordered,
+    seconds,
+    seconds_or_zero,
+    server_seconds,
+)
 from outbox.failures import RetryPolicy, is_unreadable
 from outbox.inbox.handlers import Unhandled
+from outbox.inbox.middleware import Middleware
 from outbox.inbox.position import LOCK_TIMEOUT, TRANSACTION_TIMEOUT
 from outbox.inbox.unsequenced import UnsequencedMessages
 
@@ -32,6 +41,11 @@ class InboxSettings:
     unhandled: Unhandled = "park"
     """Events of a type that is neither handled nor ignored are parked or skipped. Skipping is
     logged once per type; see decision 1131."""
+    time_limit: float = 30.0
+    """A handler that takes longer is cancelled, and its event fails; 0 for no limit. A handler
+    may have another one: `@on(OrderPlaced, time_limit=5)`. See decision 1612."""
+    middleware: Sequence[Middleware] = ()
+    """Runs around each call of a handler; the first is the outermost. See decision 1613."""
     commit_after: float = 1.0
     """A transaction commits after its handlers ran for this long; the next one does the rest."""
 
@@ -39,6 +53,7 @@ class InboxSettings:
         """Raises `InvalidSetting`."""
         counts(self, "crashes")
         seconds(self, "commit_after")
+        seconds_or_zero(self, "time_limit")
         server_seconds(self, "lock_timeout", "transaction_timeout")
         instance(f"{type(self).__name__}.retry", self.retry, RetryPolicy)
 
@@ -54,8 +69,9 @@ class ConsumerSettings(InboxSettings):
     parked_bytes: int = 1024 * 1024 * 1024
     """Above this bound nothing is received until less is parked: events wait in the queue."""
     hangs_after: float = 60.0
-    """A handler that takes longer ends the process. At most `transaction_timeout`: one handler
-    at its limit must not lose the others' work."""
+    """A handler that takes longer ends the process: it blocks the event loop or ignores that it
+    was cancelled. Above `time_limit`, and at most `transaction_timeout`: one handler at its limit
+    must not lose the others' work."""
     senders: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The broker's users that may send for a source. For a source not named here any user may."""
     unsequenced: UnsequencedMessages | None = None
@@ -68,5 +84,6 @@ class ConsumerSettings(InboxSettings):
         counts(self, "prefetch", at_most=MAX_PREFETCH)
         seconds(self, "retry_every", "topology_check", "hangs_after")
         ordered(self, "hangs_after", "transaction_timeout")
+        below(self, "time_limit", "hangs_after")
         instance("ConsumerSettings.senders", self.senders, Mapping)
         instance("ConsumerSettings.unsequenced", self.unsequenced, UnsequencedMessages, NoneType)

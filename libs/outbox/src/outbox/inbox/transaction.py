@@ -14,23 +14,24 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from outbox import metrics, tracing
+from outbox import metrics
 from outbox.errors import UnitEnded
 from outbox.event import Envelope, Stream
 from outbox.failpoints import hit
 from outbox.failures import HandlerFailed, is_loss
 from outbox.inbox.handlers import Bindings, Bound
+from outbox.inbox.middleware import Handling
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_rows import CRASHED, UNHANDLED, Failure, ParkedEvent
 from outbox.inbox.position import Decision, LockedPositions
 from outbox.inbox.settings import InboxSettings
+from outbox.inbox.time_limit import TimeLimit
 from outbox.inbox.unsequenced import MessageIds, is_unsequenced
 from outbox.inbox.watchdog import Watchdog
 from outbox.log.deferred import DeferredStatements
 from outbox.log.guard import GuardedTransaction, guarded
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.log.work import Work
-from outbox.supervise import whole
 
 CATCH_UP = 200
 """At most this many parked events are applied in one transaction."""
@@ -45,6 +46,8 @@ class Transactions:
     work: Work
     watchdog: Watchdog
     settings: InboxSettings
+    limit: TimeLimit
+    """For what handlers left to be sent."""
 
     @asynccontextmanager
     async def begin(
@@ -186,7 +189,7 @@ class InboxTransaction:
         """Send all that is still kept back, and store the positions."""
         for kind in list(self._groups):
             await self._flush(kind)
-        await self.deferred.flush()
+        await self.begun_by.limit.keep(self.deferred.flush())
         if counted is not None:
             await self.positions.forget_attempts(counted)
         if self._unsequenced:
@@ -228,11 +231,11 @@ class InboxTransaction:
         if handler is not None:
             if self._grouped:
                 await self._keep_order(event)
-            if handler.one is not None:
-                await self._run(handler, [event])
-            else:
+            if handler.many:
                 self._groups.setdefault(event.type, []).append(event)
                 self._grouped[event.stream] = event.type
+            else:
+                await self._run(handler, [event])
         position.advance(event.sequence, event.id)
         if position.parked:
             position.parked -= await self.parked.remove_applied(event)
@@ -252,30 +255,17 @@ class InboxTransaction:
         await self._run(self.begun_by.handlers.bound[kind], events)
 
     async def _run(self, handler: Bound, events: list[Envelope]) -> None:
-        began = time.perf_counter()
+        cause = None if handler.many else events[0]
+        unit = self.begun_by.work.within(self.guard.connection, cause, self.deferred)
+        self._units.append((unit, events))
+        handling = Handling(self.begun_by.consumer, handler.type, events, unit, self.guard)
         try:
-            with (
-                self.begun_by.watchdog.over(events[0]),
-                tracing.processing(self.begun_by.consumer, events),
-            ):
-                await self._call(handler, events)
-            self.guard.check()
+            await handler.call(handling)
         except Exception as problem:
             lost = self.guard.raw.closed and not self.guard.connection.closed
             if lost and is_loss(problem):
                 raise
             raise _failed(events) from problem
-        handler.seconds.observe(time.perf_counter() - began)
-
-    async def _call(self, handler: Bound, events: list[Envelope]) -> None:
-        cause = events[0] if handler.one is not None else None
-        unit = self.begun_by.work.within(self.guard.connection, cause, self.deferred)
-        self._units.append((unit, events))
-        try:
-            if handler.one is not None:
-                await whole(handler.one(unit, events[0]))
-            elif handler.many is not None:
-                await whole(handler.many(unit, events))
         finally:
             unit.end()
 

@@ -2,6 +2,7 @@
 
 It is a thread, because a handler that blocks the event loop stops all of its tasks. It counts its
 own checks, not seconds: when the whole process was stopped, its handler could not go on either.
+A handler that only waits is cancelled by its time limit long before (`outbox.inbox.time_limit`).
 The event is delivered again and counted like any other crash: the third time it is parked as
 `crashed`.
 """
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from outbox.inbox.middleware import Handling, Proceed
 from outbox.tracebacks import stacks
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class Watchdog:
     """
 
     def __init__(self, limit: float, end: Callable[[str], None] = _end) -> None:
-        self._limit = limit
+        self.limit = limit
         self._end = end
         self._since: dict[int, tuple[int, object]] = {}
         self._checks = 0
@@ -64,6 +66,14 @@ class Watchdog:
         finally:
             self.done(number)
 
+    async def watch(self, handling: Handling, proceed: Proceed) -> None:
+        """Middleware: the call of a handler."""
+        number = self.start(handling.events[0])
+        try:
+            await proceed(handling)
+        finally:
+            self.done(number)
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch for the length of the block."""
@@ -79,13 +89,11 @@ class Watchdog:
             thread.join()
 
     def _watch(self) -> None:
-        while not self._closing.wait(self._limit / CHECKS):
+        while not self._closing.wait(self.limit / CHECKS):
             self._checks += 1
             for since, what in list(self._since.values()):
                 if self._checks - since > CHECKS:
                     where = stacks(self._loop)
-                    logger.critical(
-                        "hangs for %g s, process ends: %s\n%s", self._limit, what, where
-                    )
+                    logger.critical("hangs for %g s, process ends: %s\n%s", self.limit, what, where)
                     self._end(str(what))
                     return
