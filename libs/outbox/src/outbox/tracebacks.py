@@ -103,7 +103,8 @@ def frame_lines(frames: Sequence[FrameSummary]) -> Iterator[str]:
 def _frames(problem: BaseException) -> Sequence[FrameSummary]:
     frames = StackSummary.extract(walk_tb(problem.__traceback__))
     led = sum(1 for _ in takewhile(lambda frame: frame.filename.startswith(_LIBRARY), frames))
-    return frames[led:] or frames
+    # Where the library raised it from a cause, the frames of the cause are the ones to see.
+    return frames[led:] or ([] if problem.__cause__ else frames)
 
 
 def _first_line(problem: BaseException) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -32,13 +32,19 @@ TESTS = Path(__file__).parents[4] / "tests"
 
 
 async def start(world: World, **environment: str) -> asyncio.subprocess.Process:
+    return await run(world, asyncio.subprocess.DEVNULL, environment)
+
+
+async def run(
+    world: World, stderr: int, environment: Mapping[str, str]
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         str(TESTS / "kit/outbox/processes/consumer.py"),
         world.database_url,
         world.broker_url,
         env={**os.environ, "PYTHONPATH": str(TESTS), **environment},
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=stderr,
     )
 
 
@@ -151,3 +157,24 @@ async def test_a_handler_that_hangs_ends_the_process_and_is_parked_in_the_end(
         await eventually(lambda: parks(world, [("crashed", 1)]))
         await eventually(lambda: has_effects(world, 1))
         assert statuses == [70, 70, 70]
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "line"),
+    [("hangs", "time.sleep(600)"), ("refuses", "await asyncio.sleep(600)")],
+    ids=["blocks the event loop", "ignores that it is cancelled"],
+)
+async def test_a_process_that_hangs_ends_and_says_at_which_line(
+    world: World, aggregate: str, line: str
+) -> None:
+    [event] = events(1, aggregate)
+    await publish(world, event)
+    process = await run(world, asyncio.subprocess.PIPE, {"HANGS_AFTER": "2"})
+    async with asyncio.timeout(60):
+        _, told = await process.communicate()
+    assert process.returncode == 70
+    said = told.decode()
+    assert f"hangs for 2 s, process ends: {event}" in said
+    assert "processes/consumer.py:" in said
+    assert line in said
+    assert await effects(world) == {}

@@ -269,7 +269,7 @@ async def test_a_consumer_on_an_engine_made_in_autocommit_ends_at_once(world: Wo
 
 async def test_a_transaction_that_stands_still_is_ended_by_the_server(world: World) -> None:
     """As of a worker that was stopped in mid-handler. The limit is on the whole transaction."""
-    limit: dict[str, Any] = {"transaction_timeout": 1.0, "hangs_after": 1.0}
+    limit: dict[str, Any] = {"transaction_timeout": 1.0, "hangs_after": 1.0, "time_limit": 0}
     stood_still = asyncio.Event()
 
     async def stands_still_once(unit: UnitOfWork, event: Envelope) -> None:

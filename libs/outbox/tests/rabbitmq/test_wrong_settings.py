@@ -292,6 +292,14 @@ SETTINGS: dict[str, tuple[Callable[[], object], str]] = {
         "ConsumerSettings.hangs_after has to be at most transaction_timeout, which is 30.0,"
         " not 60.0",
     ),
+    "a time limit at which the process ends": (
+        lambda: ConsumerSettings(hangs_after=30.0),
+        "ConsumerSettings.time_limit has to be below hangs_after, which is 30.0, not 30.0",
+    ),
+    "a time limit that is no time": (
+        lambda: InboxSettings(time_limit=-1),
+        "InboxSettings.time_limit has to be a number of seconds, or 0 for none, not -1",
+    ),
     "a number for a policy": (
         lambda: ConsumerSettings(retry=5),  # type: ignore[arg-type]
         "ConsumerSettings.retry has to be RetryPolicy, not int",

@@ -11,7 +11,8 @@ import pytest
 
 from outbox import handle_many, ignore
 from outbox.errors import InvalidSetting
-from outbox.inbox.handlers import bind
+from outbox.inbox.handlers import Around, bind
+from outbox.inbox.watchdog import Watchdog
 
 QUEUE = "kitchen.orders"
 
@@ -86,6 +87,17 @@ def test_what_cannot_be_awaited_is_refused_with_its_location(handler: Any, says:
     with pytest.raises(InvalidSetting) as refused:
         bind(QUEUE, {"order.placed": handler})
     assert re.fullmatch(says, str(refused.value))
+
+
+@pytest.mark.parametrize("seconds", [60, 100, -1])
+def test_a_time_limit_at_which_the_process_ends_is_refused(seconds: float) -> None:
+    says = r"time_limit of the handler of order\.placed has to be below hangs_after, which is 60 s"
+    with pytest.raises(InvalidSetting, match=f"{says}, not {seconds}"):
+        bind(
+            QUEUE,
+            {"order.placed": handle_many(placed, time_limit=seconds)},
+            around=Around(Watchdog(60)),
+        )
 
 
 @pytest.mark.parametrize("handlers", [[placed], placed, None, {("order.placed", placed)}])

@@ -1,7 +1,8 @@
 """A consumer in a process of its own, which tests make die: python consumer.py DB BROKER.
 
 The first event of the aggregate `poison` ends the process, so does the second of `poison late`;
-the first of `hangs` blocks it for longer than HANGS_AFTER seconds.
+the first of `hangs` blocks it for longer than HANGS_AFTER seconds, the first of `refuses` waits as
+long and ignores that it is cancelled.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -23,7 +25,10 @@ async def cook(unit: UnitOfWork, event: Envelope) -> None:
     if (event.stream.aggregate_id, event.sequence) in (("poison", 1), ("poison late", 2)):
         os._exit(3)
     if event.stream.aggregate_id == "hangs" and event.sequence == 1:
-        time.sleep(60)  # noqa: ASYNC251 this is what it is about
+        time.sleep(600)  # noqa: ASYNC251 this is what it is about
+    while event.stream.aggregate_id == "refuses" and event.sequence == 1:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(600)
     await record(unit, event)
 
 
@@ -33,7 +38,9 @@ async def main(database_url: str, broker_url: str) -> None:
     engine = create_async_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
     async with Notifier(database_url) as notifier:
         world = World(database_url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))
-        await world.consumer(cook, hangs_after=float(os.environ.get("HANGS_AFTER", "50"))).run(stop)
+        hangs_after = float(os.environ.get("HANGS_AFTER", "50"))
+        consumer = world.consumer(cook, hangs_after=hangs_after, time_limit=hangs_after / 2)
+        await consumer.run(stop)
     await engine.dispose()
 
 

@@ -146,10 +146,13 @@ class ServiceSettings(ProcessSettings):
     shared_prefixes: ClassVar[tuple[str, ...]] = (
         *ProcessSettings.shared_prefixes,
         "IDEMPOTENCY_",
+        "HANDLER_",
     )
 
     rabbitmq_url: AmqpUrl
     idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760)
+    handler_time_limit: float = Field(30.0, ge=0, lt=60, allow_inf_nan=False)
+    """Below `ConsumerSettings.hangs_after`."""
 
     @property
     def key_lifetime(self) -> timedelta:

@@ -165,7 +165,8 @@ class ServiceBootstrap:
         ):
             worker = Worker(base, work)
             worker.add(Role.RELAY, "relay", self._relay())
-            settings = ConsumerSettings(senders=senders)
+            time_limit = self.settings.handler_time_limit
+            settings = ConsumerSettings(senders=senders, time_limit=time_limit)
             for queue, handlers in queues.items():
                 consumer = self._consumer(work, queue, handlers, settings)
                 worker.add(Role.CONSUMER, f"consumer {queue}", consumer)
