@@ -5,6 +5,8 @@ an owned prefix that no field knows stops the start, or a typo would mean a defa
 name in other letters. An empty variable counts as not set. See decisions 0007 and 1222.
 
 A secret may stand in a file that `<variable>_FILE` names; the variable itself wins.
+
+One file, because a variable is read, checked and explained in one pass.
 """
 
 import os
