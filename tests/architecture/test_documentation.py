@@ -91,7 +91,8 @@ def test_every_page_is_in_the_list() -> None:
     index = ROOT / "docs" / "README.md"
     listed = {index.parent / link.partition("#")[0] for link in LINK.findall(text_of(index))}
     pages = {*ROOT.glob("docs/*.md")} - {index}
-    assert sorted(str(page.relative_to(ROOT)) for page in pages - listed) == []
+    missing = sorted(str(page.relative_to(ROOT)) for page in pages - listed)
+    assert not missing, f"add a line for each of {missing} to docs/README.md"
 
 
 # -- files, tests, targets -----------------------------------------------------------------------

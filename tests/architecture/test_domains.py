@@ -26,7 +26,7 @@ EVERY = [domain for registered in OF.values() for domain in registered]
 @pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda one: one.queue)
 def test_a_queue_is_consumed_by_one_domain_of_its_service(subscription: Subscription) -> None:
     service, _, _ = subscription.queue.partition(".")
-    assert service in OF, f"begin the name of queue {subscription.queue} with one of {set(OF)}"
+    assert service in OF, f"begin the name of queue {subscription.queue} with one of {sorted(OF)}"
     found = [domain for domain in EVERY if domain.queue == subscription.queue]
     assert len(found) == 1, (
         f"{len(found)} domains consume {subscription.queue}: give the subscription to one Domain of"

@@ -172,7 +172,7 @@ def restaurants(first: int, count: int) -> list[RestaurantCreated]:
 
 
 async def knows(orders: Live, count: int) -> bool:
-    return orders.rows("restaurants")["restaurants"] == count
+    return orders.rows()["restaurants"] == count
 
 
 def counted() -> Counter[str]:

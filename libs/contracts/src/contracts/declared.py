@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Self
 
 from contracts.base import Contract
-from contracts.exchanges import Subscription
+from contracts.exchanges import EXCHANGES, Subscription
 
 
 class InvalidContracts(Exception):
@@ -52,10 +52,21 @@ def _events(module: ModuleType) -> tuple[type[Contract], ...]:
             )
     events = tuple(found for found in classes if hasattr(found, "type"))
     for event in events:
-        for needed in ("source", "aggregate_type"):
-            if not hasattr(event, needed):
-                raise InvalidContracts(module, f"{event.__name__} needs `{needed}`")
+        _check(module, event)
     return events
+
+
+def _check(module: ModuleType, event: type[Contract]) -> None:
+    for needed in ("source", "aggregate_type"):
+        if not hasattr(event, needed):
+            raise InvalidContracts(module, f"{event.__name__} needs `{needed}`")
+    known = [exchange.source for exchange in EXCHANGES]
+    if event.source not in known:
+        raise InvalidContracts(
+            module,
+            f"{event.__name__} has the source {event.source!r}: it is one of {known}, or add an"
+            " exchange to EXCHANGES",
+        )
 
 
 def _subscriptions(module: ModuleType) -> tuple[Subscription, ...]:
@@ -64,7 +75,9 @@ def _subscriptions(module: ModuleType) -> tuple[Subscription, ...]:
         expected = subscription.queue.replace(".", "_").upper()
         if name != expected:
             raise InvalidContracts(
-                module, f"{name} is the queue {subscription.queue}: call it {expected}"
+                module,
+                f"{name} is not called like its queue {subscription.queue}: call it {expected},"
+                " or mend the queue's name",
             )
     return tuple(named.values())
 

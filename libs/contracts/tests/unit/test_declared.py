@@ -65,8 +65,9 @@ def test_names_that_a_module_imports_are_not_declared_by_it() -> None:
         ("ReviewDeleted", "_ReviewDeleted", "give _ReviewDeleted a `type` and a public name"),
         ("    aggregate_type: ", "    aggregate_typ: ", "ReviewSubmitted needs `aggregate_type`"),
         ("    source: ", "    origin: ", "ReviewSubmitted needs `source`"),
-        ('"processor.reviews"', '"processor.review"', "call it PROCESSOR_REVIEW$"),
-        ("PROCESSOR_REVIEWS", "ORDERS_REVIEWS", "call it PROCESSOR_REVIEWS$"),
+        ('"processor.reviews"', '"processor.review"', "call it PROCESSOR_REVIEW, or"),
+        ("PROCESSOR_REVIEWS", "ORDERS_REVIEWS", "call it PROCESSOR_REVIEWS, or"),
+        ('"service-orders"', '"service-order"', "has the source 'service-order': it is one of"),
     ],
 )
 def test_a_slip_is_refused_with_what_to_do(right: str, slip: str, said: str) -> None:
