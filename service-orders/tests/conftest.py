@@ -16,6 +16,7 @@ from kit.services.external_systems import ExternalWorld
 from kit.services.service import Service
 from outbox import open_work
 from service_orders import bootstrap
+from service_orders.domains import DOMAINS
 from service_orders.metadata import outbox
 from service_orders.waiting import SETTLED
 from servicekit.database.engine import create_engine
@@ -23,6 +24,7 @@ from servicekit.database.migrations import upgrade
 from servicekit.http.long_polling import Waiters
 from servicekit.observe.metrics import HttpMetrics
 from servicekit.process.urls import PostgresUrl
+from servicekit.service.domain import queues_of
 
 PATIENT = 5.0
 """Seconds for an external system, on a machine that does much else."""
@@ -60,4 +62,4 @@ async def service(migrated: PostgresUrl, external: ExternalWorld) -> AsyncIterat
         http = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://orders")
         )
-        yield Service(http, work, migrated)
+        yield Service(http, work, migrated, queues_of(DOMAINS))

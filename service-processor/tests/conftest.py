@@ -13,12 +13,14 @@ from kit.servers.databases import filled_database
 from kit.services.service import Service
 from outbox import Work, open_work
 from service_processor import bootstrap
+from service_processor.domains import domains
 from service_processor.metadata import outbox
 from service_processor.settings import Settings
 from servicekit.database.engine import create_engine
 from servicekit.database.migrations import upgrade
 from servicekit.observe.metrics import HttpMetrics
 from servicekit.process.urls import PostgresUrl
+from servicekit.service.domain import queues_of
 
 NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"
 
@@ -49,4 +51,4 @@ async def service(work: Work, migrated: PostgresUrl) -> AsyncIterator[Service]:
     app = bootstrap.build_app(settings, dependencies, metrics=HttpMetrics(CollectorRegistry()))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://processor/api/v1") as http:
-        yield Service(http, work, migrated)
+        yield Service(http, work, migrated, queues_of(domains(settings)))

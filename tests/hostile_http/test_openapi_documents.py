@@ -87,17 +87,29 @@ def test_every_answer_is_as_documented(case: AnyCase, tries: dict[str, Tries]) -
     tries[case.operation.schema.raw_schema["info"]["title"]].run(case)
 
 
-def test_every_operation_succeeded_at_least_once(tries: dict[str, Tries]) -> None:
-    for one in tries.values():
-        for (label, status), count in sorted(one.answers.items()):
-            print(f"{label:40} {status} {count:6}")
-    answered = {label for one in tries.values() for label, status in one.answers if status < 300}
-    assert answered == {
-        f"{method.upper()} {path}"
+TRIES = test_every_answer_is_as_documented.__name__
+
+
+def test_every_operation_succeeded_at_least_once(
+    tries: dict[str, Tries], request: pytest.FixtureRequest
+) -> None:
+    """Skipped if some operations were not selected: others need what they would have made."""
+    documented = {
+        (schema.raw_schema["info"]["title"], f"{method.upper()} {path}")
         for schema in DOCUMENTS.values()
         for path, operations in schema.raw_schema["paths"].items()
         for method in operations
     }
+    selected = [item for item in request.session.items if item.name.startswith(f"{TRIES}[")]
+    if len(selected) < len(documented):
+        pytest.skip(f"only {len(selected)} of {len(documented)} operations were selected")
+    answered = set()
+    for title, one in tries.items():
+        for (label, status), count in sorted(one.answers.items()):
+            print(f"{title:20} {label:40} {status} {count:6}")
+            if status < 300:
+                answered.add((title, label))
+    assert answered == documented
 
 
 @pytest.mark.parametrize("name", list(DOCUMENTS))

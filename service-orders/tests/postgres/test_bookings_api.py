@@ -6,7 +6,6 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -16,28 +15,8 @@ from contracts.bookings import BookingChecking, BookingConfirmed, BookingCreated
 from contracts.restaurants import RestaurantCreated
 from kit.services.restaurant import NOON, at
 from kit.services.service import Service
-from outbox import Envelope, Inbox, Stream
-from service_orders.domains.bookings.handlers import on as OF_BOOKINGS
-from service_orders.domains.restaurants.handlers import on as OF_RESTAURANTS
 
-HANDLERS = {**OF_BOOKINGS, **OF_RESTAURANTS}
 NOW = datetime.now(UTC)
-
-
-async def deliver_events(service: Service, *events: Contract) -> None:
-    """What the consumers do with what service-processor says."""
-    for event in events:
-        stream = Stream("service-processor", event.aggregate_type, event.aggregate_id)
-        async with service.work.read() as connection:
-            taken = await connection.execute(
-                text("SELECT last_sequence FROM inbox WHERE aggregate_id = :id"),
-                {"id": stream.aggregate_id},
-            )
-            sequence = (taken.scalar() or 0) + 1
-        envelope = Envelope(
-            UUID(int=sequence), stream, sequence, event.type, 1, NOW, event.payload(), "c"
-        )
-        await Inbox(event.aggregate_type, HANDLERS, service.work).handle([envelope])
 
 
 def restaurant(id_: int = 10_001, timezone: str = "Europe/Berlin") -> RestaurantCreated:
@@ -71,7 +50,7 @@ async def ask(service: Service, **changes: Any) -> Any:
 
 
 async def booked(service: Service, **changes: Any) -> dict[str, Any]:
-    await deliver_events(service, restaurant())
+    await service.receive(restaurant())
     answer = await ask(service, **changes)
     assert answer.status_code == 201, answer.text
     booking: dict[str, Any] = answer.json()
@@ -84,8 +63,8 @@ async def now_is(service: Service, booking: dict[str, Any]) -> dict[str, Any]:
 
 
 async def history(service: Service, booking: dict[str, Any]) -> list[tuple[str, str | None]]:
-    answer = await service.http.get(f"/api/v1/bookings/{booking['id']}/history")
-    return [(item["status"], item["reason"]) for item in answer.json()["items"]]
+    entries = await service.listed(f"/api/v1/bookings/{booking['id']}/history")
+    return [(entry["status"], entry["reason"]) for entry in entries]
 
 
 async def cancel(service: Service, booking: dict[str, Any], **options: Any) -> Any:
@@ -97,19 +76,17 @@ async def test_a_booking_and_its_event_are_one_transaction(service: Service) -> 
     assert booking.items() >= {"status": "CREATED", "duration_minutes": 120, "reason": None}.items()
     assert booking["table_id"] is None
     assert await now_is(service, booking) == booking
-    async with service.work.read() as connection:
-        [(payload, sequence, kind)] = await connection.execute(
-            text("SELECT payload::text, sequence, type FROM outbox")
-        )
-    event = BookingCreated.parse(payload.encode())
-    assert (event.booking_id, sequence, kind) == (booking["id"], 1, "booking.created")
+    [stored] = await service.events()
+    event = BookingCreated.from_envelope(stored)
+    assert (event.booking_id, stored.sequence) == (booking["id"], 1)
+    assert stored.type == "booking.created"
     assert (event.starts_at, event.ends_at) == (NOON, NOON + timedelta(hours=2))
 
 
 async def test_a_booking_at_an_unknown_restaurant_is_a_problem(service: Service) -> None:
     answer = await ask(service)
     assert (answer.status_code, answer.json()["code"]) == (404, "restaurant_not_found")
-    await deliver_events(service, restaurant())
+    await service.receive(restaurant())
     assert (await ask(service)).status_code == 201
 
 
@@ -132,18 +109,17 @@ async def test_a_booking_at_an_unknown_restaurant_is_a_problem(service: Service)
 async def test_what_breaks_a_limit_is_refused_and_stores_nothing(
     service: Service, change: dict[str, Any]
 ) -> None:
-    await deliver_events(service, restaurant())
+    await service.receive(restaurant())
     answer = await ask(service, **change)
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
     [error] = answer.json()["errors"]
     assert error["field"] == next(iter(change))
-    async with service.work.read() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one() == 0
+    assert await service.events() == []
 
 
 async def test_a_time_without_an_offset_is_the_restaurants(service: Service) -> None:
     local = NOON.replace(tzinfo=None).isoformat()
-    await deliver_events(service, restaurant(10_002, "Asia/Tokyo"))
+    await service.receive(restaurant(10_002, "Asia/Tokyo"))
     booking = await booked(service, restaurant_id=10_002, booking_datetime=local)
     assert booking["booking_datetime"] == f"{local}+09:00"
     assert datetime.fromisoformat(booking["booking_datetime"]) == NOON - timedelta(hours=9)
@@ -151,7 +127,7 @@ async def test_a_time_without_an_offset_is_the_restaurants(service: Service) -> 
 
 async def test_a_booking_is_confirmed_with_its_table(service: Service) -> None:
     booking = await booked(service)
-    await deliver_events(service, *answers(booking["id"], table_id=7))
+    await service.receive(*answers(booking["id"], table_id=7))
     found = await now_is(service, booking)
     assert (found["status"], found["table_id"], found["reason"]) == ("CONFIRMED", 7, None)
     statuses = [status for status, _ in await history(service, booking)]
@@ -160,7 +136,7 @@ async def test_a_booking_is_confirmed_with_its_table(service: Service) -> None:
 
 async def test_a_booking_is_rejected_with_a_reason(service: Service) -> None:
     booking = await booked(service)
-    await deliver_events(service, *answers(booking["id"]))
+    await service.receive(*answers(booking["id"]))
     found = await now_is(service, booking)
     assert (found["status"], found["reason"]) == ("REJECTED", "no table free")
     refused = await cancel(service, booking)
@@ -174,19 +150,18 @@ async def test_a_booking_is_cancelled_from_every_status_before_its_end(
 ) -> None:
     booking = await booked(service)
     said = answers(booking["id"], table_id=7)
-    await deliver_events(service, *said[:heard])
+    await service.receive(*said[:heard])
     cancelled = await cancel(service, booking)
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "CANCELLED")
-    await deliver_events(service, *said[heard:])
+    await service.receive(*said[heard:])
     assert (await now_is(service, booking))["status"] == "CANCELLED"
     after = (await history(service, booking))[heard + 1 :]
     assert after[0] == ("CANCELLED", None)
     assert all(str(reason).startswith("ignored") for _, reason in after[1:])
     assert len(after) == 1 + len(said) - heard
     assert (await cancel(service, booking)).status_code == 409
-    async with service.work.read() as connection:
-        events = await connection.execute(text("SELECT type, sequence FROM outbox ORDER BY id"))
-        assert events.all() == [("booking.created", 1), ("booking.cancelled", 2)]
+    events = [(event.type, event.sequence) for event in await service.events()]
+    assert events == [("booking.created", 1), ("booking.cancelled", 2)]
 
 
 async def test_cancelling_again_with_the_same_key_is_the_same_success(service: Service) -> None:
@@ -197,7 +172,7 @@ async def test_cancelling_again_with_the_same_key_is_the_same_success(service: S
 
 
 async def test_a_key_makes_one_booking(service: Service) -> None:
-    await deliver_events(service, restaurant())
+    await service.receive(restaurant())
     body = {"restaurant_id": 10_001, "booking_datetime": at(), "guests_count": 2}
     made = await asyncio.gather(
         *(
@@ -217,7 +192,7 @@ async def test_waiting_answers_as_soon_as_the_booking_is_settled(service: Servic
     path = f"/api/v1/bookings/{booking['id']}"
     waiting = asyncio.create_task(service.http.get(path, params={"wait": 20}))
     await asyncio.sleep(0)
-    await deliver_events(service, *answers(booking["id"], table_id=7))
+    await service.receive(*answers(booking["id"], table_id=7))
     assert (await waiting).json()["status"] == "CONFIRMED"
     assert time.monotonic() - began < 15
 
@@ -233,19 +208,13 @@ async def test_an_unknown_booking_is_a_problem(service: Service, method: str, ta
 async def test_bookings_are_listed_by_restaurant_and_status_newest_first(
     service: Service,
 ) -> None:
-    await deliver_events(service, restaurant(10_002))
+    await service.receive(restaurant(10_002))
     here = [(await booked(service))["id"] for _ in range(3)]
     there = (await booked(service, restaurant_id=10_002))["id"]
-    await deliver_events(service, *answers(here[1], table_id=7))
+    await service.receive(*answers(here[1], table_id=7))
 
     async def listed(**query: Any) -> list[int]:
-        found: list[int] = []
-        while True:
-            page = (await service.http.get("/api/v1/bookings", params=query)).json()
-            found += [item["id"] for item in page["items"]]
-            if page["next_cursor"] is None:
-                return found
-            query["cursor"] = page["next_cursor"]
+        return [booking["id"] for booking in await service.listed("/api/v1/bookings", **query)]
 
     assert await listed(limit=2) == [there, *reversed(here)]
     assert await listed(restaurant_id=10_001, limit=1) == here[::-1]
@@ -256,7 +225,7 @@ async def test_bookings_are_listed_by_restaurant_and_status_newest_first(
 
 
 async def test_the_documented_example_works_when_pasted(service: Service) -> None:
-    await deliver_events(service, restaurant(1))
+    await service.receive(restaurant(1))
     document = (await service.http.get("/openapi.json")).json()
     [example] = document["components"]["schemas"]["BookTable"]["examples"]
     assert (await service.http.post("/api/v1/bookings", json=example)).status_code == 201

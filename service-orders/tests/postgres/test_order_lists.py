@@ -20,27 +20,21 @@ async def place_order(service: Service, user_id: str) -> str:
     return str(answer.json()["id"])
 
 
-async def all_pages(service: Service, **query: Any) -> list[str]:
-    found: list[str] = []
-    while True:
-        answer = (await service.http.get("/api/v1/orders", params=query)).json()
-        found += [item["id"] for item in answer["items"]]
-        if answer["next_cursor"] is None:
-            return found
-        query["cursor"] = answer["next_cursor"]
+async def listed(service: Service, **query: Any) -> list[str]:
+    return [order["id"] for order in await service.listed("/api/v1/orders", **query)]
 
 
 async def test_pages_hold_every_order_once_newest_first(service: Service) -> None:
     placed = [await place_order(service, f"u{n % 2}") for n in range(7)]
-    assert await all_pages(service, limit=3) == placed[::-1]
-    assert await all_pages(service, limit=2, user_id="u0") == placed[::2][::-1]
+    assert await listed(service, limit=3) == placed[::-1]
+    assert await listed(service, limit=2, user_id="u0") == placed[::2][::-1]
 
 
 async def test_orders_are_found_by_status(service: Service) -> None:
     first, second = [await place_order(service, "u") for _ in range(2)]
     await service.http.post(f"/api/v1/orders/{first}/cancel")
-    assert await all_pages(service, status="CANCELLED") == [first]
-    assert await all_pages(service, status="CREATED", user_id="u") == [second]
+    assert await listed(service, status="CANCELLED") == [first]
+    assert await listed(service, status="CREATED", user_id="u") == [second]
 
 
 @pytest.mark.parametrize(

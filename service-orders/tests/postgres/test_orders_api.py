@@ -13,8 +13,7 @@ from sqlalchemy import text
 
 from contracts.orders import OrderCreated, OrderProcessed
 from kit.services.service import Service
-from outbox import Envelope, Inbox, Stream
-from service_orders.domains.orders.handlers import on as HANDLERS
+from outbox import Envelope
 
 SEED = {
     "user_id": "user_1",
@@ -36,24 +35,16 @@ async def place_order(service: Service, **changes: Any) -> dict[str, Any]:
 
 async def processed(
     service: Service, order_id: str, outcome: str, reason: str | None = None
-) -> None:
-    """What the consumer does with the processor's answer."""
+) -> Envelope:
+    """The processor's answer, received."""
     event = OrderProcessed(
         order_id=UUID(order_id),
         outcome=outcome,  # type: ignore[arg-type]
         reason=reason,
         processed_at=datetime.now(UTC),
     )
-    stream = Stream("service-processor", "order", order_id)
-    async with service.work.engine.connect() as connection:
-        taken = await connection.execute(
-            text("SELECT last_sequence FROM inbox WHERE aggregate_id = :id"), {"id": order_id}
-        )
-        sequence = (taken.scalar() or 0) + 1
-    envelope = Envelope(
-        UUID(int=sequence), stream, sequence, event.type, 1, datetime.now(UTC), event.payload(), "c"
-    )
-    await Inbox("orders.orders", HANDLERS, service.work).handle([envelope])
+    [envelope] = await service.receive(event)
+    return envelope
 
 
 @pytest.mark.parametrize("path", ["/orders/new/", "/orders/new", "/orders", "/orders/"])
@@ -68,12 +59,10 @@ async def test_an_order_is_placed_under_each_of_its_paths(service: Service, path
 
 async def test_the_order_and_its_event_are_one_transaction(service: Service) -> None:
     order = await place_order(service)
-    async with service.work.engine.connect() as connection:
-        [(payload, sequence, kind)] = await connection.execute(
-            text("SELECT payload::text, sequence, type FROM outbox")
-        )
-    event = OrderCreated.parse(payload.encode())
-    assert (str(event.order_id), sequence, kind) == (order["id"], 1, "order.created")
+    [stored] = await service.events()
+    event = OrderCreated.from_envelope(stored)
+    assert (str(event.order_id), stored.sequence) == (order["id"], 1)
+    assert stored.type == "order.created"
     assert [line.quantity for line in event.products] == [1, 19, 17]
 
 
@@ -133,8 +122,7 @@ async def test_what_breaks_a_limit_is_refused_and_stores_nothing(
     answer = await service.http.post("/api/v1/orders", json={**SEED, **change})
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
     assert answer.headers["content-type"] == "application/problem+json"
-    async with service.work.engine.connect() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one() == 0
+    assert await service.events() == []
 
 
 @pytest.mark.parametrize("tail", ["", "/status"])
@@ -184,9 +172,7 @@ async def test_the_documented_example_works_when_pasted(service: Service) -> Non
 
 
 async def history(service: Service, order_id: str) -> list[dict[str, Any]]:
-    answer = await service.http.get(f"/api/v1/orders/{order_id}/history")
-    items: list[dict[str, Any]] = answer.json()["items"]
-    return items
+    return await service.listed(f"/api/v1/orders/{order_id}/history")
 
 
 async def test_a_cancelled_order_stays_cancelled_and_notes_what_came_too_late(
@@ -207,9 +193,8 @@ async def test_a_cancelled_order_stays_cancelled_and_notes_what_came_too_late(
 async def test_cancelling_tells_the_processor(service: Service) -> None:
     order = await place_order(service)
     await service.http.post(f"/api/v1/orders/{order['id']}/cancel")
-    async with service.work.engine.connect() as connection:
-        events = await connection.execute(text("SELECT type, sequence FROM outbox ORDER BY id"))
-        assert events.all() == [("order.created", 1), ("order.cancelled", 2)]
+    events = [(event.type, event.sequence) for event in await service.events()]
+    assert events == [("order.created", 1), ("order.cancelled", 2)]
 
 
 @pytest.mark.parametrize("outcome", ["COMPLETED", "FAILED"])
@@ -223,11 +208,11 @@ async def test_a_settled_order_cannot_be_cancelled(service: Service, outcome: st
 
 async def test_history_names_the_event_that_caused_a_status(service: Service) -> None:
     order = await place_order(service)
-    await processed(service, order["id"], "FAILED", "no stock")
+    cause = await processed(service, order["id"], "FAILED", "no stock")
     first, last = await history(service, order["id"])
     assert (first["status"], first["caused_by"]) == ("CREATED", None)
     assert (last["status"], last["reason"]) == ("FAILED", "no stock")
-    assert last["caused_by"] == str(UUID(int=1))
+    assert last["caused_by"] == str(cause.id)
 
 
 @pytest.mark.parametrize(("method", "tail"), [("POST", "cancel"), ("GET", "history")])

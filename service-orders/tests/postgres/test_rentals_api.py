@@ -14,7 +14,6 @@ import jwt
 import pytest
 from sqlalchemy import text
 
-from contracts.base import Contract
 from contracts.rentals import (
     PaymentClearDeclined,
     PaymentCleared,
@@ -25,14 +24,11 @@ from contracts.rentals import (
 )
 from kit.services.external_systems import KEY, ExternalWorld
 from kit.services.service import Service
-from outbox.testing import Source, deliver
-from service_orders.domains.rentals.handlers import on as HANDLERS
 from service_orders.domains.rentals.repository import delete_expired_offers
 from servicekit.database.expiry import delete_expired
 
 OFFERS, RENTALS = "/api/v1/offers", "/api/v1/rentals"
 NOW = datetime.now(UTC)
-PROCESSOR = Source("service-processor")
 
 
 async def offer(
@@ -53,15 +49,9 @@ async def start(service: Service, token: str | None = None) -> dict[str, Any]:
     return started
 
 
-async def deliver_events(service: Service, *events: Contract) -> None:
-    """What the consumer does with the processor's answers."""
-    envelopes = PROCESSOR.envelopes(*events)
-    assert await deliver(service.work, "orders.rentals", HANDLERS, *envelopes) == []
-
-
 async def active(service: Service, **wanted: str) -> dict[str, Any]:
     rental = await start(service, (await offer(service, **wanted))["token"])
-    await deliver_events(service, PaymentHeld(rental_id=rental["id"], amount=300, held_at=NOW))
+    await service.receive(PaymentHeld(rental_id=rental["id"], amount=300, held_at=NOW))
     return await get(service, rental["id"])
 
 
@@ -143,7 +133,7 @@ async def test_an_unpaid_ride_refuses_the_next_offer(service: Service) -> None:
     await age(service, 60)
     await service.http.post(f"{RENTALS}/{rental['id']}/finish")
     declined = PaymentClearDeclined(rental_id=rental["id"], amount=69, declined_at=NOW)
-    await deliver_events(service, declined)
+    await service.receive(declined)
     wanted = {"user_id": "user-1", "scooter_id": "scooter-2"}
     assert await refused(service, OFFERS, wanted) == (409, "user_has_debt")
     assert (await get(service, rental["id"]))["status"] == "PAYMENT_FAILED"
@@ -174,9 +164,10 @@ async def test_started_at_is_the_time_in_the_id(service: Service) -> None:
 
 async def test_the_rental_and_its_event_are_one_transaction(service: Service) -> None:
     rental = await start(service)
-    [(payload, kind)] = await rows(service, "SELECT payload::text, type FROM outbox")
-    event = RentalStarted.parse(payload.encode())
-    assert (kind, str(event.rental_id), event.deposit) == ("rental.started", rental["id"], 300)
+    [stored] = await service.events()
+    event = RentalStarted.from_envelope(stored)
+    assert (stored.type, str(event.rental_id)) == ("rental.started", rental["id"])
+    assert event.deposit == 300
 
 
 async def test_waiting_answers_when_the_deposit_is_decided(service: Service) -> None:
@@ -185,7 +176,7 @@ async def test_waiting_answers_when_the_deposit_is_decided(service: Service) -> 
         service.http.post(f"{RENTALS}?wait=20", json={"token": made["token"]})
     )
     found = await first_rental(service)
-    await deliver_events(service, PaymentHeld(rental_id=found[0][0], amount=300, held_at=NOW))
+    await service.receive(PaymentHeld(rental_id=found[0][0], amount=300, held_at=NOW))
     answer = await waiting
     assert (answer.status_code, answer.json()["status"]) == (201, "ACTIVE")
     assert answer.headers["Location"] == f"{RENTALS}/{found[0][0]}"
@@ -242,7 +233,7 @@ async def test_an_offer_is_used_once(service: Service) -> None:
     rental = await start(service, token)
     assert await refused(service, RENTALS, {"token": token}) == (409, "offer_used")
     declined = PaymentDeclined(rental_id=rental["id"], amount=300, declined_at=NOW)
-    await deliver_events(service, declined)
+    await service.receive(declined)
     assert await refused(service, RENTALS, {"token": token}) == (409, "offer_used")
 
 
@@ -337,14 +328,12 @@ async def test_finishing_again_gets_the_same_answer_and_charges_nothing(service:
     cleared = PaymentCleared(
         rental_id=rental["id"], amount=first.json()["total_amount"], cleared_at=NOW
     )
-    await deliver_events(service, cleared)
+    await service.receive(cleared)
     later = await service.http.post(path)
     assert first.json() == again.json() == later.json()
     assert (await get(service, rental["id"]))["status"] == "FINISHED"
-    [(payload,)] = await rows(
-        service, "SELECT payload::text FROM outbox WHERE type = 'rental.finished'"
-    )
-    assert RentalFinished.parse(payload.encode()).total_amount == first.json()["total_amount"]
+    [finished] = await service.emitted(RentalFinished)
+    assert finished.total_amount == first.json()["total_amount"]
 
 
 async def test_a_thousand_finishes_at_once_are_one_charge_and_one_answer(
@@ -356,8 +345,7 @@ async def test_a_thousand_finishes_at_once_are_one_charge_and_one_answer(
     answers = await asyncio.gather(*(service.http.post(path) for _ in range(1000)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.text for answer in answers}) == 1
-    finished = await rows(service, "SELECT 1 FROM outbox WHERE type = 'rental.finished'")
-    assert len(finished) == 1
+    assert len(await service.emitted(RentalFinished)) == 1
 
 
 @pytest.mark.parametrize("declined", [False, True])
@@ -365,7 +353,7 @@ async def test_only_an_active_rental_can_be_finished(service: Service, declined:
     rental = await start(service)
     if declined:
         event = PaymentDeclined(rental_id=rental["id"], amount=300, declined_at=NOW)
-        await deliver_events(service, event)
+        await service.receive(event)
     path = f"{RENTALS}/{rental['id']}/finish"
     assert await refused(service, path, {}) == (409, "rental_not_active")
 
@@ -388,8 +376,7 @@ async def test_rentals_are_listed_by_user_and_status(service: Service) -> None:
     await start(service, tokens[1])
 
     async def listed(**query: str) -> list[str]:
-        page = (await service.http.get(RENTALS, params=query)).json()
-        return [item["scooter_id"] for item in page["items"]]
+        return [rental["scooter_id"] for rental in await service.listed(RENTALS, **query)]
 
     assert await listed() == ["scooter-11", "scooter-10", "scooter-1"]
     assert await listed(user_id="user-10") == ["scooter-10"]
@@ -400,14 +387,7 @@ async def test_rentals_are_listed_by_user_and_status(service: Service) -> None:
 async def test_pages_go_on_where_they_ended(service: Service) -> None:
     for number in range(5):
         await start(service, (await offer(service, scooter_id=f"scooter-{number}"))["token"])
-    found: list[str] = []
-    cursor: dict[str, str] = {}
-    while True:
-        page = (await service.http.get(RENTALS, params={"limit": "2", **cursor})).json()
-        found += [item["scooter_id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            break
-        cursor = {"cursor": page["next_cursor"]}
+    found = [rental["scooter_id"] for rental in await service.listed(RENTALS, limit=2)]
     assert found == [f"scooter-{number}" for number in (4, 3, 2, 1, 0)]
 
 

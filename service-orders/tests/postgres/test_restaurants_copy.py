@@ -5,13 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from uuid_utils.compat import uuid7
-
-from contracts import Contract
 from contracts.restaurants import RestaurantCreated, TableCreated, TableDeleted
 from kit.services.service import Service
-from outbox import Envelope, Inbox, Stream
-from service_orders.domains.restaurants.handlers import on as HANDLERS
 
 NOW = datetime.now(UTC)
 RESTAURANT = RestaurantCreated(
@@ -34,22 +29,12 @@ def gone(id_: int) -> TableDeleted:
     return TableDeleted(restaurant_id=1, table_id=id_, deleted_at=NOW)
 
 
-async def deliver_events(service: Service, *events: Contract, after: int = 0) -> None:
-    stream = Stream("service-processor", "restaurant", "1")
-    await Inbox("orders.restaurants", HANDLERS, service.work).handle(
-        [
-            Envelope(uuid7(), stream, sequence, event.type, 1, NOW, event.payload(), "c")
-            for sequence, event in enumerate(events, after + 1)
-        ]
-    )
-
-
 async def shown(service: Service) -> Any:
     return (await service.http.get("/api/v1/restaurants/1")).json()
 
 
 async def test_a_restaurant_is_shown_with_its_tables_smallest_first(service: Service) -> None:
-    await deliver_events(service, RESTAURANT, table(1, 6), table(2, 2), table(3, 4), gone(3))
+    await service.receive(RESTAURANT, table(1, 6), table(2, 2), table(3, 4), gone(3))
     found = await shown(service)
     assert (found["name"], found["timezone"]) == ("Trattoria", "Europe/Rome")
     assert [(one["id"], one["seats"]) for one in found["tables"]] == [(2, 2), (1, 6)]
@@ -66,14 +51,14 @@ async def test_a_table_of_an_unknown_restaurant_is_left_out_until_it_is_publishe
     service: Service,
 ) -> None:
     """As while the copy is built anew."""
-    await deliver_events(service, table(1, 6), RESTAURANT, table(2, 2), table(1, 6))
+    await service.receive(table(1, 6), RESTAURANT, table(2, 2), table(1, 6))
     assert [one["id"] for one in (await shown(service))["tables"]] == [2, 1]
 
 
 async def test_a_restaurant_that_is_published_again_replaces_its_copy(service: Service) -> None:
-    await deliver_events(service, RESTAURANT, table(1, 6), table(2, 2))
+    await service.receive(RESTAURANT, table(1, 6), table(2, 2))
     renamed = RESTAURANT.model_copy(update={"name": "Osteria"})
-    await deliver_events(service, renamed, table(2, 2), after=3)
+    await service.receive(renamed, table(2, 2))
     found = await shown(service)
     assert found["name"] == "Osteria"
     assert [one["id"] for one in found["tables"]] == [2]

@@ -27,13 +27,8 @@ def tickets(service: Service) -> TicketApi:
 
 
 async def listed(tickets: TicketApi, **query: str) -> list[str]:
-    found: list[str] = []
-    while True:
-        answer = (await tickets.http.get("/api/v1/tickets", params=query)).json()
-        found += [item["id"] for item in answer["items"]]
-        if answer["next_cursor"] is None:
-            return found
-        query["cursor"] = answer["next_cursor"]
+    found = await tickets.service.listed("/api/v1/tickets", **query)
+    return [ticket["id"] for ticket in found]
 
 
 async def test_tickets_are_listed_newest_first_by_address_and_by_status(tickets: TicketApi) -> None:

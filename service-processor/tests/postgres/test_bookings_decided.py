@@ -6,28 +6,27 @@ from datetime import datetime
 
 import pytest
 
-from kit.services.bookings_inbox import HOUR, booking, cancelled, decided, rows, take
+from kit.services.booking_events import HOUR, booking, cancelled, decided, rows
 from kit.services.restaurant import NOON, open_restaurant, reserve
 from kit.services.service import Service
+from outbox import Stream
 
 
 async def test_a_party_gets_the_smallest_table_that_seats_it(service: Service) -> None:
     restaurant_id, [eight, two, four] = await open_restaurant(service.http, seats=(8, 2, 4))
     parties = [booking(restaurant_id, 3), booking(restaurant_id, 3), booking(restaurant_id, 1)]
-    await take(service, *parties)
+    await service.receive(*parties)
     assert [(await decided(service, asked)).table_id for asked in parties] == [four, eight, two]
 
 
 async def test_the_answer_is_checking_then_the_outcome(service: Service) -> None:
     restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
     parties = [booking(restaurant_id, 2), booking(restaurant_id, 2), booking(restaurant_id, 9)]
-    await take(service, *parties)
+    await service.receive(*parties)
     for asked, outcome in zip(parties, ("confirmed", "rejected", "rejected"), strict=True):
-        query = (
-            "SELECT type, sequence FROM outbox WHERE aggregate_type = 'booking'"
-            f" AND aggregate_id = '{asked.booking_id}' ORDER BY sequence"
-        )
-        assert await rows(service, query) == [
+        stream = Stream("service-processor", "booking", asked.aggregate_id)
+        answers = [event for event in await service.events() if event.stream == stream]
+        assert [(answer.type, answer.sequence) for answer in answers] == [
             ("booking.checking", 1),
             (f"booking.{outcome}", 2),
         ]
@@ -40,7 +39,7 @@ async def test_a_rejection_records_the_conflicting_allocations(service: Service)
     await reserve(service.http, four)
     held = booking(restaurant_id, 5, NOON + HOUR / 2)
     refused = booking(restaurant_id, 3, NOON + HOUR / 2)
-    await take(service, held, refused)
+    await service.receive(held, refused)
     decision = await decided(service, refused)
     assert {one["table_id"] for one in decision.obstacles} == {four, six}
     assert two not in {one["table_id"] for one in decision.obstacles}
@@ -52,7 +51,7 @@ async def test_a_rejection_records_the_conflicting_allocations(service: Service)
 async def test_touching_bookings_fit(service: Service) -> None:
     restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
     parties = [booking(restaurant_id, 2, NOON + step * HOUR) for step in (0, 1, -1)]
-    await take(service, *parties)
+    await service.receive(*parties)
     assert {(await decided(service, asked)).outcome for asked in parties} == {"CONFIRMED"}
 
 
@@ -60,13 +59,13 @@ async def test_a_deleted_table_is_never_allocated(service: Service) -> None:
     restaurant_id, [table_id] = await open_restaurant(service.http, seats=(2,))
     await service.http.delete(f"/tables/{table_id}")
     asked = booking(restaurant_id, 2)
-    await take(service, asked)
+    await service.receive(asked)
     assert (await decided(service, asked)).reason == "no table big enough"
 
 
 async def test_a_booked_table_is_neither_reserved_nor_deleted(service: Service) -> None:
     restaurant_id, [table_id] = await open_restaurant(service.http, seats=(2,))
-    await take(service, booking(restaurant_id, 2))
+    await service.receive(booking(restaurant_id, 2))
     assert (await reserve(service.http, table_id)).json()["code"] == "table_already_reserved"
     answer = await service.http.delete(f"/tables/{table_id}")
     assert answer.json()["code"] == "table_in_use"
@@ -74,7 +73,7 @@ async def test_a_booked_table_is_neither_reserved_nor_deleted(service: Service) 
 
 async def test_a_booking_is_no_reservation(service: Service) -> None:
     restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
-    await take(service, booking(restaurant_id, 2))
+    await service.receive(booking(restaurant_id, 2))
     [(allocation_id,)] = await rows(service, "SELECT id FROM allocations")
     path = f"/reservations/{allocation_id}"
     assert (await service.http.get(path)).status_code == 404
@@ -89,11 +88,11 @@ async def test_a_cancelled_booking_releases_its_table_once(
     restaurant_id, [table_id] = await open_restaurant(service.http, seats=(2,))
     asked = booking(restaurant_id, 2)
     if together:
-        await take(service, asked, cancelled(asked))
+        await service.receive(asked, cancelled(asked))
     else:
-        await take(service, asked)
+        await service.receive(asked)
         for _ in range(2):
-            await take(service, cancelled(asked))
+            await service.receive(cancelled(asked))
     assert await rows(service, "SELECT * FROM allocations") == []
     assert await rows(service, "SELECT table_id FROM releases") == [(table_id,)]
     assert (await decided(service, asked)).cancelled_at is not None
@@ -103,7 +102,7 @@ async def test_a_cancelled_booking_releases_its_table_once(
 async def test_cancelling_a_rejected_booking_releases_nothing(service: Service) -> None:
     restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
     held, refused = booking(restaurant_id, 2), booking(restaurant_id, 2)
-    await take(service, held, refused, cancelled(refused))
+    await service.receive(held, refused, cancelled(refused))
     assert await rows(service, "SELECT booking_id FROM allocations") == [(held.booking_id,)]
     assert await rows(service, "SELECT * FROM releases") == []
 
@@ -111,8 +110,10 @@ async def test_cancelling_a_rejected_booking_releases_nothing(service: Service) 
 async def test_a_cancellation_that_arrives_first_waits_for_its_booking(service: Service) -> None:
     restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
     asked = booking(restaurant_id, 2)
-    await take(service, cancelled(asked))
+    created, cancellation = service.envelopes(asked, cancelled(asked))
+    [waiting] = await service.deliver(cancellation)
+    assert waiting.reason == "gap"
     assert await rows(service, "SELECT * FROM booking_decisions") == []
-    await take(service, asked)
+    assert await service.deliver(created) == []
     assert await rows(service, "SELECT * FROM allocations") == []
     assert len(await rows(service, "SELECT * FROM releases")) == 1

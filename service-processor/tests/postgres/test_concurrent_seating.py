@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from contracts.bookings import BookingCreated
-from kit.services.bookings_inbox import HOUR, booking, decided, rows, take
+from kit.services.booking_events import HOUR, booking, decided, rows
 from kit.services.restaurant import NOON, at, open_restaurant, reserve
 from kit.services.service import Service
 
@@ -47,7 +47,7 @@ SELECT d.booking_id, t.id FROM booking_decisions d
 
 async def at_once(service: Service, parties: Sequence[BookingCreated]) -> None:
     """Each in a transaction of its own, as many at a time as there are connections."""
-    await asyncio.gather(*(take(service, party) for party in parties))
+    await asyncio.gather(*(service.receive(party) for party in parties))
 
 
 async def outcomes(service: Service, parties: Sequence[BookingCreated]) -> Counter[str]:
@@ -129,7 +129,7 @@ async def test_no_party_gets_a_table_that_is_being_deleted(service: Service, by:
     for _ in range(ROUNDS * 4):
         restaurant_id, [table_id] = await open_restaurant(service.http, seats=(4,))
         party = booking(restaurant_id, 2)
-        sitting = reserve(service.http, table_id) if by == "reservation" else take(service, party)
+        sitting = reserve(service.http, table_id) if by == "reservation" else service.receive(party)
         deletion, _ = await asyncio.gather(service.http.delete(f"/tables/{table_id}"), sitting)
         held = await rows(service, f"SELECT FROM allocations WHERE table_id = {table_id}")
         assert (deletion.status_code, len(held)) in {(204, 0), (409, 1)}

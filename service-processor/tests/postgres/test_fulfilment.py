@@ -11,11 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
-from uuid_utils.compat import uuid7
 
-from contracts import Contract
-from contracts.orders import OrderCancelled, OrderCreated, OrderedProduct, OrderProcessed
-from outbox import Envelope, Inbox, Stream, Work
+from contracts.orders import (
+    PROCESSOR_ORDERS,
+    OrderCancelled,
+    OrderCreated,
+    OrderedProduct,
+    OrderProcessed,
+)
+from kit.services.service import Service
 from service_processor.domains.orders.handlers import handlers
 from service_processor.domains.orders.policy import Delay, Simulated
 from service_processor.domains.orders.service import Fulfilment
@@ -54,50 +58,50 @@ def test_a_failure_says_why() -> None:
     assert Simulated(0).outcome_of(uuid4()).reason == "simulated failure"
 
 
-def delivered(event: Contract, sequence: int = 1) -> Envelope:
-    stream = Stream("service-orders", "order", event.aggregate_id)
-    return Envelope(
-        uuid7(), stream, sequence, event.type, 1, datetime.now(UTC), event.payload(), "c"
-    )
-
-
-async def rows(work: Work, query: str) -> list[Any]:
-    async with work.engine.connect() as connection:
+async def scheduled(service: Service) -> list[Any]:
+    """Type and seconds until it is due."""
+    query = "SELECT type, extract(epoch FROM due_at - now())::int FROM outbox_scheduled"
+    async with service.work.read() as connection:
         return list((await connection.execute(text(query))).all())
 
 
-def inbox(work: Work, fulfilment: Fulfilment) -> Inbox:
-    return Inbox("processor.orders", handlers(fulfilment), work)
+def fulfilled(service: Service, fulfilment: Fulfilment) -> Service:
+    """The service with a policy of the test's."""
+    return service.with_handlers(PROCESSOR_ORDERS.queue, handlers(fulfilment))
 
 
-async def test_an_order_delivered_twice_is_decided_and_answered_once(work: Work) -> None:
+async def test_an_order_delivered_twice_is_decided_and_answered_once(service: Service) -> None:
+    service = fulfilled(service, Fulfilment(Simulated(1)))
     placed = order(uuid4())
-    event = delivered(placed)
-    taking = inbox(work, Fulfilment(Simulated(1)))
-    await taking.handle([event])
-    await taking.handle([event])
-    assert await rows(work, "SELECT outcome FROM fulfilments") == [("COMPLETED",)]
-    [(payload, cause)] = await rows(work, "SELECT payload::text, causation_id FROM outbox")
-    answer = OrderProcessed.parse(payload.encode())
-    assert (answer.order_id, answer.outcome, cause) == (placed.order_id, "COMPLETED", str(event.id))
+    [event] = service.envelopes(placed)
+    for _ in range(2):
+        assert await service.deliver(event) == []
+    async with service.work.read() as connection:
+        outcomes = await connection.execute(text("SELECT outcome FROM fulfilments"))
+        assert outcomes.all() == [("COMPLETED",)]
+    [sent] = await service.events()
+    answer = OrderProcessed.from_envelope(sent)
+    assert (answer.order_id, answer.outcome) == (placed.order_id, "COMPLETED")
+    assert sent.causation_id == str(event.id)
 
 
-async def test_processing_that_takes_time_is_announced_and_its_end_is_scheduled(work: Work) -> None:
-    await inbox(work, Fulfilment(Simulated(1), Delay(60, 60))).handle([delivered(order(uuid4()))])
-    assert await rows(work, "SELECT type FROM outbox") == [("order.processing_started",)]
-    [(kind, due_in)] = await rows(
-        work, "SELECT type, extract(epoch FROM due_at - now())::int FROM outbox_scheduled"
-    )
+async def test_processing_that_takes_time_is_announced_and_its_end_is_scheduled(
+    service: Service,
+) -> None:
+    service = fulfilled(service, Fulfilment(Simulated(1), Delay(60, 60)))
+    await service.receive(order(uuid4()))
+    assert [event.type for event in await service.events()] == ["order.processing_started"]
+    [(kind, due_in)] = await scheduled(service)
     assert kind == "order.processed"
     assert 55 <= due_in <= 60
 
 
-async def test_a_cancelled_order_does_not_end_later(work: Work) -> None:
+async def test_a_cancelled_order_does_not_end_later(service: Service) -> None:
+    service = fulfilled(service, Fulfilment(Simulated(1), Delay(60, 60)))
     placed = order(uuid4())
     cancelled = OrderCancelled(order_id=placed.order_id, cancelled_at=datetime.now(UTC))
-    taking = inbox(work, Fulfilment(Simulated(1), Delay(60, 60)))
-    await taking.handle([delivered(placed), delivered(cancelled, 2)])
-    assert await rows(work, "SELECT count(*) FROM outbox_scheduled") == [(0,)]
+    await service.receive(placed, cancelled)
+    assert await scheduled(service) == []
 
 
 @given(st.uuids())

@@ -14,11 +14,7 @@ from kit.services.service import Service
 
 
 async def events(service: Service) -> list[tuple[str, str, int]]:
-    async with service.work.read() as connection:
-        found = await connection.execute(
-            text("SELECT type, aggregate_id, sequence FROM outbox ORDER BY id")
-        )
-        return [(row.type, row.aggregate_id, row.sequence) for row in found]
+    return [(event.type, event.aggregate_id, event.sequence) for event in await service.events()]
 
 
 async def statements(service: Service, table: str = "outbox") -> list[Any]:
@@ -52,11 +48,7 @@ async def test_the_events_of_tables_are_in_their_restaurants_stream(service: Ser
         ("table.created", str(restaurant_id), 3),
         ("table.deleted", str(restaurant_id), 4),
     ]
-    async with service.work.read() as connection:
-        payload = await connection.execute(
-            text("SELECT payload::text FROM outbox WHERE sequence = 3")
-        )
-    event = TableCreated.parse(payload.scalar_one().encode())
+    _, event = await service.emitted(TableCreated)
     assert (event.table_id, event.seats, event.restaurant_id) == (second, 4, restaurant_id)
 
 
@@ -109,11 +101,7 @@ async def test_a_reservation_is_made_found_listed_and_deleted(service: Service) 
 async def test_the_event_of_a_reservation_says_its_period(service: Service) -> None:
     _, [table_id] = await open_restaurant(service.http, seats=(4,))
     await reserve(service.http, table_id)
-    async with service.work.read() as connection:
-        payload = await connection.execute(
-            text("SELECT payload::text FROM outbox WHERE type = 'reservation.created'")
-        )
-    event = ReservationCreated.parse(payload.scalar_one().encode())
+    [event] = await service.emitted(ReservationCreated)
     assert (event.starts_at, event.ends_at) == (NOON, NOON + timedelta(hours=1))
 
 

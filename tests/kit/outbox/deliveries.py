@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime
 
 from sqlalchemy import text
-from uuid_utils.compat import uuid7
 
-from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, World
+from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, Happened, World
 from outbox import Envelope, UnitOfWork
 from outbox.event import Stream
 from outbox.rabbitmq.cloudevents import to_message
+from outbox.testing import Source
 
 INSERT = text("INSERT INTO effects (aggregate_id, sequence) VALUES (:id, :sequence)")
 
@@ -28,11 +27,8 @@ def stream_of(aggregate: str) -> Stream:
 
 def events(count: int, aggregate: str = "a", *, first: int = 1) -> list[Envelope]:
     """So many events of one aggregate, as they would be published."""
-    now = datetime.now(UTC)
-    return [
-        Envelope(uuid7(), stream_of(aggregate), n, "order.happened", 1, now, b"{}", "c")
-        for n in range(first, first + count)
-    ]
+    happened = [Happened(aggregate, body=b"{}")] * (first - 1 + count)
+    return Source(SOURCE).envelopes(*happened)[first - 1 :]
 
 
 async def publish(world: World, *envelopes: Envelope) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import httpx
-from sqlalchemy import text
-from uuid_utils.compat import uuid7
 
 from contracts.tickets import TicketCloseDue
 from kit.services.service import Service
-from outbox import Envelope, Inbox, Stream
-from service_orders.domains.tickets.handlers import on as HANDLERS
 
 TICKET = {"subject": "No sound", "text": "The left speaker is silent.", "email": "ann@example.com"}
 COMMENT = {"email": "bob@example.com", "text": "Is it plugged in?"}
@@ -49,24 +46,23 @@ class TicketApi:
         return await self.http.get(f"/api/v1/tickets/{ticket_id}", headers=names)
 
     async def history(self, ticket_id: str) -> list[dict[str, Any]]:
-        answer = await self.http.get(f"/api/v1/tickets/{ticket_id}/history")
-        items: list[dict[str, Any]] = answer.json()["items"]
-        return items
+        return await self.service.listed(f"/api/v1/tickets/{ticket_id}/history")
 
     async def events(self, ticket_id: str) -> list[tuple[str, int, dict[str, Any]]]:
-        """Type, sequence and body of the ticket's events in the log."""
-        found = "SELECT type, sequence, payload FROM outbox WHERE aggregate_id = :id ORDER BY id"
-        async with self.service.work.read() as connection:
-            rows = await connection.execute(text(found), {"id": ticket_id})
-            return [(row.type, row.sequence, row.payload) for row in rows]
+        """Type, sequence and body of the ticket's events in the outbox table."""
+        return [
+            (event.type, event.sequence, json.loads(event.payload))
+            for event in await self.service.events()
+            if event.aggregate_id == ticket_id
+        ]
 
-    async def close_due(self, ticket_id: str, status_version: int, sequence: int = 1) -> UUID:
-        """What the consumer does with the processor's event; its id."""
-        now = datetime.now(UTC)
+    async def close_due(self, ticket_id: str, status_version: int) -> UUID:
+        """The service receives the processor's event; its id."""
         event = TicketCloseDue(
-            ticket_id=UUID(ticket_id), status_version=status_version, status="answered", due_at=now
+            ticket_id=UUID(ticket_id),
+            status_version=status_version,
+            status="answered",
+            due_at=datetime.now(UTC),
         )
-        stream = Stream("service-processor", "ticket", ticket_id)
-        envelope = Envelope(uuid7(), stream, sequence, event.type, 1, now, event.payload(), "c")
-        await Inbox("orders.tickets", HANDLERS, self.service.work).handle([envelope])
+        [envelope] = await self.service.receive(event)
         return envelope.id

@@ -3,6 +3,7 @@
 source = Source("shop")
 parked = await deliver(work, "kitchen.orders", handlers, *source.envelopes(OrderPlaced("1")))
 assert parked == []
+[cooked] = await emitted(work, OrderCooked)
 
 The database is real, because PostgreSQL keeps the library's promises (decision 0705).
 """
@@ -17,21 +18,23 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from outbox.event import Envelope, Event, Stream
+from outbox.inbox.event_classes import reader_of, type_of
 from outbox.inbox.handlers import HandlersByType
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import ParkedEvent, list_parked
 from outbox.inbox.settings import InboxSettings
+from outbox.log import relay_queries
 from outbox.log.deferred import raw_connection
-from outbox.log.relay_queries import mark_published, unpublished
 from outbox.log.work import Work
 
 FAILPOINT = "OUTBOX_FAILPOINT"
+E = TypeVar("E")
 
 
 class Source:
@@ -96,6 +99,24 @@ async def deliver(
         return await list_parked(await raw_connection(connection), consumer)
 
 
+@overload
+async def emitted(work: Work) -> list[Envelope]: ...
+@overload
+async def emitted(work: Work, kind: type[E]) -> list[E]: ...
+async def emitted(work: Work, kind: type[Any] | None = None) -> list[Any]:
+    """The events of the outbox table, published or not, in the order of their ids.
+
+    All as envelopes, or those of one event class as its instances.
+    """
+    async with work.engine.connect() as connection:
+        raw = await raw_connection(connection)
+        events = [envelope for _, envelope in await relay_queries.emitted(raw)]
+    if kind is None:
+        return events
+    read = reader_of(kind)
+    return [read(event) for event in events if event.type == type_of(kind)]
+
+
 class Publishes(Protocol):
     """Publishes one event; true if the broker accepts it."""
 
@@ -130,12 +151,12 @@ async def relay_once(connection: AsyncConnection, publish: Publishes) -> list[En
     raw = await raw_connection(connection)
     accepted: list[tuple[int, Envelope]] = []
     stuck: set[Stream] = set()
-    for id_, envelope in await unpublished(raw):
+    for id_, envelope in await relay_queries.unpublished(raw):
         if envelope.stream not in stuck and publish(envelope):
             accepted.append((id_, envelope))
         else:
             stuck.add(envelope.stream)
-    await mark_published(raw, [id_ for id_, _ in accepted])
+    await relay_queries.mark_published(raw, [id_ for id_, _ in accepted])
     return [envelope for _, envelope in accepted]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import dataclass
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -15,6 +18,7 @@ from outbox.testing import (
     Source,
     deliver,
     duplicated,
+    emitted,
     killed_at,
     relay_once,
     reordered,
@@ -64,6 +68,36 @@ async def test_the_relay_publishes_once_what_an_open_transaction_has_written(wor
         await connection.rollback()
     assert publisher.types == ["order.happened"] * 2
     assert await world.rows("SELECT count(*) FROM outbox") == [(0,)]
+
+
+async def test_what_was_emitted_is_read_in_order_published_or_not(world: World) -> None:
+    assert await emitted(world.work) == []
+    await world.emit(Happened("a", 1))
+    async with world.engine.begin() as connection:
+        published = await relay_once(connection, RecordingPublisher())
+    await world.emit(Happened("b", 2), Happened("a", 3))
+    found = await emitted(world.work)
+    assert found[:1] == published
+    assert [(event.aggregate_id, event.sequence) for event in found] == [
+        ("a", 1),
+        ("b", 1),
+        ("a", 2),
+    ]
+
+
+@dataclass(frozen=True)
+class Read:
+    type: ClassVar[str] = "order.happened"
+    number: int
+
+    @classmethod
+    def parse(cls, body: bytes) -> Read:
+        return cls(json.loads(body)["number"])
+
+
+async def test_emitted_events_of_one_class_are_its_instances(world: World) -> None:
+    await world.emit(Happened("a", 1), Happened("a", 5, type="order.other"), Happened("b", 2))
+    assert await emitted(world.work, Read) == [Read(1), Read(2)]
 
 
 async def test_events_wait_behind_one_that_the_broker_refuses(world: World) -> None:

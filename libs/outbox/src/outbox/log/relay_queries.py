@@ -142,10 +142,10 @@ _NEXT_DUE = (
     "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM outbox_scheduled"
 )
 
-_ALL_UNPUBLISHED = """
+_ALL = """
 SELECT id, event_id, source, aggregate_type, aggregate_id, sequence, type, version,
        created_at AS time, payload::text, correlation_id, causation_id, traceparent
-  FROM outbox WHERE published_at IS NULL AND parked_at IS NULL ORDER BY id
+  FROM outbox {condition} ORDER BY id
 """
 _MARK_IDS = "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY(%s)"
 
@@ -299,8 +299,17 @@ def array_of(ids: Iterable[int]) -> str:
 
 async def unpublished(connection: Connection) -> list[tuple[int, Envelope]]:
     """All unpublished events with their ids, in order, for tests without a relay."""
+    return await _all(connection, "WHERE published_at IS NULL AND parked_at IS NULL")
+
+
+async def emitted(connection: Connection) -> list[tuple[int, Envelope]]:
+    """All events with their ids, in order, for tests."""
+    return await _all(connection, "")
+
+
+async def _all(connection: Connection, condition: str) -> list[tuple[int, Envelope]]:
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_ALL_UNPUBLISHED)
+        await cursor.execute(_ALL.format(condition=condition))
         return [(row.pop("id"), _envelope(row)) for row in await cursor.fetchall()]
 
 

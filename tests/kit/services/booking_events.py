@@ -1,4 +1,4 @@
-"""Bookings given to service-processor's inbox, as its consumer would."""
+"""Events of bookings for service-processor, and what it decided."""
 
 from __future__ import annotations
 
@@ -7,30 +7,13 @@ from itertools import count
 from typing import Any
 
 from sqlalchemy import text
-from uuid_utils.compat import uuid7
 
-from contracts import Contract
 from contracts.bookings import BookingCancelled, BookingCreated
 from kit.services.restaurant import NOON
 from kit.services.service import Service
-from outbox import Envelope, Inbox, Stream
-from service_processor.domains.bookings.handlers import on as HANDLERS
 
 NUMBERS = count(1)
 HOUR = timedelta(hours=1)
-
-
-async def take(service: Service, *events: Contract) -> None:
-    """What the consumer does with a batch; each booking's events in their order."""
-    places: dict[str, int] = {}
-    envelopes = []
-    for event in events:
-        first = 1 if isinstance(event, BookingCreated) else 2
-        place = places[event.aggregate_id] = places.get(event.aggregate_id, first - 1) + 1
-        stream = Stream("service-orders", "booking", event.aggregate_id)
-        now = datetime.now(UTC)
-        envelopes.append(Envelope(uuid7(), stream, place, event.type, 1, now, event.payload(), "c"))
-    await Inbox("processor.bookings", HANDLERS, service.work).handle(envelopes)
 
 
 def booking(restaurant_id: int, guests: int, begin: datetime = NOON) -> BookingCreated:
