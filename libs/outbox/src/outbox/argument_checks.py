@@ -145,11 +145,6 @@ def below(settings: object, smaller: str, larger: str) -> None:
         raise _out_of_range(settings, smaller, f"below {larger}, which is {high!r}")
 
 
-def module_of(function: Callable[..., Any]) -> str:
-    """The name of the module in which a handler was written."""
-    return str(getattr(_called(function), "__module__", ""))
-
-
 def _is_number(value: object) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and math.isfinite(value)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import walk_tb
@@ -51,11 +51,22 @@ def cause_of(problem: BaseException) -> Cause:
     return Cause(f"{prefix}{kind.__qualname__}"[:MAX_NAME], _where(problem))
 
 
+def innermost_own(frames: Iterable[FrameType]) -> FrameType | None:
+    """The innermost frame of the user's code, of frames from the outermost to the innermost."""
+    theirs = [frame for frame in frames if not _is_of_library(frame)]
+    own = [frame for frame in theirs if _is_own(frame)] or _of_first_package(theirs)
+    return own[-1] if own else None
+
+
 def _where(problem: BaseException) -> str | None:
-    """The innermost function of the user's code, as `module.function`."""
-    frames = [frame for frame, _ in walk_tb(problem.__traceback__) if not _is_of_library(frame)]
-    own = [frame for frame in frames if _is_own(frame)] or _of_first_package(frames)
-    return f"{_module(own[-1])}.{own[-1].f_code.co_qualname}"[:MAX_NAME] if own else None
+    """The innermost function of the user's code, as `module.function`.
+
+    If this library raised the error from another one, it is where that one was raised.
+    """
+    frame = innermost_own(frame for frame, _ in walk_tb(problem.__traceback__))
+    if frame is None:
+        return _where(problem.__cause__) if problem.__cause__ else None
+    return f"{_module(frame)}.{frame.f_code.co_qualname}"[:MAX_NAME]
 
 
 def _is_of_library(frame: FrameType) -> bool:

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 from traceback import FrameSummary, StackSummary, walk_stack, walk_tb
@@ -22,6 +22,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from outbox.fingerprints import innermost_own
 from outbox.losses import one_line
 
 MAX_TRACEBACK = 4_000
@@ -150,20 +151,12 @@ def _tasks(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
         yield from frame_lines(StackSummary.extract((f, f.f_lineno) for f in _awaiting(task)))
 
 
-def waits_at(task: asyncio.Task[Any], package: str) -> str:
-    """Where a task waits: the innermost line of a package, else of any outside this library."""
-    frames = [*_awaiting(task)][::-1]
-    own = (one for one in frames if package and package == package_of(one.f_globals))
-    outside = (one for one in frames if not one.f_code.co_filename.startswith(_LIBRARY))
-    frame = next(own, None) or next(outside, None)
+def waits_at(task: asyncio.Task[Any]) -> str:
+    """Where a task waits: the innermost line of the user's code."""
+    frame = innermost_own(_awaiting(task))
     if frame is None:
-        return "an unknown line"
+        return "a line of this library"
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
-
-
-def package_of(names: Mapping[str, Any]) -> str:
-    """The top-level package of a module with these globals."""
-    return str(names.get("__name__", "")).partition(".")[0]
 
 
 def _awaiting(task: asyncio.Task[Any]) -> Iterator[FrameType]:

@@ -56,6 +56,9 @@ async def test_a_statement_that_runs_for_too_long_is_cancelled_and_nothing_of_it
     assert error.startswith("TimeLimitExceeded: cancelled after 0.5 s (time_limit); it waited at ")
     assert f"{__file__}:" in error
     assert error.endswith("in asks")
+    [(cause,)] = await world.rows("SELECT cause FROM inbox_parked")
+    assert str(cause).startswith("outbox.errors.TimeLimitExceeded in ")
+    assert str(cause).endswith("asks")
     assert await world.rows(ASKING) == [(0,)]
     await inbox.handle(events(3, "c"))
     assert (await effects(world))["c"] == [1, 2, 3]

@@ -20,7 +20,7 @@ async def ask() -> None:
 
 
 def limit(seconds: float = SHORT) -> TimeLimit:
-    return TimeLimit(seconds, __name__.partition(".")[0])
+    return TimeLimit(seconds)
 
 
 async def test_a_call_that_waits_is_cancelled_and_the_error_names_its_line() -> None:

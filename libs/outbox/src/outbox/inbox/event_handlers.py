@@ -79,7 +79,7 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
                 async def handle(unit: UnitOfWork, envelope: Envelope) -> None:
                     await function(unit, read(envelope))
 
-            self._register(kind, HandleOne(handle, time_limit, function))
+            self._register(kind, HandleOne(handle, time_limit))
             return function
 
         return register
@@ -100,7 +100,7 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
                 async def handle(unit: UnitOfWork, envelopes: Sequence[Envelope]) -> None:
                     await function(unit, [read(one) for one in envelopes])
 
-            self._register(kind, HandleMany(handle, time_limit, function))
+            self._register(kind, HandleMany(handle, time_limit))
             return function
 
         return register

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from prometheus_client import Histogram
 
 from outbox import metrics
-from outbox.argument_checks import check_handler, module_of
+from outbox.argument_checks import check_handler
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
 from outbox.inbox.middleware import Handling, Middleware, Proceed, compose, given, traced
@@ -40,8 +40,6 @@ class HandleOne:
     function: Handler
     time_limit: float | None = None
     """In seconds; None for that of the settings."""
-    written: Callable[..., object] | None = None
-    """The application's own function, if `function` wraps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,6 @@ class HandleMany:
 
     function: ManyHandler
     time_limit: float | None = None
-    written: Callable[..., object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +228,5 @@ def _limiting(kind: str, handler: HandleOne | HandleMany, around: Around) -> lis
         raise InvalidSetting(f"time_limit of the handler of {kind}", f"has to be {rule}")
     if not seconds:
         return []
-    package = module_of(handler.written or handler.function).partition(".")[0]
-    limit = TimeLimit(seconds, package)
+    limit = TimeLimit(seconds)
     return [lambda handling, proceed: limit.keep(proceed(handling))]

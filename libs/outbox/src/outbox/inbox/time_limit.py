@@ -23,8 +23,8 @@ class _Call:
     waited_at: str | None = None
     """Set when the time is over."""
 
-    def cancel(self, package: str) -> None:
-        self.waited_at = waits_at(self.task, package)
+    def cancel(self) -> None:
+        self.waited_at = waits_at(self.task)
         self.task.cancel()
 
 
@@ -37,8 +37,6 @@ class TimeLimit:
     """
 
     seconds: float
-    package: str = ""
-    """The error names the innermost line of this package that waited."""
     _calls: dict[_Call, None] = field(default_factory=dict)
     _timer: asyncio.TimerHandle | None = None
 
@@ -76,4 +74,4 @@ class TimeLimit:
             if call.deadline > loop.time():
                 self._timer = loop.call_at(call.deadline, self._cancel_overdue, loop)
                 return
-            call.cancel(self.package)
+            call.cancel()
