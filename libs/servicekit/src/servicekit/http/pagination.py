@@ -3,10 +3,12 @@
     NEWEST = Keyset(orders.c.created_at, orders.c.id)
 
     @router.get("")
-    async def list_orders(work: Work, page: PageQuery) -> Page[OrderView]:
-        async with work.engine.connect() as connection:
+    async def list_orders(deps: Deps, page: PageQuery) -> Page[OrderView]:
+        async with deps.work.read() as connection:
             rows = (await connection.execute(NEWEST.select(select(orders), page))).all()
-        return NEWEST.page(rows, page, OrderView.of)
+        return NEWEST.page(rows, page, OrderView.model_validate)
+
+`servicekit.service.rows.Rows.page` does both steps.
 
 Rows that existed when the first page was read come exactly once, whatever is inserted meanwhile:
 the position is a value, not a count. The last column of a keyset has to be unique.
