@@ -79,14 +79,20 @@ SELECT count(*) FROM gone
 """  # noqa: S608
 _REMOVE = f"DELETE FROM inbox_parked WHERE {_EVENT}"  # noqa: S608
 _REMOVE_THROUGH = f"DELETE FROM inbox_parked WHERE {STREAM} AND sequence <= %(last)s"  # noqa: S608
+
+
+def _without_second(array: str) -> str:
+    """Room for one more failure: the first one is kept, and the last ones."""
+    full = f"cardinality({array}) >= {FAILURES_KEPT}"
+    return f"CASE WHEN {full} THEN {array}[1:1] || {array}[3:] ELSE {array} END"
+
+
 _NOTE_FAILURE = f"""
 UPDATE inbox_parked
    SET reason = %(reason)s, attempts = attempts + %(counts)s, last_error = %(error)s,
        last_traceback = %(traceback)s, cause = %(cause)s, fingerprint = %(fingerprint)s,
-       -- The first failure is kept, and the last ones.
-       failures = CASE WHEN jsonb_array_length(failures) < %(kept)s THEN failures
-                       ELSE failures - 1 END
-                  || jsonb_build_object('at', clock_timestamp(), 'error', %(class)s::text),
+       failed_at = {_without_second("failed_at")} || clock_timestamp(),
+       failed_with = {_without_second("failed_with")} || %(class)s::text,
        next_attempt_at = clock_timestamp() + make_interval(secs => %(delay)s)
  WHERE {_EVENT}
 """  # noqa: S608
@@ -117,10 +123,10 @@ UPDATE inbox_parked SET reason = 'discarded', next_attempt_at = NULL WHERE {_EVE
 _RECORD_DISCARDED = f"""
 INSERT INTO inbox_discarded (consumer, source, aggregate_type, aggregate_id, first_sequence,
                              last_sequence, event_id, reason, type, body, attempts, last_error,
-                             last_traceback, cause, fingerprint, failures, parked_at, note)
+                             last_traceback, cause, fingerprint, failed_at, failed_with, note)
 SELECT consumer, source, aggregate_type, aggregate_id, sequence, sequence, event_id, reason, type,
-       body, attempts, last_error, last_traceback, cause, fingerprint, failures, parked_at,
-       %(note)s
+       body, attempts, last_error, last_traceback, cause, fingerprint, failed_at, failed_with,
+       parked_at, %(note)s
   FROM inbox_parked WHERE {_EVENT}
 """  # noqa: S608
 _RECORD_SKIPPED = """
@@ -190,7 +196,6 @@ class ParkedEvents:
             "cause": storable(str(cause)),
             "fingerprint": cause.fingerprint(event.type),
             "class": storable(cause.error),
-            "kept": FAILURES_KEPT,
             "delay": failure.delay,
         }
         await self.connection.execute(_NOTE_FAILURE, values)

@@ -20,6 +20,7 @@ from psycopg.rows import class_row
 from outbox.event import Stream
 from outbox.inbox.parked_events import COLUMNS, NEXT_ATTEMPT, STREAM
 from outbox.inbox.parked_rows import (
+    FailedAttempt,
     Gap,
     ParkedCount,
     ParkedEvent,
@@ -27,7 +28,6 @@ from outbox.inbox.parked_rows import (
     ParkedStream,
     ParkedType,
     Preview,
-    failed_attempts,
     parked_event,
 )
 from outbox.inbox.parked_selection import (
@@ -55,7 +55,7 @@ SELECT {COLUMNS}, NULL::bytea, NULL FROM inbox_parked p
  LIMIT %(limit)s OFFSET %(offset)s
 """  # noqa: S608
 _SHOW = f"""
-SELECT {COLUMNS}, body, last_traceback, failures FROM inbox_parked
+SELECT {COLUMNS}, body, last_traceback, failed_at, failed_with FROM inbox_parked
  WHERE {STREAM} AND (%(sequence)s::bigint IS NULL OR sequence = %(sequence)s)
  ORDER BY sequence, parked_at
 """  # noqa: S608
@@ -86,26 +86,20 @@ SELECT coalesce(sum(chosen.events), 0)::bigint AS events, count(*) AS streams,
 """  # noqa: S608
 _PREVIEW_REDRIVE = _PREVIEW.format(which=_STOPS)
 _PREVIEW_DISCARD = _PREVIEW.format(which="p.reason <> 'discarded'")
-# First by stream, so that each stream's followers count once; they are those in `inbox.parked`.
+# A stream is stopped by one event, behind which all others of `inbox.parked` wait.
 _GROUPS = f"""
-WITH failing AS (
-  SELECT consumer, source, aggregate_type, aggregate_id, type, {GROUP} AS fingerprint,
-         min(coalesce(cause, reason)) AS cause, min(reason) AS reason, count(*) AS events,
+WITH groups AS (
+  SELECT p.consumer, p.type, {GROUP} AS fingerprint,
+         min(coalesce(p.cause, p.reason)) AS cause, min(p.reason) AS reason, count(*) AS events,
+         count(*) FILTER (WHERE {_STOPS}) AS streams,
+         coalesce(sum(i.parked - 1) FILTER (WHERE {_STOPS}), 0)::bigint AS followers,
          min({FIRST_FAILED}) AS first_seen,
-         max(coalesce((failures->-1->>'at')::timestamptz, parked_at)) AS last_seen,
-         min({NEXT_ATTEMPT}) AS next_attempt, min(event_id::text COLLATE "C") AS sample
-    FROM inbox_parked p
-   WHERE {_CONSUMER} AND reason IN ('failed', 'unreadable', 'crashed', 'unhandled', 'forked')
+         max(coalesce(p.failed_at[cardinality(p.failed_at)], p.parked_at)) AS last_seen,
+         min({NEXT_ATTEMPT}) AS next_attempt, min(p.event_id::text COLLATE "C") AS sample
+    FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+   WHERE {_CONSUMER} AND p.reason IN ('failed', 'unreadable', 'crashed', 'unhandled', 'forked')
      AND {SELECTED}
-   GROUP BY consumer, source, aggregate_type, aggregate_id, type, {GROUP}
-), groups AS (
-  SELECT consumer, type, fingerprint, min(cause) AS cause, min(f.reason) AS reason,
-         sum(events)::bigint AS events, count(*) AS streams,
-         sum(CASE WHEN f.reason = 'forked' THEN 0 ELSE i.parked - events END)::bigint AS followers,
-         min(first_seen) AS first_seen, max(last_seen) AS last_seen,
-         min(next_attempt) AS next_attempt, min(sample) AS sample
-    FROM failing f JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
-   GROUP BY consumer, type, fingerprint
+   GROUP BY p.consumer, p.type, {GROUP}
    ORDER BY streams DESC, events DESC, consumer, type, fingerprint LIMIT %(limit)s
 )
 SELECT DISTINCT ON (g.streams, g.events, g.consumer, g.type, g.fingerprint)
@@ -183,7 +177,8 @@ class ParkedQueries:
         """The parked events of a stream in order, with bodies; two at a sequence that forked."""
         found = await self._rows(_SHOW, {**_key(stream), "sequence": sequence})
         return [
-            replace(parked_event(*row), failures=failed_attempts(stored)) for *row, stored in found
+            replace(parked_event(*row), failures=tuple(map(FailedAttempt, at, errors)))
+            for *row, at, errors in found
         ]
 
     async def groups(

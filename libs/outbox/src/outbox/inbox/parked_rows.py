@@ -179,8 +179,3 @@ class ParkedType:
 def parked_event(consumer: str, source: str, kind: str, id_: str, *values: Any) -> ParkedEvent:
     """An event from a row: `COLUMNS` of `outbox.inbox.parked_events`, body and traceback."""
     return ParkedEvent(consumer, Stream(source, kind, id_), *values)
-
-
-def failed_attempts(stored: list[dict[str, str]]) -> tuple[FailedAttempt, ...]:
-    """The column `failures`."""
-    return tuple(FailedAttempt(datetime.fromisoformat(one["at"]), one["error"]) for one in stored)

@@ -51,7 +51,7 @@ EVERYTHING = ParkedSelection()
 GROUP = "coalesce(p.fingerprint, p.reason)"
 """What `ParkedSelection.group` names: an event that stops without a failure has no fingerprint."""
 
-FIRST_FAILED = "coalesce((p.failures->0->>'at')::timestamptz, p.parked_at)"
+FIRST_FAILED = "coalesce(p.failed_at[1], p.parked_at)"
 
 SELECTED = f"""
 (%(s_reason)s::text IS NULL OR p.reason = %(s_reason)s)

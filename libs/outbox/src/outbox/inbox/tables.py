@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -20,7 +21,6 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from outbox.postgres.table_details import comment, completed_by, room_for_updates
 from outbox.postgres.table_groups import TableGroup
@@ -89,8 +89,9 @@ def _failures() -> list[Column[Any]]:
         # Class and function of the last error, and what stands for them and the event's type.
         Column("cause", Text),
         Column("fingerprint", Text),
-        # Time and class of the first failed attempt and of the last ones: [{"at": …, "error": …}].
-        Column("failures", JSONB, nullable=False, server_default=text("'[]'")),
+        # Time and class of the first failed attempt and of the last ones.
+        Column("failed_at", ARRAY(DateTime(True)), nullable=False, server_default=text("'{}'")),
+        Column("failed_with", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     ]
 
 
