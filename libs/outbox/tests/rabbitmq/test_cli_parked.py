@@ -96,6 +96,20 @@ async def test_a_cause_is_shown_and_its_group_redriven_after_a_question(poisoned
     assert (said.json["selected"]["streams"], said.json["streams"]) == (0, 0)
 
 
+async def test_status_and_doctor_name_what_most_streams_wait_for(poisoned: Pair) -> None:
+    [group] = (await poisoned.at_consumer("parked", "groups", "--json")).json
+    said = await poisoned.at_consumer("status", "--json")
+    assert [one["fingerprint"] for one in said.json["inbox"]["groups"]] == [group["fingerprint"]]
+    assert "most streams wait for" in (await poisoned.at_consumer("status")).out
+    said = await poisoned.at_consumer("doctor", "--json", status=1)
+    [found] = [one for one in said.json["findings"] if "--group" in one["fix"]]
+    assert found["says"] == (
+        f"{QUEUE}: 1 stream stops at order.happened, 2 behind: {group['cause']};"
+        f" such as {group['sample']} in shop/order/poison: ValueError: no such [meal]"
+    )
+    assert f"`outbox parked redrive {QUEUE} --group {group['fingerprint']}`" in found["fix"]
+
+
 async def test_all_events_with_one_error_are_discarded_after_a_question(poisoned: Pair) -> None:
     await poisoned.at_consumer("parked", "discard", QUEUE, status=2)
     await poisoned.at_consumer("parked", "discard", QUEUE, "shop/order/poison", status=2)

@@ -8,6 +8,7 @@ import typer
 
 from outbox.cli.console import cell, emit, plain, say, table, warn
 from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
+from outbox.cli.parked_tables import show_groups
 from outbox.cli.running import FOUND, fail, run, topology_of
 from outbox.errors import OutboxError
 from outbox.losses import broker_lost, one_line
@@ -108,3 +109,4 @@ def _show_inbox(inbox: InboxStatus) -> None:
         (p.consumer, p.reason, p.events, p.bytes, p.oldest, p.next_attempt) for p in inbox.parked
     )
     table("parked", columns, parked)
+    show_groups("most streams wait for", inbox.groups)

@@ -15,6 +15,7 @@ from outbox.inbox.parked_rows import (
     UNHANDLED,
     UNREADABLE,
     ParkedCount,
+    ParkedGroup,
     ParkedStream,
 )
 from outbox.jobs import JobCount, count_jobs
@@ -26,6 +27,8 @@ from outbox.operations.partitions import day_partitions, days_covered, today
 COUNTED_TO = 100_000
 NAMED = 3
 """How many ids are shown of each kind of trouble."""
+TOP_GROUPS = 5
+"""How many groups of parked events are shown; `outbox parked groups` shows all."""
 GIVEN_UP = (FAILED, CRASHED, UNREADABLE, UNHANDLED, FORKED)
 """Reasons for which a parked event needs a person, once it has no attempt left."""
 
@@ -90,10 +93,11 @@ class OutboxStatus:
 
 @dataclass(frozen=True, slots=True)
 class InboxStatus:
-    """The consumer's half."""
+    """The consumer's half; `groups` are those that stop the most streams."""
 
     consumers: list[ConsumerStreams]
     parked: list[ParkedCount]
+    groups: list[ParkedGroup]
     heaviest: list[ParkedStream]
 
 
@@ -145,5 +149,6 @@ async def _inbox(connection: Connection) -> InboxStatus:
     return InboxStatus(
         await fetch(connection, ConsumerStreams, inbox_sql.CONSUMERS),
         await ParkedQueries(connection).counts(),
+        await ParkedQueries(connection).groups(limit=TOP_GROUPS),
         await ParkedQueries(connection).heaviest(),
     )

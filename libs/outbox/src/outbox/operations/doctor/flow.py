@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from outbox.inbox.parked_rows import FORKED, UNHANDLED, ParkedGroup
 from outbox.jobs import JobCount, list_jobs
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, value
@@ -42,7 +43,7 @@ async def check_flow(connection: Connection) -> list[Finding]:
             fix = "set the database server's clock right (NTP)"
             found.append(warning("clock", "the outbox table has events from the future", fix))
     if now.inbox:
-        found += [*_parked(now.inbox), *_heavy(now.inbox)]
+        found += [*_parked(now.inbox), *_groups(now.inbox), *_heavy(now.inbox)]
     if now.jobs is not None:
         found += await _jobs(connection, now.jobs)
     return found
@@ -171,6 +172,24 @@ def _parked(inbox: InboxStatus) -> list[Finding]:
         fix = fixes.get(parked.reason, "`outbox parked list` and `outbox parked show`")
         found.append(level("parked", says, fix))
     return found or [ok("parked", "no event needs a person")]
+
+
+def _groups(inbox: InboxStatus) -> list[Finding]:
+    """The causes of failures; `handlers` names the unhandled types, and a fork has no cause."""
+    return [_group(group) for group in inbox.groups if group.reason not in (UNHANDLED, FORKED)]
+
+
+def _group(group: ParkedGroup) -> Finding:
+    streams = counted(group.streams, "stream stops", "streams stop")
+    says = (
+        f"{group.consumer}: {streams} at {group.type}, {group.followers} behind: {group.cause};"
+        f" such as {group.sample} in {group.sample_stream}: {group.sample_error or group.reason}"
+    )
+    which = f"{group.consumer} --group {group.fingerprint}"
+    fix = (
+        f"mend the cause, then `outbox parked redrive {which}`; or `outbox parked discard {which}`"
+    )
+    return (warning if group.next_attempt else error)("parked", says, fix)
 
 
 def _heavy(inbox: InboxStatus) -> list[Finding]:
