@@ -123,7 +123,8 @@ UPDATE inbox_parked SET reason = 'discarded', next_attempt_at = NULL WHERE {_EVE
 _RECORD_DISCARDED = f"""
 INSERT INTO inbox_discarded (consumer, source, aggregate_type, aggregate_id, first_sequence,
                              last_sequence, event_id, reason, type, body, attempts, last_error,
-                             last_traceback, cause, fingerprint, failed_at, failed_with, note)
+                             last_traceback, cause, fingerprint, failed_at, failed_with,
+                             parked_at, note)
 SELECT consumer, source, aggregate_type, aggregate_id, sequence, sequence, event_id, reason, type,
        body, attempts, last_error, last_traceback, cause, fingerprint, failed_at, failed_with,
        parked_at, %(note)s
