@@ -5,12 +5,12 @@ SHELL := /bin/bash
 DEVSTACK := PYTHONPATH=tools/devstack/src$(if $(PYTHONPATH),:$(PYTHONPATH)) python3 -m devstack
 VENV := venv/bin/
 UNIT := libs/*/tests/unit service-*/tests/unit tools/*/tests/unit tests/architecture
-export ARGS SERVICE M STACK YES FROM
+export ARGS SERVICE M STACK YES FROM NAME SIDES SINGULAR
 
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
         test test-unit test-orders test-processor test-libs test-versions servers servers-stop \
-        bench chaos lint types format contracts migrate migrate-orders migrate-processor migration seed republish-restaurants audit outbox venv install lock \
+        bench chaos lint types format contracts migrate migrate-orders migrate-processor migration domain seed republish-restaurants audit outbox venv install lock \
         audit-dependencies secrets clean
 
 help: ## print this list
@@ -83,6 +83,8 @@ migrate-processor: ## the schema of service-processor to head
 	@$(DEVSTACK) migrate --service processor
 migration: ## write a migration from the tables: make migration SERVICE=orders M="add a column"
 	@$(DEVSTACK) migration --service "$$SERVICE" --message "$$M"
+domain: ## write a new domain: make domain NAME=parcels SIDES=orders,processor (the sender first)
+	@$(DEVSTACK) domain --name "$$NAME" --sides "$$SIDES" --singular "$$SINGULAR"
 
 seed: ## put in five demo restaurants, once (the first `make start` does)
 	@$(DEVSTACK) seed

@@ -10,6 +10,7 @@ from devstack.commands import (
     demo,
     dev,
     doctor,
+    domain,
     library_versions,
     migration,
     outbox_command,
@@ -17,6 +18,7 @@ from devstack.commands import (
     tests,
 )
 from devstack.commands.command import Command
+from devstack.commands.domain_names import DomainNames
 from devstack.docker import passwords
 from devstack.docker.stack import Docker
 from devstack.host import environment, layout
@@ -63,6 +65,14 @@ def write_migration(command: Command) -> int:
     service = command.service()
     venv(command)
     migration.run(command.layout, service, command.options.message)
+    return 0
+
+
+def write_domain(command: Command) -> int:
+    options = command.options
+    names = DomainNames.of(options.name, options.sides, options.singular)
+    venv(command)
+    domain.run(command.layout, names)
     return 0
 
 
@@ -153,6 +163,7 @@ COMMANDS: dict[str, Action] = {
     "logs": logs,
     "migrate": migrate,
     "migration": write_migration,
+    "domain": write_domain,
     "seed": seed,
     "republish-restaurants": republish,
     "audit": audit,
@@ -176,6 +187,8 @@ def parser() -> argparse.ArgumentParser:
     for name in ("logs", "migrate", "migration", "outbox"):
         parsers[name].add_argument("--service", default="")
     parsers["migration"].add_argument("--message", default="")
+    for option in ("--name", "--sides", "--singular"):
+        parsers["domain"].add_argument(option, default="")
     parsers["test"].add_argument("--part", choices=list(tests.PARTS), default="all")
     for name in ("test", "outbox"):
         parsers[name].add_argument("--args", default="")
