@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from kit.copies import Copy
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "adding-a-domain.md").read_text()
-LEFT_OUT = shutil.ignore_patterns("venv", ".*", "__pycache__", "*.egg-info", "build")
+PAGE = Path(__file__).parents[2] / "docs" / "adding-a-domain.md"
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"(?:# |<!-- )(\S+?)(?: -->)?\n(.*)", re.DOTALL)
+WRITERS = ("domain", "contracts", "migration")
 TESTS = (
     "libs/contracts",
     "tests/architecture/test_documentation.py",
@@ -25,44 +24,29 @@ TESTS = (
     "service-processor/tests/postgres/test_processor_schema.py",
     "service-processor/tests/postgres/test_reviews.py",
 )
-NOT_TWICE = "not worked_example"
-"""The check that the page's diffs apply; in the copy they are applied already."""
 
 
-def run(copy: Path, *command: str, text: str | None = None) -> str:
-    """What a program prints that runs in the copy and imports from it."""
-    sources = [str(path) for path in copy.glob("*/src")] + [str(p) for p in copy.glob("*/*/src")]
-    done = subprocess.run(
-        command,
-        cwd=copy,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sources)},
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
-    return done.stdout
+def follow(copy: Copy) -> Iterator[str]:
+    """Write each file and run each command that writes, in the order of the page."""
+    for language, block in BLOCK.findall(PAGE.read_text()):
+        if language:
+            written = FILE.fullmatch(block)
+            assert written, f"a block of the page does not begin with its file: {block}"
+            (copy.root / written[1]).parent.mkdir(parents=True, exist_ok=True)
+            (copy.root / written[1]).write_text(written[2])
+            yield written[1]
+        for command in re.findall(r"^\$ make (.*)$", block, re.MULTILINE):
+            target, *settings = shlex.split(command)
+            if target in WRITERS:
+                copy.make_target(target, *settings)
+                yield target
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The repository with every block of the page applied."""
-    copy = tmp_path / "checkout"
-    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
-    for path in (".env.example", ".github"):
-        (shutil.copytree if (ROOT / path).is_dir() else shutil.copy)(ROOT / path, copy / path)
-    for path, text in re.findall(r"^```python\n# (\S+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE):
-        (copy / path).parent.mkdir(parents=True, exist_ok=True)
-        (copy / path).write_text(text)
-    for diff in re.findall(r"^```diff\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE):
-        run(copy, "git", "apply", "-C1", text=diff)
-    run(copy, sys.executable, "-m", "contracts")
-    return copy
-
-
-def test_the_page_adds_a_domain_that_passes_the_checks(copy: Path) -> None:
-    run(copy, sys.executable, "-m", "ruff", "check", "--no-cache", ".")
-    run(copy, sys.executable, "-m", "ruff", "format", "--check", "--no-cache", ".")
-    pytest = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    run(copy, *pytest, "-k", NOT_TWICE, *TESTS)
+def test_the_page_adds_a_domain_that_passes_the_checks(tmp_path: Path) -> None:
+    copy = Copy.make(tmp_path / "checkout")
+    steps = list(follow(copy))
+    assert steps[:3] == ["domain", "libs/contracts/src/contracts/reviews.py", "contracts"]
+    assert steps.count("migration") == 2
+    copy.python("ruff", "check", "--no-cache", ".")
+    copy.python("ruff", "format", "--check", "--no-cache", ".")
+    copy.python("pytest", "-q", "-p", "no:cacheprovider", *TESTS)

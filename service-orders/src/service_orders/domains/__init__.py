@@ -1,4 +1,4 @@
-"""The domains of this service; `docs/adding-a-domain.md` walks through adding one."""
+"""The domains of this service; `make domain` adds one, as `docs/adding-a-domain.md` says."""
 
 from service_orders.domains.bookings import BOOKINGS
 from service_orders.domains.orders import ORDERS
