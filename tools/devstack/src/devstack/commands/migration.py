@@ -90,8 +90,8 @@ def _compare(layout: Layout, service: Service, sentence: str) -> Path:
     say("a PostgreSQL for this command alone is migrated and compared with the tables in the code")
     with system:
         environments = {name: {**_NO_BROKER, **env} for name, env in system.environment.items()}
-        migrations.run(scratch, environments, [service])
-        found = migrations.revise(scratch, service, environments[service.name], sentence)
+        migrations.run(layout, environments, [service])
+        found = migrations.revise(layout, service, environments[service.name], sentence)
     if found is None:
         raise Trouble(
             f"the tables of {service.folder} and its migrations agree, so none is written; does a"
