@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from kit.copies import Copy
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-domain.md"
@@ -42,6 +44,7 @@ def follow(copy: Copy) -> Iterator[str]:
                 yield target
 
 
+@pytest.mark.timeout(600)  # it runs whole commands, one after the other
 def test_the_page_adds_a_domain_that_passes_the_checks(tmp_path: Path) -> None:
     copy = Copy.make(tmp_path / "checkout")
     steps = list(follow(copy))
