@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -69,7 +70,8 @@ class Tries:
         if case.method == case.operation.method.upper():
             self.answers[case.operation.label, answer.status_code] += 1
         if answer.status_code == 201:
-            self._remember(_parameter_of(case.operation.path), answer.json())
+            paths = case.operation.schema.raw_schema["paths"]
+            self._remember(_parameter_of(case.operation.path, paths), answer.json())
         excluded: list[schemathesis.CheckFunction] = []
         if case.operation.path == SHADOWED:
             excluded += [allow_header_conformance, unsupported_method]
@@ -128,9 +130,12 @@ def _come_true(body: dict[str, Any]) -> None:
         body[times.pop()] = at(15 * (chosen % 10_000))
 
 
-def _parameter_of(path: str) -> str:
-    """`order_id` for what is made under /orders and /orders/new."""
-    return path.removesuffix("/new").rpartition("/")[2].removesuffix("s") + "_id"
+def _parameter_of(path: str, paths: Iterable[str]) -> str:
+    """`order_id` for what is made under /orders and /orders/new: what follows them in a path."""
+    made = path.removesuffix("/new")
+    following = re.compile(rf"{re.escape(made)}/{{(\w+)}}")
+    found = [match[1] for other in paths if (match := following.match(other))]
+    return found[0] if found else made.rpartition("/")[2].removesuffix("s") + "_id"
 
 
 def _is_valid(case: AnyCase, location: ParameterLocation) -> bool:
