@@ -43,15 +43,19 @@ async def errors(world: World) -> list[str]:
 async def test_a_statement_that_runs_for_too_long_is_cancelled_and_nothing_of_it_is_applied(
     world: World,
 ) -> None:
+    hung: list[Envelope] = []
+
     async def asks(unit: UnitOfWork, event: Envelope) -> None:
         await record(unit, event)
         if is_hanging(event):
+            hung.append(event)
             await unit.connection.execute(text("SELECT pg_sleep(600)"))
 
     inbox = Inbox(QUEUE, {"order.happened": asks}, world.work, FEW)
     await inbox.handle([*events(1, "a"), *events(1, "hangs"), *events(2, "b")])
     assert await effects(world) == {"a": [1], "b": [1, 2]}
     assert await parks(world, [("failed", 1)])
+    assert len(hung) == 1, "another run would take as long again"
     [error] = await errors(world)
     assert error.startswith("TimeLimitExceeded: cancelled after 0.5 s (time_limit); it waited at ")
     assert f"{__file__}:" in error
