@@ -9,11 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from types import NoneType
-from uuid import UUID
 
 from outbox import metrics
 from outbox.argument_checks import instance
-from outbox.errors import TimeLimitExceeded
 from outbox.event import Envelope
 from outbox.failures import HandlerFailed, contending, is_contention, is_loss
 from outbox.inbox.handlers import Around, HandlersByType, bind
@@ -79,10 +77,9 @@ class Inbox:
         """Do the same with the first events, as many as one transaction has time for.
 
         Returns how many were handled. Where a handler fails, the rest of its batch is tried without
-        its stream; where that does not help, each event is handled alone. One whose handler was
-        cancelled is parked without another run: it would take as long again.
+        its stream; where that does not help, each event is handled alone.
         """
-        rest, aside, cancelled = list(events), list[Envelope](), dict[UUID, HandlerFailed]()
+        rest, aside = list(events), list[Envelope]()
         for _ in range(SET_ASIDE + 1):
             try:
                 handled = await contending(lambda: self._handle_together(rest))  # noqa: B023
@@ -91,8 +88,6 @@ class Inbox:
                     raise
                 if not isinstance(problem, HandlerFailed) or problem.event is None:
                     break
-                if isinstance(problem.__cause__, TimeLimitExceeded):
-                    cancelled[problem.event.id] = problem
                 failed = problem.event.stream
                 aside += [event for event in rest if event.stream == failed]
                 rest = [event for event in rest if event.stream != failed]
@@ -103,7 +98,7 @@ class Inbox:
                 if not rest:
                     break
         for event in (*rest, *aside):
-            await self._recovery.handle(event, failure=cancelled.get(event.id))
+            await self._recovery.handle(event)
         return len(events)
 
     async def handle_redelivered(self, event: Envelope) -> None:

@@ -55,16 +55,8 @@ class Recovery:
         else:
             await self.handle(event, is_counted=attempts > 0)
 
-    async def handle(
-        self, event: Envelope, *, is_counted: bool = False, failure: HandlerFailed | None = None
-    ) -> None:
-        """Apply or park one delivery, then what is parked behind it.
-
-        With a `failure` it has had its run, and is parked.
-        """
-        if failure is not None:
-            await self._park(event, self._failure_of(failure, failed=1))
-            return
+    async def handle(self, event: Envelope, *, is_counted: bool = False) -> None:
+        """Apply or park one delivery, then what is parked behind it."""
         with self._surviving(event) if is_counted else nullcontext():
             more = await self._handle_or_park(event, is_counted)
         if more:
