@@ -285,6 +285,14 @@ async def test_a_redriven_event_is_tried_before_those_that_are_retried(
     assert await tried_first(world, 10) == TEN
 
 
+async def test_a_redrive_of_many_streams_does_not_keep_retries_waiting(world: World) -> None:
+    await fail(world, "a", 300, "'-infinity'")
+    await fail(world, "z", 10, "now() - interval '1 s'")
+    tried = await tried_first(world, 100)
+    assert tried > TEN
+    assert len(tried) == 100
+
+
 async def test_many_due_streams_are_tried_without_a_pause_between(world: World) -> None:
     await fail(world, "a", 450)
     async with running(world.consumer(record, retry_every=600)):

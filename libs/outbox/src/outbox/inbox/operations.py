@@ -86,7 +86,7 @@ class InboxOperations:
         """Let the first event of each stopped stream be tried at once, as if it were new.
 
         Of the streams whose first event is selected. What waits behind follows in order. It works
-        after the last attempt too, and comes before all that is retried by itself. Returns for how
+        after the last attempt too, and comes before what is retried by itself. Returns for how
         many streams; `progress` hears of each thousand.
         """
         due, last = 0, None

@@ -29,7 +29,7 @@ FAILURES_KEPT = 20
 """So many failed attempts of an event are kept: the first one and the last ones."""
 
 _REDRIVEN = "timestamptz '-infinity'"
-"""When an event is due that a person redrives: before all that is retried by itself."""
+"""When an event is due that a person redrives: before what is retried by itself."""
 NEXT_ATTEMPT = """
 CASE WHEN isfinite(next_attempt_at) THEN next_attempt_at
      WHEN next_attempt_at IS NOT NULL THEN clock_timestamp() END
@@ -113,9 +113,13 @@ UPDATE inbox_parked p SET next_attempt_at = {_REDRIVEN}, attempts = 0
 _DUE_STREAMS = """
 SELECT source, aggregate_type, aggregate_id
   FROM inbox_parked
- WHERE consumer = %(consumer)s AND next_attempt_at <= statement_timestamp()
+ WHERE consumer = %(consumer)s AND next_attempt_at {when}
  ORDER BY next_attempt_at LIMIT %(limit)s
 """
+_REDRIVEN_STREAMS = _DUE_STREAMS.format(when=f"= {_REDRIVEN}")
+_RETRIED_STREAMS = _DUE_STREAMS.format(
+    when=f"> {_REDRIVEN} AND next_attempt_at <= statement_timestamp()"
+)
 
 _MARK_DISCARDED = f"""
 UPDATE inbox_parked SET reason = 'discarded', next_attempt_at = NULL WHERE {_EVENT}
@@ -209,7 +213,7 @@ class ParkedEvents:
     async def redrive_next(
         self, streams: Sequence[Stream], selection: ParkedSelection = EVERYTHING
     ) -> int:
-        """Let the next event of each of these streams be tried before all others that are due.
+        """Let the next event of each of these streams be tried before those that are retried.
 
         Its attempts begin again. Returns in how many streams there is one that is selected.
         """
@@ -217,9 +221,16 @@ class ParkedEvents:
         return (await self.connection.execute(_REDRIVE_NEXT, values)).rowcount
 
     async def due_streams(self, *, limit: int = 100) -> list[Stream]:
-        """Streams with an event that is due: redriven ones, then the longest due."""
-        found = await self._rows(_DUE_STREAMS, limit=limit)
-        return list(dict.fromkeys(Stream(*row) for row in found))
+        """Streams with an event that is due: redriven ones, then the longest due.
+
+        Half of them are of either kind if there are enough: a redrive of many streams does not keep
+        the retries of others waiting.
+        """
+        redriven = await self._rows(_REDRIVEN_STREAMS, limit=limit)
+        retried = await self._rows(_RETRIED_STREAMS, limit=limit)
+        first = redriven[: max(limit // 2, limit - len(retried))]
+        chosen = [*first, *retried[: limit - len(first)]]
+        return list(dict.fromkeys(Stream(*row) for row in chosen))
 
     async def pass_discarded(self, stream: Stream, position: Position) -> None:
         """Move a locked position past all discarded events that are next."""
