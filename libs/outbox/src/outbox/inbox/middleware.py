@@ -26,7 +26,9 @@ class Handling:
     events: Sequence[Envelope]
     """One event, or those of a batch for a handler of many; all of the same type."""
     unit: UnitOfWork
+    """The handler's own: what a middleware writes is committed with the effect."""
     transaction: GuardedTransaction
+    """Checked when the handler returns. For the library."""
     failure: BaseException | None = None
     """What the handler raised. For the library."""
 
