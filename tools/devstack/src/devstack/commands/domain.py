@@ -86,7 +86,7 @@ def _refuse_known(root: Path, names: DomainNames) -> None:
     for module in (root / CONTRACTS).glob("*.py"):
         if re.search(rf'aggregate_type: .* = "{names.singular}"', module.read_text()):
             raise Trouble(
-                f"{module.relative_to(root)} has the events of a {names.singular}", status=2
+                f"{module.relative_to(root)} has the events of {names.words['a_noun']}", status=2
             )
     for service, _ in names.parts:
         if (root / _domains(service) / names.plural).exists():
