@@ -23,7 +23,9 @@ OneStream = Annotated[
 ]
 Reason = Annotated[
     str | None,
-    typer.Option(help="gap, behind, forked, failed, crashed, unreadable, unhandled or discarded."),
+    typer.Option(
+        help="gap, behind, forked, failed, crashed, unreadable, unhandled, paused or discarded."
+    ),
 ]
 EventTypes = Annotated[
     list[str] | None, typer.Option("--type", help="Only events of this type; repeatable.")

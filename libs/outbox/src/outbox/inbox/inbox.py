@@ -14,11 +14,12 @@ from outbox import metrics
 from outbox.argument_checks import instance
 from outbox.event import Envelope
 from outbox.failures import HandlerFailed, contending, is_contention, is_loss
+from outbox.inbox.gates import ClosedTypes, Gates
 from outbox.inbox.handlers import Around, HandlersByType, bind
 from outbox.inbox.operations import InboxOperations
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_queries import ParkedQueries
-from outbox.inbox.parked_rows import REASONS, UNHANDLED
+from outbox.inbox.parked_rows import GATED, PAUSED, REASONS, UNHANDLED
 from outbox.inbox.parked_selection import ParkedSelection
 from outbox.inbox.position import forget_passed_attempts
 from outbox.inbox.recovery import Recovery
@@ -30,11 +31,14 @@ from outbox.inbox.watchdog import Watchdog
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
 from outbox.losses import one_line
+from outbox.plural import counted
 
 logger = logging.getLogger(__name__)
 
 DUE_STREAMS = 100
 """At most this many streams are retried before anything else is done."""
+RESUMED = 1_000
+"""At most this many postponed events are resumed in one statement."""
 SET_ASIDE = 3
 """At most this many streams of a failing batch are set aside; see decision 0502."""
 
@@ -59,8 +63,11 @@ class Inbox:
         watchdog = watchdog or Watchdog(limit=float("inf"))
         around = Around(watchdog, settings.middleware, settings.time_limit)
         bindings = bind(consumer, handlers, settings.unhandled, around)
+        self.paused = ClosedTypes(PAUSED)
+        self._gates = Gates((self.paused,))
+        limit = TimeLimit(settings.time_limit)
         self._transactions = Transactions(
-            consumer, bindings, work, watchdog, settings, TimeLimit(settings.time_limit)
+            consumer, bindings, work, watchdog, settings, limit, self._gates
         )
         self._recovery = Recovery(self._transactions)
 
@@ -138,8 +145,26 @@ class Inbox:
             logger.info("%s resumes %d streams: it handles their events now", self.consumer, due)
         return due
 
+    async def resume(self, reason: str) -> int:
+        """Let events be tried that gates with this reason have postponed and are open for now.
+
+        Returns how many streams go on.
+        """
+        closed, freed = self._gates.closed_types(reason), 0
+        while True:
+            async with self._work.engine.begin() as connection:
+                parked = ParkedEvents(await raw_connection(connection), self.consumer)
+                some = await parked.resume(reason, closed=closed, limit=RESUMED)
+            freed += some
+            if some < RESUMED:
+                break
+        if freed:
+            streams = counted(freed, "stream")
+            logger.info("%s goes on with %s, no longer %s", self.consumer, streams, reason)
+        return freed
+
     async def report(self) -> None:
-        """Set the metrics that only the database knows."""
+        """Set the metrics that only the database knows, and resume what a gate has postponed."""
         async with self._work.engine.begin() as connection:
             parked = ParkedQueries(await raw_connection(connection), self.consumer)
             counts = {count.reason: count for count in await parked.counts()}
@@ -151,6 +176,8 @@ class Inbox:
         for reason in REASONS:
             events = counts[reason].events if reason in counts else 0
             metrics.PARKED.labels(self.consumer, reason).set(events)
+            if events and reason in GATED:
+                await self.resume(reason)
 
     async def do_housekeeping(self, unsequenced: UnsequencedMessages | None) -> None:
         """Forget counts that are of no use, and message ids that are past their retention."""

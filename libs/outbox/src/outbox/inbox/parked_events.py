@@ -17,6 +17,7 @@ from uuid import UUID
 
 from outbox.event import Envelope, Stream
 from outbox.fingerprints import Cause
+from outbox.inbox.gates import Closed
 from outbox.inbox.parked_rows import Failure, ParkedEvent, parked_event
 from outbox.inbox.parked_selection import EVERYTHING, SELECTED, ParkedSelection
 from outbox.inbox.position import Connection, Position, columns
@@ -96,6 +97,25 @@ UPDATE inbox_parked
        next_attempt_at = clock_timestamp() + make_interval(secs => %(delay)s)
  WHERE {_EVENT}
 """  # noqa: S608
+# The last error of an event that has failed before says more than that it waits now.
+_POSTPONE = f"""
+UPDATE inbox_parked
+   SET reason = %(reason)s, next_attempt_at = NULL,
+       last_error = CASE WHEN attempts = 0 THEN %(error)s ELSE last_error END
+ WHERE {_EVENT}
+"""  # noqa: S608
+# Without the locks of their streams: rows in use elsewhere are left for the next call.
+_RESUME = """
+UPDATE inbox_parked p SET next_attempt_at = clock_timestamp()
+  FROM (SELECT consumer, source, aggregate_type, aggregate_id, sequence, event_id
+          FROM inbox_parked
+         WHERE consumer = %(consumer)s AND reason = %(reason)s AND next_attempt_at IS NULL
+           AND type <> ALL(%(closed)s)
+         LIMIT %(limit)s FOR UPDATE SKIP LOCKED) gated
+ WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence, p.event_id)
+     = (gated.consumer, gated.source, gated.aggregate_type, gated.aggregate_id, gated.sequence,
+        gated.event_id)
+"""
 _MAKE_DUE = f"""
 UPDATE inbox_parked SET next_attempt_at = clock_timestamp(), attempts = 0
  WHERE {_AT} AND reason <> 'forked'
@@ -204,6 +224,25 @@ class ParkedEvents:
             "delay": failure.delay,
         }
         await self.connection.execute(_NOTE_FAILURE, values)
+
+    async def postpone(self, event: Envelope, closed: Closed) -> None:
+        """A gate is closed for this parked event: no attempt is made until it opens."""
+        key = self._event(event.stream, event.sequence, event.id)
+        values = {**key, "reason": closed.reason, "error": storable(closed.says)[:MAX_ERROR]}
+        await self.connection.execute(_POSTPONE, values)
+
+    async def resume(self, reason: str, *, closed: Sequence[str], limit: int) -> int:
+        """Let at most so many postponed events be tried whose types are not closed any more.
+
+        Their attempts go on from where they were. Returns how many.
+        """
+        values = {
+            "consumer": self.consumer,
+            "reason": reason,
+            "closed": list(closed),
+            "limit": limit,
+        }
+        return (await self.connection.execute(_RESUME, values)).rowcount
 
     async def make_due(self, stream: Stream, sequence: int) -> None:
         """Let the event at this sequence be tried now; its attempts begin again."""

@@ -17,6 +17,9 @@ from outbox.inbox.position import Decision
 
 FAILED, CRASHED, UNREADABLE, DISCARDED = "failed", "crashed", "unreadable", "discarded"
 UNHANDLED = "unhandled"
+PAUSED = "paused"
+GATED = (PAUSED,)
+"""Reasons for which a gate parks an event; see `outbox.inbox.gates`."""
 FORKED = Decision.FORKED.value
 REASONS = (
     *(decision.value for decision in Decision if decision.parks),
@@ -24,6 +27,7 @@ REASONS = (
     CRASHED,
     UNREADABLE,
     UNHANDLED,
+    *GATED,
     DISCARDED,
 )
 

@@ -89,7 +89,7 @@ class Recovery:
 
     async def _count_attempt(self, event: Envelope) -> int:
         """Count an attempt; 0 if the event is not next, or no handler could die of it."""
-        if event.type not in self._transactions.handlers.bound:
+        if event.type not in self._transactions.handlers.bound or self._transactions.closed(event):
             return 0
         async with self._transactions.begin([event.stream]) as transaction:
             if transaction.positions.decide(event) is not Decision.APPLY:

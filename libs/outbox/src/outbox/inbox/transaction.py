@@ -19,6 +19,7 @@ from outbox.errors import UnitEnded
 from outbox.event import Envelope, Stream
 from outbox.failpoints import hit
 from outbox.failures import HandlerFailed, is_loss
+from outbox.inbox.gates import Closed, Gates
 from outbox.inbox.handlers import Bindings, Bound
 from outbox.inbox.middleware import Handling
 from outbox.inbox.parked_events import ParkedEvents
@@ -48,6 +49,11 @@ class Transactions:
     settings: InboxSettings
     limit: TimeLimit
     """For what handlers left to be sent."""
+    gates: Gates
+
+    def closed(self, event: Envelope) -> Closed | None:
+        """Whether a gate keeps this event from its handler, and why."""
+        return self.gates.closed(event) if event.type in self.handlers.bound else None
 
     @asynccontextmanager
     async def begin(
@@ -119,6 +125,9 @@ class InboxTransaction:
         if decision is Decision.APPLY and not handlers.knows(event):
             outcome = UNHANDLED
             await self._leave_unhandled(event)
+        elif decision is Decision.APPLY and (closed := self.begun_by.closed(event)):
+            outcome = closed.reason
+            await self._postpone(event, closed)
         elif decision is Decision.APPLY:
             outcome = "ignore" if handlers.ignores(event) else outcome
             await self._apply(event)
@@ -145,7 +154,10 @@ class InboxTransaction:
                 return done
             position.blocked = False
             event = waiting.envelope
-            if waiting.is_discarded or self.begun_by.handlers.knows(event):
+            closed = None if waiting.is_discarded else self.begun_by.closed(event)
+            if closed is not None:
+                await self._postpone(event, closed)
+            elif waiting.is_discarded or self.begun_by.handlers.knows(event):
                 await self._apply(event, effect=not waiting.is_discarded)
             else:
                 await self._leave_unhandled(event)
@@ -164,7 +176,13 @@ class InboxTransaction:
         if position.last_sequence > before:
             # The tombstone was due. If this process dies now, the event behind it has to be due.
             await self.parked.make_due(stream, position.last_sequence + 1)
-        return await self.parked.at(stream, position.last_sequence + 1, due=position.blocked)
+        head = await self.parked.at(stream, position.last_sequence + 1, due=position.blocked)
+        if head is None or head.is_discarded:
+            return head
+        closed = self.begun_by.closed(head.envelope)
+        if closed is not None:
+            await self._postpone(head.envelope, closed)
+        return None if closed else head
 
     async def park(self, event: Envelope, failure: Failure) -> bool:
         """Park an event that could not be handled; it stops its stream until it is tried again.
@@ -212,6 +230,14 @@ class InboxTransaction:
             return
         error = f"there is no handler of {event.type}"
         await self._stop_at(event, Failure(UNHANDLED, error, counts=False))
+
+    async def _postpone(self, event: Envelope, closed: Closed) -> None:
+        """Let an event stop its stream, without an attempt, until its gate opens."""
+        kept = await self.parked.park(event, closed.reason)
+        position = self.positions[event.stream]
+        position.parked += kept is not None
+        position.blocked = True
+        await self.parked.postpone(event, closed)
 
     async def _stop_at(self, event: Envelope, failure: Failure) -> None:
         kept = await self.parked.park(event, failure.reason)

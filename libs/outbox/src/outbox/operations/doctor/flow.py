@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from outbox.inbox.parked_rows import FORKED, UNHANDLED, ParkedGroup
+from outbox.inbox.parked_rows import FORKED, GATED, UNHANDLED, ParkedGroup
 from outbox.jobs import JobCount, list_jobs
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, value
@@ -159,6 +159,7 @@ def _parked(inbox: InboxStatus) -> list[Finding]:
         "failed": "mend the cause, then `outbox parked redrive`; or `outbox parked discard`",
         "gap": "`outbox reconcile` names what is missing, `outbox replay` at the source brings it",
         "unhandled": "handle or ignore their types (see `handlers`); then they are retried",
+        "paused": "`outbox status` shows who paused what; `outbox resume` ends it",
         "forked": "the source was restored: compare both histories, then `outbox parked discard`",
     }
     found = []
@@ -168,7 +169,8 @@ def _parked(inbox: InboxStatus) -> list[Finding]:
         young = parked.oldest > datetime.now(UTC) - timedelta(seconds=OLDEST)
         since = f"{parked.oldest:%Y-%m-%d %H:%M:%S%z}"
         says = f"{parked.consumer}: {parked.events} {parked.reason} since {since}"
-        level = warning if young or parked.next_attempt else error
+        waits = young or parked.next_attempt or parked.reason in GATED
+        level = warning if waits else error
         fix = fixes.get(parked.reason, "`outbox parked list` and `outbox parked show`")
         found.append(level("parked", says, fix))
     return found or [ok("parked", "no event needs a person")]
