@@ -55,7 +55,7 @@ async def test_a_closed_type_stops_its_streams_only_and_is_not_handled(
     assert await effects(world) == {"a": [1], "b": [1, 2, 3]}
     assert await parks(world, [("paused", 2), ("behind", 3)])
     found = await world.rows(
-        "SELECT attempts, next_attempt_at, last_error, failures FROM inbox_parked"
+        "SELECT attempts, next_attempt_at, last_error, failed_with FROM inbox_parked"
         " WHERE reason = 'paused'"
     )
     assert found == [(0, None, "paused by a test", [])]
