@@ -48,7 +48,10 @@ def cause_of(problem: BaseException) -> Cause:
         problem = problem.exceptions[0]
     kind = type(problem.orig if isinstance(problem, DBAPIError) and problem.orig else problem)
     prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    return Cause(f"{prefix}{kind.__qualname__}"[:MAX_NAME], _where(problem))
+    where = _where(problem)
+    if where is None and problem.__cause__ is not None:
+        where = _where(problem.__cause__)  # the library raised it, as after a time limit
+    return Cause(f"{prefix}{kind.__qualname__}"[:MAX_NAME], where)
 
 
 def innermost_own(frames: Iterable[FrameType]) -> FrameType | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -216,6 +217,17 @@ async def test_the_first_failure_and_the_last_ones_are_kept(world: World) -> Non
     assert [one.error for one in shown.failures] == ["KeyError"] + ["ValueError"] * 19
     times = [one.at for one in shown.failures]
     assert times == sorted(times)
+
+
+async def hangs(unit: UnitOfWork, event: Envelope) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_handler_that_took_too_long_is_named_by_where_it_waited(world: World) -> None:
+    inbox = Inbox(QUEUE, {"order.happened": hangs}, world.work, InboxSettings(time_limit=0.01))
+    await inbox.handle(events(1, "a"))
+    [found] = await groups(world)
+    assert found.cause == f"outbox.errors.TimeLimitExceeded in {__name__}.hangs"
 
 
 async def test_an_unhandled_and_a_forked_event_are_groups_too(world: World) -> None:
