@@ -41,6 +41,13 @@ DEAD_LETTERED = Counter(
 BATCH_SECONDS = Histogram(
     "inbox_batch_seconds", "A batch, from its first event to its ack.", ["consumer"]
 )
+BATCH_EVENTS = Histogram(
+    "inbox_batch_events",
+    "Deliveries that a worker takes at once.",
+    ["consumer"],
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200),
+)
+WORKERS_BUSY = Gauge("inbox_workers_busy", "Workers that handle a batch now.", ["consumer"])
 PARKED = Gauge("inbox_parked_events", "Parked events by reason.", ["consumer", "reason"])
 PARKED_BYTES = Gauge(
     "inbox_parked_bytes",

@@ -99,7 +99,7 @@ async def test_too_few_partitions_ahead_are_an_error(pair: Pair) -> None:
     ("argument", "value", "sentence"),
     [
         ("x-delivery-limit", 20, "x-delivery-limit is 20, not 1000000: a low limit"),
-        ("x-single-active-consumer", False, "x-single-active-consumer is false, not true"),
+        ("x-single-active-consumer", True, "x-single-active-consumer is true, not none: with it"),
         ("x-dead-letter-strategy", "at-most-once", "x-dead-letter-strategy is at-most-once"),
     ],
 )

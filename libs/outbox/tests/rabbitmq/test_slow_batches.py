@@ -39,7 +39,7 @@ async def test_effects_of_forty_slow_events_are_seen_while_the_rest_is_handled(
     world: World,
 ) -> None:
     slow, found = Slow(world), [event for n in range(8) for event in events(5, f"a{n}")]
-    async with running(world.consumer(slow.handle, retry_every=60)):
+    async with running(world.consumer(slow.handle, retry_every=60, concurrency=1)):
         await publish(world, *found)
         await eventually(lambda: has_effects(world, 40))
         await eventually(lambda: queue_is_empty(world))

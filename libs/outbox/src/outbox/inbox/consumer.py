@@ -1,50 +1,38 @@
-"""The consumer: from a queue, through the inbox, to one ack for a whole batch.
+"""The consumer of a queue: a session on the broker, and the retrier beside it.
 
-Invariant: a delivery is acked only after its effects, its answers and its stream's position are
-committed. If the process dies before the ack, the event is delivered again and is a duplicate.
+Invariant: no session begins before every batch of the one before it has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from itertools import groupby
 from types import NoneType
 
-from aiormq.abc import DeliveredMessage
-
-from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress
 from outbox.argument_checks import instance, named
 from outbox.errors import InvalidSetting
-from outbox.event import Envelope
-from outbox.failpoints import hit
-from outbox.inbox.acceptance import Acceptance, Refused
+from outbox.inbox.acceptance import Acceptance
 from outbox.inbox.event_handlers import Handlers
 from outbox.inbox.handlers import HandlersByType, check_reached
 from outbox.inbox.inbox import Inbox
+from outbox.inbox.pace import Pace
 from outbox.inbox.retrier import Retrier
+from outbox.inbox.session import Session
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.tables import INBOX_TABLES
 from outbox.inbox.watchdog import Watchdog
 from outbox.log.work import Work
 from outbox.postgres.table_groups import check
-from outbox.rabbitmq.cloudevents import UNKNOWN_TIME
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.consumer_tags import tag_of
 from outbox.rabbitmq.declarer import Declarer
-from outbox.rabbitmq.delivery_buffer import ConsumerCancelled, DeliveryBuffer
 from outbox.rabbitmq.topology import Topology
 from outbox.supervise import Enduring, Up, end, keep_running, pause, together
-from outbox.throttled_warnings import Throttled
 
 logger = logging.getLogger(__name__)
 
-LINGER = 0.004
-"""Seconds that a busy consumer waits for a larger batch; they cost less than a transaction."""
 ROOM, CHECK_ROOM_EVERY = 0.9, 0.5
 """A consumer that parks too much goes on below this part of its bound; it checks so often (s)."""
 
@@ -80,7 +68,6 @@ class Consumer:
             unsequenced=self._settings.unsequenced,
             senders=self._settings.senders,
         )
-        self._refusals = Throttled(logger)
         self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
         self.inbox = Inbox(queue, handlers, work, self._settings, self._watchdog)
         if isinstance(handlers, Handlers):
@@ -88,8 +75,7 @@ class Consumer:
         if self._settings.unsequenced is None:
             check_reached(queue, handlers, topology.of(queue))
         self._retrier = Retrier(self.inbox, work, self._settings)
-        self._lag = metrics.LAG_SECONDS.labels(queue)
-        self._batch_seconds = metrics.BATCH_SECONDS.labels(queue)
+        self._pace = Pace(self._settings.batch)
         self.running = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -125,20 +111,14 @@ class Consumer:
             checks = Declarer(broker, parts, needed=[name for name, _ in parts], confirms=False)
             await checks.declare()
             channel = await broker.channel(publisher_confirms=False)
-            buffer = await DeliveryBuffer.open(
-                channel,
-                self._queue,
-                prefetch=self._settings.prefetch,
-                batch=self._settings.batch,
-                linger=LINGER,
-                tag=tag,
-            )
-            watch = asyncio.create_task(self._watch(checks, buffer, stop))
+            session = Session(self.inbox, self._acceptance, self._pace, self._settings)
+            await session.begin(channel, tag)
+            watch = asyncio.create_task(self._watch(checks, session, stop))
             stack.push_async_callback(end, watch)
             self.running = True
-            up("is connected, and receives events unless another one does")
+            up("is connected, and receives events")
             try:
-                await self._consume(buffer, stop)
+                await session.run(stop)
             finally:
                 self.running = False
 
@@ -157,72 +137,7 @@ class Consumer:
                 await pause(stop, CHECK_ROOM_EVERY)
         return not stop.is_set()
 
-    async def _consume(self, buffer: DeliveryBuffer, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                batch = await buffer.next_batch()
-            except ConsumerCancelled:
-                if stop.is_set():
-                    return
-                raise
-            if self.inbox.parked_bytes >= self._settings.parked_bytes:
-                return  # what was received goes back to the queue with the connection
-            hit("consumer.delivered")
-            with self._batch_seconds.time():
-                # A process may have died of a redelivered event: each of those is handled alone.
-                for redelivered, deliveries in groupby(batch, key=_is_redelivered):
-                    if not stop.is_set():
-                        await self._handle(buffer, list(deliveries), stop, alone=redelivered)
-            hit("consumer.acked")
-
-    async def _handle(
-        self,
-        buffer: DeliveryBuffer,
-        deliveries: Sequence[DeliveredMessage],
-        stop: asyncio.Event,
-        *,
-        alone: bool,
-    ) -> None:
-        events, accepted = await self._accept(buffer, deliveries)
-        self._observe_lag(events)
-        if alone:
-            for event, delivery in zip(events, accepted, strict=True):
-                await self.inbox.handle_redelivered(event)
-                await buffer.ack([delivery])
-            return
-        while events and not stop.is_set():
-            handled = await self.inbox.handle_some(events)
-            await buffer.ack(accepted[:handled])
-            events, accepted = events[handled:], accepted[handled:]
-
-    async def _accept(
-        self, buffer: DeliveryBuffer, deliveries: Sequence[DeliveredMessage]
-    ) -> tuple[list[Envelope], list[DeliveredMessage]]:
-        """The events, and their deliveries; what is refused becomes a dead letter."""
-        events: list[Envelope] = []
-        accepted: list[DeliveredMessage] = []
-        for delivery in deliveries:
-            try:
-                events.append(self._acceptance.event(delivery))
-                accepted.append(delivery)
-            except Refused as problem:
-                metrics.DEAD_LETTERED.labels(self._queue, problem.reason).inc()
-                self._refusals.warning(
-                    "%s sends a message to its dead letters (%s): %s",
-                    self._queue,
-                    problem.reason,
-                    problem,
-                )
-                await buffer.dead_letter(delivery)
-        return events, accepted
-
-    def _observe_lag(self, events: Sequence[Envelope]) -> None:
-        """Observe the age of the oldest event; a producer's clock may be ahead of ours."""
-        known = [event.time for event in events if event.time != UNKNOWN_TIME]
-        if known:
-            self._lag.observe(max(0.0, time.time() - min(known).timestamp()))
-
-    async def _watch(self, checks: Declarer, buffer: DeliveryBuffer, stop: asyncio.Event) -> None:
+    async def _watch(self, checks: Declarer, session: Session, stop: asyncio.Event) -> None:
         """Restore bindings that were removed; end the wait for deliveries on stop."""
         try:
             while not stop.is_set():
@@ -230,8 +145,4 @@ class Consumer:
                 if not stop.is_set():
                     await checks.declare()
         finally:
-            buffer.wake()
-
-
-def _is_redelivered(delivery: DeliveredMessage) -> bool:
-    return bool(delivery.redelivered)
+            session.wake()

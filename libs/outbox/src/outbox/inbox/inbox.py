@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import NoneType
 
 from outbox import metrics
@@ -17,6 +18,7 @@ from outbox.failures import HandlerFailed, contending, is_contention, is_loss
 from outbox.inbox.gates import ClosedTypes, Gates
 from outbox.inbox.handlers import Around, HandlersByType, bind
 from outbox.inbox.operations import InboxOperations
+from outbox.inbox.pace import Stopwatch
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import GATED, PAUSED, REASONS, UNHANDLED
@@ -41,6 +43,14 @@ RESUMED = 1_000
 """At most this many postponed events are resumed in one statement."""
 SET_ASIDE = 3
 """At most this many streams of a failing batch are set aside; see decision 0502."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """How many of the first events were handled, and how long the thread was idle meanwhile."""
+
+    count: int
+    waited: float
 
 
 class Inbox:
@@ -78,18 +88,18 @@ class Inbox:
         """
         rest = list(events)
         while rest:
-            rest = rest[await self.handle_some(rest) :]
+            rest = rest[(await self.handle_some(rest)).count :]
 
-    async def handle_some(self, events: Sequence[Envelope]) -> int:
+    async def handle_some(self, events: Sequence[Envelope]) -> Handled:
         """Do the same with the first events, as many as one transaction has time for.
 
-        Returns how many were handled. Where a handler fails, the rest of its batch is tried without
-        its stream; where that does not help, each event is handled alone.
+        Where a handler fails, the rest of its batch is tried without its stream; where that does
+        not help, each event is handled alone.
         """
-        rest, aside = list(events), list[Envelope]()
+        rest, aside, idle = list(events), list[Envelope](), Stopwatch()
         for _ in range(SET_ASIDE + 1):
             try:
-                handled = await contending(lambda: self._handle_together(rest))  # noqa: B023
+                handled = await contending(lambda: self._handle_together(rest, idle))  # noqa: B023
             except Exception as problem:
                 if is_loss(problem):
                     raise
@@ -100,13 +110,13 @@ class Inbox:
                 rest = [event for event in rest if event.stream != failed]
             else:
                 if not aside:
-                    return handled
+                    return Handled(handled, idle.idle)
                 rest = rest[handled:]
                 if not rest:
                     break
         for event in (*rest, *aside):
             await self._recovery.handle(event)
-        return len(events)
+        return Handled(len(events), idle.idle)
 
     async def handle_redelivered(self, event: Envelope) -> None:
         """Handle an event that came before and was not acked: perhaps the process died of it."""
@@ -190,14 +200,15 @@ class Inbox:
                 ids = MessageIds(await raw_connection(connection), self.consumer)
                 forgotten = await ids.forget_old(unsequenced.retention)
 
-    async def _handle_together(self, events: Sequence[Envelope]) -> int:
+    async def _handle_together(self, events: Sequence[Envelope], idle: Stopwatch) -> int:
         """Returns how many of the first were handled before the time was over."""
         if not events:
             return 0
         streams = {event.stream for event in events}
         async with self._transactions.begin(streams) as transaction:
-            for handled, event in enumerate(events, start=1):
-                await transaction.handle(event, catch_up=True)
-                if transaction.is_long:
-                    return handled
+            with idle.running():
+                for handled, event in enumerate(events, start=1):
+                    await transaction.handle(event, catch_up=True)
+                    if transaction.is_long:
+                        return handled
         return len(events)

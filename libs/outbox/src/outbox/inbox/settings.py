@@ -62,6 +62,8 @@ class InboxSettings:
 class ConsumerSettings(InboxSettings):
     """The settings of the inbox and of one queue. Times are in seconds."""
 
+    concurrency: int = 8
+    """Workers that handle batches side by side, each in a transaction of its own."""
     batch: int = 200
     prefetch: int = 500
     retry_every: float = 1.0
@@ -80,7 +82,7 @@ class ConsumerSettings(InboxSettings):
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""
         InboxSettings.__post_init__(self)
-        counts(self, "batch", "parked_bytes")
+        counts(self, "concurrency", "batch", "parked_bytes")
         counts(self, "prefetch", at_most=MAX_PREFETCH)
         seconds(self, "retry_every", "topology_check", "hangs_after")
         ordered(self, "hangs_after", "transaction_timeout")

@@ -8,7 +8,7 @@ at once" on some versions. Messages go to the dead-letter queue at least once, w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,7 @@ from aio_pika.exceptions import ChannelPreconditionFailed, PublishError
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from outbox.argument_checks import short_names
-from outbox.errors import TopologyMismatch
+from outbox.errors import InvalidSetting, TopologyMismatch
 from outbox.rabbitmq.subscription import Subscribed, check_subscribed
 
 DEAD_LETTERS = "dead"  # see decision 0004
@@ -38,10 +38,13 @@ class Topology:
         exchanges: Iterable[str],
         subscriptions: Iterable[Subscribed],
         streams: Mapping[str, timedelta] | None = None,
+        *,
+        single_active_consumers: Collection[str] = (),
     ) -> None:
         """Raises `InvalidSetting` for names that no broker accepts.
 
         `streams` are stream queues that take everything, by name; each keeps it for that long.
+        `single_active_consumers` are queues whose deliveries go to one process at a time.
         """
         self.exchanges = exchanges if isinstance(exchanges, str) else tuple(exchanges)
         short_names("exchanges", self.exchanges)
@@ -51,6 +54,9 @@ class Topology:
         short_names("streams", tuple(self.stream_queues))
         for subscription in self.subscriptions:
             check_subscribed(subscription)
+        self.single_active_consumers = frozenset(single_active_consumers)
+        if unknown := self.single_active_consumers - {*self.queues}:
+            raise InvalidSetting("single_active_consumers", f"no queue is named {min(unknown)!r}")
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -60,6 +66,10 @@ class Topology:
     def of(self, queue: str) -> tuple[Subscribed, ...]:
         """The subscriptions of one queue."""
         return tuple(one for one in self.subscriptions if one.queue == queue)
+
+    def queue_arguments(self, queue: str) -> dict[str, Any]:
+        """The arguments of a consuming queue (RabbitMQ, "Quorum Queues", "Queue Arguments")."""
+        return queue_arguments(queue, single_active=queue in self.single_active_consumers)
 
     async def ensure(self, connection: AbstractConnection) -> None:
         """Declare and bind everything, and prove that an unroutable message comes back.
@@ -138,12 +148,13 @@ class Topology:
 
     def _queue(self, name: str) -> Declare:
         async def declare(channel: AbstractChannel) -> None:
-            queue = await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
+            arguments = self.queue_arguments(name)
+            queue = await channel.declare_queue(name, durable=True, arguments=arguments)
             for subscription in self.of(name):
                 for key in subscription.routing_keys:
                     await queue.bind(subscription.exchange, key)
 
-        return _refusable(declare)
+        return _refusable(declare, mend=f"`outbox queues migrate {name}` makes it anew")
 
     def _stream_queue(self, name: str) -> Declare:
         async def declare(channel: AbstractChannel) -> None:
@@ -156,17 +167,18 @@ class Topology:
         return _refusable(declare)
 
 
-def _refusable(declare: Declare) -> Declare:
-    """The same declaration; a refusal of the broker raises `TopologyMismatch`."""
+def _refusable(declare: Declare, *, mend: str = "") -> Declare:
+    """The same declaration; a refusal of the broker raises `TopologyMismatch`.
+
+    `mend` says what helps where something exists with other arguments.
+    """
 
     async def refusable(channel: AbstractChannel) -> None:
         try:
             await declare(channel)
-        except (
-            ChannelPreconditionFailed,
-            ChannelLockedResource,
-            ChannelAccessRefused,
-        ) as problem:
+        except ChannelPreconditionFailed as problem:
+            raise TopologyMismatch(f"{problem}: {mend}" if mend else str(problem)) from problem
+        except (ChannelLockedResource, ChannelAccessRefused) as problem:
             raise TopologyMismatch(str(problem)) from problem
 
     return refusable
@@ -190,11 +202,11 @@ def dead_letter_arguments() -> dict[str, Any]:
     }
 
 
-def queue_arguments(name: str) -> dict[str, Any]:
-    """The arguments of a consuming queue (RabbitMQ, "Quorum Queues", "Queue Arguments")."""
+def queue_arguments(name: str, *, single_active: bool = False) -> dict[str, Any]:
+    """The same, for a queue of this name; see decision 1601."""
     return {
         "x-queue-type": "quorum",
-        "x-single-active-consumer": True,
+        **({"x-single-active-consumer": True} if single_active else {}),
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-dead-letter-exchange": DEAD_LETTERS,
         "x-dead-letter-routing-key": name,

@@ -26,16 +26,12 @@ from outbox.rabbitmq.topology import (
     DEAD_LETTERS,
     Topology,
     dead_letters_of,
-    queue_arguments,
 )
 
 START = "start a worker, which declares everything; if one runs, look at its log"
-REDECLARE = (
-    "stop the workers, let the queue run empty, delete it, start the workers: they declare it again"
-)
 _WHY = {
     "x-queue-type": "only a quorum queue keeps what it confirmed when a node is lost",
-    "x-single-active-consumer": "without it consumers do each other's work twice",
+    "x-single-active-consumer": "with it only one process at a time gets deliveries",
     "x-delivery-limit": "a low limit also drops what was prefetched beside a failing event",
     "x-dead-letter-exchange": "messages that cannot be read would be dropped",
     "x-dead-letter-strategy": "dead letters would be lost with a node",
@@ -62,7 +58,7 @@ async def check_broker(
             found.append(await _exchange(connection, exchange, ExchangeType.TOPIC))
         found.append(await _exchange(connection, DEAD_LETTERS, ExchangeType.DIRECT))
         for queue in topology.queues:
-            found += await _queue(connection, queue)
+            found += await _queue(connection, topology, queue)
     return [*found, *_bindings(topology, management)]
 
 
@@ -84,13 +80,15 @@ async def _exchange(connection: AbstractConnection, name: str, kind: ExchangeTyp
     return ok(check, f"durable, {kind.value}")
 
 
-async def _queue(connection: AbstractConnection, name: str) -> list[Finding]:
+async def _queue(
+    connection: AbstractConnection, topology: Topology, name: str
+) -> list[Finding]:
     check = f"queue {name}"
     ready, consumers = await declared(connection, name)
     dead, _ = await declared(connection, dead_letters_of(name))
     if ready is None:
         return [error(check, "does not exist: its events are returned", START)]
-    found = [await _arguments(connection, name)]
+    found = [await _arguments(connection, topology, name)]
     if not consumers:
         says = f"it has no consumer; {counted(ready, 'message waits', 'messages wait')}"
         found.append(error(check, says, "start a worker or a consumer of it"))
@@ -103,18 +101,20 @@ async def _queue(connection: AbstractConnection, name: str) -> list[Finding]:
     return found
 
 
-async def _arguments(connection: AbstractConnection, name: str) -> Finding:
+async def _arguments(connection: AbstractConnection, topology: Topology, name: str) -> Finding:
     check = f"queue {name}"
     async with connection.channel() as channel:
         try:
-            await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
+            arguments = topology.queue_arguments(name)
+            await channel.declare_queue(name, durable=True, arguments=arguments)
         except (ChannelPreconditionFailed, ChannelLockedResource) as problem:
             wrong = _inequivalent(problem)
             why = next((text for argument, text in _WHY.items() if argument in wrong), "")
-            return error(check, f"{wrong}{f': {why}' if why else ''}", REDECLARE)
+            says = f"{wrong}: {why}" if why else wrong
+            return error(check, says, f"run `outbox queues migrate {name}`")
         except ChannelAccessRefused:
             return skipped(check, "this user may not declare it", "use the services' own user")
-    return ok(check, "quorum, single active consumer, delivery limit and dead letters as declared")
+    return ok(check, "quorum, delivery limit and dead letters as declared")
 
 
 def _inequivalent(problem: Exception) -> str:

@@ -1,0 +1,122 @@
+"""One session of a consumer: from the first delivery on a channel until that channel ends.
+
+Invariant: a delivery is acked only after its effects, its answers and its stream's position are
+committed. If the process dies before the ack, the event is delivered again and is a duplicate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
+
+from outbox import metrics
+from outbox.failpoints import hit
+from outbox.inbox.acceptance import Acceptance, Refused
+from outbox.inbox.dispatcher import Dispatcher, Received
+from outbox.inbox.inbox import Inbox
+from outbox.inbox.pace import Pace
+from outbox.inbox.settings import ConsumerSettings
+from outbox.inbox.workers import Workers
+from outbox.rabbitmq.cloudevents import UNKNOWN_TIME
+from outbox.rabbitmq.delivery_buffer import ConsumerCancelled
+from outbox.rabbitmq.receiver import Receiver
+from outbox.throttled_warnings import Throttled
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """Receives, has workers handle what has arrived, and acks."""
+
+    def __init__(
+        self, inbox: Inbox, acceptance: Acceptance, pace: Pace, settings: ConsumerSettings
+    ) -> None:
+        self._inbox = inbox
+        self._queue = inbox.consumer
+        self._acceptance = acceptance
+        self._pace = pace
+        self._settings = settings
+        self._dispatcher = Dispatcher()
+        self._workers = Workers(
+            self._queue, self._dispatcher, pace, concurrency=settings.concurrency
+        )
+        self._refusals = Throttled(logger)
+        self._lag = metrics.LAG_SECONDS.labels(self._queue)
+        self._batch_seconds = metrics.BATCH_SECONDS.labels(self._queue)
+        self._has_ended = False
+        self._stop = asyncio.Event()
+
+    async def begin(self, channel: AbstractChannel, tag: str) -> None:
+        """Begin to receive."""
+        self._receiver = await Receiver.on(channel, self._receive, ended=self._end)
+        await self._receiver.begin(self._queue, prefetch=self._settings.prefetch, tag=tag)
+
+    def wake(self) -> None:
+        """Look whether it is time to end."""
+        self._workers.wake()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Handle what arrives until told to stop, then finish what is in hand.
+
+        Raises `ConsumerCancelled` when the broker has ended the consumer or the channel. Returns
+        when too much is parked: what was received goes back to the queue with the channel.
+        """
+        self._stop = stop
+        await self._workers.run(self._work, until=self._is_over)
+        if self._has_ended and not stop.is_set():
+            raise ConsumerCancelled(f"the broker ended the consumer of {self._queue}")
+
+    def _is_over(self) -> bool:
+        too_much = self._inbox.parked_bytes >= self._settings.parked_bytes
+        return self._has_ended or self._stop.is_set() or too_much
+
+    def _end(self) -> None:
+        self._has_ended = True
+        self.wake()
+
+    def _receive(self, delivery: DeliveredMessage) -> None:
+        """A delivery has arrived; what is refused becomes a dead letter."""
+        try:
+            event = self._acceptance.event(delivery)
+        except Refused as problem:
+            self._refuse(delivery, problem)
+        else:
+            self._dispatcher.add(Received(event, delivery))
+            self.wake()
+
+    def _refuse(self, delivery: DeliveredMessage, problem: Refused) -> None:
+        metrics.DEAD_LETTERED.labels(self._queue, problem.reason).inc()
+        says = "%s sends a message to its dead letters (%s): %s"
+        self._refusals.warning(says, self._queue, problem.reason, problem)
+        self._receiver.dead_letter(delivery)
+
+    async def _work(self, batch: Sequence[Received]) -> None:
+        """Handle a batch in one transaction, ack what is done, and release the rest."""
+        hit("consumer.delivered")
+        self._observe_lag(batch)
+        with self._batch_seconds.time():
+            left = await self._handle(batch)
+            await self._receiver.ack(one.delivery for one in batch if one not in left)
+        hit("consumer.acked")
+        self._dispatcher.release(batch, left=left)
+
+    async def _handle(self, batch: Sequence[Received]) -> set[Received]:
+        """Returns what was not begun."""
+        if batch[0].is_redelivered:
+            # A process may have died of it, so it is the only one of its batch.
+            await self._inbox.handle_redelivered(batch[0].event)
+            return set()
+        handled = await self._inbox.handle_some([one.event for one in batch])
+        self._pace.learn(handled.waited, handled.count)
+        return set(batch[handled.count :])
+
+    def _observe_lag(self, batch: Sequence[Received]) -> None:
+        """Observe the age of the oldest event; a producer's clock may be ahead of ours."""
+        known = [one.event.time for one in batch if one.event.time != UNKNOWN_TIME]
+        if known:
+            self._lag.observe(max(0.0, time.time() - min(known).timestamp()))
