@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import NoneType
 
 from outbox import metrics
@@ -43,14 +42,6 @@ RESUMED = 1_000
 """At most this many postponed events are resumed in one statement."""
 SET_ASIDE = 3
 """At most this many streams of a failing batch are set aside; see decision 0502."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handled:
-    """How many of the first events were handled, and how long the thread was idle meanwhile."""
-
-    count: int
-    waited: float
 
 
 class Inbox:
@@ -88,18 +79,21 @@ class Inbox:
         """
         rest = list(events)
         while rest:
-            rest = rest[(await self.handle_some(rest)).count :]
+            rest = rest[await self.handle_some(rest) :]
 
-    async def handle_some(self, events: Sequence[Envelope]) -> Handled:
+    async def handle_some(
+        self, events: Sequence[Envelope], handlers_run: Stopwatch | None = None
+    ) -> int:
         """Do the same with the first events, as many as one transaction has time for.
 
-        Where a handler fails, the rest of its batch is tried without its stream; where that does
+        Returns how many were handled; the stopwatch runs while handlers do. Where a handler fails, the rest of its batch is tried without its stream; where that does
         not help, each event is handled alone.
         """
-        rest, aside, idle = list(events), list[Envelope](), Stopwatch()
+        rest, aside = list(events), list[Envelope]()
+        stopwatch = handlers_run or Stopwatch()
         for _ in range(SET_ASIDE + 1):
             try:
-                handled = await contending(lambda: self._handle_together(rest, idle))  # noqa: B023
+                handled = await contending(lambda: self._handle_together(rest, stopwatch))  # noqa: B023
             except Exception as problem:
                 if is_loss(problem):
                     raise
@@ -110,13 +104,13 @@ class Inbox:
                 rest = [event for event in rest if event.stream != failed]
             else:
                 if not aside:
-                    return Handled(handled, idle.idle)
+                    return handled
                 rest = rest[handled:]
                 if not rest:
                     break
         for event in (*rest, *aside):
             await self._recovery.handle(event)
-        return Handled(len(events), idle.idle)
+        return len(events)
 
     async def handle_redelivered(self, event: Envelope) -> None:
         """Handle an event that came before and was not acked: perhaps the process died of it."""
@@ -200,13 +194,13 @@ class Inbox:
                 ids = MessageIds(await raw_connection(connection), self.consumer)
                 forgotten = await ids.forget_old(unsequenced.retention)
 
-    async def _handle_together(self, events: Sequence[Envelope], idle: Stopwatch) -> int:
+    async def _handle_together(self, events: Sequence[Envelope], stopwatch: Stopwatch) -> int:
         """Returns how many of the first were handled before the time was over."""
         if not events:
             return 0
         streams = {event.stream for event in events}
         async with self._transactions.begin(streams) as transaction:
-            with idle.running():
+            with stopwatch.running():
                 for handled, event in enumerate(events, start=1):
                     await transaction.handle(event, catch_up=True)
                     if transaction.is_long:

@@ -10,9 +10,12 @@ batches are small, and all workers run side by side.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from math import ceil
+from typing import Any, Generic, TypeVar, cast
+
+T = TypeVar("T")
 
 WORTH = 0.02
 """Seconds of waiting for which it is worth to start another worker beside those that run."""
@@ -47,18 +50,70 @@ class Pace:
         return min(self._batch, max(1, int(seconds / max(self._wait, 1e-9))))
 
 
-class Stopwatch:
-    """Measures how long this thread had nothing to do."""
+class Computing:
+    """How long the coroutines that it runs have computed, those of all workers together.
+
+    It is wall time between their awaits. The thread's CPU time would do on an idle machine; on a
+    busy one the time for which the thread is not scheduled would pass for waiting.
+    """
 
     def __init__(self) -> None:
-        self.idle = 0.0
+        self._before = 0.0
+        self._since = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The sum until now; to be asked from within one of the coroutines."""
+        return self._before + time.perf_counter() - self._since
+
+    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result."""
+        return await _Measured(self, coroutine)
+
+    def _step(self, step: Callable[..., object], *arguments: object) -> object:
+        self._since = time.perf_counter()
+        try:
+            return step(*arguments)
+        finally:
+            self._before += time.perf_counter() - self._since
+
+
+class _Measured(Generic[T]):
+    """Drives a coroutine step by step (PEP 492, "Awaitable Objects")."""
+
+    def __init__(self, computing: Computing, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._computing = computing
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[object, Any, T]:
+        step, argument = cast("Callable[..., object]", self._coroutine.send), cast("object", None)
+        while True:
+            try:
+                waited_for = self._computing._step(step, argument)
+            except StopIteration as end:
+                return cast("T", end.value)
+            try:
+                step, argument = self._coroutine.send, (yield waited_for)
+            except BaseException as problem:
+                step, argument = self._coroutine.throw, problem
+
+
+class Stopwatch:
+    """Measures how long handlers wait: the time in which no worker of the consumer computes."""
+
+    def __init__(self, computing: Computing | None = None) -> None:
+        self._computing = computing
+        self.waited = 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Measure during the block."""
-        began, computed = time.perf_counter(), time.thread_time()
+        if self._computing is None:
+            yield
+            return
+        began, computed = time.perf_counter(), self._computing.seconds
         try:
             yield
         finally:
             passed = time.perf_counter() - began
-            self.idle += max(0.0, passed - (time.thread_time() - computed))
+            self.waited += max(0.0, passed - (self._computing.seconds - computed))

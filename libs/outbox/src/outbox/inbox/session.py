@@ -19,7 +19,7 @@ from outbox.failpoints import hit
 from outbox.inbox.acceptance import Acceptance, Refused
 from outbox.inbox.dispatcher import Dispatcher, Received
 from outbox.inbox.inbox import Inbox
-from outbox.inbox.pace import Pace
+from outbox.inbox.pace import Pace, Stopwatch
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.workers import Workers
 from outbox.rabbitmq.cloudevents import UNKNOWN_TIME
@@ -111,9 +111,10 @@ class Session:
             # A process may have died of it, so it is the only one of its batch.
             await self._inbox.handle_redelivered(batch[0].event)
             return set()
-        handled = await self._inbox.handle_some([one.event for one in batch])
-        self._pace.learn(handled.waited, handled.count)
-        return set(batch[handled.count :])
+        stopwatch = Stopwatch(self._workers.computing)
+        handled = await self._inbox.handle_some([one.event for one in batch], stopwatch)
+        self._pace.learn(stopwatch.waited, handled)
+        return set(batch[handled:])
 
     def _observe_lag(self, batch: Sequence[Received]) -> None:
         """Observe the age of the oldest event; a producer's clock may be ahead of ours."""

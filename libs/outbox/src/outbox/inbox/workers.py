@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from outbox import metrics
 from outbox.inbox.dispatcher import Dispatcher, Received
-from outbox.inbox.pace import Pace
+from outbox.inbox.pace import Computing, Pace
 
 LINGER = 0.004
 """Seconds that a busy consumer waits for a larger batch; they cost less than a transaction."""
@@ -21,7 +22,7 @@ LINGER_BESIDE = 0.02
 BUSY = 10
 """After this many deliveries at once, more are likely to follow."""
 
-Work = Callable[[Sequence[Received]], Awaitable[None]]
+Work = Callable[[Sequence[Received]], Coroutine[Any, Any, None]]
 """Handles a batch and releases it."""
 
 
@@ -34,6 +35,7 @@ class Workers:
         self._dispatcher = dispatcher
         self._pace = pace
         self._concurrency = concurrency
+        self.computing = Computing()
         self._changed = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
@@ -64,7 +66,7 @@ class Workers:
 
     def _begin(self, work: Work, batch: Sequence[Received]) -> None:
         self._batch_events.observe(len(batch))
-        task = asyncio.ensure_future(work(batch))
+        task = asyncio.ensure_future(self.computing.run(work(batch)))
         self._running.add(task)
         task.add_done_callback(self._ended)
         self._busy_workers.inc()

@@ -27,7 +27,7 @@ class Receiver:
     """Consumes one queue on one channel; `receive` gets each delivery in the order of arrival."""
 
     def __init__(self, channel: UnderlayChannel, receive: Receive) -> None:
-        self._channel = channel
+        self._channel: Any = channel
         self._receive = receive
         # In the order of their tags. The first key of a plain dict is slow to find after deletes.
         self._open: OrderedDict[int, None] = OrderedDict()

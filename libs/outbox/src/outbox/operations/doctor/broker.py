@@ -80,9 +80,7 @@ async def _exchange(connection: AbstractConnection, name: str, kind: ExchangeTyp
     return ok(check, f"durable, {kind.value}")
 
 
-async def _queue(
-    connection: AbstractConnection, topology: Topology, name: str
-) -> list[Finding]:
+async def _queue(connection: AbstractConnection, topology: Topology, name: str) -> list[Finding]:
     check = f"queue {name}"
     ready, consumers = await declared(connection, name)
     dead, _ = await declared(connection, dead_letters_of(name))
