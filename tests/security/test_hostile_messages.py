@@ -224,7 +224,7 @@ async def test_what_becomes_of_ten_thousand_foul_messages(
             login("orders"),
             "orders",
             queues=service_orders.bootstrap.application().queues,
-            settings=ConsumerSettings(senders={SOURCE: {user}}),
+            consumer_settings=ConsumerSettings(senders={SOURCE: {user}}),
         )
         del consumers["relay"], consumers["maintenance"]
         relay = parts_of(processor, theirs, login("processor"), "processor")["relay"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,12 +16,19 @@ from outbox.inbox.consumer import Consumer
 from outbox.inbox.event_handlers import Handlers
 from outbox.inbox.handlers import HandlersByType
 from outbox.inbox.settings import ConsumerSettings
+from outbox.jobs.job import JobHandler
+from outbox.jobs.settings import JobSettings
+from outbox.jobs.worker import JobWorker
 from outbox.log.outbox import Outbox
 from outbox.log.work import Work
 from outbox.postgres.notify import Notifier
 from outbox.postgres.partition_maintenance import Maintenance
+from outbox.postgres.pool_sizes import lacking
 from outbox.rabbitmq.topology import Topology
 from outbox.relay.relay import Relay
+from outbox.relay.settings import RelaySettings
+
+logger = logging.getLogger(__name__)
 
 
 class BackgroundService(Protocol):
@@ -43,27 +51,46 @@ def build_worker(
     topology: Topology,
     work: Work,
     queues: Mapping[str, HandlersByType],
-    settings: ConsumerSettings | None = None,
+    jobs: Mapping[str, JobHandler] | None = None,
+    relay_settings: RelaySettings | None = None,
+    consumer_settings: ConsumerSettings | None = None,
+    job_settings: JobSettings | None = None,
 ) -> dict[str, BackgroundService]:
-    """A relay, a consumer for each queue and the maintenance of partitions, by name.
+    """A relay, a consumer for each queue, a job worker if there are handlers of jobs, and the
+    maintenance of partitions, by name.
 
-    `settings` apply to every consumer.
+    `consumer_settings` apply to every consumer.
     """
-    relay = Relay(
-        database_url=database_url, broker_url=broker_url, exchange=exchange, topology=topology
-    )
-    consuming = {
+    consumers = {
         f"consumer {queue}": Consumer(
             queue=queue,
             handlers=handlers,
             work=work,
             broker_url=broker_url,
             topology=topology,
-            settings=settings,
+            settings=consumer_settings,
         )
         for queue, handlers in queues.items()
     }
-    return {"relay": relay, **consuming, "maintenance": Maintenance(work.engine)}
+    _warn_of_small_pool(work, consumers)
+    return {
+        "relay": Relay(
+            database_url=database_url,
+            broker_url=broker_url,
+            exchange=exchange,
+            topology=topology,
+            settings=relay_settings,
+        ),
+        **consumers,
+        **({"jobs": JobWorker(work, jobs, job_settings)} if jobs else {}),
+        "maintenance": Maintenance(work.engine),
+    }
+
+
+def _warn_of_small_pool(work: Work, consumers: Mapping[str, Consumer]) -> None:
+    needed = sum(consumer.connections for consumer in consumers.values())
+    if problem := lacking(work.engine, needed, f"all workers of {len(consumers)} queues together"):
+        logger.warning("%s, or workers wait for each other's connections", problem)
 
 
 @asynccontextmanager

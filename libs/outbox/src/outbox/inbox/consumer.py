@@ -24,6 +24,7 @@ from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.tables import INBOX_TABLES
 from outbox.inbox.watchdog import Watchdog
 from outbox.log.work import Work
+from outbox.postgres.pool_sizes import lacking
 from outbox.postgres.table_groups import check
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.consumer_tags import tag_of
@@ -63,6 +64,8 @@ class Consumer:
         self._work = work
         self._topology = topology
         self._settings = settings or ConsumerSettings()
+        if problem := lacking(work.engine, self.connections, f"the workers of {queue}"):
+            raise InvalidSetting("concurrency", problem)
         self._acceptance = Acceptance(
             topology.of(queue),
             unsequenced=self._settings.unsequenced,
@@ -77,6 +80,11 @@ class Consumer:
         self._retrier = Retrier(self.inbox, work, self._settings)
         self._pace = Pace(self._settings.batch)
         self.running = False
+
+    @property
+    def connections(self) -> int:
+        """How many connections of the pool it uses at most: its workers' and the retrier's."""
+        return self._settings.concurrency + 1
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until told to stop, through any loss of database or broker.

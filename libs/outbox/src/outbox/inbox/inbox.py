@@ -86,8 +86,9 @@ class Inbox:
     ) -> int:
         """Do the same with the first events, as many as one transaction has time for.
 
-        Returns how many were handled; the stopwatch runs while handlers do. Where a handler fails, the rest of its batch is tried without its stream; where that does
-        not help, each event is handled alone.
+        Returns how many were handled; the stopwatch runs while handlers do. Where a handler fails,
+        the rest of its batch is tried without its stream; where that does not help, each event is
+        handled alone.
         """
         rest, aside = list(events), list[Envelope]()
         stopwatch = handlers_run or Stopwatch()

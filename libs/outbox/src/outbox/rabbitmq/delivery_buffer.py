@@ -1,4 +1,4 @@
-"""The deliveries that one consumer of a queue has received and not handled yet.
+"""The deliveries that one reader of a stream queue has received and not handled yet.
 
 Invariant: nothing is lost here. Deliveries that are not acked go back to the queue with the
 connection, and the channel's prefetch bounds how many there are.
@@ -15,9 +15,6 @@ from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 from pamqp.common import FieldTable
 
-BUSY = 10
-"""After this many deliveries at once, more are likely to follow."""
-
 
 class ConsumerCancelled(ConnectionError):
     """The broker ended the consumer: the queue was deleted or the channel closed."""
@@ -26,12 +23,10 @@ class ConsumerCancelled(ConnectionError):
 class DeliveryBuffer:
     """Receives the deliveries of one queue on one channel."""
 
-    def __init__(self, channel: UnderlayChannel, queue: str, *, batch: int, linger: float) -> None:
+    def __init__(self, channel: UnderlayChannel, queue: str, *, batch: int) -> None:
         self._channel = channel
         self._queue = queue
         self._batch = batch
-        self._linger = linger
-        self._busy = False
         self._received: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
 
     @classmethod
@@ -42,21 +37,16 @@ class DeliveryBuffer:
         *,
         prefetch: int,
         batch: int = 1,
-        linger: float = 0,
-        tag: str | None = None,
         arguments: FieldTable | None = None,
     ) -> Self:
-        """Begin to consume. Deliveries come from beneath aio-pika, which costs half the CPU.
-
-        A busy consumer waits `linger` seconds for a larger batch.
-        """
+        """Begin to consume. Deliveries come from beneath aio-pika, which costs half the CPU."""
         await channel.set_qos(prefetch_count=prefetch)
         underlay = await channel.get_underlay_channel()
-        buffer = cls(underlay, queue, batch=batch, linger=linger)
+        buffer = cls(underlay, queue, batch=batch)
         underlay.on_consumer_cancel_callbacks.add(lambda _frame: buffer.wake())
         channel.close_callbacks.add(lambda *_: buffer.wake())
         receive = buffer._receive
-        await underlay.basic_consume(queue, receive, consumer_tag=tag, arguments=arguments)
+        await underlay.basic_consume(queue, receive, arguments=arguments)
         return buffer
 
     @property
@@ -73,16 +63,10 @@ class DeliveryBuffer:
         return self._delivered(await self._received.get())
 
     async def next_batch(self) -> list[DeliveredMessage]:
-        """Wait for a delivery, and add what else is there. Raises `ConsumerCancelled` at the end.
-
-        Where little comes, a delivery does not wait for others.
-        """
+        """Wait for a delivery, and add what else is there. Raises `ConsumerCancelled` at the end."""
         batch = [await self.next()]
-        if self._linger and self._busy and self._received.qsize() < self._batch - 1:
-            await asyncio.sleep(self._linger)
         while len(batch) < self._batch and not self.is_empty:
             batch.append(self._delivered(self._received.get_nowait()))
-        self._busy = len(batch) >= BUSY
         return batch
 
     async def ack(self, deliveries: Sequence[DeliveredMessage]) -> None:
@@ -91,11 +75,6 @@ class DeliveryBuffer:
             tag = deliveries[-1].delivery_tag
             assert tag is not None
             await self._channel.basic_ack(tag, multiple=True)
-
-    async def dead_letter(self, delivery: DeliveredMessage) -> None:
-        """Hand a message to the queue's dead-letter queue."""
-        assert delivery.delivery_tag is not None
-        await self._channel.basic_reject(delivery.delivery_tag, requeue=False)
 
     def _delivered(self, received: DeliveredMessage | None) -> DeliveredMessage:
         if received is None:

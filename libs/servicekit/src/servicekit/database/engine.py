@@ -27,7 +27,7 @@ from outbox.postgres.sessions import KEEPALIVES, SERVER_KEEPALIVES
 from servicekit.process.startup_errors import StartupProblem
 from servicekit.process.urls import PostgresUrl
 
-__all__ = ["connect", "create_engine", "ensure_reachable", "unreachable"]
+__all__ = ["POOL_SIZE", "connect", "create_engine", "ensure_reachable", "unreachable"]
 
 POOL_TIMEOUT = 5.0
 
@@ -39,6 +39,8 @@ SESSION = {
     "idle_in_transaction_session_timeout": "90s",
     **SERVER_KEEPALIVES,
 }
+POOL_SIZE = 10
+"""The connections that a process keeps open at most, beside those of its consumers' workers."""
 _SERVER_SAYS = (
     "does not exist",
     "permission denied",
@@ -52,7 +54,7 @@ def create_engine(
     url: PostgresUrl,
     *,
     application_name: str,
-    pool_size: int = 10,
+    pool_size: int = POOL_SIZE,
     max_overflow: int = 0,
     prepare_threshold: int | None = 3,
 ) -> AsyncEngine:

@@ -149,12 +149,17 @@ class ServiceSettings(ProcessSettings):
         *ProcessSettings.shared_prefixes,
         "IDEMPOTENCY_",
         "HANDLER_",
+        "CONSUMER_",
     )
 
     rabbitmq_url: AmqpUrl
     idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760)
     handler_time_limit: float = Field(30.0, ge=0, lt=60, allow_inf_nan=False)
     """Below `ConsumerSettings.hangs_after`."""
+    consumer_concurrency: int = Field(4, ge=1, le=64)
+    """Workers of each queue in one process."""
+    consumer_prefetch: int = Field(500, ge=1, le=65_535)
+    """Deliveries of each queue that a process has received and not acked, at most."""
 
     @property
     def key_lifetime(self) -> timedelta:

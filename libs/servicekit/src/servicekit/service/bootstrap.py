@@ -28,7 +28,7 @@ from outbox import (
     open_work,
 )
 from outbox.postgres.day_partitions import OUTBOX
-from servicekit.database.engine import create_engine, ensure_reachable
+from servicekit.database.engine import POOL_SIZE, create_engine, ensure_reachable
 from servicekit.database.expiry import Expiry
 from servicekit.http.idempotency_keys import delete_expired_batch
 from servicekit.observe import trace
@@ -128,10 +128,14 @@ class ServiceBootstrap:
             await self._prepare(self._maintenance(engine))
 
     @asynccontextmanager
-    async def open_work(self, process: str) -> AsyncIterator[Work]:
+    async def open_work(self, process: str, *, more_connections: int = 0) -> AsyncIterator[Work]:
         """Units of work on tables that can be written today; `process` is named to PostgreSQL."""
         await self.prepare_partitions()
-        engine = create_engine(self.database.url, application_name=f"{self.service.name} {process}")
+        engine = create_engine(
+            self.database.url,
+            application_name=f"{self.service.name} {process}",
+            pool_size=POOL_SIZE + more_connections,
+        )
         async with open_work(
             engine, self.database.url, self.outbox, traceparent=trace.traceparent
         ) as work:
@@ -160,13 +164,17 @@ class ServiceBootstrap:
         """A relay, a consumer for each queue, and the maintenance; the caller adds its own."""
         async with (
             self._foundation(port, port_variable) as base,
-            self.open_work("worker") as work,
+            self.open_work("worker", more_connections=self._workers_of(queues)) as work,
             self._owner_engine() as owner_engine,
         ):
             worker = Worker(base, work)
             worker.add(Role.RELAY, "relay", self._relay())
-            time_limit = self.settings.handler_time_limit
-            settings = ConsumerSettings(senders=senders, time_limit=time_limit)
+            settings = ConsumerSettings(
+                senders=senders,
+                time_limit=self.settings.handler_time_limit,
+                concurrency=self.settings.consumer_concurrency,
+                prefetch=self.settings.consumer_prefetch,
+            )
             for queue, handlers in queues.items():
                 consumer = self._consumer(work, queue, handlers, settings)
                 worker.add(Role.CONSUMER, f"consumer {queue}", consumer)
@@ -176,6 +184,9 @@ class ServiceBootstrap:
             keys = Expiry(work.engine, delete_expired_batch, rows="idempotency keys")
             worker.add(Role.MAINTENANCE, "maintenance keys", keys)
             yield worker
+
+    def _workers_of(self, queues: Mapping[str, Handlers]) -> int:
+        return len(queues) * self.settings.consumer_concurrency
 
     def _relay(self) -> Relay:
         return Relay(
