@@ -63,7 +63,7 @@ class DeliveryBuffer:
         return self._delivered(await self._received.get())
 
     async def next_batch(self) -> list[DeliveredMessage]:
-        """Wait for a delivery, and add what else is there. Raises `ConsumerCancelled` at the end."""
+        """Wait for a delivery, and add what else is there. Raises as `next` does."""
         batch = [await self.next()]
         while len(batch) < self._batch and not self.is_empty:
             batch.append(self._delivered(self._received.get_nowait()))
