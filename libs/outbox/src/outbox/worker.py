@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -61,26 +61,16 @@ def build_worker(
 
     `consumer_settings` apply to every consumer.
     """
+    broker: Any = {"broker_url": broker_url, "topology": topology}
+    consuming: Any = {**broker, "work": work, "settings": consumer_settings}
     consumers = {
-        f"consumer {queue}": Consumer(
-            queue=queue,
-            handlers=handlers,
-            work=work,
-            broker_url=broker_url,
-            topology=topology,
-            settings=consumer_settings,
-        )
+        f"consumer {queue}": Consumer(queue=queue, handlers=handlers, **consuming)
         for queue, handlers in queues.items()
     }
     _warn_of_small_pool(work, consumers)
+    relay = Relay(database_url=database_url, exchange=exchange, settings=relay_settings, **broker)
     return {
-        "relay": Relay(
-            database_url=database_url,
-            broker_url=broker_url,
-            exchange=exchange,
-            topology=topology,
-            settings=relay_settings,
-        ),
+        "relay": relay,
         **consumers,
         **({"jobs": JobWorker(work, jobs, job_settings)} if jobs else {}),
         "maintenance": Maintenance(work.engine),

@@ -32,23 +32,23 @@ def arrivals(batch: list[Received]) -> list[int]:
 
 def test_a_worker_takes_in_the_order_of_arrival_what_is_in_no_other_hands() -> None:
     dispatcher = dispatcher_of(*(received(name, n) for n, name in enumerate("aabacb")))
-    first = dispatcher.take(3)
+    first = dispatcher.assign(3)
     assert arrivals(first) == [0, 1, 2]
-    assert arrivals(dispatcher.take(10)) == [4], "c alone is free"
-    assert dispatcher.take(10) == []
+    assert arrivals(dispatcher.assign(10)) == [4], "c alone is free"
+    assert dispatcher.assign(10) == []
     dispatcher.release(first)
-    assert arrivals(dispatcher.take(10)) == [3, 5]
+    assert arrivals(dispatcher.assign(10)) == [3, 5]
 
 
 def test_what_a_worker_leaves_comes_before_what_arrived_later_in_its_streams() -> None:
     dispatcher = dispatcher_of(*(received("a", n) for n in range(4)))
-    batch = dispatcher.take(3)
+    batch = dispatcher.assign(3)
     dispatcher.add(received("b", 4))
-    other = dispatcher.take(10)
+    other = dispatcher.assign(10)
     assert arrivals(other) == [4]
     dispatcher.release(batch, left=batch[1:])
     dispatcher.release(other)
-    assert arrivals(dispatcher.take(10)) == [1, 2, 3]
+    assert arrivals(dispatcher.assign(10)) == [1, 2, 3]
 
 
 def test_a_redelivered_event_is_a_batch_of_its_own() -> None:
@@ -56,7 +56,7 @@ def test_a_redelivered_event_is_a_batch_of_its_own() -> None:
         received("a", 0), received("b", 1, redelivered=True), received("c", 2)
     )
     assert not dispatcher.starts_alone
-    assert arrivals(dispatcher.take(10)) == [0]
+    assert arrivals(dispatcher.assign(10)) == [0]
     assert dispatcher.starts_alone
-    assert arrivals(dispatcher.take(10)) == [1]
-    assert arrivals(dispatcher.take(10)) == [2]
+    assert arrivals(dispatcher.assign(10)) == [1]
+    assert arrivals(dispatcher.assign(10)) == [2]

@@ -14,10 +14,10 @@ from outbox.addresses import Broker, BrokerAddress
 from outbox.argument_checks import instance, named
 from outbox.errors import InvalidSetting
 from outbox.inbox.acceptance import Acceptance
+from outbox.inbox.batch_size import BatchSize
 from outbox.inbox.event_handlers import Handlers
 from outbox.inbox.handlers import HandlersByType, check_reached
 from outbox.inbox.inbox import Inbox
-from outbox.inbox.pace import Pace
 from outbox.inbox.retrier import Retrier
 from outbox.inbox.session import Session
 from outbox.inbox.settings import ConsumerSettings
@@ -78,7 +78,7 @@ class Consumer:
         if self._settings.unsequenced is None:
             check_reached(queue, handlers, topology.of(queue))
         self._retrier = Retrier(self.inbox, work, self._settings)
-        self._pace = Pace(self._settings.batch)
+        self._batch_size = BatchSize(self._settings.batch)
         self.running = False
 
     @property
@@ -119,7 +119,7 @@ class Consumer:
             checks = Declarer(broker, parts, needed=[name for name, _ in parts], confirms=False)
             await checks.declare()
             channel = await broker.channel(publisher_confirms=False)
-            session = Session(self.inbox, self._acceptance, self._pace, self._settings)
+            session = Session(self.inbox, self._acceptance, self._batch_size, self._settings)
             await session.begin(channel, tag)
             watch = asyncio.create_task(self._watch(checks, session, stop))
             stack.push_async_callback(end, watch)

@@ -56,7 +56,7 @@ class Dispatcher:
         """A delivery has arrived."""
         self._ready.append(received)
 
-    def take(self, most: int) -> list[Received]:
+    def assign(self, most: int) -> list[Received]:
         """The next deliveries for one worker, which has their streams in hand from now on.
 
         A redelivered one is alone, because a process may have died of it.

@@ -14,10 +14,10 @@ from outbox import metrics
 from outbox.argument_checks import instance
 from outbox.event import Envelope
 from outbox.failures import HandlerFailed, contending, is_contention, is_loss
+from outbox.inbox.batch_size import Stopwatch
 from outbox.inbox.gates import ClosedTypes, Gates
 from outbox.inbox.handlers import Around, HandlersByType, bind
 from outbox.inbox.operations import InboxOperations
-from outbox.inbox.pace import Stopwatch
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import GATED, PAUSED, REASONS, UNHANDLED

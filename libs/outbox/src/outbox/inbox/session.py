@@ -17,9 +17,9 @@ from aiormq.abc import DeliveredMessage
 from outbox import metrics
 from outbox.failpoints import hit
 from outbox.inbox.acceptance import Acceptance, Refused
+from outbox.inbox.batch_size import BatchSize, Stopwatch
 from outbox.inbox.dispatcher import Dispatcher, Received
 from outbox.inbox.inbox import Inbox
-from outbox.inbox.pace import Pace, Stopwatch
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.workers import Workers
 from outbox.rabbitmq.cloudevents import UNKNOWN_TIME
@@ -34,16 +34,20 @@ class Session:
     """Receives, has workers handle what has arrived, and acks."""
 
     def __init__(
-        self, inbox: Inbox, acceptance: Acceptance, pace: Pace, settings: ConsumerSettings
+        self,
+        inbox: Inbox,
+        acceptance: Acceptance,
+        batch_size: BatchSize,
+        settings: ConsumerSettings,
     ) -> None:
         self._inbox = inbox
         self._queue = inbox.consumer
         self._acceptance = acceptance
-        self._pace = pace
+        self._batch_size = batch_size
         self._settings = settings
         self._dispatcher = Dispatcher()
         self._workers = Workers(
-            self._queue, self._dispatcher, pace, concurrency=settings.concurrency
+            self._queue, self._dispatcher, batch_size, concurrency=settings.concurrency
         )
         self._refusals = Throttled(logger)
         self._lag = metrics.LAG_SECONDS.labels(self._queue)
@@ -113,7 +117,7 @@ class Session:
             return set()
         stopwatch = Stopwatch(self._workers.computing)
         handled = await self._inbox.handle_some([one.event for one in batch], stopwatch)
-        self._pace.learn(stopwatch.waited, handled)
+        self._batch_size.learn(stopwatch.waited, handled)
         return set(batch[handled:])
 
     def _observe_lag(self, batch: Sequence[Received]) -> None:

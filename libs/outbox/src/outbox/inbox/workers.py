@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from outbox import metrics
+from outbox.inbox.batch_size import BatchSize, Computing
 from outbox.inbox.dispatcher import Dispatcher, Received
-from outbox.inbox.pace import Computing, Pace
 
 LINGER = 0.004
 """Seconds that a busy consumer waits for a larger batch; they cost less than a transaction."""
@@ -30,10 +30,10 @@ class Workers:
     """Gives what has arrived to at most `concurrency` workers."""
 
     def __init__(
-        self, consumer: str, dispatcher: Dispatcher, pace: Pace, *, concurrency: int
+        self, consumer: str, dispatcher: Dispatcher, batch_size: BatchSize, *, concurrency: int
     ) -> None:
         self._dispatcher = dispatcher
-        self._pace = pace
+        self._batch_size = batch_size
         self._concurrency = concurrency
         self.computing = Computing()
         self._changed = asyncio.Event()
@@ -90,18 +90,18 @@ class Workers:
         ready = len(self._dispatcher)
         if not ready or not idle:
             return ()
-        size = self._pace.size(ready, idle)
+        size = self._batch_size.fitting(ready, idle)
         if not self._dispatcher.starts_alone and self._lingers(ready, size):
             return ()
         self._lingers_since = None
-        batch = self._dispatcher.take(size)
+        batch = self._dispatcher.assign(size)
         self._is_busy = len(batch) >= BUSY
         return batch
 
     def _lingers(self, ready: int, size: int) -> bool:
         """Whether to wait a moment, because so few are hardly worth a transaction."""
         if self._running:
-            enough, moment = self._pace.worth, LINGER_BESIDE
+            enough, moment = self._batch_size.worth, LINGER_BESIDE
         else:
             enough, moment = size, LINGER if self._is_busy else 0.0
         if ready >= enough or not moment:

@@ -7,37 +7,37 @@ import time
 
 import pytest
 
-from outbox.inbox.pace import Computing, Pace, Stopwatch
+from outbox.inbox.batch_size import BatchSize, Computing, Stopwatch
 
 
-def learned(wait: float) -> Pace:
-    pace = Pace(200)
+def learned(wait: float) -> BatchSize:
+    batch_size = BatchSize(200)
     for _ in range(20):
-        pace.learn(wait * 10, 10)
-    return pace
+        batch_size.learn(wait * 10, 10)
+    return batch_size
 
 
 def test_before_anything_is_known_a_batch_is_small() -> None:
-    assert Pace(200).size(ready=500, idle=8) == 4
+    assert BatchSize(200).fitting(ready=500, idle=8) == 4
 
 
 def test_handlers_that_compute_have_whole_batches_however_many_workers_are_idle() -> None:
-    assert learned(0.00002).size(ready=500, idle=8) == 200
+    assert learned(0.00002).fitting(ready=500, idle=8) == 200
     assert learned(0.00002).worth == 200
 
 
 def test_handlers_that_wait_are_spread_over_all_idle_workers() -> None:
-    pace = learned(0.05)
-    assert pace.size(ready=5, idle=16) == 1
-    assert pace.size(ready=500, idle=16) <= 4, "no more than fits into the budget"
-    assert pace.worth == 1
+    batch_size = learned(0.05)
+    assert batch_size.fitting(ready=5, idle=16) == 1
+    assert batch_size.fitting(ready=500, idle=16) <= 4, "no more than fits into the budget"
+    assert batch_size.worth == 1
 
 
 def test_a_batch_grows_to_its_whole_size_within_twelve_batches_of_fast_handlers() -> None:
-    pace, sizes = Pace(200), list[int]()
+    batch_size, sizes = BatchSize(200), list[int]()
     for _ in range(12):
-        sizes.append(pace.size(ready=500, idle=8))
-        pace.learn(0.00002 * sizes[-1], sizes[-1])
+        sizes.append(batch_size.fitting(ready=500, idle=8))
+        batch_size.learn(0.00002 * sizes[-1], sizes[-1])
     assert sizes == sorted(sizes)
     assert sizes[-1] == 200
 

@@ -25,8 +25,8 @@ COLD = 0.05
 """Seconds that a handler is believed to wait before any has run, so that batches grow from few."""
 
 
-class Pace:
-    """The pace of one consumer. `batch` is the most that a worker takes."""
+class BatchSize:
+    """The batch size of one consumer. `batch` is the most that a worker takes."""
 
     def __init__(self, batch: int) -> None:
         self._batch = batch
@@ -42,7 +42,7 @@ class Pace:
         """How many events are worth a worker of their own."""
         return self._fitting(WORTH)
 
-    def size(self, ready: int, idle: int) -> int:
+    def fitting(self, ready: int, idle: int) -> int:
         """How many of the ready events a worker takes, if so many workers have nothing to do."""
         return max(self.worth, min(self._fitting(BUDGET), ceil(ready / idle)))
 
