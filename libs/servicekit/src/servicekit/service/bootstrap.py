@@ -185,7 +185,7 @@ class ServiceBootstrap:
             worker.add(Role.MAINTENANCE, "maintenance keys", keys)
             yield worker
 
-    def _workers_of(self, queues: Mapping[str, Handlers]) -> int:
+    def _workers_of(self, queues: Mapping[str, HandlersByType]) -> int:
         return len(queues) * self.settings.consumer_concurrency
 
     def _relay(self) -> Relay:
