@@ -26,6 +26,22 @@ def fill_queue(environment: Environment, deliveries: int) -> int:
     return events
 
 
+def fill_streams(environment: Environment, streams: int, each: int) -> int:
+    """Fill the queue with events of all streams, mixed but each in order; returns how many.
+
+    The order changes from round to round, so that the broker, which deals deliveries out to the
+    consumers in turn, does not give one of them a stream of its own.
+    """
+    chance = random.Random(16)
+    numbers: list[tuple[int, int]] = []
+    for sequence in range(1, each + 1):
+        order = list(range(streams))
+        chance.shuffle(order)
+        numbers += [(stream, sequence) for stream in order]
+    publish(environment.broker_url, [_frames_of(*one, streams) for one in numbers])
+    return len(numbers)
+
+
 def delivered_numbers(events: int, deliveries: int) -> list[int]:
     """Events in order; the repeated ones are chosen by a fixed seed."""
     chance = random.Random(20)
@@ -36,10 +52,10 @@ def delivered_numbers(events: int, deliveries: int) -> list[int]:
 
 
 def _frames(number: int) -> bytes:
-    given = properties(
-        EVENT_ID.format(number),
-        aggregate_id(number % AGGREGATES),
-        number // AGGREGATES + 1,
-        datetime.now(UTC),
-    )
+    return _frames_of(number % AGGREGATES, number // AGGREGATES + 1, AGGREGATES)
+
+
+def _frames_of(stream: int, sequence: int, streams: int) -> bytes:
+    number = (sequence - 1) * streams + stream
+    given = properties(EVENT_ID.format(number), aggregate_id(stream), sequence, datetime.now(UTC))
     return frames_of(EXCHANGE, TYPE, given, payload(number))

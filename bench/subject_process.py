@@ -65,13 +65,13 @@ class SubjectProcess:
 
 @asynccontextmanager
 async def subject_process(
-    script: str, environment: Environment, *arguments: str
+    script: str, environment: Environment, *arguments: str, **variables: str
 ) -> AsyncIterator[SubjectProcess]:
     """Run `python -m bench.processes.<script>` for the length of the block."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"bench.processes.{script}", *arguments),
         cwd=CHECKOUT,
-        env={**os.environ, **environment.variables},
+        env={**os.environ, **environment.variables, **variables},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

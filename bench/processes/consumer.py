@@ -1,10 +1,14 @@
-"""The consumer under measurement, with its default settings: `consumer HANDLER [NUMBER]`."""
+"""The consumer under measurement: `consumer HANDLER [NUMBER]`.
+
+Its settings are the defaults, but for `BENCH_CONCURRENCY` workers if that is set.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -12,8 +16,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bench.environment import QUEUE, SOURCE, TOPOLOGY
 from bench.events import TYPE, number_of
 from bench.processes.control_protocol import serve
-from outbox import Consumer, Envelope, HandlersByType, Outbox, UnitOfWork, handle_many, open_work
+from outbox import (
+    Consumer,
+    ConsumerSettings,
+    Envelope,
+    HandlersByType,
+    Outbox,
+    UnitOfWork,
+    handle_many,
+    open_work,
+)
 
+_WORKERS = os.environ.get("BENCH_CONCURRENCY")
 _EFFECT = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, %(sequence)s)"
 
 
@@ -47,6 +61,20 @@ async def poison(unit: UnitOfWork, envelope: Envelope) -> None:
     await unit.send(_EFFECT, _row(envelope))
 
 
+async def waits(unit: UnitOfWork, envelope: Envelope) -> None:
+    """As a handler that asks another system: 50 ms of waiting, then one row."""
+    await asyncio.sleep(0.05)
+    await unit.send(_EFFECT, _row(envelope))
+
+
+async def computes(unit: UnitOfWork, envelope: Envelope) -> None:
+    """A quarter of a millisecond of computing, then one row."""
+    until = time.thread_time() + 0.00025
+    while time.thread_time() < until:
+        hash(envelope.payload)
+    await unit.send(_EFFECT, _row(envelope))
+
+
 def _row(envelope: Envelope) -> dict[str, object]:
     return {"id": envelope.stream.aggregate_id, "sequence": envelope.sequence}
 
@@ -56,13 +84,19 @@ HANDLERS: HandlersByType = {
     "handle": handle,
     "handle_many": handle_many(together),
     "poison": poison,
+    "waits": waits,
+    "computes": computes,
 }
 """By name, as a row asks for them."""
 
 
 async def consume(stop: asyncio.Event) -> None:
     database_url = os.environ["BENCH_DATABASE_URL"]
-    engine = create_async_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    settings = ConsumerSettings(**({"concurrency": int(given)} if (given := _WORKERS) else {}))
+    engine = create_async_engine(
+        database_url.replace("postgresql://", "postgresql+psycopg://"),
+        pool_size=settings.concurrency + 1,
+    )
     async with open_work(engine, database_url, Outbox(SOURCE)) as work:
         consumer = Consumer(
             queue=QUEUE,
@@ -70,6 +104,7 @@ async def consume(stop: asyncio.Event) -> None:
             work=work,
             broker_url=os.environ["BENCH_BROKER_URL"],
             topology=TOPOLOGY,
+            settings=settings,
         )
         await consumer.run(stop)
 

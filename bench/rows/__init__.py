@@ -9,6 +9,7 @@ from bench.figures import Bench, Figure
 from bench.rows import (
     audit,
     bookings,
+    competing,
     consuming,
     drain,
     held_snapshot,
@@ -19,6 +20,7 @@ from bench.rows import (
     soak,
     tickets,
     transaction,
+    waiting,
 )
 
 
@@ -37,6 +39,8 @@ ROWS: dict[str, Row] = {
     "latency": latency,
     "transaction": transaction,
     "consuming": consuming,
+    "waiting": waiting,
+    "competing": competing,
     "audit": audit,
     "poison": poison,
     "post-orders": post_orders,
