@@ -92,7 +92,7 @@ HANDLERS: HandlersByType = {
 
 async def consume(stop: asyncio.Event) -> None:
     database_url = os.environ["BENCH_DATABASE_URL"]
-    settings = ConsumerSettings(**({"concurrency": int(given)} if (given := _WORKERS) else {}))
+    settings = ConsumerSettings(concurrency=int(_WORKERS)) if _WORKERS else ConsumerSettings()
     engine = create_async_engine(
         database_url.replace("postgresql://", "postgresql+psycopg://"),
         pool_size=settings.concurrency + 1,
