@@ -56,7 +56,25 @@ def test_a_redelivered_event_is_a_batch_of_its_own() -> None:
         received("a", 0), received("b", 1, redelivered=True), received("c", 2)
     )
     assert not dispatcher.starts_alone
-    assert arrivals(dispatcher.assign(10)) == [0]
+    assert arrivals(dispatcher.assign(10)) == [0, 2]
     assert dispatcher.starts_alone
     assert arrivals(dispatcher.assign(10)) == [1]
+
+
+def test_one_redelivered_event_is_in_hand_at_a_time_and_others_go_on_beside_it() -> None:
+    dispatcher = dispatcher_of(
+        received("a", 0, redelivered=True),
+        received("b", 1, redelivered=True),
+        received("b", 2),
+        received("c", 3),
+    )
+    first = dispatcher.assign(10)
+    assert arrivals(first) == [0]
+    assert not dispatcher.starts_alone
+    assert arrivals(dispatcher.assign(10)) == [3], "b waits behind its redelivered event"
+    assert dispatcher.assign(10) == []
+    dispatcher.release(first)
+    second = dispatcher.assign(10)
+    assert arrivals(second) == [1]
+    dispatcher.release(second)
     assert arrivals(dispatcher.assign(10)) == [2]

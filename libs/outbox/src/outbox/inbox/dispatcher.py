@@ -7,7 +7,7 @@ which they arrived.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aiormq.abc import DeliveredMessage
@@ -42,15 +42,17 @@ class Dispatcher:
         self._ready: deque[Received] = deque()
         self._in_hand: dict[Stream, list[Received]] = {}
         """What waits until a worker has released the stream."""
+        self._has_redelivered_in_hand = False
 
     def __len__(self) -> int:
-        """How many can be taken; a few more while streams of theirs are in hand."""
+        """How many can be assigned; a few more while streams of theirs are in hand."""
         return len(self._ready)
 
     @property
     def starts_alone(self) -> bool:
-        """Whether the first is redelivered: it is handled alone."""
-        return bool(self._ready) and self._ready[0].is_redelivered
+        """Whether the first is a redelivered one that can be handled now."""
+        is_redelivered = bool(self._ready) and self._ready[0].is_redelivered
+        return is_redelivered and not self._has_redelivered_in_hand
 
     def add(self, received: Received) -> None:
         """A delivery has arrived."""
@@ -59,30 +61,43 @@ class Dispatcher:
     def assign(self, most: int) -> list[Received]:
         """The next deliveries for one worker, which has their streams in hand from now on.
 
-        A redelivered one is alone, because a process may have died of it.
+        A process may have died of a redelivered one. So it is a batch of its own, and there is one
+        in hand at a time: others would be counted with the guilty one.
         """
         batch: list[Received] = []
+        passed: list[Received] = []
+        closed: set[Stream] = set()
         mine: set[Stream] = set()
         while self._ready and len(batch) < most:
-            first = self._ready[0]
+            first = self._ready.popleft()
             stream = first.event.stream
             if stream not in mine and stream in self._in_hand:
-                self._in_hand[stream].append(self._ready.popleft())
-                continue
-            if first.is_redelivered and batch:
-                break
-            batch.append(self._ready.popleft())
-            if stream not in mine:
+                self._in_hand[stream].append(first)
+            elif stream in closed:
+                passed.append(first)
+            elif first.is_redelivered and (batch or self._has_redelivered_in_hand):
+                passed.append(first)
+                closed.add(stream)
+            else:
+                batch.append(first)
                 mine.add(stream)
-                self._in_hand[stream] = []
-            if first.is_redelivered:
-                break
+                self._in_hand.setdefault(stream, [])
+                if first.is_redelivered:
+                    self._has_redelivered_in_hand = True
+                    break
+        self._ready.extendleft(reversed(passed))
         return batch
 
-    def release(self, batch: Iterable[Received], *, left: Iterable[Received] = ()) -> None:
-        """The worker has done its batch, but for what it left: that can be taken again, first."""
+    def release(self, batch: Sequence[Received], *, left: Iterable[Received] = ()) -> None:
+        """The worker has done its batch, but for what it left: that is assigned again, first."""
+        if batch[0].is_redelivered:
+            self._has_redelivered_in_hand = False
         again = list(left)
         for stream in {received.event.stream for received in batch}:
             again += self._in_hand.pop(stream)
-        again.sort(key=lambda received: received.arrival)
-        self._ready.extendleft(reversed(again))
+        self.add_first(again)
+
+    def add_first(self, received: Iterable[Received]) -> None:
+        """These arrived before what is ready."""
+        earliest_last = sorted(received, key=lambda one: one.arrival, reverse=True)
+        self._ready.extendleft(earliest_last)
