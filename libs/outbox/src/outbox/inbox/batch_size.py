@@ -70,7 +70,8 @@ class Computing:
         """The coroutine's result."""
         return await _Measured(self, coroutine)
 
-    def _step(self, step: Callable[..., object], *arguments: object) -> object:
+    def step(self, step: Callable[..., object], *arguments: object) -> object:
+        """Go on to the next await, and add the time until there."""
         self._since = time.perf_counter()
         try:
             return step(*arguments)
@@ -79,23 +80,27 @@ class Computing:
 
 
 class _Measured(Generic[T]):
-    """Drives a coroutine step by step (PEP 492, "Awaitable Objects")."""
+    """Drives a coroutine from await to await (PEP 492, "Awaitable Objects")."""
 
     def __init__(self, computing: Computing, coroutine: Coroutine[Any, Any, T]) -> None:
         self._computing = computing
-        self._coroutine = coroutine
+        self.cr_await = coroutine
+        """So that whoever follows a task's awaits comes to the coroutine's frames."""
 
     def __await__(self) -> Generator[object, Any, T]:
-        step, argument = cast("Callable[..., object]", self._coroutine.send), cast("object", None)
-        while True:
-            try:
-                waited_for = self._computing._step(step, argument)
-            except StopIteration as end:
-                return cast("T", end.value)
-            try:
-                step, argument = self._coroutine.send, (yield waited_for)
-            except BaseException as problem:
-                step, argument = self._coroutine.throw, problem
+        return cast("Generator[object, Any, T]", self)
+
+    def __next__(self) -> object:
+        return self.send(None)
+
+    def send(self, value: object) -> object:
+        return self._computing.step(self.cr_await.send, value)
+
+    def throw(self, *problem: Any) -> object:
+        return self._computing.step(self.cr_await.throw, *problem)
+
+    def close(self) -> None:
+        self.cr_await.close()
 
 
 class Stopwatch:
