@@ -85,6 +85,18 @@ async def test_each_cause_is_a_group_with_its_streams_and_followers(
     assert oldest.next_attempt > now
 
 
+async def test_a_cause_stays_a_group_while_its_events_are_postponed(
+    world: World, kitchen: Kitchen
+) -> None:
+    before = await group_of(world, "no_template")
+    await world.execute(
+        "UPDATE inbox_parked SET reason = 'paused', next_attempt_at = NULL"
+        " WHERE cause LIKE '%%no_template'"
+    )
+    found = await group_of(world, "no_template")
+    assert (found.fingerprint, found.reason, found.streams) == (before.fingerprint, "paused", 2)
+
+
 async def test_a_redriven_group_moves_its_streams_only(world: World, kitchen: Kitchen) -> None:
     chosen = ParkedSelection(group=(await group_of(world, "no_price")).fingerprint)
     del kitchen.broken["p"]

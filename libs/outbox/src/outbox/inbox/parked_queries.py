@@ -97,7 +97,7 @@ WITH groups AS (
          max(coalesce(p.failed_at[cardinality(p.failed_at)], p.parked_at)) AS last_seen,
          min({NEXT_ATTEMPT}) AS next_attempt, min(p.event_id::text COLLATE "C") AS sample
     FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
-   WHERE {_CONSUMER} AND p.reason IN ('failed', 'unreadable', 'crashed', 'unhandled', 'forked')
+   WHERE {_CONSUMER} AND p.reason NOT IN ('gap', 'behind', 'discarded')
      AND {SELECTED}
    GROUP BY p.consumer, p.type, {GROUP}
    ORDER BY streams DESC, events DESC, consumer, type, fingerprint LIMIT %(limit)s

@@ -177,8 +177,9 @@ def _parked(inbox: InboxStatus) -> list[Finding]:
 
 
 def _groups(inbox: InboxStatus) -> list[Finding]:
-    """The causes of failures; `handlers` names the unhandled types, and a fork has no cause."""
-    return [_group(group) for group in inbox.groups if group.reason not in (UNHANDLED, FORKED)]
+    """The causes of failures. What is unhandled, forked or postponed is not mended by a redrive."""
+    others = (UNHANDLED, FORKED, *GATED)
+    return [_group(group) for group in inbox.groups if group.reason not in others]
 
 
 def _group(group: ParkedGroup) -> Finding:
