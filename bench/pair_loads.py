@@ -44,6 +44,7 @@ class Measured:
     end: tuple[float, float]
     """The same from a request until it was settled."""
     cpu: Mapping[str, float]
+    """By process, until the last journey was settled."""
     load_cores: float
     """Cores that the load generator used."""
     flat: bool
@@ -90,17 +91,18 @@ class Pair:
         early = await self._lag()
         await running
         ended = time.perf_counter()
-        spent = used(before, processes.read())
+        load_cores = used(before, processes.read())[LOAD] / (ended - began)
         in_time = sum(at <= ended for at in times.settled.values())
         late = await self._lag()
         await self._journeys.all_settled()
+        spent = used(before, processes.read())
         rate = in_time / (ended - began)
         return Measured(
             rate,
             _percentiles(times.to_answer()),
             _percentiles(times.to_end()),
-            {name: value / max(in_time, 1) * 1e6 for name, value in spent.items()},
-            spent[LOAD] / (ended - began),
+            {name: value / len(times.settled) * 1e6 for name, value in spent.items()},
+            load_cores,
             not times.refused and late.no_longer_than(early, rate * TOLERANCE),
             late,
             len(times.answered),
