@@ -33,7 +33,7 @@ from outbox import (
     Outbox,
     Relay,
     RelaySettings,
-    RetryPolicy,
+    Retry,
     UnitOfWork,
     open_work,
 )
@@ -70,7 +70,7 @@ async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio
                 batch=20,
                 prefetch=50,
                 retry_every=0.2,
-                retry=RetryPolicy(attempts=3, base=0.1, ceiling=0.5),
+                failures={Exception: Retry(base=0.1, ceiling=0.5, deadline=0.3)},
                 topology_check=2,
                 crashes=int(os.environ.get("CHAOS_CRASHES") or 3),
             ),

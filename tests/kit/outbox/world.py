@@ -27,7 +27,7 @@ from outbox import (
     Work,
     schema,
 )
-from outbox.failures import RetryPolicy
+from outbox.inbox.failure_policy import Retry
 from outbox.inbox.handlers import HandleMany
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.watchdog import Watchdog
@@ -87,7 +87,7 @@ class World:
     ) -> Consumer:
         usual: dict[str, Any] = {
             "retry_every": 0.1,
-            "retry": RetryPolicy(1000, base=0.1, ceiling=0.2),
+            "failures": {Exception: Retry(base=0.1, ceiling=0.2)},
         }
         return Consumer(
             queue=QUEUE,

@@ -23,6 +23,7 @@ from outbox.event import Envelope, Event, Stream
 from outbox.failures import RetryPolicy
 from outbox.inbox.consumer import Consumer
 from outbox.inbox.event_handlers import Handlers
+from outbox.inbox.failure_policy import Discard, Failures, Park, Retry
 from outbox.inbox.handlers import Handler, HandlersByType, handle_many, ignore
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.middleware import Handling, Middleware, Proceed
@@ -49,8 +50,10 @@ __all__ = [
     "Consumer",
     "ConsumerSettings",
     "DayPartitions",
+    "Discard",
     "Envelope",
     "Event",
+    "Failures",
     "Handler",
     "Handlers",
     "HandlersByType",
@@ -63,9 +66,11 @@ __all__ = [
     "Notifier",
     "Outbox",
     "OutboxError",
+    "Park",
     "Proceed",
     "Relay",
     "RelaySettings",
+    "Retry",
     "RetryPolicy",
     "SingleWrite",
     "Stream",

@@ -1,4 +1,4 @@
-"""Whose failure an error is, and when a failed event is tried again.
+"""Whose failure an error is, and when a failed job is tried again.
 
 Invariant: an error of the database or of another transaction is never counted against an event.
 """
@@ -30,7 +30,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with jitter; times in seconds. `attempts` may be None: without end."""
+    """How often a job is tried: exponential backoff with jitter; times in seconds.
+
+    `attempts` may be None: without end.
+    """
 
     attempts: int | None = 10
     base: float = 1.0
@@ -90,16 +93,12 @@ def is_contention(problem: BaseException) -> bool:
     return sqlstate_of(reason_of(problem)) in CONTENTION
 
 
-def is_unreadable(problem: BaseException) -> bool:
-    """Whether a body could not be read, so that no retry can help.
-
-    The default of `InboxSettings.unreadable`.
-    """
-    if isinstance(problem, (Unreadable, JSONDecodeError, UnicodeDecodeError)):
-        return True
+def unreadable_errors() -> tuple[type[BaseException], ...]:
+    """The classes of errors that say that a body cannot be read, so that no retry can help."""
     # Not imported: this library does not need pydantic, its users' event classes may.
     pydantic = sys.modules.get("pydantic_core")
-    return pydantic is not None and isinstance(problem, pydantic.ValidationError)
+    more = () if pydantic is None else (pydantic.ValidationError,)
+    return (Unreadable, JSONDecodeError, UnicodeDecodeError, *more)
 
 
 async def contending(transaction: Callable[[], Awaitable[T]]) -> T:

@@ -49,6 +49,11 @@ BATCH_EVENTS = Histogram(
 )
 WORKERS_BUSY = Gauge("inbox_workers_busy", "Workers that handle a batch now.", ["consumer"])
 PARKED = Gauge("inbox_parked_events", "Parked events by reason.", ["consumer", "reason"])
+FOR_PERSON = Gauge(
+    "inbox_parked_for_person_events",
+    "Parked events that are not retried by themselves: they wait for a person.",
+    ["consumer"],
+)
 PARKED_BYTES = Gauge(
     "inbox_parked_bytes",
     "Bytes of all parked events, a KiB for each besides its body.",

@@ -9,7 +9,7 @@ import pytest
 from kit.outbox.deliveries import effects, events, has_effects, parks, publish, record
 from kit.outbox.world import QUEUE, World, running
 from kit.waiting import eventually
-from outbox import Envelope, RetryPolicy, UnitOfWork
+from outbox import Envelope, Retry, UnitOfWork
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations
 from outbox.inbox.settings import InboxSettings
@@ -22,7 +22,7 @@ class Kitchen:
 
     def __init__(self, world: World) -> None:
         self.fails, self.calls = False, 0
-        settings = InboxSettings(retry=RetryPolicy(base=0.001, ceiling=0.001))
+        settings = InboxSettings(failures={Exception: Retry(base=0.001, ceiling=0.001)})
         handlers = {"order.happened": record, "order.payed": self.pay}
         self.inbox = Inbox(QUEUE, handlers, world.work, settings)
 

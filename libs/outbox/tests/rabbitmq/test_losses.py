@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import aiormq.exceptions
@@ -19,7 +20,7 @@ from kit.outbox.world import QUEUE, Happened, World, install, running
 from kit.servers import addresses
 from kit.servers.databases import filled_database
 from kit.waiting import eventually
-from outbox import Envelope, Maintenance, Notifier, Outbox, UnitOfWork, Work
+from outbox import Envelope, Maintenance, Notifier, Outbox, Park, UnitOfWork, Work
 from outbox.errors import BrokerRefused, DatabaseRefused
 from outbox.jobs import JobSettings, JobWorker
 from outbox.losses import Server, lost, refusal
@@ -140,20 +141,21 @@ async def test_a_bug_in_the_settlement_publishes_nothing_twice(
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=repr)
-async def test_a_bug_in_a_hook_ends_the_consumer_and_parks_nothing(
+async def test_a_bug_in_a_rule_ends_the_consumer_and_parks_nothing(
     world: World, bug: Exception
 ) -> None:
     async def fails(_unit: UnitOfWork, _event: Envelope) -> None:
-        raise ValueError("so that the hook is asked")
+        raise ValueError("so that the rules are asked")
 
-    def hook(_: BaseException) -> bool:
-        raise bug
+    class Asked(dict[type[Exception], Park]):
+        def get(self, *_: object) -> NoReturn:
+            raise bug
 
     await world.emit(Happened("a"))
     async with running(world.relay()):
         with pytest.raises(type(bug), match="a bug"):
             async with asyncio.timeout(60):
-                await world.consumer(fails, unreadable=hook).run(asyncio.Event())
+                await world.consumer(fails, failures=Asked()).run(asyncio.Event())
     assert await world.rows("SELECT reason FROM inbox_parked") == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from kit.outbox.deliveries import effects, events, record, stream_of
 from kit.outbox.world import QUEUE, World
-from outbox import Envelope, InboxSettings, RetryPolicy, UnitOfWork
+from outbox import Envelope, InboxSettings, Retry, UnitOfWork
 from outbox.inbox import operations
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations, ParkedQueries, ParkedSelection
@@ -36,7 +36,7 @@ class Kitchen:
 
     def __init__(self, world: World) -> None:
         self.broken = {"t": no_template, "p": no_price, "s": no_stock}
-        settings = InboxSettings(retry=RetryPolicy(base=600, ceiling=600))
+        settings = InboxSettings(failures={Exception: Retry(base=600, ceiling=600)})
         self.inbox = Inbox(QUEUE, {"order.happened": self.cook}, world.work, settings)
 
     async def cook(self, unit: UnitOfWork, event: Envelope) -> None:

@@ -20,7 +20,7 @@ from kit.outbox.deliveries import (
 )
 from kit.outbox.world import EXCHANGE, QUEUE, World, running
 from kit.waiting import eventually
-from outbox import Envelope, RetryPolicy, UnitOfWork, Unreadable, UnsequencedMessages
+from outbox import Envelope, Failures, Park, UnitOfWork, Unreadable, UnsequencedMessages
 from outbox.errors import NothingMissing, NotParked
 from outbox.event import Stream
 from outbox.inbox import operations, unsequenced
@@ -30,7 +30,7 @@ from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.settings import InboxSettings
 
 A = stream_of("a")
-NEVER = RetryPolicy(attempts=1)
+NEVER: Failures = {Exception: Park()}
 
 
 class Switch:
@@ -54,7 +54,7 @@ async def test_redrive_works_after_the_last_attempt_and_followers_come_in_order(
     world: World,
 ) -> None:
     switch = Switch(ValueError("broken"))
-    async with running(world.consumer(switch, retry=NEVER, retry_every=600)):
+    async with running(world.consumer(switch, failures=NEVER, retry_every=600)):
         await publish(world, *events(40, "a"))
         await eventually(lambda: world_counts(world, 39))
         async with await world.psycopg() as connection:
@@ -83,7 +83,7 @@ async def test_a_redrive_of_many_streams_is_several_transactions(
 ) -> None:
     monkeypatch.setattr(operations, "CHUNK", 2)
     switch = Switch(ValueError("broken"))
-    inbox = Inbox(QUEUE, {"order.happened": switch}, world.work, InboxSettings(retry=NEVER))
+    inbox = Inbox(QUEUE, {"order.happened": switch}, world.work, InboxSettings(failures=NEVER))
     for name in "abcde":
         switch.stream = name
         await inbox.handle(events(3, name))
@@ -104,7 +104,9 @@ async def test_a_redrive_of_many_streams_is_several_transactions(
 
 
 async def test_discard_leaves_no_hole_and_keeps_the_event_on_record(world: World) -> None:
-    async with running(world.consumer(Switch(ValueError("broken")), retry=NEVER, retry_every=600)):
+    async with running(
+        world.consumer(Switch(ValueError("broken")), failures=NEVER, retry_every=600)
+    ):
         await publish(world, *events(4, "a"))
         await eventually(lambda: world_counts(world, 3))
         async with await world.psycopg() as connection:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from kit.outbox.deliveries import effects, events, has_effects, record, stream_of
 from kit.outbox.world import QUEUE, World, running
 from kit.waiting import eventually
-from outbox import Envelope, RetryPolicy, UnitOfWork
+from outbox import Envelope, Retry, UnitOfWork
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations, ParkedSelection, list_parked
 from outbox.inbox.settings import InboxSettings
@@ -33,12 +33,12 @@ class Kitchen:
 
     def __init__(self, world: World, **settings: object) -> None:
         self.fails_at = self.cut_at = 0
-        retry = RetryPolicy(base=600, ceiling=600)
+        failures = {Exception: Retry(base=600, ceiling=600)}
         self.inbox = Inbox(
             QUEUE,
             {"order.happened": self.handle},
             world.work,
-            InboxSettings(retry=retry, **settings),  # type: ignore[arg-type]
+            InboxSettings(failures=failures, **settings),  # type: ignore[arg-type]
         )
 
     async def handle(self, unit: UnitOfWork, event: Envelope) -> None:
@@ -115,7 +115,7 @@ async def test_another_server_that_a_handler_asks_stops_its_own_stream_when_it_i
         QUEUE,
         {"order.happened": asks},
         world.work,
-        InboxSettings(retry=RetryPolicy(base=0.01, ceiling=0.01)),
+        InboxSettings(failures={Exception: Retry(base=0.01, ceiling=0.01)}),
     )
     await inbox.handle([*events(2, "a"), *events(2, "b")])
     assert await effects(world) == {"b": [1, 2]}
@@ -208,8 +208,8 @@ async def test_a_stream_that_is_locked_after_a_failure_is_not_counted_as_a_crash
                     await eventually(is_waiting, within=60)
                 raise ValueError("broken")
 
-        retry = RetryPolicy(base=600, ceiling=600)
-        settings = InboxSettings(retry=retry, lock_timeout=0.1)
+        failures = {Exception: Retry(base=600, ceiling=600)}
+        settings = InboxSettings(failures=failures, lock_timeout=0.1)
         inbox = Inbox(QUEUE, {"order.happened": fails_and_is_locked_out}, world.work, settings)
         await inbox.handle(events(2, "a"))
         for _ in range(5):
@@ -249,8 +249,8 @@ async def tried_first(world: World, count: int) -> set[str]:
         tried.append(event.stream.aggregate_id)
         raise ValueError("broken")
 
-    retry = RetryPolicy(base=600, ceiling=600)
-    inbox = Inbox(QUEUE, {"order.happened": fails}, world.work, InboxSettings(retry=retry))
+    failures = {Exception: Retry(base=600, ceiling=600)}
+    inbox = Inbox(QUEUE, {"order.happened": fails}, world.work, InboxSettings(failures=failures))
     assert await inbox.retry_due()
     return set(tried[:count])
 

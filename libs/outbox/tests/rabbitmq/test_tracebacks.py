@@ -15,7 +15,7 @@ from sqlalchemy import text
 from kit.outbox.deliveries import events, publish, record
 from kit.outbox.world import QUEUE, World, running
 from kit.waiting import eventually
-from outbox import Envelope, InboxSettings, RetryPolicy, UnitOfWork, jobs
+from outbox import Envelope, InboxSettings, Retry, RetryPolicy, UnitOfWork, jobs
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations, list_parked
 from outbox.inbox.watchdog import Watchdog
@@ -79,7 +79,7 @@ async def reads(unit: UnitOfWork, event: Envelope) -> None:
 
 
 def inbox_of(world: World, handler: object) -> Inbox:
-    settings = InboxSettings(retry=RetryPolicy(base=600, ceiling=600))
+    settings = InboxSettings(failures={Exception: Retry(base=600, ceiling=600)})
     return Inbox(QUEUE, {"order.happened": handler}, world.work, settings)  # type: ignore[dict-item]
 
 

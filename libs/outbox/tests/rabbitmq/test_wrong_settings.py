@@ -23,11 +23,14 @@ from kit.outbox.world import EXCHANGE, QUEUE, TAKES, install
 from outbox import (
     Consumer,
     ConsumerSettings,
+    Discard,
     InboxSettings,
     Notifier,
     Outbox,
+    Park,
     Relay,
     RelaySettings,
+    Retry,
     RetryPolicy,
     Subscription,
     Topology,
@@ -300,9 +303,33 @@ SETTINGS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: InboxSettings(time_limit=-1),
         "InboxSettings.time_limit has to be a number of seconds, or 0 for none, not -1",
     ),
-    "a number for a policy": (
-        lambda: ConsumerSettings(retry=5),  # type: ignore[arg-type]
-        "ConsumerSettings.retry has to be RetryPolicy, not int",
+    "a list for rules": (
+        lambda: ConsumerSettings(failures=[]),  # type: ignore[arg-type]
+        "ConsumerSettings.failures has to be Mapping, not list",
+    ),
+    "a name for an exception": (
+        lambda: ConsumerSettings(failures={"ValueError": Park()}),  # type: ignore[dict-item]
+        "ConsumerSettings.failures has to be by class of exception, not by 'ValueError'",
+    ),
+    "a class for a reaction": (
+        lambda: ConsumerSettings(failures={ValueError: Park}),  # type: ignore[dict-item]
+        "ConsumerSettings.failures: ValueError has to be Retry or Park or Discard, not type",
+    ),
+    "a first delay beyond the ceiling": (
+        lambda: Retry(base=10, ceiling=5),
+        "Retry.base has to be at most ceiling, which is 5, not 10",
+    ),
+    "a deadline that is no time": (
+        lambda: Retry(deadline=0),
+        "Retry.deadline has to be a number of seconds above 0, not 0",
+    ),
+    "a reason that is none": (
+        lambda: Park("broken"),  # type: ignore[arg-type]
+        "Park.reason has to be 'failed' or 'unreadable', not 'broken'",
+    ),
+    "a discard without a note": (
+        lambda: Discard(" "),
+        "Discard.note has to be a name, not ' '",
     ),
     "the same for jobs": (
         lambda: JobSettings(retry=5),  # type: ignore[arg-type]

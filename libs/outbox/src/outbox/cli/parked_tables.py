@@ -16,6 +16,7 @@ _EVENTS = (
     "type",
     "attempts",
     "next attempt",
+    "retried until",
     "parked",
     "last error",
 )
@@ -30,6 +31,8 @@ _GROUPS = (
     "first seen",
     "last seen",
     "next attempt",
+    "retried until",
+    "for a person",
     "sample",
     "its error",
 )
@@ -46,6 +49,7 @@ def show_events(found: Sequence[ParkedEvent]) -> None:
             event.type,
             event.attempts,
             event.next_attempt_at,
+            event.retried_until,
             event.parked_at,
             (event.last_error or "").partition("\n")[0],
         )
@@ -69,6 +73,8 @@ def show_groups(title: str, found: Iterable[ParkedGroup]) -> None:
             group.first_seen,
             group.last_seen,
             group.next_attempt,
+            group.retried_until,
+            group.for_person,
             f"{group.sample} at {group.sample_sequence} of {group.sample_stream}",
             (group.sample_error or "").partition("\n")[0],
         )

@@ -104,9 +104,10 @@ def _show_inbox(inbox: InboxStatus) -> None:
     table("inbox", ("consumer", "streams", "blocked"), rows)
     if not inbox.consumers:
         say("inbox: no event has been received yet")
-    columns = ("consumer", "reason", "events", "bytes", "oldest", "next attempt")
+    columns = ("consumer", "reason", "events", "for a person", "bytes", "oldest", "next attempt")
     parked = (
-        (p.consumer, p.reason, p.events, p.bytes, p.oldest, p.next_attempt) for p in inbox.parked
+        (p.consumer, p.reason, p.events, p.for_person, p.bytes, p.oldest, p.next_attempt)
+        for p in inbox.parked
     )
     table("parked", columns, parked)
     show_groups("most streams wait for", inbox.groups)

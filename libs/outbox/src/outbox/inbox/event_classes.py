@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from outbox.errors import InvalidSetting, Unreadable
 from outbox.event import Envelope
-from outbox.failures import is_unreadable
+from outbox.failures import unreadable_errors
 from outbox.tracebacks import said
 
 E = TypeVar("E")
@@ -38,7 +38,7 @@ def reader_of(kind: type[E]) -> Callable[[Envelope], E]:
         try:
             return read(envelope)
         except Exception as problem:
-            if is_unreadable(problem):
+            if isinstance(problem, unreadable_errors()):
                 raise
             raise Unreadable(f"{_name(kind)} cannot read it: {said(problem)}") from problem
 

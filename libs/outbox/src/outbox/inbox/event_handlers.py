@@ -13,6 +13,7 @@ from outbox.argument_checks import accepts, check_handler
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
 from outbox.inbox.event_classes import reader_of, type_of
+from outbox.inbox.failure_policy import NO_RULES, Failures
 from outbox.inbox.handlers import HandleMany, HandleOne, Ignore, ignore
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.rabbitmq.subscription import Subscribed
@@ -61,11 +62,18 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
         self._expected = {type_of(kind): kind for kind in expected}
         self._handlers: dict[str, HandleOne | HandleMany | Ignore] = {}
 
-    def __call__(self, kind: type[E], *, time_limit: float | None = None) -> Register[E, Envelope]:
+    def __call__(
+        self,
+        kind: type[E],
+        *,
+        time_limit: float | None = None,
+        failures: Failures = NO_RULES,
+    ) -> Register[E, Envelope]:
         """Register a handler of one event.
 
-        `time_limit` in seconds replaces the consumer's. Raises `InvalidSetting` for a class
-        registered twice, one that the queue does not receive, and what `check_handler` refuses.
+        `time_limit` in seconds replaces the consumer's, `failures` come before its rules. Raises
+        `InvalidSetting` for a class registered twice, one that the queue does not receive, and what
+        `check_handler` refuses.
         """
         read = reader_of(kind)
 
@@ -79,13 +87,17 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
                 async def handle(unit: UnitOfWork, envelope: Envelope) -> None:
                     await function(unit, read(envelope))
 
-            self._register(kind, HandleOne(handle, time_limit))
+            self._register(kind, HandleOne(handle, time_limit, failures))
             return function
 
         return register
 
     def many(
-        self, kind: type[E], *, time_limit: float | None = None
+        self,
+        kind: type[E],
+        *,
+        time_limit: float | None = None,
+        failures: Failures = NO_RULES,
     ) -> Register[Sequence[E], Sequence[Envelope]]:
         """Register a handler of all events of the class in one batch; see `handle_many`."""
         read = reader_of(kind)
@@ -100,7 +112,7 @@ class Handlers(Mapping[str, HandleOne | HandleMany | Ignore]):
                 async def handle(unit: UnitOfWork, envelopes: Sequence[Envelope]) -> None:
                     await function(unit, [read(one) for one in envelopes])
 
-            self._register(kind, HandleMany(handle, time_limit))
+            self._register(kind, HandleMany(handle, time_limit, failures))
             return function
 
         return register

@@ -18,6 +18,7 @@ from outbox import metrics
 from outbox.argument_checks import check_handler
 from outbox.errors import InvalidSetting
 from outbox.event import Envelope
+from outbox.inbox.failure_policy import NO_RULES, Failures, check_failures
 from outbox.inbox.middleware import Handling, Middleware, Proceed, compose, given, traced
 from outbox.inbox.time_limit import TimeLimit
 from outbox.inbox.watchdog import Watchdog
@@ -40,6 +41,8 @@ class HandleOne:
     function: Handler
     time_limit: float | None = None
     """In seconds; None for that of the settings."""
+    failures: Failures = field(default_factory=dict)
+    """What is done when it raises, before the rules of the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class HandleMany:
 
     function: ManyHandler
     time_limit: float | None = None
+    failures: Failures = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,12 @@ HandlersByType = Mapping[str, Handler | HandleOne | HandleMany | Ignore]
 """Handlers by event type. `Handlers` is one; a dict is enough for events without a class."""
 
 
-def handle_many(function: ManyHandler, *, time_limit: float | None = None) -> HandleMany:
+def handle_many(
+    function: ManyHandler,
+    *,
+    time_limit: float | None = None,
+    failures: Failures = NO_RULES,
+) -> HandleMany:
     """A handler of all events of its type that are in one batch: one statement for all of them.
 
     async def on_placed(unit: UnitOfWork, events: Sequence[Envelope]) -> None: ...
@@ -76,7 +85,7 @@ def handle_many(function: ManyHandler, *, time_limit: float | None = None) -> Ha
     Events of other types that follow in a stream are handled after it. It emits by
     `unit.caused_by(event).emit(…)`. If it raises, it is called again with each event alone.
     """
-    return HandleMany(function, time_limit)
+    return HandleMany(function, time_limit, failures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,7 @@ class Bound:
     type: str
     many: bool
     call: Proceed
+    failures: Failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +200,7 @@ def _bind(
         handler = HandleOne(handler)
     many = isinstance(handler, HandleMany)
     check_handler(f"handler of {kind}", handler.function, ("unit", "events" if many else "event"))
+    check_failures(f"failures of the handler of {kind}", handler.failures)
     call = compose(
         _calling(handler),
         around.watchdog.watch,
@@ -198,7 +209,7 @@ def _bind(
         _observing(metrics.HANDLER_SECONDS.labels(consumer, kind)),
         *_limiting(kind, handler, around),
     )
-    return Bound(kind, many, call)
+    return Bound(kind, many, call, handler.failures)
 
 
 def _calling(handler: HandleOne | HandleMany) -> Proceed:

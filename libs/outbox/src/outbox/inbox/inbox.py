@@ -178,6 +178,8 @@ class Inbox:
         metrics.PARKED_BYTES.labels(self.consumer).set(self.parked_bytes)
         most = heaviest[0].bytes if heaviest else 0
         metrics.PARKED_STREAM_BYTES.labels(self.consumer).set(most)
+        for_person = sum(count.for_person for count in counts.values())
+        metrics.FOR_PERSON.labels(self.consumer).set(for_person)
         for reason in REASONS:
             events = counts[reason].events if reason in counts else 0
             metrics.PARKED.labels(self.consumer, reason).set(events)

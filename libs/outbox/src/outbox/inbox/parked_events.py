@@ -45,8 +45,8 @@ _AT = f"{STREAM} AND sequence = %(sequence)s"
 _EVENT = f"{_AT} AND event_id = %(event_id)s"
 COLUMNS = f"""
 consumer, source, aggregate_type, aggregate_id, sequence, event_id, reason, type, version, time,
-attempts, {NEXT_ATTEMPT}, last_error, parked_at, correlation_id, causation_id, traceparent,
-length(body), cause, fingerprint
+attempts, {NEXT_ATTEMPT}, retried_until, last_error, parked_at, correlation_id, causation_id,
+traceparent, length(body), cause, fingerprint
 """
 """What `parked_event` begins with; body and traceback follow."""
 
@@ -88,13 +88,20 @@ def _without_second(array: str) -> str:
     return f"CASE WHEN {full} THEN {array}[1:1] || {array}[3:] ELSE {array} END"
 
 
+_SINCE = """
+coalesce(failing_since, CASE WHEN %(counts)s = 1 THEN statement_timestamp() END)
+"""
+_UNTIL = f"{_SINCE} + make_interval(secs => %(deadline)s)"
+_DUE = "statement_timestamp() + make_interval(secs => %(delay)s)"
 _NOTE_FAILURE = f"""
 UPDATE inbox_parked
    SET reason = %(reason)s, attempts = attempts + %(counts)s, last_error = %(error)s,
        last_traceback = %(traceback)s, cause = %(cause)s, fingerprint = %(fingerprint)s,
        failed_at = {_without_second("failed_at")} || clock_timestamp(),
        failed_with = {_without_second("failed_with")} || %(class)s::text,
-       next_attempt_at = clock_timestamp() + make_interval(secs => %(delay)s)
+       failing_since = {_SINCE}, retried_until = {_UNTIL},
+       next_attempt_at = CASE WHEN {_UNTIL} <= statement_timestamp() THEN NULL
+                              ELSE least({_DUE}, {_UNTIL}) END
  WHERE {_EVENT}
 """  # noqa: S608
 # The last error of an event that has failed before says more than that it waits now.
@@ -117,11 +124,13 @@ UPDATE inbox_parked p SET next_attempt_at = clock_timestamp()
         gated.event_id)
 """
 _MAKE_DUE = f"""
-UPDATE inbox_parked SET next_attempt_at = clock_timestamp(), attempts = 0
+UPDATE inbox_parked
+   SET next_attempt_at = clock_timestamp(), attempts = 0, failing_since = NULL, retried_until = NULL
  WHERE {_AT} AND reason <> 'forked'
 """  # noqa: S608
 _REDRIVE_NEXT = f"""
-UPDATE inbox_parked p SET next_attempt_at = {_REDRIVEN}, attempts = 0
+UPDATE inbox_parked p
+   SET next_attempt_at = {_REDRIVEN}, attempts = 0, failing_since = NULL, retried_until = NULL
   FROM inbox i JOIN unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
        AS s(source, aggregate_type, aggregate_id) USING (source, aggregate_type, aggregate_id)
  WHERE i.consumer = %(consumer)s
@@ -222,6 +231,7 @@ class ParkedEvents:
             "fingerprint": cause.fingerprint(event.type),
             "class": storable(cause.error),
             "delay": failure.delay,
+            "deadline": failure.deadline,
         }
         await self.connection.execute(_NOTE_FAILURE, values)
 
@@ -293,6 +303,11 @@ class ParkedEvents:
             where = f"{event.stream} at {event.sequence}{more}"
             logger.warning("%s discards %s", self.consumer, where)
         await self._for_each(_RECORD_DISCARDED, events, note=note)
+
+    async def record_given_up(self, event: Envelope, note: str) -> None:
+        """Keep an event whole in `inbox_discarded` that the application's rules give up."""
+        key = self._event(event.stream, event.sequence, event.id)
+        await self.connection.execute(_RECORD_DISCARDED, {**key, "note": note})
 
     async def record_skipped(self, stream: Stream, first: int, last: int, note: str) -> None:
         """Keep on record that the consumer no longer waits for these sequences."""

@@ -45,6 +45,9 @@ Values = Mapping[str, object]
 _BYTES = "(octet_length(body) + 1024)"
 """The size of one parked event: a row and its index entries take about a KiB beside the body."""
 _CONSUMER = "(%(consumer)s::text IS NULL OR consumer = %(consumer)s)"
+_FOR_PERSON = """
+next_attempt_at IS NULL AND reason IN ('failed', 'unreadable', 'crashed', 'unhandled', 'forked')
+"""
 _STOPS = "p.sequence = i.last_sequence + 1 AND p.reason <> 'forked'"
 """Condition on a parked event `p` and its position `i`: the stream cannot go on without it."""
 
@@ -95,7 +98,10 @@ WITH groups AS (
          coalesce(sum(i.parked - 1) FILTER (WHERE {_STOPS}), 0)::bigint AS followers,
          min({FIRST_FAILED}) AS first_seen,
          max(coalesce(p.failed_at[cardinality(p.failed_at)], p.parked_at)) AS last_seen,
-         min({NEXT_ATTEMPT}) AS next_attempt, min(p.event_id::text COLLATE "C") AS sample
+         min({NEXT_ATTEMPT}) AS next_attempt,
+         min(retried_until) FILTER (WHERE next_attempt_at IS NOT NULL) AS retried_until,
+         count(*) FILTER (WHERE {_FOR_PERSON}) AS for_person,
+         min(p.event_id::text COLLATE "C") AS sample
     FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
    WHERE {_CONSUMER} AND p.reason NOT IN ('gap', 'behind', 'discarded')
      AND {SELECTED}
@@ -104,7 +110,8 @@ WITH groups AS (
 )
 SELECT DISTINCT ON (g.streams, g.events, g.consumer, g.type, g.fingerprint)
        g.consumer, g.type, g.fingerprint, g.cause, g.reason, g.events, g.streams, g.followers,
-       g.first_seen, g.last_seen, g.next_attempt, p.event_id AS sample,
+       g.first_seen, g.last_seen, g.next_attempt, g.retried_until, g.for_person,
+       p.event_id AS sample,
        p.source || '/' || p.aggregate_type || '/' || p.aggregate_id AS sample_stream,
        p.sequence AS sample_sequence, p.last_error AS sample_error
   FROM groups g JOIN inbox_parked p ON p.consumer = g.consumer AND p.event_id = g.sample::uuid
@@ -139,6 +146,7 @@ SELECT source, aggregate_type, aggregate_id, p.sequence
 """
 _BY_REASON = f"""
 SELECT consumer, reason, count(*) AS events, sum({_BYTES}) AS bytes,
+       count(*) FILTER (WHERE {_FOR_PERSON}) AS for_person,
        min(parked_at) AS oldest, min({NEXT_ATTEMPT}) AS next_attempt
   FROM inbox_parked WHERE {_CONSUMER} GROUP BY consumer, reason ORDER BY consumer, reason
 """  # noqa: S608

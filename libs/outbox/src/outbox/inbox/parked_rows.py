@@ -36,9 +36,10 @@ REASONS = (
 class Failure:
     """Why an event is parked, and when it is tried again.
 
-    `reason` is one of `REASONS`, `delay` is in seconds; without one a person has to
-    redrive the event. `counts` says whether it was an attempt of the event's own. `is_first` is
-    false when it has failed before. Without a `cause` the reason is the cause.
+    `reason` is one of `REASONS`. `delay` is in seconds; without one, and `deadline` seconds after
+    the first failure, a person has to redrive the event. `counts` says whether it was an attempt of
+    the event's own. `is_first` is false when it has failed before. Without a `cause` the reason is
+    the cause. With a `discarded_because` the event is given up, and its stream goes on.
     """
 
     reason: str
@@ -48,6 +49,8 @@ class Failure:
     traceback: str | None = None
     is_first: bool = True
     cause: Cause | None = None
+    deadline: float | None = None
+    discarded_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class FailedAttempt:
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
     """An event that waits. `body` are its raw bytes.
+
+    It is retried by itself at `next_attempt_at`, if there is one, and at last at `retried_until`.
 
     `failures` are the first failed attempt and the last ones. Lists leave out these three: body,
     traceback and failures.
@@ -76,6 +81,7 @@ class ParkedEvent:
     time: datetime
     attempts: int
     next_attempt_at: datetime | None
+    retried_until: datetime | None
     last_error: str | None
     parked_at: datetime
     correlation_id: str
@@ -117,7 +123,9 @@ class Gap:
 class ParkedGroup:
     """Parked events of one consumer and type that stop their streams with one cause.
 
-    `followers` wait behind them, `next_attempt` is the first retry. The sample is the oldest event.
+    `followers` wait behind them, and `for_person` of the events wait for a person. The others are
+    retried: at `next_attempt` the first, until `retried_until` the first. The sample is the oldest
+    event.
     """
 
     consumer: str
@@ -131,6 +139,8 @@ class ParkedGroup:
     first_seen: datetime
     last_seen: datetime
     next_attempt: datetime | None
+    retried_until: datetime | None
+    for_person: int
     sample: UUID
     sample_stream: str
     sample_sequence: int
@@ -149,11 +159,12 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class ParkedCount:
-    """Parked events of one consumer for one reason."""
+    """Parked events of one consumer for one reason; `for_person` of them wait for a person."""
 
     consumer: str
     reason: str
     events: int
+    for_person: int
     bytes: int
     oldest: datetime
     next_attempt: datetime | None

@@ -26,7 +26,8 @@ from outbox.failures import (
     reason_of,
 )
 from outbox.fingerprints import cause_of
-from outbox.inbox.parked_rows import CRASHED, FAILED, UNREADABLE, Failure, ParkedEvent
+from outbox.inbox.failure_policy import Discard, FailurePolicy, Park, Retry
+from outbox.inbox.parked_rows import CRASHED, FAILED, Failure, ParkedEvent
 from outbox.inbox.position import Decision
 from outbox.inbox.transaction import CATCH_UP, InboxTransaction, Transactions
 from outbox.plural import counted
@@ -43,6 +44,8 @@ class Recovery:
         self._transactions = transactions
         self._consumer = transactions.consumer
         self._settings = transactions.settings
+        by_type = {kind: one.failures for kind, one in transactions.handlers.bound.items()}
+        self._policy = FailurePolicy(self._settings.failures, by_type)
         self._parkings = Throttled(logger, at_most=10)
         self._survived: Counter[tuple[Stream, int]] = Counter()
 
@@ -106,8 +109,9 @@ class Recovery:
         except Exception as problem:
             if is_loss(problem):
                 raise
-            await self._park(event, self._failure_of(problem, failed=1))
-            return False
+            failure = self._failure_of(problem, event, failed=1)
+            await self._park(event, failure)
+            return failure.discarded_because is not None
 
     async def _handle(self, event: Envelope, is_counted: bool) -> bool:
         """True if something is parked that may be next now."""
@@ -132,7 +136,7 @@ class Recovery:
             return None, 0
 
     async def _catch_up_from(self, head: ParkedEvent, attempts: int) -> bool:
-        """True if the head took effect. Its followers go along, unless a process has died here.
+        """True if the stream goes on. The head's followers go along, unless a process died here.
 
         If 5 to 9 wait and the handler of 8 raises, all is rolled back and 5 to 7 are tried again
         without it; then 8 is the head, and stays. Where it is not known which event failed, as
@@ -149,8 +153,7 @@ class Recovery:
                 sequence = failed.sequence if failed else 0
                 limit = min(limit - 1, max(sequence - head.sequence, 1))
                 if limit < 1 or sequence == head.sequence:
-                    await self._keep_parked(head, problem)
-                    return False
+                    return await self._fail_again(head, problem)
             else:
                 metrics.RETRIES.labels(self._consumer, "applied").inc(bool(applied))
                 return True
@@ -163,12 +166,16 @@ class Recovery:
                 return await transaction.catch_up(head.stream, limit=limit)
         return 0
 
-    async def _keep_parked(self, head: ParkedEvent, problem: Exception) -> None:
-        metrics.RETRIES.labels(self._consumer, "failed").inc()
-        event, failure = head.envelope, self._failure_of(problem, failed=head.attempts + 1)
+    async def _fail_again(self, head: ParkedEvent, problem: Exception) -> bool:
+        """True if the event is given up, so that its stream goes on."""
+        event = head.envelope
+        failure = self._failure_of(problem, event, failed=head.attempts + 1)
+        is_discarded = failure.discarded_because is not None
+        metrics.RETRIES.labels(self._consumer, "discarded" if is_discarded else "failed").inc()
         async with self._transactions.begin([head.stream], counted=event) as transaction:
             if await transaction.keep_parked(event, failure):
                 self._report(event, failure)
+        return is_discarded
 
     async def _park(self, event: Envelope, failure: Failure) -> None:
         async with self._transactions.begin([event.stream], counted=event) as transaction:
@@ -179,28 +186,34 @@ class Recovery:
         if failure.reason == CRASHED:
             metrics.CRASHED.labels(self._consumer).inc()
         where = f"\n{failure.traceback}" if failure.traceback and failure.is_first else ""
-        reason, error = failure.reason, failure.error
-        text = "%s parks %s as %s: %s%s"
-        self._parkings.warning(text, self._consumer, event, reason, error, where)
+        done = f"parks %s as {failure.reason}"
+        if failure.discarded_because is not None:
+            done = f"discards %s ({failure.discarded_because})"
+        self._parkings.warning(f"%s {done}: %s%s", self._consumer, event, failure.error, where)
 
-    def _failure_of(self, problem: BaseException, *, failed: int) -> Failure:
+    def _failure_of(self, problem: BaseException, event: Envelope, *, failed: int) -> Failure:
         """Classify what was raised for an event that has failed this often, now included."""
         problem = reason_of(problem)
-        error, cause, retry = said(problem), cause_of(problem), self._settings.retry
+        error, cause = said(problem), cause_of(problem)
         if isinstance(problem, TransactionEnded) and problem.may_be_committed:
             # A retry could let it take effect twice; a person looks at it first.
             return Failure(FAILED, error, cause=cause)
         if is_contention(problem) or isinstance(problem, PoolTimeout):
             # Others were in its way: that is not a failure of the event.
-            return Failure(FAILED, error, retry.delay(1), counts=False, cause=cause)
-        unreadable = self._settings.unreadable(problem)
+            return Failure(FAILED, error, Retry().delay(1), counts=False, cause=cause)
+        reaction = self._policy.reaction_to(problem, event.type)
+        delay = deadline = None
+        if isinstance(reaction, Retry):
+            delay, deadline = reaction.delay(failed), reaction.deadline
         return Failure(
-            UNREADABLE if unreadable else FAILED,
+            reaction.reason if isinstance(reaction, Park) else FAILED,
             error,
-            None if unreadable else retry.delay(failed),
+            delay,
             traceback=traceback_of(problem),
             is_first=failed == 1,
             cause=cause,
+            deadline=deadline,
+            discarded_because=reaction.note if isinstance(reaction, Discard) else None,
         )
 
 

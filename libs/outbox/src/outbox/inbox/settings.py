@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 
@@ -15,7 +15,7 @@ from outbox.argument_checks import (
     seconds_or_zero,
     server_seconds,
 )
-from outbox.failures import RetryPolicy, is_unreadable
+from outbox.inbox.failure_policy import Failures, check_failures
 from outbox.inbox.handlers import Unhandled
 from outbox.inbox.middleware import Middleware
 from outbox.inbox.position import LOCK_TIMEOUT, TRANSACTION_TIMEOUT
@@ -29,15 +29,15 @@ MAX_PREFETCH = 65_535
 class InboxSettings:
     """Times are in seconds."""
 
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    failures: Failures = field(default_factory=dict)
+    """What is done with the event of a handler that raises, by class of exception. Without a rule
+    it is retried for a day. A handler may have rules too: `@on(OrderPlaced, failures={…})`."""
     crashes: int = 3
     """An event is parked as `crashed` after this many attempts that ended without a result."""
     lock_timeout: float = LOCK_TIMEOUT
     """No transaction of the inbox waits longer for a lock."""
     transaction_timeout: float = TRANSACTION_TIMEOUT
     """PostgreSQL ends a longer transaction, also of a stopped process; see decision 1142."""
-    unreadable: Callable[[BaseException], bool] = is_unreadable
-    """Whether a handler's exception means that the body cannot be read, so that no retry helps."""
     unhandled: Unhandled = "park"
     """Events of a type that is neither handled nor ignored are parked or skipped. Skipping is
     logged once per type; see decision 1131."""
@@ -55,7 +55,7 @@ class InboxSettings:
         seconds(self, "commit_after")
         seconds_or_zero(self, "time_limit")
         server_seconds(self, "lock_timeout", "transaction_timeout")
-        instance(f"{type(self).__name__}.retry", self.retry, RetryPolicy)
+        check_failures(f"{type(self).__name__}.failures", self.failures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

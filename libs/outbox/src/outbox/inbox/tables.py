@@ -113,6 +113,10 @@ def _declare_parked(metadata: MetaData) -> None:
         Column("traceparent", Text),
         Column("attempts", Integer, nullable=False, server_default="0"),
         Column("next_attempt_at", DateTime(True)),
+        # Since the first failure after the event came or was redriven, and until when it is
+        # retried.
+        Column("failing_since", DateTime(True)),
+        Column("retried_until", DateTime(True)),
         *_failures(),
         Column("parked_at", DateTime(True), nullable=False, server_default=_NOW),
     )

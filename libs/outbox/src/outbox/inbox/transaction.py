@@ -23,7 +23,7 @@ from outbox.inbox.gates import Closed, Gates
 from outbox.inbox.handlers import Bindings, Bound
 from outbox.inbox.middleware import Handling
 from outbox.inbox.parked_events import ParkedEvents
-from outbox.inbox.parked_rows import CRASHED, UNHANDLED, Failure, ParkedEvent
+from outbox.inbox.parked_rows import CRASHED, DISCARDED, UNHANDLED, Failure, ParkedEvent
 from outbox.inbox.position import Decision, LockedPositions
 from outbox.inbox.settings import InboxSettings
 from outbox.inbox.time_limit import TimeLimit
@@ -187,13 +187,16 @@ class InboxTransaction:
     async def park(self, event: Envelope, failure: Failure) -> bool:
         """Park an event that could not be handled; it stops its stream until it is tried again.
 
+        If the failure says so, the event is given up instead.
+
         False if another process has applied or parked it meanwhile.
         """
         if self.positions.decide(event) is not Decision.APPLY:
             await self.handle(event, catch_up=False)
             return False
         await self._stop_at(event, failure)
-        self.decisions[failure.reason] += 1
+        given_up = failure.discarded_because is not None
+        self.decisions[DISCARDED if given_up else failure.reason] += 1
         return True
 
     async def keep_parked(self, event: Envelope, failure: Failure) -> bool:
@@ -249,6 +252,15 @@ class InboxTransaction:
             await self.positions.forget_attempts(event)
         self.positions[event.stream].blocked = True
         await self.parked.note_failure(event, failure)
+        if failure.discarded_because is not None:
+            await self._discard(event, failure.discarded_because)
+
+    async def _discard(self, event: Envelope, note: str) -> None:
+        """Give up a parked event that is next; the retrier goes on with what waits behind it."""
+        await self.parked.record_given_up(event, note)
+        self.positions[event.stream].blocked = False
+        await self._apply(event, effect=False)
+        await self.parked.make_due(event.stream, event.sequence + 1)
 
     async def _apply(self, event: Envelope, *, effect: bool = True) -> None:
         """Run the event's handler, if it has one and takes effect, and advance its stream."""

@@ -8,16 +8,7 @@ from uuid import UUID
 
 from outbox.inbox import position as inbox_sql
 from outbox.inbox.parked_queries import ParkedQueries
-from outbox.inbox.parked_rows import (
-    CRASHED,
-    FAILED,
-    FORKED,
-    UNHANDLED,
-    UNREADABLE,
-    ParkedCount,
-    ParkedGroup,
-    ParkedStream,
-)
+from outbox.inbox.parked_rows import ParkedCount, ParkedGroup, ParkedStream
 from outbox.jobs import JobCount, count_jobs
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, fetch, has_table
@@ -29,8 +20,6 @@ NAMED = 3
 """How many ids are shown of each kind of trouble."""
 TOP_GROUPS = 5
 """How many groups of parked events are shown; `outbox parked groups` shows all."""
-GIVEN_UP = (FAILED, CRASHED, UNREADABLE, UNHANDLED, FORKED)
-"""Reasons for which a parked event needs a person, once it has no attempt left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +104,7 @@ class Status:
         refused = self.outbox is not None and any(
             trouble.state == "parked" for trouble in self.outbox.troubles
         )
-        failed = self.inbox is not None and any(
-            parked.reason in GIVEN_UP and parked.next_attempt is None
-            for parked in self.inbox.parked
-        )
+        failed = self.inbox is not None and any(parked.for_person for parked in self.inbox.parked)
         return refused or failed or any(count.state == "failed" for count in self.jobs or ())
 
 

@@ -169,8 +169,8 @@ def _parked(inbox: InboxStatus) -> list[Finding]:
         young = parked.oldest > datetime.now(UTC) - timedelta(seconds=OLDEST)
         since = f"{parked.oldest:%Y-%m-%d %H:%M:%S%z}"
         says = f"{parked.consumer}: {parked.events} {parked.reason} since {since}"
-        waits = young or parked.next_attempt or parked.reason in GATED
-        level = warning if waits else error
+        retried = parked.next_attempt and not parked.for_person
+        level = warning if young or retried or parked.reason in GATED else error
         fix = fixes.get(parked.reason, "`outbox parked list` and `outbox parked show`")
         found.append(level("parked", says, fix))
     return found or [ok("parked", "no event needs a person")]
@@ -192,7 +192,7 @@ def _group(group: ParkedGroup) -> Finding:
     fix = (
         f"mend the cause, then `outbox parked redrive {which}`; or `outbox parked discard {which}`"
     )
-    return (warning if group.next_attempt else error)("parked", says, fix)
+    return (error if group.for_person else warning)("parked", says, fix)
 
 
 def _heavy(inbox: InboxStatus) -> list[Finding]:
