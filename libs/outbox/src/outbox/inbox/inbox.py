@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import NoneType
 
 from outbox import metrics
 from outbox.argument_checks import instance
-from outbox.event import Envelope
+from outbox.event import Envelope, Stream
 from outbox.failures import HandlerFailed, contending, is_contention, is_loss
 from outbox.inbox.batch_size import Stopwatch
 from outbox.inbox.gates import ClosedTypes, Gates
@@ -25,6 +26,7 @@ from outbox.inbox.parked_selection import ParkedSelection
 from outbox.inbox.position import forget_passed_attempts
 from outbox.inbox.recovery import Recovery
 from outbox.inbox.settings import InboxSettings
+from outbox.inbox.stream_claims import StreamClaims
 from outbox.inbox.time_limit import TimeLimit
 from outbox.inbox.transaction import Transactions
 from outbox.inbox.unsequenced import FORGET_AT_ONCE, MessageIds, UnsequencedMessages
@@ -117,14 +119,23 @@ class Inbox:
         """Handle an event that came before and was not acked: perhaps the process died of it."""
         await self._recovery.handle_redelivered(event)
 
-    async def retry_due(self) -> bool:
+    async def retry_due(self, claims: StreamClaims | None = None) -> bool:
         """Try the parked events of some streams that are due; returns whether to go on at once.
 
-        A stream that another transaction keeps locked is left for later.
+        A stream that another transaction keeps locked is left for later. `claims` leave out what
+        retriers of other processes have in hand.
         """
         async with self._work.engine.begin() as connection:
             raw = await raw_connection(connection)
-            streams = await ParkedEvents(raw, self.consumer).due_streams(limit=DUE_STREAMS)
+            due = await ParkedEvents(raw, self.consumer).due_streams(limit=DUE_STREAMS)
+        tried, rest = 0, due
+        while rest:
+            async with claims.some(rest) if claims else nullcontext(rest) as streams:
+                tried += await self._retry(streams)
+            rest = rest[rest.index(streams[-1]) + 1 :] if streams else []
+        return len(due) == DUE_STREAMS and tried > 0
+
+    async def _retry(self, streams: Sequence[Stream]) -> int:
         tried = 0
         for stream in streams:
             try:
@@ -133,7 +144,7 @@ class Inbox:
                 if not is_contention(problem):
                     raise
                 logger.warning("%s cannot lock %s: %s", self.consumer, stream, one_line(problem))
-        return len(streams) == DUE_STREAMS and tried > 0
+        return tried
 
     async def resume_unhandled(self) -> int:
         """Let events be tried that were parked as unhandled and are handled or ignored by now.

@@ -9,8 +9,10 @@ from outbox.delays import AdaptiveInterval
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import REDRIVE
 from outbox.inbox.settings import ConsumerSettings
+from outbox.inbox.stream_claims import StreamClaims
 from outbox.log.work import Work
 from outbox.postgres.notify import Listener
+from outbox.postgres.sessions import connect
 from outbox.supervise import Up, keep_running
 
 LISTEN_SLICE = 0.25
@@ -39,11 +41,13 @@ class Retrier:
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         await self._work.check()
-        async with Listener.on(self._work.engine, REDRIVE) as redrives:
+        async with await connect(self._work.engine) as connection:
+            redrives = await Listener.over(connection, REDRIVE)
+            claims = StreamClaims(connection, self._inbox.consumer)
             while not stop.is_set():
                 if self._is_due("unhandled", RESUME_EVERY):
                     await self._inbox.resume_unhandled()
-                more = await self._inbox.retry_due()
+                more = await self._inbox.retry_due(claims)
                 up("retries parked events")
                 if self._reporting.is_due():
                     with self._reporting.measured():
