@@ -13,6 +13,7 @@ from kit.outbox.deliveries import effects, events, has_effects, record
 from kit.outbox.world import QUEUE, World
 from kit.waiting import eventually
 from outbox import Envelope, Retry, UnitOfWork
+from outbox.event import Stream
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.settings import InboxSettings
 from outbox.inbox.stream_claims import AT_ONCE, StreamClaims
@@ -95,10 +96,16 @@ async def test_a_claim_ends_with_its_connection(world: World) -> None:
         cursor = await lost.connection.execute("SELECT pg_backend_pid()")
         [(pid,)] = await cursor.fetchall()
         with pytest.raises(psycopg.OperationalError):
-            async with lost.some(due) as mine:
-                assert mine == due
-                async with others.some(due) as none:
-                    assert none == []
-                await world.rows("SELECT pg_terminate_backend(%s, 5000)", pid)
-                async with others.some(due) as free:
-                    assert free == due
+            await until_killed(lost, others, due, pid)
+
+
+async def until_killed(
+    lost: StreamClaims, others: StreamClaims, due: list[Stream], pid: int
+) -> None:
+    async with lost.some(due) as mine:
+        assert mine == due
+        async with others.some(due) as none:
+            assert none == []
+        await others.connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        async with others.some(due) as free:
+            assert free == due

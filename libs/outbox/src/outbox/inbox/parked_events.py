@@ -149,6 +149,13 @@ _REDRIVEN_STREAMS = _DUE_STREAMS.format(when=f"= {_REDRIVEN}")
 _RETRIED_STREAMS = _DUE_STREAMS.format(
     when=f"> {_REDRIVEN} AND next_attempt_at <= statement_timestamp()"
 )
+IS_DUE = """
+EXISTS (SELECT FROM inbox_parked p
+         WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id)
+             = (%(consumer)s, s.source, s.aggregate_type, s.aggregate_id)
+           AND p.next_attempt_at <= clock_timestamp())
+"""
+"""Whether an event of the stream `s` is due."""
 
 _MARK_DISCARDED = f"""
 UPDATE inbox_parked SET reason = 'discarded', next_attempt_at = NULL WHERE {_EVENT}

@@ -2,8 +2,8 @@
 
 Invariant: while a stream is claimed, no other retrier begins with it. So none waits for the row
 that another has locked, and the attempts of two are not counted as if a process had died between.
-A claim is a session-level advisory lock (PostgreSQL, "Advisory Locks"): no lease and no clock. Order
-does not need it: if the claim is lost with its connection, the rows are locked as ever.
+A claim is a session-level advisory lock (PostgreSQL, "Advisory Locks"): no lease and no clock.
+Order does not need it: if the claim is lost with its connection, the rows are locked as ever.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from outbox.event import Stream
+from outbox.inbox.parked_events import IS_DUE
 from outbox.inbox.position import Connection, columns
 
 AT_ONCE = 10
@@ -24,12 +25,7 @@ _CLAIM = f"""
 SELECT source, aggregate_type, aggregate_id
   FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
     AS s(source, aggregate_type, aggregate_id)
- WHERE CASE WHEN EXISTS (
-         SELECT FROM inbox_parked p
-          WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id)
-              = (%(consumer)s, s.source, s.aggregate_type, s.aggregate_id)
-            AND p.next_attempt_at <= clock_timestamp())
-       THEN pg_try_advisory_lock(hashtextextended(
+ WHERE CASE WHEN {IS_DUE} THEN pg_try_advisory_lock(hashtextextended(
          concat_ws('/', 'retry', %(consumer)s::text, source, aggregate_type, aggregate_id), 0)) END
  LIMIT {AT_ONCE}
 """  # noqa: S608
