@@ -14,6 +14,12 @@ _DONE = """
 SELECT count(DISTINCT (aggregate_id, sequence)), extract(epoch FROM max(at) - min(at))::float8
   FROM effects
 """
+# Half of all effects, those in the middle: neither the start of the processes nor the last ones.
+_MIDDLE = """
+SELECT extract(epoch FROM percentile_disc(0.75) WITHIN GROUP (ORDER BY at)
+                        - percentile_disc(0.25) WITHIN GROUP (ORDER BY at))::float8
+  FROM effects
+"""
 _IN_ORDER = """
 SELECT count(*) FROM (SELECT sequence < lag(sequence) OVER (PARTITION BY aggregate_id ORDER BY id)
                              AS early FROM effects) e WHERE early
@@ -24,9 +30,13 @@ _PARKED = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'inbox_park
 
 @dataclass(frozen=True)
 class Consumed:
-    """Seconds from the first effect to the last, and how many events were ever parked."""
+    """Seconds from the first effect to the last, and of the half of them in the middle.
+
+    `parked` is how many events were ever parked.
+    """
 
     seconds: float
+    middle: float
     parked: int
 
 
@@ -39,11 +49,13 @@ def consumed(environment: Environment, events: int, *, within: float = CONSUME_W
                 raise TimeoutError(f"{rows} of {events} took effect in {within} s")
             time.sleep(0.1)
         [(different, seconds)] = connection.execute(_DONE).fetchall()
+        [(middle,)] = connection.execute(_MIDDLE).fetchall()
         [(early,)] = connection.execute(_IN_ORDER).fetchall()
         time.sleep(1.5)
         [(parked,)] = connection.execute(_PARKED).fetchall()
     if different != events or early:
         raise RuntimeError(f"{events} effects of {different} events, {early} out of order")
     assert isinstance(seconds, float)
+    assert isinstance(middle, float)
     assert isinstance(parked, int)
-    return Consumed(seconds, parked)
+    return Consumed(seconds, middle, parked)

@@ -45,7 +45,7 @@ async def _rate(environment: Environment, processes: int, events: int) -> float:
                 subject_process("consumer", environment, "waits", **given)
             )
         done = await asyncio.to_thread(consumed, environment, events)
-    return events / done.seconds
+    return events / 2 / done.middle
 
 
 def _figure(processes: int, rates: list[float]) -> Figure:

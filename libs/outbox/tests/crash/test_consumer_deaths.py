@@ -94,6 +94,30 @@ async def test_a_consumer_killed_at_a_step_loses_nothing_and_repeats_nothing(
     assert statuses == []
 
 
+@pytest.mark.parametrize("step", ["delivered", "locked", "handled", "committed", "acked"])
+async def test_workers_in_different_steps_and_two_processes_lose_nothing_when_one_is_killed(
+    world: World, step: str
+) -> None:
+    """Handlers wait, so that all workers of both are busy when the twelfth batch is there."""
+    async with world.broker():
+        pass
+    names = [f"s{number}" for number in range(12)]
+    found = [events(20, name) for name in names]
+    await publish(world, *(some[n] for n in range(20) for some in found))
+    waiting = {"HANDLER_WAITS": "0.05", "CONCURRENCY": "4", "PREFETCH": "20"}
+    failpoint = {"APP_ENV": "test", "OUTBOX_FAILPOINT": f"consumer.{step}:12"}
+    killed = await start(world, **waiting, **failpoint)
+    async with supervised(world, **waiting) as statuses:
+        assert await ended(killed) == -signal.SIGKILL
+        await eventually(lambda: has_effects(world, 240))
+        await eventually(lambda: queue_is_empty(world))
+        await eventually(lambda: parks(world, []))
+    assert await effects(world) == {name: list(range(1, 21)) for name in names}
+    assert await world.rows("SELECT * FROM inbox_attempts") == []
+    assert await world.rows("SELECT sum(parked)::int, bool_or(blocked) FROM inbox") == [(0, False)]
+    assert statuses == []
+
+
 async def test_a_failpoint_is_ignored_outside_of_tests(world: World) -> None:
     await publish(world, *events(1))
     process = await start(world, APP_ENV="prod", OUTBOX_FAILPOINT="consumer.handled")

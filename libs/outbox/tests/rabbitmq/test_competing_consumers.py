@@ -21,6 +21,7 @@ from outbox import (
     UnitOfWork,
     Work,
     build_worker,
+    metrics,
 )
 from outbox.errors import InvalidSetting
 from outbox.jobs.job import Job, Result
@@ -159,3 +160,57 @@ async def test_a_pool_too_small_for_all_queues_together_is_one_warning(
 
 async def nothing(job: Job) -> Result:
     raise AssertionError(job)
+
+
+async def test_an_event_that_comes_a_moment_too_early_is_not_parked(world: World) -> None:
+    first, second = events(2)
+    before = metrics.CONSUMED.labels(QUEUE, "gap")._value.get()
+    async with running(world.consumer(record)):
+        await publish(world, second)
+        await asyncio.sleep(0.1)
+        await publish(world, first)
+        await eventually(lambda: has_effects(world, 2))
+        await eventually(lambda: queue_is_empty(world))
+    assert await effects(world) == {"a": [1, 2]}
+    assert metrics.CONSUMED.labels(QUEUE, "gap")._value.get() == before
+
+
+async def test_many_events_beyond_one_gap_are_parked_and_caught_up_in_a_few_statements(
+    world: World,
+) -> None:
+    found = {f"a{n}": events(30, f"a{n}") for n in range(5)}
+    async with running(world.consumer(record)):
+        await publish(world, *(event for some in found.values() for event in some[1:]))
+        await eventually(lambda: parked(world, 145))
+        await publish(world, *(some[0] for some in found.values()))
+        await eventually(lambda: has_effects(world, 150))
+        await eventually(lambda: parked(world, 0))
+    assert await effects(world) == {name: list(range(1, 31)) for name in found}
+    assert await world.rows("SELECT sum(parked), bool_or(blocked) FROM inbox") == [(0, False)]
+
+
+async def parked(world: World, count: int) -> bool:
+    return await world.rows("SELECT count(*)::int FROM inbox_parked") == [(count,)]
+
+
+async def test_streams_that_another_process_has_in_hand_are_not_waited_for(world: World) -> None:
+    """Neither one whose row it has locked for long, nor one that begins there."""
+    old, new, free = events(2, "old"), events(2, "new"), events(2, "free")
+    async with running(world.consumer(record)):
+        await publish(world, old[0])
+        await eventually(lambda: has_effects(world, 1))
+        async with await world.psycopg() as other, other.transaction():
+            await other.execute("SELECT FROM inbox WHERE aggregate_id = 'old' FOR UPDATE")
+            await other.execute(_BEGINS_ELSEWHERE, [QUEUE, "shop", new[0].id])
+            await publish(world, old[1], new[1], *free)
+            await eventually(lambda: has_effects(world, 3))
+        await eventually(lambda: has_effects(world, 5))
+        await eventually(lambda: queue_is_empty(world))
+    assert await effects(world) == {"old": [1, 2], "new": [2], "free": [1, 2]}
+    assert await world.rows("SELECT * FROM inbox_attempts") == []
+
+
+_BEGINS_ELSEWHERE = """
+INSERT INTO inbox (consumer, source, aggregate_type, aggregate_id, last_sequence, last_event_id)
+VALUES (%s, %s, 'order', 'new', 1, %s)
+"""

@@ -182,7 +182,7 @@ async def test_a_waiting_event_comes_before_one_that_arrives_with_its_sequence(
     inbox = world.consumer(record).inbox
     async with await world.psycopg() as connection:
         await InboxOperations(connection, QUEUE).baseline({A: 0})
-        await ParkedEvents(connection, QUEUE).park(first, "gap")
+        await ParkedEvents(connection, QUEUE).park([(first, "gap")])
         await connection.execute("UPDATE inbox SET parked = 1")
     await inbox.handle([other])
     assert await effects(world) == {"a": [1]}

@@ -2,7 +2,8 @@
 
 The first event of the aggregate `poison` ends the process, so does the second of `poison late`;
 the first of `hangs` blocks it for longer than HANGS_AFTER seconds, the first of `refuses` waits as
-long and ignores that it is cancelled.
+long and ignores that it is cancelled. Every handler waits for HANDLER_WAITS seconds before its
+effect.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ async def cook(unit: UnitOfWork, event: Envelope) -> None:
     while event.stream.aggregate_id == "refuses" and event.sequence == 1:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(600)
+    await asyncio.sleep(float(os.environ.get("HANDLER_WAITS", "0")))
     await record(unit, event)
 
 
@@ -39,7 +41,13 @@ async def main(database_url: str, broker_url: str) -> None:
     async with Notifier(database_url) as notifier:
         world = World(database_url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))
         hangs_after = float(os.environ.get("HANGS_AFTER", "50"))
-        consumer = world.consumer(cook, hangs_after=hangs_after, time_limit=hangs_after / 2)
+        consumer = world.consumer(
+            cook,
+            hangs_after=hangs_after,
+            time_limit=hangs_after / 2,
+            concurrency=int(os.environ.get("CONCURRENCY", "8")),
+            prefetch=int(os.environ.get("PREFETCH", "500")),
+        )
         await consumer.run(stop)
     await engine.dispose()
 

@@ -22,7 +22,7 @@ class Received:
     event: Envelope
     delivery: DeliveredMessage
     patient_until: float | None = None
-    """Set when it came too early: from then on it is parked if it still does."""
+    """Set when it came too early: after this time it is parked if it still is."""
 
     @property
     def is_redelivered(self) -> bool:

@@ -7,14 +7,15 @@ and both are tried again in order.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from types import NoneType
 
 from outbox import metrics
 from outbox.argument_checks import instance
 from outbox.event import Envelope, Stream
-from outbox.failures import HandlerFailed, contending, is_contention, is_loss
+from outbox.failures import is_contention
+from outbox.inbox.batch import Batch, Left, never
 from outbox.inbox.batch_size import Stopwatch
 from outbox.inbox.gates import ClosedTypes, Gates
 from outbox.inbox.handlers import Around, HandlersByType, bind
@@ -42,8 +43,6 @@ DUE_STREAMS = 100
 """At most this many streams are retried before anything else is done."""
 RESUMED = 1_000
 """At most this many postponed events are resumed in one statement."""
-SET_ASIDE = 3
-"""At most this many streams of a failing batch are set aside; see decision 0502."""
 
 
 class Inbox:
@@ -81,39 +80,22 @@ class Inbox:
         """
         rest = list(events)
         while rest:
-            rest = rest[await self.handle_some(rest) :]
+            left = await self.handle_some(rest)
+            rest = [*left.early, *left.rest]
 
     async def handle_some(
-        self, events: Sequence[Envelope], handlers_run: Stopwatch | None = None
-    ) -> int:
+        self,
+        events: Sequence[Envelope],
+        *,
+        is_patient: Callable[[Envelope], bool] = never,
+        stopwatch: Stopwatch | None = None,
+    ) -> Left:
         """Do the same with the first events, as many as one transaction has time for.
 
-        Returns how many were handled; the stopwatch runs while handlers do. Where a handler fails,
-        the rest of its batch is tried without its stream; where that does not help, each event is
-        handled alone.
+        The stopwatch runs while handlers do.
         """
-        rest, aside = list(events), list[Envelope]()
-        stopwatch = handlers_run or Stopwatch()
-        for _ in range(SET_ASIDE + 1):
-            try:
-                handled = await contending(lambda: self._handle_together(rest, stopwatch))  # noqa: B023
-            except Exception as problem:
-                if is_loss(problem):
-                    raise
-                if not isinstance(problem, HandlerFailed) or problem.event is None:
-                    break
-                failed = problem.event.stream
-                aside += [event for event in rest if event.stream == failed]
-                rest = [event for event in rest if event.stream != failed]
-            else:
-                if not aside:
-                    return handled
-                rest = rest[handled:]
-                if not rest:
-                    break
-        for event in (*rest, *aside):
-            await self._recovery.handle(event)
-        return len(events)
+        batch = Batch(self._transactions, self._recovery, is_patient, stopwatch or Stopwatch())
+        return await batch.handle(events)
 
     async def handle_redelivered(self, event: Envelope) -> None:
         """Handle an event that came before and was not acked: perhaps the process died of it."""
@@ -207,16 +189,3 @@ class Inbox:
             async with self._work.engine.begin() as connection:
                 ids = MessageIds(await raw_connection(connection), self.consumer)
                 forgotten = await ids.forget_old(unsequenced.retention)
-
-    async def _handle_together(self, events: Sequence[Envelope], stopwatch: Stopwatch) -> int:
-        """Returns how many of the first were handled before the time was over."""
-        if not events:
-            return 0
-        streams = {event.stream for event in events}
-        async with self._transactions.begin(streams) as transaction:
-            with stopwatch.running():
-                for handled, event in enumerate(events, start=1):
-                    await transaction.handle(event, catch_up=True)
-                    if transaction.is_long:
-                        return handled
-        return len(events)

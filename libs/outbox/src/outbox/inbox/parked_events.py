@@ -10,7 +10,7 @@ One file, because together with `parked_queries` (what operators ask) it holds a
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 MAX_ERROR = 1_000
 FAILURES_KEPT = 20
 """So many failed attempts of an event are kept: the first one and the last ones."""
+
+AT_ONCE, BYTES_AT_ONCE = 200, 1024 * 1024
+"""At most so many events that wait in a stream are read at once, or one that is larger."""
 
 _REDRIVEN = "timestamptz '-infinity'"
 """When an event is due that a person redrives: before what is retried by itself."""
@@ -50,34 +53,59 @@ traceparent, length(body), cause, fingerprint
 """
 """What `parked_event` begins with; body and traceback follow."""
 
-_PARK = f"""
+# Only one event can be right at its sequence: the first that came.
+_PARK = """
 INSERT INTO inbox_parked (consumer, source, aggregate_type, aggregate_id, sequence, event_id,
                           reason, type, version, time, body, correlation_id, causation_id,
                           traceparent)
-SELECT %(consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s, %(sequence)s, %(event_id)s,
-       -- Only one event can be right at its sequence: the first that came.
-       CASE WHEN EXISTS (SELECT FROM inbox_parked WHERE {_AT}) THEN 'forked' ELSE %(reason)s END,
-       %(type)s, %(version)s, %(time)s, %(body)s, %(correlation_id)s, %(causation_id)s,
-       %(traceparent)s
+SELECT %(consumer)s, e.source, e.aggregate_type, e.aggregate_id, e.sequence, e.event_id,
+       CASE WHEN EXISTS (SELECT FROM inbox_parked p
+                          WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence)
+                              = (%(consumer)s, e.source, e.aggregate_type, e.aggregate_id,
+                                 e.sequence))
+            THEN 'forked' ELSE e.reason END,
+       e.type, e.version, e.time, e.body, e.correlation_id, e.causation_id, e.traceparent
+  FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(sequences)s::bigint[],
+              %(event_ids)s::uuid[], %(reasons)s::text[], %(event_types)s::text[],
+              %(versions)s::smallint[], %(times)s::timestamptz[], %(bodies)s::bytea[],
+              %(correlation_ids)s::text[], %(causation_ids)s::text[], %(traceparents)s::text[])
+    AS e(source, aggregate_type, aggregate_id, sequence, event_id, reason, type, version, time,
+         body, correlation_id, causation_id, traceparent)
 ON CONFLICT DO NOTHING
-RETURNING reason
-"""  # noqa: S608
+RETURNING source, aggregate_type, aggregate_id, reason
+"""
 _WAITING_AT = f"""
 SELECT {COLUMNS}, body, NULL FROM inbox_parked
  WHERE {_AT} AND reason <> 'forked'
    AND (NOT %(due)s OR next_attempt_at <= clock_timestamp())
  ORDER BY parked_at LIMIT 1
 """  # noqa: S608
-# If another event is parked at the same sequence, it can never take effect.
-_REMOVE_APPLIED = f"""
-WITH gone AS (
-  DELETE FROM inbox_parked WHERE {_EVENT} RETURNING 1
-), forked AS (
-  UPDATE inbox_parked SET reason = 'forked', next_attempt_at = NULL
-   WHERE {_AT} AND event_id <> %(event_id)s
-)
-SELECT count(*) FROM gone
+_WAITING = f"""
+SELECT {COLUMNS}, body, NULL
+  FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(after)s::bigint[])
+         AS s(s, t, i, after)
+ CROSS JOIN LATERAL (
+   SELECT n.*, sum(octet_length(n.body)) OVER (ORDER BY n.sequence) - octet_length(n.body) AS before
+     FROM (SELECT * FROM inbox_parked p
+            WHERE p.consumer = %(consumer)s AND p.source = s.s AND p.aggregate_type = s.t
+              AND p.aggregate_id = s.i AND p.sequence > s.after AND p.reason <> 'forked'
+              AND (NOT %(if_next)s OR EXISTS (
+                    SELECT FROM inbox_parked x
+                     WHERE (x.consumer, x.source, x.aggregate_type, x.aggregate_id, x.sequence)
+                         = (%(consumer)s, s.s, s.t, s.i, s.after + 1)))
+            ORDER BY p.sequence LIMIT {AT_ONCE}) n) w
+ WHERE before < {BYTES_AT_ONCE}
+ ORDER BY sequence
 """  # noqa: S608
+_REMOVE_ALL = """
+DELETE FROM inbox_parked p
+ USING unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(sequences)s::bigint[],
+              %(event_ids)s::uuid[])
+    AS e(source, aggregate_type, aggregate_id, sequence, event_id)
+ WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence, p.event_id)
+     = (%(consumer)s, e.source, e.aggregate_type, e.aggregate_id, e.sequence, e.event_id)
+RETURNING p.source, p.aggregate_type, p.aggregate_id
+"""
 _REMOVE = f"DELETE FROM inbox_parked WHERE {_EVENT}"  # noqa: S608
 _REMOVE_THROUGH = f"DELETE FROM inbox_parked WHERE {STREAM} AND sequence <= %(last)s"  # noqa: S608
 
@@ -185,35 +213,49 @@ class ParkedEvents:
     connection: Connection
     consumer: str
 
-    async def park(self, event: Envelope, reason: str) -> str | None:
-        """Keep an event; returns for what reason, None if it was kept already.
+    async def park(self, events: Sequence[tuple[Envelope, str]]) -> list[tuple[Stream, str]]:
+        """Keep events for these reasons; returns streams and reasons of those not kept already.
 
         Where another event is parked at the same sequence, the reason is `forked`.
         """
         values = {
-            **self._event(event.stream, event.sequence, event.id),
-            "reason": str(reason),
-            "type": event.type,
-            "version": event.version,
-            "time": event.time,
-            "body": event.payload,
-            "correlation_id": event.correlation_id,
-            "causation_id": event.causation_id,
-            "traceparent": event.traceparent,
+            **self._events([event for event, _ in events]),
+            "reasons": [str(reason) for _, reason in events],
+            "event_types": [event.type for event, _ in events],
+            "versions": [event.version for event, _ in events],
+            "times": [event.time for event, _ in events],
+            "bodies": [event.payload for event, _ in events],
+            "correlation_ids": [event.correlation_id for event, _ in events],
+            "causation_ids": [event.causation_id for event, _ in events],
+            "traceparents": [event.traceparent for event, _ in events],
         }
-        row = await (await self.connection.execute(_PARK, values)).fetchone()
-        return None if row is None else str(row[0])
+        cursor = await self.connection.execute(_PARK, values)
+        return [(Stream(*key), reason) for *key, reason in await cursor.fetchall()]
+
+    async def waiting(
+        self, after: Mapping[Stream, int], *, if_next: bool = False
+    ) -> dict[Stream, list[ParkedEvent]]:
+        """What waits beyond a sequence in each of these streams, in order; not all of very much.
+
+        With `if_next` only where the event that follows the sequence is there.
+        """
+        found: dict[Stream, list[ParkedEvent]] = {}
+        values = {"consumer": self.consumer, "if_next": if_next, "after": [*after.values()]}
+        cursor = await self.connection.execute(_WAITING, {**values, **columns(after)})
+        for row in await cursor.fetchall():
+            event = parked_event(*row)
+            found.setdefault(event.stream, []).append(event)
+        return found
 
     async def at(self, stream: Stream, sequence: int, *, due: bool = False) -> ParkedEvent | None:
         """The event that waits at this sequence, if any and, if asked for, only if it is due."""
         found = await self._rows(_WAITING_AT, stream, sequence=sequence, due=due)
         return parked_event(*found[0]) if found else None
 
-    async def remove_applied(self, event: Envelope) -> int:
-        """The event has taken effect and waits no longer; returns how many rows that were."""
-        key = self._event(event.stream, event.sequence, event.id)
-        [(gone,)] = await (await self.connection.execute(_REMOVE_APPLIED, key)).fetchall()
-        return int(gone)
+    async def remove_all(self, events: Sequence[Envelope]) -> list[Stream]:
+        """These events have taken effect; returns the stream of each one that was parked."""
+        cursor = await self.connection.execute(_REMOVE_ALL, self._events(events))
+        return [Stream(*key) for key in await cursor.fetchall()]
 
     async def remove(self, event: ParkedEvent) -> None:
         """The event waits no longer."""
@@ -340,6 +382,14 @@ class ParkedEvents:
             "source": stream and stream.source,
             "aggregate_type": stream and stream.aggregate_type,
             "aggregate_id": stream and stream.aggregate_id,
+        }
+
+    def _events(self, events: Sequence[Envelope]) -> dict[str, object]:
+        return {
+            "consumer": self.consumer,
+            **columns(event.stream for event in events),
+            "sequences": [event.sequence for event in events],
+            "event_ids": [event.id for event in events],
         }
 
     def _event(self, stream: Stream, sequence: int, event_id: UUID) -> dict[str, object]:

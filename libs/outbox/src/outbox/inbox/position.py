@@ -24,8 +24,14 @@ Connection = psycopg.AsyncConnection[Any]
 
 LOCK_TIMEOUT = 5.0
 """Seconds that a transaction of the inbox waits for any lock before it gives way."""
+LOCK_SOON = 0.1
+"""Seconds that a batch waits for another process that has one of its streams in hand."""
 TRANSACTION_TIMEOUT = 90.0
 """Seconds after which PostgreSQL ends a transaction of the inbox, and its connection with it."""
+
+
+class StreamsLocked(Exception):
+    """Another transaction has one of the streams in hand for longer than a moment."""
 
 
 class Decision(StrEnum):
@@ -90,6 +96,8 @@ SELECT source, aggregate_type, aggregate_id, last_sequence, last_event_id, block
  ORDER BY source, aggregate_type, aggregate_id
    FOR UPDATE OF inbox
 """  # noqa: S608
+_LOCK_FREE = f"{_LOCK} SKIP LOCKED"
+_LIMIT_WAITS = "SELECT set_config('lock_timeout', %s, true)"
 
 # The limit on the whole transaction replaces PostgreSQL's limit on an idle one: psycopg ends a
 # pipeline with a Flush after its Sync, and the Flush switches the limit on an idle one off.
@@ -158,20 +166,32 @@ class LockedPositions(dict[Stream, Position]):
         *,
         lock_timeout: float = LOCK_TIMEOUT,
         transaction_timeout: float = TRANSACTION_TIMEOUT,
+        within: float | None = None,
+        new: Iterable[Stream] | None = None,
     ) -> Self:
         """Lock the rows of these streams, creating missing ones, in one round trip.
 
         Nothing in this transaction waits for a lock longer than `lock_timeout` seconds. After
-        `transaction_timeout` seconds the server ends it, whatever its client does.
+        `transaction_timeout` seconds the server ends it, whatever its client does. `within` is how
+        long to wait for these rows, if less; then it raises `StreamsLocked`. With `new` only these
+        are created, and rows that others have locked are left out.
         """
         locked = cls(connection, consumer)
         parameters = {"consumer": consumer, **columns(streams)}
-        limits = [f"{seconds * 1000:.0f}ms" for seconds in (lock_timeout, transaction_timeout)]
-        async with connection.pipeline():
-            begun = await connection.execute(_BEGIN, limits)
-            await connection.execute(_CREATE, parameters)
-            cursor = await connection.execute(_LOCK, parameters)
-        for source, kind, id_, *rest in await cursor.fetchall():
+        created = parameters if new is None else {"consumer": consumer, **columns(new)}
+        try:
+            async with connection.pipeline():
+                limits = _ms(lock_timeout if within is None else within, transaction_timeout)
+                begun = await connection.execute(_BEGIN, limits)
+                await connection.execute(_CREATE, created)
+                found = await connection.execute(_LOCK if new is None else _LOCK_FREE, parameters)
+                if within is not None:
+                    await connection.execute(_LIMIT_WAITS, _ms(lock_timeout))
+        except psycopg.errors.LockNotAvailable:
+            if within is None:
+                raise
+            raise StreamsLocked from None
+        for source, kind, id_, *rest in await found.fetchall():
             locked[Stream(source, kind, id_)] = Position(*rest)
         [(*_, locked._transaction_id)] = await begun.fetchall()
         return locked
@@ -228,6 +248,10 @@ class LockedPositions(dict[Stream, Position]):
         stream = event.stream
         key = (stream.source, stream.aggregate_type, stream.aggregate_id, event.sequence)
         return [self._consumer, *key]
+
+
+def _ms(*seconds: float) -> list[str]:
+    return [f"{each * 1000:.0f}ms" for each in seconds]
 
 
 async def forget_passed_attempts(connection: Connection, *, consumer: str) -> None:

@@ -9,25 +9,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
 from outbox import metrics
+from outbox.event import Envelope
 from outbox.failpoints import hit
+from outbox.failures import is_contention
 from outbox.inbox.acceptance import Acceptance, Refused
 from outbox.inbox.batch_size import BatchSize, Stopwatch
 from outbox.inbox.dispatcher import Dispatcher, Received
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.workers import Workers
+from outbox.losses import one_line
 from outbox.rabbitmq.cloudevents import UNKNOWN_TIME
 from outbox.rabbitmq.delivery_buffer import ConsumerCancelled
 from outbox.rabbitmq.receiver import Receiver
 from outbox.throttled_warnings import Throttled
 
 logger = logging.getLogger(__name__)
+
+PATIENCE = 0.25
+"""Seconds that an event waits for a predecessor that another process may have in hand."""
+TRY_AGAIN = 0.03
+"""Seconds after which an event that came too early is tried again."""
 
 
 class Session:
@@ -100,28 +108,71 @@ class Session:
         self._receiver.dead_letter(delivery)
 
     async def _work(self, batch: Sequence[Received]) -> None:
-        """Handle a batch in one transaction, ack what is done, and release the rest."""
+        """Handle a batch in one transaction, ack what is done, and give back the rest."""
         hit("consumer.delivered")
         self._observe_lag(batch)
         with self._batch_seconds.time():
-            left = await self._handle(batch)
+            early, rest = await self._handle(batch)
+            left = early | rest
             await self._receiver.ack(one.delivery for one in batch if one not in left)
         hit("consumer.acked")
-        self._dispatcher.release(batch, left=left)
+        self._dispatcher.release(batch, left=rest)
+        self._put_off(early)
 
-    async def _handle(self, batch: Sequence[Received]) -> set[Received]:
-        """Returns what was not begun."""
-        if batch[0].is_redelivered:
-            # A process may have died of it, so it is the only one of its batch.
-            await self._inbox.handle_redelivered(batch[0].event)
-            return set()
+    async def _handle(self, batch: Sequence[Received]) -> tuple[set[Received], set[Received]]:
+        """Returns what came too early, and what was not begun."""
+        try:
+            if batch[0].is_redelivered:
+                # A process may have died of it, so it is the only one of its batch.
+                await self._inbox.handle_redelivered(batch[0].event)
+                return set(), set()
+            return await self._handle_some(batch)
+        except Exception as problem:
+            if not is_contention(problem):
+                raise
+            # A long transaction of somebody else; what was done is a duplicate the next time.
+            logger.warning("%s waits for a lock: %s", self._queue, one_line(problem))
+            return set(batch), set()
+
+    async def _handle_some(self, batch: Sequence[Received]) -> tuple[set[Received], set[Received]]:
         stopwatch = Stopwatch(self._workers.computing)
-        handled = await self._inbox.handle_some([one.event for one in batch], stopwatch)
-        self._batch_size.learn(stopwatch.waited, handled)
-        return set(batch[handled:])
+        left = await self._inbox.handle_some(
+            [one.event for one in batch], is_patient=self._patience(batch), stopwatch=stopwatch
+        )
+        count = len(batch) - len(left.early) - len(left.rest)
+        self._batch_size.learn(stopwatch.waited, count)
+        return _those(batch, left.early), _those(batch, left.rest)
+
+    def _patience(self, batch: Sequence[Received]) -> Callable[[Envelope], bool]:
+        """Whether an event that came too early may wait for its predecessor; asked for few."""
+        now = time.monotonic()
+
+        def is_patient(event: Envelope) -> bool:
+            [received] = [one for one in batch if one.event is event]
+            if received.patient_until is None:
+                received.patient_until = now + PATIENCE
+            return now < received.patient_until
+
+        return is_patient
+
+    def _put_off(self, early: Collection[Received]) -> None:
+        """Try these again in a moment; no row is locked and no worker is busy meanwhile."""
+        if not early:
+            return
+
+        def again() -> None:
+            self._dispatcher.add_first(early)
+            self.wake()
+
+        asyncio.get_running_loop().call_later(TRY_AGAIN, again)
 
     def _observe_lag(self, batch: Sequence[Received]) -> None:
         """Observe the age of the oldest event; a producer's clock may be ahead of ours."""
         known = [one.event.time for one in batch if one.event.time != UNKNOWN_TIME]
         if known:
             self._lag.observe(max(0.0, time.time() - min(known).timestamp()))
+
+
+def _those(batch: Sequence[Received], events: Sequence[Envelope]) -> set[Received]:
+    chosen = {id(event) for event in events}
+    return {one for one in batch if id(one.event) in chosen} if chosen else set()

@@ -28,6 +28,7 @@ from outbox.inbox.position import Decision, LockedPositions
 from outbox.inbox.settings import InboxSettings
 from outbox.inbox.time_limit import TimeLimit
 from outbox.inbox.unsequenced import MessageIds, is_unsequenced
+from outbox.inbox.waiting_events import WaitingEvents
 from outbox.inbox.watchdog import Watchdog
 from outbox.log.deferred import DeferredStatements
 from outbox.log.guard import GuardedTransaction, guarded
@@ -61,10 +62,13 @@ class Transactions:
         streams: Iterable[Stream],
         *,
         counted: Envelope | None = None,
+        within: float | None = None,
+        new: Iterable[Stream] | None = None,
     ) -> AsyncIterator[InboxTransaction]:
         """Lock these streams; finish and commit when the block ends, roll back if it raises.
 
-        `counted` is an event with a counted attempt; the commit removes the count.
+        `counted` is an event with a counted attempt; the commit removes the count. `within` and
+        `new` are those of `LockedPositions.lock`.
 
         Raises `HandlerFailed` for what a handler raised or did to the transaction, and
         `TransactionEnded` where only the transaction's id shows that it is another one by now.
@@ -76,11 +80,14 @@ class Transactions:
                 streams,
                 lock_timeout=self.settings.lock_timeout,
                 transaction_timeout=self.settings.transaction_timeout,
+                within=within,
+                new=new,
             )
             hit("consumer.locked")
             parked = ParkedEvents(guard.raw, self.consumer)
             deferred = DeferredStatements(guard.connection, together=True)
-            transaction = InboxTransaction(self, guard, positions, parked, deferred)
+            waiting = WaitingEvents(parked, positions)
+            transaction = InboxTransaction(self, guard, positions, parked, waiting, deferred)
             yield transaction
             # Statements that handlers left to be sent can hang as handlers can.
             with self.watchdog.over(f"what was left to send for {self.consumer}"):
@@ -100,6 +107,7 @@ class InboxTransaction:
     guard: GuardedTransaction
     positions: LockedPositions
     parked: ParkedEvents
+    waiting: WaitingEvents
     deferred: DeferredStatements
     decisions: Counter[str] = field(default_factory=Counter)
     _groups: dict[str, list[Envelope]] = field(default_factory=dict)
@@ -114,58 +122,59 @@ class InboxTransaction:
         return time.monotonic() - self._began > self.begun_by.settings.commit_after
 
     async def handle(self, event: Envelope, *, catch_up: bool) -> None:
-        """Decide about one delivery, and apply it, park it or drop it."""
-        handlers = self.begun_by.handlers
-        position = self.positions[event.stream]
+        """Decide about one delivery, and apply it, keep it for later or drop it."""
+        handlers, waiting = self.begun_by.handlers, self.waiting
+        position, stream = self.positions[event.stream], event.stream
         decision = position.decide(event.sequence, event.id)
-        if decision is Decision.APPLY and position.parked and await self._is_waiting(event):
+        if decision is Decision.APPLY and waiting.are_in(stream) and await waiting.at_next(stream):
             # The event that waits at this sequence came first, perhaps this one: catch up instead.
             decision = Decision.GAP
-        outcome = decision.value
-        if decision is Decision.APPLY and not handlers.knows(event):
-            outcome = UNHANDLED
+        if decision.parks:
+            waiting.add(event, decision)
+        elif decision is Decision.DUPLICATE:
+            self.decisions[decision] += 1
+        elif not handlers.knows(event):
+            self.decisions[UNHANDLED] += 1
             await self._leave_unhandled(event)
-        elif decision is Decision.APPLY and (closed := self.begun_by.closed(event)):
-            outcome = closed.reason
+        elif closed := self.begun_by.closed(event):
+            self.decisions[closed.reason] += 1
             await self._postpone(event, closed)
-        elif decision is Decision.APPLY:
-            outcome = "ignore" if handlers.ignores(event) else outcome
+        else:
+            self.decisions["ignore" if handlers.ignores(event) else decision] += 1
             await self._apply(event)
-        elif decision.parks:
-            reason = await self.parked.park(event, decision)
-            position.parked += reason is not None
-            outcome = reason or outcome
-        self.decisions[outcome] += 1
         # Also after a duplicate: the process that applied it may have died before it caught up.
-        if catch_up and position.parked and not position.blocked:
-            await self.catch_up(event.stream)
+        if catch_up and not position.blocked and waiting.are_in(stream):
+            await self.catch_up(stream)
 
     async def catch_up(self, stream: Stream, *, limit: int = CATCH_UP) -> int:
-        """Apply the parked events that are next in a stream; returns how many there were.
+        """Apply the events that wait next in a stream; returns how many there were.
 
         If there are more than `limit`, or than there is time for, the retrier goes on.
         """
         position, done = self.positions[stream], 0
         while done < limit and not (done and self.is_long):
-            waiting = None
-            if position.parked:
-                waiting = await self.parked.at(stream, position.last_sequence + 1)
-            if waiting is None:
+            event = await self.waiting.at_next(stream) if self.waiting.are_in(stream) else None
+            if event is None:
                 return done
             position.blocked = False
-            event = waiting.envelope
-            closed = None if waiting.is_discarded else self.begun_by.closed(event)
-            if closed is not None:
-                await self._postpone(event, closed)
-            elif waiting.is_discarded or self.begun_by.handlers.knows(event):
-                await self._apply(event, effect=not waiting.is_discarded)
-            else:
-                await self._leave_unhandled(event)
+            await self._apply_waiting(event)
             if position.blocked:
                 return done
             done += 1
-        await self.parked.make_due(stream, position.last_sequence + 1)
+        self.waiting.make_due(stream)
         return done
+
+    async def _apply_waiting(self, waiting: ParkedEvent | Envelope) -> None:
+        is_discarded = isinstance(waiting, ParkedEvent) and waiting.is_discarded
+        event = waiting.envelope if isinstance(waiting, ParkedEvent) else waiting
+        closed = None if is_discarded else self.begun_by.closed(event)
+        if closed is not None:
+            await self._postpone(event, closed)
+        elif is_discarded or self.begun_by.handlers.knows(event):
+            self.decisions["apply"] += event is waiting
+            await self._apply(event, effect=not is_discarded)
+        else:
+            await self._leave_unhandled(event)
 
     async def next_parked(self, stream: Stream) -> ParkedEvent | None:
         """The next parked event of a stream if it may be tried now; discarded ones are passed."""
@@ -213,6 +222,7 @@ class InboxTransaction:
         await self.begun_by.limit.keep(self.deferred.flush())
         if counted is not None:
             await self.positions.forget_attempts(counted)
+        self.decisions.update(await self.waiting.flush())
         if self._unsequenced:
             await MessageIds(self.guard.raw, self.begun_by.consumer).remember(self._unsequenced)
         await self.positions.store()
@@ -220,9 +230,6 @@ class InboxTransaction:
         for unit, events in self._units:
             if unit.used_after_end:
                 raise _failed(events) from UnitEnded(events[0])
-
-    async def _is_waiting(self, event: Envelope) -> bool:
-        return await self.parked.at(event.stream, event.sequence) is not None
 
     async def _leave_unhandled(self, event: Envelope) -> None:
         """Skip an event of an unknown type, or let it stop its stream until the type is known."""
@@ -236,16 +243,18 @@ class InboxTransaction:
 
     async def _postpone(self, event: Envelope, closed: Closed) -> None:
         """Let an event stop its stream, without an attempt, until its gate opens."""
-        kept = await self.parked.park(event, closed.reason)
-        position = self.positions[event.stream]
-        position.parked += kept is not None
-        position.blocked = True
+        await self._keep(event, closed.reason)
+        self.positions[event.stream].blocked = True
         await self.parked.postpone(event, closed)
 
     async def _stop_at(self, event: Envelope, failure: Failure) -> None:
-        kept = await self.parked.park(event, failure.reason)
-        self.positions[event.stream].parked += kept is not None
+        await self._keep(event, failure.reason)
         await self._note_failure(event, failure)
+
+    async def _keep(self, event: Envelope, reason: str) -> None:
+        self.waiting.forget(event)
+        kept = await self.parked.park([(event, reason)])
+        self.positions[event.stream].parked += len(kept)
 
     async def _note_failure(self, event: Envelope, failure: Failure) -> None:
         if failure.reason == CRASHED:
@@ -275,8 +284,7 @@ class InboxTransaction:
             else:
                 await self._run(handler, [event])
         position.advance(event.sequence, event.id)
-        if position.parked:
-            position.parked -= await self.parked.remove_applied(event)
+        self.waiting.applied(event)
         if is_unsequenced(event.stream):
             self._unsequenced.append(event.stream)
 
