@@ -18,6 +18,7 @@ MODULES_OF = {
     "inbox_parked": {"parked_events.py", "parked_queries.py"},
     "inbox_discarded": {"parked_events.py"},
     "inbox_attempts": {"position.py"},
+    "inbox_tripped": {"tripped_types.py"},
 }
 
 

@@ -88,6 +88,7 @@ def test_the_public_api_of_the_outbox_is_pinned() -> None:
     assert outbox.__all__ == [
         "Application",
         "BackgroundService",
+        "CircuitBreaker",
         "Consumer",
         "ConsumerSettings",
         "DayPartitions",

@@ -21,6 +21,7 @@ from outbox import errors, jobs, schema
 from outbox.errors import InvalidEvent, OutboxError, Unreadable
 from outbox.event import Envelope, Event, Stream
 from outbox.failures import RetryPolicy
+from outbox.inbox.breaker import CircuitBreaker
 from outbox.inbox.consumer import Consumer
 from outbox.inbox.event_handlers import Handlers
 from outbox.inbox.failure_policy import Discard, Failures, Park, Retry
@@ -47,6 +48,7 @@ __version__ = _version("outbox-rabbitmq")
 __all__ = [
     "Application",
     "BackgroundService",
+    "CircuitBreaker",
     "Consumer",
     "ConsumerSettings",
     "DayPartitions",

@@ -62,6 +62,14 @@ PARKED_BYTES = Gauge(
 PARKED_STREAM_BYTES = Gauge(
     "inbox_parked_stream_bytes", "The same for the stream with the most bytes.", ["consumer"]
 )
+TRIPPED = Gauge(
+    "inbox_type_tripped",
+    "1 while events of this type wait, because many streams failed with one cause.",
+    ["consumer", "type"],
+)
+PROBES = Counter(
+    "inbox_probes_total", "Single events of tripped types, tried.", ["consumer", "type", "outcome"]
+)
 RETRIES = Counter("inbox_retries_total", "Retries of parked events.", ["consumer", "outcome"])
 CRASHED = Counter(
     "inbox_crashed_total", "Events parked because they killed the process.", ["consumer"]

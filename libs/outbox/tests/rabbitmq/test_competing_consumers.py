@@ -129,10 +129,10 @@ async def test_a_topology_may_ask_for_a_single_active_consumer(world: World) -> 
 async def test_a_pool_too_small_for_the_workers_of_a_queue_is_refused(world: World) -> None:
     engine = create_async_engine(world.engine.url, pool_size=5, max_overflow=0)
     world.work = Work(engine, Outbox("shop"), world.work._notifier)
-    needs = f"concurrency the workers of {QUEUE} need 6 connections, the engine's pool has 5"
+    needs = f"concurrency the workers of {QUEUE} need 7 connections, the engine's pool has 5"
     with pytest.raises(InvalidSetting, match=needs):
         world.consumer(record, concurrency=5)
-    assert world.consumer(record, concurrency=4).connections == 5
+    assert world.consumer(record, concurrency=3).connections == 5
     await engine.dispose()
 
 

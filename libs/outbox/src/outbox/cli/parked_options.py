@@ -24,7 +24,8 @@ OneStream = Annotated[
 Reason = Annotated[
     str | None,
     typer.Option(
-        help="gap, behind, forked, failed, crashed, unreadable, unhandled, paused or discarded."
+        help="gap, behind, forked, failed, crashed, unreadable, unhandled, paused, tripped"
+        " or discarded."
     ),
 ]
 EventTypes = Annotated[

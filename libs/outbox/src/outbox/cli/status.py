@@ -99,6 +99,9 @@ def _show_outbox(outbox: OutboxStatus) -> None:
     table("not published", columns, troubles)
 
 
+_TRIPPED = ("consumer", "type", "cause", "since", "probes", "next probe")
+
+
 def _show_inbox(inbox: InboxStatus) -> None:
     rows = ((c.consumer, c.streams, c.blocked) for c in inbox.consumers)
     table("inbox", ("consumer", "streams", "blocked"), rows)
@@ -110,4 +113,9 @@ def _show_inbox(inbox: InboxStatus) -> None:
         for p in inbox.parked
     )
     table("parked", columns, parked)
+    tripped = (
+        (t.consumer, t.type, t.cause, t.tripped_at, t.probes, t.next_probe_at)
+        for t in inbox.tripped
+    )
+    table("tripped", _TRIPPED, tripped)
     show_groups("most streams wait for", inbox.groups)

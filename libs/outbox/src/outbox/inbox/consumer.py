@@ -83,8 +83,13 @@ class Consumer:
 
     @property
     def connections(self) -> int:
-        """How many connections of the pool it uses at most: its workers' and the retrier's."""
-        return self._settings.concurrency + 1
+        """How many connections of the pool it uses at most: its workers', retrier's, prober's."""
+        return self._settings.concurrency + 2
+
+    @property
+    def closed_types(self) -> list[str]:
+        """The event types that wait, paused or tripped, while others go on."""
+        return self.inbox.closed_types
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until told to stop, through any loss of database or broker.
@@ -103,12 +108,14 @@ class Consumer:
                     stop,
                 ),
                 self._retrier.run(stop),
+                self.inbox.prober.run(stop),
             )
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         async with self._work.read() as connection:
             await check(connection, [INBOX_TABLES])
             tag = await tag_of(connection)
+        await self.inbox.prober.obey()
         if not await self._has_room(stop):
             return
         async with AsyncExitStack() as stack:

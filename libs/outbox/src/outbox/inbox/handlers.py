@@ -105,6 +105,8 @@ class Around:
     watchdog: Watchdog
     middleware: Sequence[Middleware] = ()
     time_limit: float = 0
+    succeeded: Callable[[str], None] = lambda _: None
+    """Is told the type of each call that returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ def _bind(
         around.watchdog.watch,
         traced,
         *given(*around.middleware),
-        _observing(metrics.HANDLER_SECONDS.labels(consumer, kind)),
+        _observing(metrics.HANDLER_SECONDS.labels(consumer, kind), around.succeeded),
         *_limiting(kind, handler, around),
     )
     return Bound(kind, many, call, handler.failures)
@@ -223,11 +225,12 @@ def _calling(handler: HandleOne | HandleMany) -> Proceed:
     return call
 
 
-def _observing(seconds: Histogram) -> Middleware:
+def _observing(seconds: Histogram, succeeded: Callable[[str], None]) -> Middleware:
     async def observe(handling: Handling, proceed: Proceed) -> None:
         began = time.perf_counter()
         await proceed(handling)
         seconds.observe(time.perf_counter() - began)
+        succeeded(handling.type)
 
     return observe
 

@@ -17,6 +17,7 @@ from outbox.event import Envelope, Stream
 from outbox.failures import is_contention
 from outbox.inbox.batch import Batch, Left, never
 from outbox.inbox.batch_size import Stopwatch
+from outbox.inbox.breaker import Breaker
 from outbox.inbox.gates import ClosedTypes, Gates
 from outbox.inbox.handlers import Around, HandlersByType, bind
 from outbox.inbox.operations import InboxOperations
@@ -25,6 +26,7 @@ from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import GATED, PAUSED, REASONS, UNHANDLED
 from outbox.inbox.parked_selection import ParkedSelection
 from outbox.inbox.position import forget_passed_attempts
+from outbox.inbox.prober import Prober
 from outbox.inbox.recovery import Recovery
 from outbox.inbox.settings import InboxSettings
 from outbox.inbox.stream_claims import StreamClaims
@@ -63,15 +65,22 @@ class Inbox:
         """The size of all that is parked, when last reported."""
         self._work = work
         watchdog = watchdog or Watchdog(limit=float("inf"))
-        around = Around(watchdog, settings.middleware, settings.time_limit)
+        breaker = Breaker(settings.breaker)
+        around = Around(watchdog, settings.middleware, settings.time_limit, breaker.succeeded)
         bindings = bind(consumer, handlers, settings.unhandled, around)
         self.paused = ClosedTypes(PAUSED)
-        self._gates = Gates((self.paused,))
+        self._gates = Gates((self.paused, breaker))
         limit = TimeLimit(settings.time_limit)
         self._transactions = Transactions(
             consumer, bindings, work, watchdog, settings, limit, self._gates
         )
-        self._recovery = Recovery(self._transactions)
+        self._recovery = Recovery(self._transactions, breaker)
+        self.prober = Prober(consumer, work, breaker, self._recovery, self.resume)
+
+    @property
+    def closed_types(self) -> list[str]:
+        """The event types that are not handled now, whatever gate closes them."""
+        return sorted({type_ for gate in self._gates for type_ in gate.closed_types})
 
     async def handle(self, events: Sequence[Envelope]) -> None:
         """Let each event take effect exactly once, or park it; all of it is committed on return.

@@ -144,6 +144,14 @@ SELECT source, aggregate_type, aggregate_id, p.sequence
   JOIN inbox_parked p USING (source, aggregate_type, aggregate_id)
  WHERE p.consumer = %(consumer)s AND p.sequence > s.after AND p.reason <> 'forked'
 """
+# Each time another event, so that one which fails for a reason of its own decides nothing.
+_NEXT_PROBE = f"""
+SELECT p.source, p.aggregate_type, p.aggregate_id, p.sequence
+  FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+ WHERE p.consumer = %(consumer)s AND p.type = %(type)s AND {_STOPS}
+   AND (p.reason = 'tripped' OR p.reason = 'failed' AND p.next_attempt_at IS NOT NULL)
+ ORDER BY p.failed_at[cardinality(p.failed_at)] NULLS FIRST, p.parked_at LIMIT 1
+"""  # noqa: S608
 _BY_REASON = f"""
 SELECT consumer, reason, count(*) AS events, sum({_BYTES}) AS bytes,
        count(*) FILTER (WHERE {_FOR_PERSON}) AS for_person,
@@ -242,6 +250,11 @@ class ParkedQueries:
         """All sequences that are parked beyond the given one of each of these streams."""
         found = await self._rows(_BEYOND, {**columns(after), "after": [*after.values()]})
         return [(Stream(*key), sequence) for *key, sequence in found]
+
+    async def next_probe(self, event_type: str) -> tuple[Stream, int] | None:
+        """Of the events of a tripped type the one whose last attempt is the longest ago."""
+        found = await self._rows(_NEXT_PROBE, {"type": event_type})
+        return (Stream(*found[0][:3]), found[0][3]) if found else None
 
     async def counts(self) -> list[ParkedCount]:
         """How many events wait, by consumer and reason."""

@@ -17,8 +17,8 @@ from outbox.inbox.position import Decision
 
 FAILED, CRASHED, UNREADABLE, DISCARDED = "failed", "crashed", "unreadable", "discarded"
 UNHANDLED = "unhandled"
-PAUSED = "paused"
-GATED = (PAUSED,)
+PAUSED, TRIPPED = "paused", "tripped"
+GATED = (PAUSED, TRIPPED)
 """Reasons for which a gate parks an event; see `outbox.inbox.gates`."""
 FORKED = Decision.FORKED.value
 REASONS = (

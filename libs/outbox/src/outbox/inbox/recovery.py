@@ -26,8 +26,9 @@ from outbox.failures import (
     reason_of,
 )
 from outbox.fingerprints import cause_of
+from outbox.inbox.breaker import Breaker
 from outbox.inbox.failure_policy import Discard, FailurePolicy, Park, Retry
-from outbox.inbox.parked_rows import CRASHED, FAILED, Failure, ParkedEvent
+from outbox.inbox.parked_rows import CRASHED, FAILED, TRIPPED, Failure, ParkedEvent
 from outbox.inbox.position import Decision
 from outbox.inbox.transaction import CATCH_UP, InboxTransaction, Transactions
 from outbox.plural import counted
@@ -40,8 +41,9 @@ logger = logging.getLogger(__name__)
 class Recovery:
     """Handles the events of one consumer that need care."""
 
-    def __init__(self, transactions: Transactions) -> None:
+    def __init__(self, transactions: Transactions, breaker: Breaker) -> None:
         self._transactions = transactions
+        self._breaker = breaker
         self._consumer = transactions.consumer
         self._settings = transactions.settings
         by_type = {kind: one.failures for kind, one in transactions.handlers.bound.items()}
@@ -79,6 +81,18 @@ class Recovery:
             with self._surviving(head.envelope):
                 if not await self._catch_up_from(head, attempts):
                     return tried
+
+    async def probe(self, stream: Stream, sequence: int) -> bool:
+        """Try the event at which a stream has stopped because its type has tripped.
+
+        Whether the stream goes on.
+        """
+        with self._breaker.probing(stream, sequence):
+            head, attempts = await contending(lambda: self._next_parked(stream, at_once=True))
+            if head is None or head.sequence != sequence:
+                return False
+            with self._surviving(head.envelope):
+                return await self._catch_up_from(head, attempts)
 
     @contextmanager
     def _surviving(self, event: Envelope) -> Iterator[None]:
@@ -121,10 +135,12 @@ class Recovery:
             position = transaction.positions[event.stream]
         return position.parked > 0 and not position.blocked
 
-    async def _next_parked(self, stream: Stream) -> tuple[ParkedEvent | None, int]:
+    async def _next_parked(
+        self, stream: Stream, *, at_once: bool = False
+    ) -> tuple[ParkedEvent | None, int]:
         """The next event of a stream if it may be tried, and the number of attempts so far."""
         async with self._transactions.begin([stream]) as transaction:
-            head = await transaction.next_parked(stream)
+            head = await transaction.next_parked(stream, at_once=at_once)
             if head is None:
                 return None, 0
             attempts = await self._count(transaction, head.envelope)
@@ -204,6 +220,9 @@ class Recovery:
         reaction = self._policy.reaction_to(problem, event.type)
         delay = deadline = None
         if isinstance(reaction, Retry):
+            if event.type in self._breaker.closed_types:
+                return Failure(TRIPPED, error, counts=False, cause=cause)
+            self._breaker.failed(event, cause)
             delay, deadline = reaction.delay(failed), reaction.deadline
         return Failure(
             reaction.reason if isinstance(reaction, Park) else FAILED,

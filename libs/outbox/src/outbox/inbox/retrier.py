@@ -41,6 +41,7 @@ class Retrier:
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         await self._work.check()
+        await self._inbox.prober.obey()
         async with await connect(self._work.engine) as connection:
             redrives = await Listener.over(connection, REDRIVE)
             claims = StreamClaims(connection, self._inbox.consumer)

@@ -15,6 +15,7 @@ from outbox.argument_checks import (
     seconds_or_zero,
     server_seconds,
 )
+from outbox.inbox.breaker import CircuitBreaker
 from outbox.inbox.failure_policy import Failures, check_failures
 from outbox.inbox.handlers import Unhandled
 from outbox.inbox.middleware import Middleware
@@ -38,6 +39,9 @@ class InboxSettings:
     """No transaction of the inbox waits longer for a lock."""
     transaction_timeout: float = TRANSACTION_TIMEOUT
     """PostgreSQL ends a longer transaction, also of a stopped process; see decision 1142."""
+    breaker: CircuitBreaker | None = field(default_factory=CircuitBreaker)
+    """When many streams fail with one cause their event type is not handled, until one event of it
+    succeeds; None for never."""
     unhandled: Unhandled = "park"
     """Events of a type that is neither handled nor ignored are parked or skipped. Skipping is
     logged once per type; see decision 1131."""
@@ -55,6 +59,7 @@ class InboxSettings:
         seconds(self, "commit_after")
         seconds_or_zero(self, "time_limit")
         server_seconds(self, "lock_timeout", "transaction_timeout")
+        instance(f"{type(self).__name__}.breaker", self.breaker, CircuitBreaker, NoneType)
         check_failures(f"{type(self).__name__}.failures", self.failures)
 
 

@@ -49,6 +49,7 @@ def declare_inbox(metadata: MetaData) -> None:
     _declare_discarded(metadata)
     _declare_attempts(metadata)
     _declare_messages(metadata)
+    _declare_tripped(metadata)
 
 
 def _declare_attempts(metadata: MetaData) -> None:
@@ -61,6 +62,20 @@ def _declare_attempts(metadata: MetaData) -> None:
         Column("sequence", BigInteger, primary_key=True),
         Column("attempts", Integer, nullable=False),
         Column("last_at", DateTime(True), nullable=False, server_default=_NOW),
+    )
+
+
+def _declare_tripped(metadata: MetaData) -> None:
+    # Event types that are not handled while a row is here, and when one event is tried.
+    Table(
+        "inbox_tripped",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        Column("type", Text, primary_key=True),
+        Column("cause", Text, nullable=False),
+        Column("tripped_at", DateTime(True), nullable=False, server_default=_NOW),
+        Column("probes", Integer, nullable=False, server_default="0"),
+        Column("next_probe_at", DateTime(True), nullable=False),
     )
 
 

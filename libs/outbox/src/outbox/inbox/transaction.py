@@ -176,8 +176,11 @@ class InboxTransaction:
         else:
             await self._leave_unhandled(event)
 
-    async def next_parked(self, stream: Stream) -> ParkedEvent | None:
-        """The next parked event of a stream if it may be tried now; discarded ones are passed."""
+    async def next_parked(self, stream: Stream, *, at_once: bool = False) -> ParkedEvent | None:
+        """The next parked event of a stream if it may be tried now; discarded ones are passed.
+
+        With `at_once` it is tried before it is due.
+        """
         position = self.positions[stream]
         before = position.last_sequence
         if not position.blocked:
@@ -185,7 +188,9 @@ class InboxTransaction:
         if position.last_sequence > before:
             # The tombstone was due. If this process dies now, the event behind it has to be due.
             await self.parked.make_due(stream, position.last_sequence + 1)
-        head = await self.parked.at(stream, position.last_sequence + 1, due=position.blocked)
+        head = await self.parked.at(
+            stream, position.last_sequence + 1, due=position.blocked and not at_once
+        )
         if head is None or head.is_discarded:
             return head
         closed = self.begun_by.closed(head.envelope)

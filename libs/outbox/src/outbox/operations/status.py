@@ -9,6 +9,7 @@ from uuid import UUID
 from outbox.inbox import position as inbox_sql
 from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import ParkedCount, ParkedGroup, ParkedStream
+from outbox.inbox.tripped_types import TrippedType, TrippedTypes
 from outbox.jobs import JobCount, count_jobs
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, fetch, has_table
@@ -88,6 +89,7 @@ class InboxStatus:
     parked: list[ParkedCount]
     groups: list[ParkedGroup]
     heaviest: list[ParkedStream]
+    tripped: list[TrippedType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +139,5 @@ async def _inbox(connection: Connection) -> InboxStatus:
         await ParkedQueries(connection).counts(),
         await ParkedQueries(connection).groups(limit=TOP_GROUPS),
         await ParkedQueries(connection).heaviest(),
+        [*await TrippedTypes(connection).all()],
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from fastapi import FastAPI
 
-from outbox import BackgroundService
+from outbox import BackgroundService, Consumer
 from servicekit.database.engine import ensure_reachable
 from servicekit.database.migrations import ensure_current, upgrade
 from servicekit.database.probe import DatabaseProbe
@@ -61,6 +61,10 @@ class Service:
 
 class ServiceIsDown(Exception):
     """A background service has lost a connection and tries to get it back."""
+
+
+class TypesWait(Exception):
+    """Events of these types are not handled now; other types are."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,14 @@ def api_health(base: Foundation, broker: BrokerProbe, **tolerated: Check) -> Hea
 async def run_services(base: Foundation, services: Mapping[str, BackgroundService]) -> None:
     """Run background services and report their health, until told to stop or one of them ends."""
     checks = {name: _check(service) for name, service in services.items()}
+    types = {
+        f"{name} types": _check_types(service)
+        for name, service in services.items()
+        if isinstance(service, Consumer)
+    }
     health = Health(
-        {"database": base.probe.database, "migrations": base.probe.migrations, **checks}
+        {"database": base.probe.database, "migrations": base.probe.migrations, **checks, **types},
+        tolerated=types,
     )
     app = create_app(
         title=f"{base.service.name} worker",
@@ -149,6 +159,14 @@ async def run_services(base: Foundation, services: Mapping[str, BackgroundServic
         for service in services.values():
             group.create_task(service.run(base.stop))
         group.create_task(base.serve(app, grace=1))
+
+
+def _check_types(consumer: Consumer) -> Check:
+    async def check() -> None:
+        if consumer.closed_types:
+            raise TypesWait(", ".join(consumer.closed_types))
+
+    return check
 
 
 def _check(service: BackgroundService) -> Check:

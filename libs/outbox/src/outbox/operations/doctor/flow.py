@@ -160,6 +160,7 @@ def _parked(inbox: InboxStatus) -> list[Finding]:
         "gap": "`outbox reconcile` names what is missing, `outbox replay` at the source brings it",
         "unhandled": "handle or ignore their types (see `handlers`); then they are retried",
         "paused": "`outbox status` shows who paused what; `outbox resume` ends it",
+        "tripped": "`outbox status` shows the cause; they go on when its dependency is back",
         "forked": "the source was restored: compare both histories, then `outbox parked discard`",
     }
     found = []

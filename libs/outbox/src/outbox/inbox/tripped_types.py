@@ -1,0 +1,78 @@
+"""The table `inbox_tripped`: the event types of a consumer that are not handled for now.
+
+Invariant: a type is tripped for all processes while it has a row, and one process at a time probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from outbox.inbox.position import Connection
+
+_TRIP = """
+INSERT INTO inbox_tripped (consumer, type, cause, next_probe_at)
+VALUES (%s, %s, %s, clock_timestamp() + make_interval(secs => %s))
+ON CONFLICT DO NOTHING
+"""
+_ALL = """
+SELECT consumer, type, cause, tripped_at, probes, next_probe_at FROM inbox_tripped
+ WHERE %(consumer)s::text IS NULL OR consumer = %(consumer)s
+ ORDER BY consumer, type
+"""
+# The lease is for a process that dies: another one probes after it.
+_CLAIM = """
+UPDATE inbox_tripped SET next_probe_at = clock_timestamp() + make_interval(secs => %(lease)s)
+ WHERE consumer = %(consumer)s AND type = %(type)s AND next_probe_at <= clock_timestamp()
+"""
+_PROBE_FAILED = """
+UPDATE inbox_tripped
+   SET probes = probes + 1, next_probe_at = clock_timestamp() + make_interval(secs => %s)
+ WHERE consumer = %s AND type = %s
+"""
+_RESET = "DELETE FROM inbox_tripped WHERE consumer = %s AND type = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class TrippedType:
+    """An event type whose events wait; `probes` of them were tried since, and failed."""
+
+    consumer: str
+    type: str
+    cause: str
+    tripped_at: datetime
+    probes: int
+    next_probe_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TrippedTypes:
+    """The tripped types of one consumer, or of all of them for questions."""
+
+    connection: Connection
+    consumer: str | None = None
+
+    async def trip(self, event_type: str, cause: str, *, first_probe: float) -> None:
+        """Let all processes know; nothing changes if they do."""
+        await self.connection.execute(_TRIP, [self.consumer, event_type, cause, first_probe])
+
+    async def all(self) -> Sequence[TrippedType]:
+        """What is tripped now."""
+        cursor = self.connection.cursor(row_factory=class_row(TrippedType))
+        return await (await cursor.execute(_ALL, {"consumer": self.consumer})).fetchall()
+
+    async def claim_probe(self, event_type: str, *, lease: float) -> bool:
+        """Whether it is time for a probe, and this process makes it."""
+        key = {"consumer": self.consumer, "type": event_type, "lease": lease}
+        return (await self.connection.execute(_CLAIM, key)).rowcount == 1
+
+    async def probe_failed(self, event_type: str, *, delay: float) -> None:
+        """Probe again after so many seconds."""
+        await self.connection.execute(_PROBE_FAILED, [delay, self.consumer, event_type])
+
+    async def reset(self, event_type: str) -> None:
+        """Let the type be handled again."""
+        await self.connection.execute(_RESET, [self.consumer, event_type])
