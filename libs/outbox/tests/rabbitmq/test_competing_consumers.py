@@ -153,7 +153,7 @@ async def test_a_pool_too_small_for_all_queues_together_is_one_warning(
     )
     assert [*parts] == ["relay", f"consumer {QUEUE}", "consumer other", "jobs", "maintenance"]
     assert [r.getMessage() for r in caplog.records] == [
-        "all workers of 2 queues together need 18 connections, the engine's pool has 15: raise its"
+        "all workers of 2 queues together need 20 connections, the engine's pool has 15: raise its"
         " pool_size, or workers wait for each other's connections"
     ]
 
