@@ -55,6 +55,11 @@ def test_a_domain_without_a_handler_for_an_event_cannot_be_made() -> None:
         Domain(name="forgotten", subscription=PROCESSOR_ORDERS, handlers=forgotten)
 
 
+def test_a_domain_that_consumes_a_queue_without_handlers_cannot_be_made() -> None:
+    with pytest.raises(InvalidSetting, match="without handlers: give it handlers="):
+        Domain(name="forgotten", subscription=PROCESSOR_ORDERS)
+
+
 def test_a_domain_with_handlers_of_another_queue_cannot_be_made() -> None:
     handlers = Handlers(PROCESSOR_BOOKINGS, *events_of(PROCESSOR_BOOKINGS))
     handlers.ignores(*events_of(PROCESSOR_BOOKINGS))

@@ -64,6 +64,19 @@ def test_the_example_of_a_refusal_works(
     kit.load(service)
 
 
+@pytest.mark.parametrize("service", SERVICES, ids=lambda one: one.__module__)
+def test_every_setting_has_a_prefix_that_its_service_owns(
+    service: type[kit.ProcessSettings],
+) -> None:
+    """A misspelt variable stops the start only if its prefix is owned."""
+    prefixes = (*service.owned_prefixes, *service.shared_prefixes)
+    for name in service.model_fields.keys() & service.__annotations__.keys():
+        variable = _variable(service, name)
+        assert variable.startswith(prefixes), (
+            f"{variable} begins with no prefix of {service.__module__}: add one to owned_prefixes"
+        )
+
+
 def test_each_port_of_the_system_has_an_example_of_its_own() -> None:
     fields = {name: field for one in SERVICES for name, field in one.model_fields.items()}
     ports = [field.default for name, field in fields.items() if name.endswith("_port")]

@@ -15,8 +15,6 @@ from outbox.postgres.day_partitions import OUTBOX
 from service_orders import NAME, VERSION
 from service_orders.dependencies import Dependencies
 from service_orders.domains import DOMAINS
-from service_orders.domains.bookings import repository as bookings
-from service_orders.domains.orders import repository as orders
 from service_orders.domains.rentals import repository as rentals
 from service_orders.domains.rentals.external import Externals
 from service_orders.domains.rentals.finishing import Finisher
@@ -43,6 +41,7 @@ from servicekit.process.runtime import Service, api_health
 from servicekit.process.settings import load
 from servicekit.service.bootstrap import Role, ServiceBootstrap
 from servicekit.service.domain import problems_of, queues_of, routers_of
+from servicekit.service.rows import Readers
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +95,7 @@ def build_dependencies(
     return Dependencies(
         work=work,
         waiters=waiters,
-        orders=orders.ROWS.reader(work),
-        bookings=bookings.ROWS.reader(work),
+        readers=Readers(work),
         booking_ids=IdBlocks(work.engine, "bookings_id_seq"),
         booking_limit=booking_limit,
         restaurant_zones=KnownZones(work),

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from outbox import Work
-    from service_orders.domains.bookings.models import Booking
-    from service_orders.domains.orders.models import Order
     from service_orders.domains.rentals.finishing import Finisher
     from service_orders.domains.rentals.models import Rental
     from service_orders.domains.rentals.offer_issuer import OfferIssuer
@@ -25,21 +23,20 @@ if TYPE_CHECKING:
     from servicekit.cache.read_through import ReadThrough
     from servicekit.database.id_allocation import IdBlocks
     from servicekit.http.long_polling import Waiters
-    from servicekit.service.rows import Reader
+    from servicekit.service.rows import Reader, Readers
 
 
 @dataclass(frozen=True)
 class Dependencies:
     """One field for each shared object.
 
-    `orders`, `bookings`, `rentals` and `tickets` read many rows with one statement, so a crowd of
-    readers costs few statements.
+    `readers`, `rentals` and `tickets` read many rows with one statement, so a crowd of readers
+    costs few statements. `readers.of(ROWS)` is for any domain; the other two read in their own way.
     """
 
     work: Work
     waiters: Waiters
-    orders: Reader[UUID, Order]
-    bookings: Reader[int, Booking]
+    readers: Readers
     booking_ids: IdBlocks
     booking_limit: timedelta
     restaurant_zones: KnownZones

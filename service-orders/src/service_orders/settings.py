@@ -40,6 +40,7 @@ class Settings(ServiceSettings):
         "DATABASE_URL_",
         "DATABASE_OWNER_URL_",
         "RABBITMQ_USER_",
+        "REDIS_URL",
     )
     foreign_variables: ClassVar[frozenset[str]] = frozenset(
         {"DATABASE_URL_PROCESSOR", "DATABASE_OWNER_URL_PROCESSOR", "RABBITMQ_USER_ORDERS"}

@@ -8,15 +8,21 @@ golden samples in `tests/golden` keep this promise. The package depends on pydan
 """
 
 import pkgutil
+import sys
 from importlib import import_module
 
 from contracts.base import Contract
-from contracts.declared import Declared
+from contracts.declared import Declared, InvalidContracts
 from contracts.exchanges import AUDIT, AUDIT_KEPT, EXCHANGES, Exchange, Subscription
 
 _NOT_DOMAINS = {"__main__", "asyncapi", "base", "declared", "exchanges"}  # see decision 1501
 _DOMAINS = sorted({module.name for module in pkgutil.iter_modules(__path__)} - _NOT_DOMAINS)
-_DECLARED = [Declared.by(import_module(f"{__name__}.{domain}")) for domain in _DOMAINS]
+try:
+    _DECLARED = [Declared.by(import_module(f"{__name__}.{domain}")) for domain in _DOMAINS]
+except InvalidContracts as invalid:
+    if sys.argv[0] == "-m":  # Python looks for `contracts.__main__`: `make contracts` says one line
+        sys.exit(str(invalid))
+    raise
 
 EVENTS: tuple[type[Contract], ...] = tuple(
     event for declared in _DECLARED for event in declared.events

@@ -71,13 +71,21 @@ def _check(module: ModuleType, event: type[Contract]) -> None:
 
 def _subscriptions(module: ModuleType) -> tuple[Subscription, ...]:
     named = {name: value for name, value in vars(module).items() if isinstance(value, Subscription)}
+    domain = module.__name__.rpartition(".")[2]
+    services = [exchange.source.removeprefix("service-") for exchange in EXCHANGES]
+    queues = [f"{service}.{domain}" for service in services]
     for name, subscription in named.items():
+        if subscription.queue not in queues:
+            raise InvalidContracts(
+                module,
+                f"{name} has the queue {subscription.queue!r}, and a queue of this module is called"
+                f" {' or '.join(queues)}: mend its name",
+            )
         expected = subscription.queue.replace(".", "_").upper()
         if name != expected:
             raise InvalidContracts(
                 module,
-                f"{name} is not called like its queue {subscription.queue}: call it {expected},"
-                " or mend the queue's name",
+                f"{name} is not called like its queue {subscription.queue}: call it {expected}",
             )
     return tuple(named.values())
 

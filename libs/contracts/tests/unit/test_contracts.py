@@ -167,4 +167,4 @@ def test_event_types_are_unique_and_come_from_a_known_source() -> None:
 
 
 def test_the_asyncapi_document_is_up_to_date() -> None:
-    assert json.loads(ASYNCAPI.read_text()) == document(), "write it anew: make contracts"
+    assert json.loads(ASYNCAPI.read_text()) == document(), "write it: make contracts"

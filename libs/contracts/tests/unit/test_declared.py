@@ -65,8 +65,9 @@ def test_names_that_a_module_imports_are_not_declared_by_it() -> None:
         ("ReviewDeleted", "_ReviewDeleted", "give _ReviewDeleted a `type` and a public name"),
         ("    aggregate_type: ", "    aggregate_typ: ", "ReviewSubmitted needs `aggregate_type`"),
         ("    source: ", "    origin: ", "ReviewSubmitted needs `source`"),
-        ('"processor.reviews"', '"processor.review"', "call it PROCESSOR_REVIEW, or"),
-        ("PROCESSOR_REVIEWS", "ORDERS_REVIEWS", "call it PROCESSOR_REVIEWS, or"),
+        ('"processor.reviews"', '"processor.review"', "orders.reviews or processor.reviews: mend"),
+        ("PROCESSOR_REVIEWS", "ORDERS_REVIEWS", "call it PROCESSOR_REVIEWS"),
+        ('"processor.reviews"', '"procesor.reviews"', "has the queue 'procesor.reviews', and"),
         ('"service-orders"', '"service-order"', "has the source 'service-order': it is one of"),
     ],
 )
@@ -74,6 +75,14 @@ def test_a_slip_is_refused_with_what_to_do(right: str, slip: str, said: str) -> 
     assert right in REVIEWS
     with pytest.raises(InvalidContracts, match=rf"^contracts\.reviews: .*{said}"):
         Declared.by(module(REVIEWS.replace(right, slip)))
+
+
+@pytest.mark.parametrize("slip", ["procesor.reviews", "processor.review", "processor.parcels"])
+def test_a_queue_that_is_misspelt_like_its_constant_is_refused(slip: str) -> None:
+    constant = slip.replace(".", "_").upper()
+    slipped = REVIEWS.replace("processor.reviews", slip).replace("PROCESSOR_REVIEWS", constant)
+    with pytest.raises(InvalidContracts, match=r"called orders\.reviews or processor\.reviews"):
+        Declared.by(module(slipped))
 
 
 def test_a_module_without_events_has_to_be_named_as_none_of_a_domain() -> None:

@@ -131,6 +131,16 @@ def test_the_order_of_imports_does_not_matter(copy: Copy) -> None:
     assert module_first.stdout == package_first.stdout != "", module_first.stderr
 
 
+def test_an_invalid_contract_is_one_line(copy: Copy) -> None:
+    copy.things.write_text(THINGS.replace('"processor.things"', '"procesor.things"'))
+    done = copy.make_contracts()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "contracts.things: PROCESSOR_THINGS has the queue 'procesor.things', and a queue of this"
+        " module is called orders.things or processor.things: mend its name\n"
+    )
+
+
 def test_golden_samples_are_written_into_this_checkout() -> None:
     assert command.GOLDEN == PACKAGE / "tests/golden"
     assert command.ASYNCAPI == CHECKOUT / "docs/asyncapi.yaml"

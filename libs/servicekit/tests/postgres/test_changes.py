@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import PrimaryKeyConstraint
 
-from outbox import Work, open_work
+from outbox import Maintenance, Work, open_work, schema, testing
+from outbox.postgres.day_partitions import OUTBOX
 from servicekit.database.engine import create_engine
 from servicekit.database.tables import table_of
 from servicekit.http.pagination import PageRequest
@@ -20,7 +21,7 @@ from servicekit.service.changes import Changes, RowsWithHistory
 from servicekit.service.history import History, HistoryEntry
 from servicekit.service.lifecycle import IllegalTransition, Lifecycle
 from servicekit.service.metadata import declare_service
-from servicekit.service.rows import NotFound, Rows
+from servicekit.service.rows import NotFound, Readers, Rows
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -37,6 +38,7 @@ class Parcel:
     status: Status
     reason: str | None
     carrier: str | None
+    created_at: datetime
     updated_at: datetime
 
 
@@ -44,10 +46,22 @@ class ParcelNotFound(NotFound):
     noun = "parcel"
 
 
+@dataclass(frozen=True)
+class ParcelCreated:
+    aggregate_id: int
+    type: str = "parcel.created"
+    version: int = 1
+    aggregate_type: str = "parcel"
+
+    def payload(self) -> bytes:
+        return b"{}"
+
+
 metadata, outbox = declare_service("shop")
 parcels = table_of(Parcel, "parcels", metadata, PrimaryKeyConstraint("id"))
 history = History("parcel", parcels)
 ROWS = Rows[int, Parcel](parcels, Parcel, ParcelNotFound)
+PARCELS = RowsWithHistory(ROWS, history)
 LIFECYCLE = Lifecycle(
     "parcel",
     {
@@ -56,9 +70,7 @@ LIFECYCLE = Lifecycle(
         Status.CANCELLED: set(),
     },
 )
-CHANGES = Changes(
-    RowsWithHistory(ROWS, history), LIFECYCLE, "parcels_settled", key=lambda id_: f"parcel/{id_}"
-)
+CHANGES = Changes(PARCELS, LIFECYCLE, "parcels_settled")
 
 
 @pytest.fixture
@@ -70,14 +82,26 @@ async def work(database: PostgresUrl) -> AsyncIterator[Work]:
             await connection.run_sync(
                 lambda sync: metadata.create_all(sync, tables=[parcels, history.table])
             )
-            new = [Parcel(id_, Status.CREATED, None, None, NOW) for id_ in (1, 2, 3)]
+            await connection.run_sync(schema.create_outbox)
+            new = [Parcel(id_, Status.CREATED, None, None, NOW, NOW) for id_ in (1, 2, 3)]
             await ROWS.add_all(connection, new)
+        assert await Maintenance(engine, OUTBOX).prepare()
         yield work
 
 
 async def entries(work: Work, id_: int) -> list[HistoryEntry]:
     async with work.read() as connection:
         return await history.of(connection, id_)
+
+
+async def test_a_new_thing_its_history_and_its_event_are_one_statement(work: Work) -> None:
+    new = Parcel(4, Status.CREATED, None, None, NOW, NOW)
+    async with work.begin() as unit:
+        await PARCELS.create(unit, new, ParcelCreated(4))
+    assert await entries(work, 4) == [HistoryEntry("CREATED", NOW)]
+    assert [event.type for event in await testing.emitted(work)] == ["parcel.created"]
+    async with work.read() as connection:
+        assert await ROWS.get(connection, 4) == new
 
 
 async def test_a_move_changes_the_row_and_adds_to_the_history(work: Work) -> None:
@@ -133,7 +157,7 @@ async def test_an_unknown_thing_is_not_found(work: Work) -> None:
         async with work.begin() as unit:
             await CHANGES.move(unit, 9, Status.CANCELLED)
     with pytest.raises(ParcelNotFound):
-        await ROWS.reader(work).get(9)
+        await Readers(work).of(ROWS).get(9)
 
 
 async def test_a_filter_that_is_none_is_left_out(work: Work) -> None:

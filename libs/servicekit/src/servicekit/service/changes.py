@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox import UnitOfWork
+from outbox import Event, SingleWrite, UnitOfWork
 from servicekit.http.long_polling import Waiters
 from servicekit.service.history import History, HistoryEntry
 from servicekit.service.lifecycle import Lifecycle
@@ -55,10 +55,18 @@ class Store(Protocol[K_contra, T]):
 
 @dataclass(frozen=True)
 class RowsWithHistory(Generic[K, T]):
-    """A store of two tables. The rows have `updated_at`, the time of their last change."""
+    """A store of two tables. The rows have `created_at`, and `updated_at` of the last change."""
 
     rows: Rows[K, T]
     history: History
+
+    async def create(self, unit: UnitOfWork | SingleWrite, thing: T, event: Event) -> None:
+        """Insert a thing with the first entry of its history, and emit its event.
+
+        It is one statement, hence one round trip.
+        """
+        inserts = f"created AS ({self.rows.insert}), history AS ({self.history.insert_first})"
+        await unit.write(inserts, self.rows.values(thing), event)
 
     async def lock(self, connection: AsyncConnection, id_: K) -> T:
         return await self.rows.lock(connection, id_)
@@ -77,13 +85,14 @@ class RowsWithHistory(Generic[K, T]):
 class Changes(Generic[K, S, T]):
     """Changes things of one kind.
 
-    When a thing becomes settled, `key(id)` is announced on `channel`, where `?wait=` listens.
+    When a thing becomes settled, its key is announced on `channel`, where `?wait=` listens. The key
+    is `<noun>/<id>`, unless `key` says otherwise.
     """
 
     store: Store[K, T]
     lifecycle: Lifecycle[S]
     channel: str
-    key: Callable[[K], str]
+    key: Callable[[K], str] | None = None
 
     async def move(self, unit: UnitOfWork, id_: K, target: S) -> T:
         """Move a thing and return it. Raises `NotFound` or `IllegalTransition`."""
@@ -130,7 +139,7 @@ class Changes(Generic[K, S, T]):
         changed = {"status": target.value, "reason": reason, **values}
         moved = await self.store.change(unit.connection, thing, entry, changed)
         if self.lifecycle.is_settled(target):
-            unit.announce(self.channel, self.key(thing.id))
+            unit.announce(self.channel, self._key_of(thing.id))
         return moved
 
     async def note(self, unit: UnitOfWork, thing: T, reason: str, **values: Any) -> None:
@@ -141,11 +150,14 @@ class Changes(Generic[K, S, T]):
     async def settled(self, waiters: Waiters, reader: Reader[K, T], id_: K, seconds: float) -> T:
         """The thing once it is settled, or as it is after `seconds`. Raises `NotFound`."""
         return await waiters.until_settled(
-            self.key(id_),
+            self._key_of(id_),
             lambda: reader.get(id_),
             lambda thing: self.lifecycle.is_settled(thing.status),
             seconds,
         )
+
+    def _key_of(self, id_: K) -> str:
+        return self.key(id_) if self.key else f"{self.lifecycle.noun}/{id_}"
 
 
 def _entry(

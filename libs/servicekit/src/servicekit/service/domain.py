@@ -32,6 +32,10 @@ class Domain:
                     f"consumes {self.queue}, and its handlers are of {self.handlers.queue}:"
                     " give both the same subscription",
                 )
+        elif self.subscription and not self.handlers:
+            raise InvalidSetting(
+                f"domain {self.name}", f"consumes {self.queue} without handlers: give it handlers="
+            )
 
     @property
     def queue(self) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 from sqlalchemy import ARRAY, Column, Select, Table, any_, bindparam, update
@@ -21,7 +21,7 @@ from servicekit.database.dataloader import DataLoader
 from servicekit.database.tables import RowMapper
 from servicekit.http.pagination import Keyset, Page, PageRequest
 
-__all__ = ["NotFound", "Reader", "Rows"]
+__all__ = ["NotFound", "Reader", "Readers", "Rows"]
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -128,3 +128,17 @@ class Rows(RowMapper[T], Generic[K, T]):
         if found is None:
             raise self._missing(id_)
         return found
+
+
+class Readers:
+    """The readers of one process: one for each `Rows`, made when it is first asked for."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._made: dict[Rows[Any, Any], Reader[Any, Any]] = {}
+
+    def of(self, rows: Rows[K, T]) -> Reader[K, T]:
+        """The reader of these rows."""
+        if rows not in self._made:
+            self._made[rows] = rows.reader(self._work)
+        return cast("Reader[K, T]", self._made[rows])

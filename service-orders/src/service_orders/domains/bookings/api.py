@@ -74,7 +74,9 @@ async def list_bookings(
 @router.get("/{booking_id}", summary="Get a booking", responses=problem_responses(NOT_FOUND))
 async def get_booking(booking_id: IntId, deps: Deps, wait: WaitSeconds = 0) -> BookingView:
     """Get a booking. With `?wait=` the answer comes when it is confirmed, rejected or cancelled."""
-    found = await service.CHANGES.settled(deps.waiters, deps.bookings, booking_id, wait)
+    found = await service.CHANGES.settled(
+        deps.waiters, deps.readers.of(repository.ROWS), booking_id, wait
+    )
     return BookingView.model_validate(found)
 
 

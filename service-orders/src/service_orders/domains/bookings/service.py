@@ -9,22 +9,16 @@ from contracts.bookings import BookingCancelled, BookingCreated
 from outbox import SingleWrite, UnitOfWork
 from service_orders.domains.bookings import repository
 from service_orders.domains.bookings.errors import RestaurantNotFound
-from service_orders.domains.bookings.models import Booking, booking_history
+from service_orders.domains.bookings.models import Booking
 from service_orders.domains.bookings.schemas import BookTable
 from service_orders.domains.bookings.states import LIFECYCLE, BookingStatus
 from service_orders.waiting import SETTLED
 from servicekit.http.local_time import TimeRefused, period
-from servicekit.service.changes import Changes, RowsWithHistory
+from servicekit.service.changes import Changes
 
 TIME = "booking_datetime"
 
-
-CHANGES = Changes(
-    RowsWithHistory(repository.ROWS, booking_history),
-    LIFECYCLE,
-    SETTLED,
-    key=lambda booking_id: f"booking/{booking_id}",
-)
+CHANGES = Changes(repository.BOOKINGS, LIFECYCLE, SETTLED)
 
 
 async def ask(
@@ -58,7 +52,7 @@ async def ask(
         created_at=now,
         updated_at=now,
     )
-    await repository.ask(unit, booking, _created(booking, end))
+    await repository.BOOKINGS.create(unit, booking, _created(booking, end))
     return booking
 
 

@@ -84,7 +84,9 @@ async def list_orders(
 @router.get("/{order_id}", summary="Get an order", responses=problem_responses(NOT_FOUND))
 async def get_order(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) -> OrderView:
     """Get an order with its products. With `?wait=` the answer comes when the order is settled."""
-    order = await service.CHANGES.settled(deps.waiters, deps.orders, order_id, wait)
+    order = await service.CHANGES.settled(
+        deps.waiters, deps.readers.of(repository.ROWS), order_id, wait
+    )
     async with deps.work.read() as connection:
         return OrderView.of(order, await repository.lines_of(connection, order_id))
 
@@ -97,7 +99,9 @@ async def get_order(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) -> Orde
 async def get_order_status(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) -> OrderStatusView:
     """Get the status of an order. With `?wait=` the answer comes when the order is settled."""
     return OrderStatusView.model_validate(
-        await service.CHANGES.settled(deps.waiters, deps.orders, order_id, wait)
+        await service.CHANGES.settled(
+            deps.waiters, deps.readers.of(repository.ROWS), order_id, wait
+        )
     )
 
 

@@ -21,12 +21,7 @@ from service_orders.domains.rentals.states import LIFECYCLE, PaymentStatus, Rent
 from service_orders.waiting import SETTLED
 from servicekit.service.changes import Changes
 
-CHANGES = Changes(
-    repository.RentalStore(),
-    LIFECYCLE,
-    SETTLED,
-    key=lambda rental_id: f"rental/{rental_id}",
-)
+CHANGES = Changes(repository.RentalStore(), LIFECYCLE, SETTLED)
 
 
 async def start(unit: UnitOfWork, offer: Offer) -> Rental:
