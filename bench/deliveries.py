@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from bench.environment import EXCHANGE, Environment
@@ -40,6 +41,14 @@ def fill_streams(environment: Environment, streams: int, each: int) -> int:
         numbers += [(stream, sequence) for stream in order]
     publish(environment.broker_url, [_frames_of(*one, streams) for one in numbers])
     return len(numbers)
+
+
+def publish_streams(environment: Environment, streams: int, numbers: Iterable[int]) -> None:
+    """Publish these events, which are dealt out to the streams in turn."""
+    publish(
+        environment.broker_url,
+        [_frames_of(number % streams, number // streams + 1, streams) for number in numbers],
+    )
 
 
 def delivered_numbers(events: int, deliveries: int) -> list[int]:

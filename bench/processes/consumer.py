@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+import httpx
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.environment import QUEUE, SOURCE, TOPOLOGY
@@ -28,6 +29,7 @@ from outbox import (
 )
 
 _WORKERS = os.environ.get("BENCH_CONCURRENCY")
+_client = httpx.AsyncClient()
 _EFFECT = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, %(sequence)s)"
 
 
@@ -67,6 +69,13 @@ async def waits(unit: UnitOfWork, envelope: Envelope) -> None:
     await unit.send(_EFFECT, _row(envelope))
 
 
+async def asks(unit: UnitOfWork, envelope: Envelope) -> None:
+    """As a handler that asks another server, which may be away, then one row."""
+    answer = await _client.get(os.environ["BENCH_ASKS"])
+    answer.raise_for_status()
+    await unit.send(_EFFECT, _row(envelope))
+
+
 async def computes(unit: UnitOfWork, envelope: Envelope) -> None:
     """A quarter of a millisecond of computing, then one row."""
     until = time.thread_time() + 0.00025
@@ -85,6 +94,7 @@ HANDLERS: HandlersByType = {
     "handle_many": handle_many(together),
     "poison": poison,
     "waits": waits,
+    "asks": asks,
     "computes": computes,
 }
 """By name, as a row asks for them."""
@@ -95,7 +105,7 @@ async def consume(stop: asyncio.Event) -> None:
     settings = ConsumerSettings(concurrency=int(_WORKERS)) if _WORKERS else ConsumerSettings()
     engine = create_async_engine(
         database_url.replace("postgresql://", "postgresql+psycopg://"),
-        pool_size=settings.concurrency + 1,
+        pool_size=settings.concurrency + 2,
     )
     async with open_work(engine, database_url, Outbox(SOURCE)) as work:
         consumer = Consumer(

@@ -156,6 +156,10 @@ class ServiceSettings(ProcessSettings):
     idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760)
     handler_time_limit: float = Field(30.0, ge=0, lt=60, allow_inf_nan=False)
     """Below `ConsumerSettings.hangs_after`."""
+    handler_retry_ceiling: float = Field(300.0, ge=1, le=86_400)
+    """Seconds between two retries of an event at most."""
+    handler_retry_deadline: float = Field(86_400.0, ge=1, le=31_536_000)
+    """Seconds after its first failure until which an event is retried."""
     consumer_concurrency: int = Field(4, ge=1, le=64)
     """Workers of each queue in one process."""
     consumer_prefetch: int = Field(500, ge=1, le=65_535)

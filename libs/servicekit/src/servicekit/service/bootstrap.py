@@ -23,6 +23,7 @@ from outbox import (
     Maintenance,
     Outbox,
     Relay,
+    Retry,
     Topology,
     Work,
     open_work,
@@ -172,6 +173,12 @@ class ServiceBootstrap:
             settings = ConsumerSettings(
                 senders=senders,
                 time_limit=self.settings.handler_time_limit,
+                failures={
+                    Exception: Retry(
+                        ceiling=self.settings.handler_retry_ceiling,
+                        deadline=self.settings.handler_retry_deadline,
+                    )
+                },
                 concurrency=self.settings.consumer_concurrency,
                 prefetch=self.settings.consumer_prefetch,
             )
