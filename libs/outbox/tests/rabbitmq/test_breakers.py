@@ -209,10 +209,12 @@ async def test_an_outage_heals_by_itself_with_several_processes(world: World) ->
             ),
         )
 
-    async with running(consumer()), running(consumer()):
+    one, other = consumer(), consumer()
+    async with running(one), running(other):
         await publish(world, *streams(0, count))
         await eventually(lambda: waits(world, 2 * count))
         tripped_after = bank.calls
+        assert one.closed_types == other.closed_types == ["order.payed"]
         await publish(world, *(payed(3, f"s{n:02}")[2] for n in range(count)), *events(1, "b"))
         await eventually(lambda: has_effects(world, 1))
         [(probes,)] = await world.rows("SELECT probes FROM inbox_tripped")
@@ -222,6 +224,7 @@ async def test_an_outage_heals_by_itself_with_several_processes(world: World) ->
     assert tripped_after < count
     assert Counter(dict(await world.rows("SELECT reason, 1 FROM inbox_parked"))) == {}
     assert isinstance(probes, int)
+    assert one.closed_types == other.closed_types == []
 
 
 async def waits(world: World, count: int) -> bool:
