@@ -5,6 +5,7 @@ OutboxError
 ├── InvalidEvent          an event that could never be delivered; refused when added
 │   └── EventTooLarge
 ├── TopologyMismatch      the broker has or allows other queues than the declared ones
+├── QueueInUse            a queue cannot be migrated while others consume it
 ├── BrokerRefused         the broker refuses the user, password or virtual host
 ├── DatabaseRefused       the database refuses the user or password, or does not exist
 ├── LanesMismatch         a relay was set up for another number of lanes than the database
@@ -60,6 +61,16 @@ class TopologyMismatch(OutboxError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"the broker's topology differs from the declared one: {detail}")
+
+
+class QueueInUse(OutboxError):
+    """A queue has consumers, so that nobody knows which of its messages they have in hand."""
+
+    def __init__(self, queue: str, consumers: int) -> None:
+        super().__init__(
+            f"queue {queue} is consumed by {consumers} others: stop the workers of the release"
+            " before; those of this one wait until it is migrated"
+        )
 
 
 class BrokerRefused(OutboxError):

@@ -27,6 +27,14 @@ CONSUMER_STEPS = (
     "consumer.acked",
 )
 JOB_STEPS = ("job.claimed", "job.called", "job.committed")
+MIGRATION_STEPS = (
+    "migration.prepared",
+    "migration.unbound",
+    "migration.confirmed",
+    "migration.acked",
+    "migration.deleted",
+    "migration.declared",
+)
 
 _hits: Counter[str] = Counter()
 _armed = os.environ.get("OUTBOX_FAILPOINT", "") if os.environ.get("APP_ENV") == "test" else ""

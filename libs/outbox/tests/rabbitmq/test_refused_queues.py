@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
-import httpx
 import pytest
 from aio_pika import Channel, Message
 from aio_pika.abc import AbstractChannel, AbstractQueue
@@ -18,7 +13,7 @@ from aio_pika.exceptions import ChannelPreconditionFailed
 
 from kit.outbox.deliveries import effects, events, has_effects, publish, record
 from kit.outbox.world import EXCHANGE, QUEUE, TAKES, Happened, World, running
-from kit.servers import addresses
+from kit.servers.broker_users import user_without
 from kit.waiting import eventually
 from outbox import Consumer, Topology, metrics
 from outbox.postgres.leadership import Leader
@@ -113,24 +108,6 @@ async def test_a_deleted_queue_comes_back_while_the_others_go_on(both: World) ->
         await eventually(lambda: has_effect_of(world, "n"))
 
 
-@contextmanager
-def user_without(world: World, **rights: str) -> Iterator[tuple[str, Callable[..., None]]]:
-    """A login with these rights, and a way to change them."""
-    url, name = urlsplit(world.broker_url), f"limited-{uuid4().hex[:8]}"
-    with httpx.Client(base_url=addresses.rabbitmq_management(), timeout=60) as api:
-
-        def give(**rights: str) -> None:
-            wanted = {"configure": ".*", "write": ".*", "read": ".*"} | rights
-            api.put(f"/api/permissions{url.path}/{name}", json=wanted).raise_for_status()
-
-        api.put(f"/api/users/{name}", json={"password": "x", "tags": ""}).raise_for_status()
-        give(**rights)
-        try:
-            yield urlunsplit(url._replace(netloc=f"{name}:x@{url.hostname}:{url.port}")), give
-        finally:
-            api.delete(f"/api/users/{name}").raise_for_status()
-
-
 @pytest.mark.parametrize("right", ["configure", "read"])
 async def test_a_missing_right_on_one_queue_leaves_the_others_alone(
     both: World, right: str
@@ -138,7 +115,7 @@ async def test_a_missing_right_on_one_queue_leaves_the_others_alone(
     world = both
     async with world.broker():
         pass
-    with user_without(world, **{right: f"^(?!{WRONG}$).*$"}) as (login, give):
+    with user_without(world.broker_url, **{right: f"^(?!{WRONG}$).*$"}) as (login, give):
         world.broker_url, admin = login, world.broker_url
         down, well = menus(world), world.consumer(record)
         async with running(world.relay(topology_check=0.5), well, down):

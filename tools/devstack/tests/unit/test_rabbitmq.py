@@ -27,7 +27,7 @@ def test_a_password_hash_is_salt_and_sha256_over_both() -> None:
 def test_there_is_no_guest_and_one_administrator() -> None:
     users = json.loads(json.dumps(rabbitmq.definitions()))["users"]
     assert {user["name"]: user["tags"] for user in users} == {
-        "admin": ["administrator"],
+        "admin": ["administrator", "impersonator"],
         "orders": [],
         "processor": [],
     }

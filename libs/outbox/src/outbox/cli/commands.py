@@ -14,6 +14,7 @@ from outbox.cli import (
     parked,
     parked_in_outbox,
     partitions,
+    queues,
     reconcile,
     replay,
     schema,
@@ -53,6 +54,7 @@ app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
 app.add_typer(parked.app, name="parked")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(queues.app, name="queues")
 app.command("replay")(replay.replay)
 app.command("discard")(parked_in_outbox.discard)
 app.command("redrive")(parked_in_outbox.redrive)

@@ -101,7 +101,7 @@ def definitions(password: Callable[[str], str] = "{}-dev-only".format) -> dict[s
     ]
     return {
         "vhosts": [{"name": "/"}],
-        "users": [_user(ADMIN, password(ADMIN), "administrator"), *services],
+        "users": [_user(ADMIN, password(ADMIN), "administrator", "impersonator"), *services],
         "permissions": [_rights(ADMIN, ".*", ".*", ".*"), *rights],
     }
 
