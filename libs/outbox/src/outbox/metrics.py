@@ -84,6 +84,12 @@ LAG_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
 )
 
+CONTROL_RATE = Gauge(
+    "outbox_control_rate",
+    "Events a second that a control lets pass; 0 is a pause. Absent without a control.",
+    ["target", "type"],
+)
+
 JOBS = Counter("outbox_jobs_total", "Attempts at jobs, by their outcome.", ["kind", "outcome"])
 JOBS_NOW = Gauge(
     "outbox_jobs_now",

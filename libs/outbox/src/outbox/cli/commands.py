@@ -8,6 +8,7 @@ import typer
 
 from outbox.cli import (
     baseline,
+    controls,
     doctor,
     jobs,
     lanes,
@@ -48,6 +49,9 @@ def main(
 
 app.command("status")(status.status)
 app.command("lanes")(lanes.lanes)
+app.command("pause")(controls.pause)
+app.command("resume")(controls.resume)
+app.command("throttle")(controls.throttle)
 app.command("partitions")(partitions.partitions)
 app.command("timeline")(timeline.timeline)
 app.command("schema")(schema.schema)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import typer
 
@@ -12,6 +12,7 @@ from outbox.cli.parked_tables import show_groups
 from outbox.cli.running import FOUND, fail, run, topology_of
 from outbox.errors import OutboxError
 from outbox.losses import broker_lost, one_line
+from outbox.operations.controls import Control
 from outbox.operations.database import open_database
 from outbox.operations.status import COUNTED_TO, InboxStatus, OutboxStatus, Status
 from outbox.operations.status import status as read_status
@@ -66,6 +67,7 @@ def _depths(names: Iterable[str], broker_url: str | None) -> list[QueueDepth] | 
 
 
 def _show(found: Status, queues: list[QueueDepth] | None) -> None:
+    _show_controls(found.controls)
     if found.outbox:
         _show_outbox(found.outbox)
     if found.inbox:
@@ -75,6 +77,14 @@ def _show(found: Status, queues: list[QueueDepth] | None) -> None:
     if queues is not None:
         columns = ("queue", "ready", "consumers", "dead letters")
         table("queues", columns, ((q.queue, q.ready, q.consumers, q.dead) for q in queues))
+
+
+def _show_controls(controls: Sequence[Control]) -> None:
+    columns = ("queue or relay", "type", "is", "by", "since", "until", "why")
+    rows = (
+        (c.target, c.type or "all", c.does, c.set_by, c.since, c.until, c.why) for c in controls
+    )
+    table("paused and throttled", columns, rows)
 
 
 def _show_outbox(outbox: OutboxStatus) -> None:

@@ -23,6 +23,7 @@ from outbox.inbox.session import Session
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.tables import INBOX_TABLES
 from outbox.inbox.watchdog import Watchdog
+from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
 from outbox.postgres.pool_sizes import lacking
 from outbox.postgres.table_groups import check
@@ -34,7 +35,7 @@ from outbox.supervise import Enduring, Up, end, keep_running, pause, together
 
 logger = logging.getLogger(__name__)
 
-ROOM, CHECK_ROOM_EVERY = 0.9, 0.5
+ROOM, CHECK_EVERY = 0.9, 0.5
 """A consumer that parks too much goes on below this part of its bound; it checks so often (s)."""
 
 
@@ -115,8 +116,9 @@ class Consumer:
         async with self._work.read() as connection:
             await check(connection, [INBOX_TABLES])
             tag = await tag_of(connection)
+            await self.inbox.read_controls(await raw_connection(connection))
         await self.inbox.prober.obey()
-        if not await self._has_room(stop):
+        if not (await self._may_receive(up, stop) and await self._has_room(stop)):
             return
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(
@@ -137,6 +139,18 @@ class Consumer:
             finally:
                 self.running = False
 
+    async def _may_receive(self, up: Up, stop: asyncio.Event) -> bool:
+        """Wait until the queue is no longer paused. False if stopped."""
+        valve = self.inbox.valve
+        if valve.is_closed:
+            self.running = True
+            up("is ready")
+            logger.info("%s is %s", self._queue, valve.control)
+            while valve.is_closed and not stop.is_set():
+                await pause(stop, CHECK_EVERY)
+            self.running = False
+        return not stop.is_set()
+
     async def _has_room(self, stop: asyncio.Event) -> bool:
         """Wait until less is parked; events are safe in the queue meanwhile. False if stopped."""
         most = self._settings.parked_bytes
@@ -149,7 +163,7 @@ class Consumer:
                 most,
             )
             while self.inbox.parked_bytes > most * ROOM and not stop.is_set():
-                await pause(stop, CHECK_ROOM_EVERY)
+                await pause(stop, CHECK_EVERY)
         return not stop.is_set()
 
     async def _watch(self, checks: Declarer, session: Session, stop: asyncio.Event) -> None:

@@ -25,7 +25,7 @@ from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import GATED, PAUSED, REASONS, UNHANDLED
 from outbox.inbox.parked_selection import ParkedSelection
-from outbox.inbox.position import forget_passed_attempts
+from outbox.inbox.position import Connection, forget_passed_attempts
 from outbox.inbox.prober import Prober
 from outbox.inbox.recovery import Recovery
 from outbox.inbox.settings import InboxSettings
@@ -38,6 +38,7 @@ from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
 from outbox.losses import one_line
 from outbox.plural import counted
+from outbox.postgres.controls import INBOX_CONTROLS, Valve
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class Inbox:
         breaker = Breaker(settings.breaker)
         around = Around(watchdog, settings.middleware, settings.time_limit, breaker.succeeded)
         bindings = bind(consumer, handlers, settings.unhandled, around)
+        self.valve = Valve(INBOX_CONTROLS, consumer)
+        """Whether, and how fast, deliveries are handled."""
         self.paused = ClosedTypes(PAUSED)
         self._gates = Gates((self.paused, breaker))
         limit = TimeLimit(settings.time_limit)
@@ -169,6 +172,11 @@ class Inbox:
             streams = counted(freed, "stream")
             logger.info("%s goes on with %s, no longer %s", self.consumer, streams, reason)
         return freed
+
+    async def read_controls(self, connection: Connection) -> None:
+        """Read what a person has ordered, and obey from now on. One statement."""
+        await self.valve.read(connection)
+        self.paused.close(self.valve.paused_types)
 
     async def report(self) -> None:
         """Set the metrics that only the database knows, and resume what a gate has postponed."""

@@ -8,15 +8,17 @@ import time
 from outbox.delays import AdaptiveInterval
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import REDRIVE
+from outbox.inbox.position import Connection
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.stream_claims import StreamClaims
 from outbox.log.work import Work
+from outbox.postgres.controls import READ_EVERY
 from outbox.postgres.notify import Listener
 from outbox.postgres.sessions import connect
-from outbox.supervise import Up, keep_running
+from outbox.supervise import Up, end, keep_running, pause
 
 LISTEN_SLICE = 0.25
-"""A stop waits at most this many seconds for the wait for a doorbell to end."""
+"""A stop waits at most this many seconds for the wait for a notification to end."""
 REPORT_EVERY = 1.0
 HOUSEKEEPING_EVERY = 600.0
 RESUME_EVERY = 60.0
@@ -33,6 +35,7 @@ class Retrier:
         # A report counts everything that is parked.
         self._reporting = AdaptiveInterval(REPORT_EVERY, time.monotonic)
         self._due: dict[str, float] = {}
+        self._heard = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Retry until told to stop, through any loss of the database."""
@@ -45,24 +48,44 @@ class Retrier:
         async with await connect(self._work.engine) as connection:
             redrives = await Listener.over(connection, REDRIVE)
             claims = StreamClaims(connection, self._inbox.consumer)
-            while not stop.is_set():
-                if self._is_due("unhandled", RESUME_EVERY):
-                    await self._inbox.resume_unhandled()
-                more = await self._inbox.retry_due(claims)
-                up("retries parked events")
-                if self._reporting.is_due():
-                    with self._reporting.measured():
-                        await self._inbox.report()
-                if self._is_due("housekeeping", HOUSEKEEPING_EVERY):
-                    await self._inbox.do_housekeeping(self._settings.unsequenced)
-                if not more:
-                    await self._pause(redrives, stop)
+            obeying = asyncio.create_task(self._obey(connection))
+            try:
+                # A handler is not cut off when this connection is lost: that would be a crash.
+                while not stop.is_set() and not obeying.done():
+                    if not await self._do_what_is_due(claims, up):
+                        await self._pause(redrives, stop)
+                if obeying.done():
+                    obeying.result()
+            finally:
+                await end(obeying)
+
+    async def _do_what_is_due(self, claims: StreamClaims, up: Up) -> bool:
+        """Returns whether to go on at once."""
+        if self._is_due("unhandled", RESUME_EVERY):
+            await self._inbox.resume_unhandled()
+        is_paused = self._inbox.valve.is_closed
+        more = not is_paused and await self._inbox.retry_due(claims)
+        up("retries parked events")
+        if self._reporting.is_due():
+            with self._reporting.measured():
+                await self._inbox.report()
+        if self._is_due("housekeeping", HOUSEKEEPING_EVERY):
+            await self._inbox.do_housekeeping(self._settings.unsequenced)
+        return more
 
     async def _pause(self, redrives: Listener, stop: asyncio.Event) -> None:
         until = time.monotonic() + self._settings.retry_every
         while not stop.is_set() and (left := until - time.monotonic()) > 0:
             if self._inbox.consumer in await redrives.heard(min(left, LISTEN_SLICE)):
+                self._heard.set()
                 return
+
+    async def _obey(self, connection: Connection) -> None:
+        """Read the controls now and then, and when something was heard, until cancelled."""
+        while True:
+            await self._inbox.read_controls(connection)
+            await pause(self._heard, READ_EVERY)
+            self._heard.clear()
 
     def _is_due(self, what: str, every: float) -> bool:
         now = time.monotonic()

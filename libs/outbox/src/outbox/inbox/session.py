@@ -55,7 +55,7 @@ class Session:
         self._settings = settings
         self._dispatcher = Dispatcher()
         self._workers = Workers(
-            self._queue, self._dispatcher, batch_size, concurrency=settings.concurrency
+            self._queue, self._dispatcher, batch_size, inbox.valve, concurrency=settings.concurrency
         )
         self._refusals = Throttled(logger)
         self._lag = metrics.LAG_SECONDS.labels(self._queue)
@@ -76,7 +76,8 @@ class Session:
         """Handle what arrives until told to stop, then finish what is in hand.
 
         Raises `ConsumerCancelled` when the broker has ended the consumer or the channel. Returns
-        when too much is parked: what was received goes back to the queue with the channel.
+        when too much is parked or the queue is paused: what was received goes back to the queue
+        with the channel.
         """
         self._stop = stop
         await self._workers.run(self._work, until=self._is_over)
@@ -85,7 +86,8 @@ class Session:
 
     def _is_over(self) -> bool:
         too_much = self._inbox.parked_bytes >= self._settings.parked_bytes
-        return self._has_ended or self._stop.is_set() or too_much
+        no_more = too_much or self._inbox.valve.is_closed
+        return self._has_ended or self._stop.is_set() or no_more
 
     def _end(self) -> None:
         self._has_ended = True

@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+from outbox.postgres.controls import INBOX_CONTROLS
 from outbox.postgres.table_details import comment, completed_by, room_for_updates
 from outbox.postgres.table_groups import TableGroup
 
@@ -50,6 +51,7 @@ def declare_inbox(metadata: MetaData) -> None:
     _declare_attempts(metadata)
     _declare_messages(metadata)
     _declare_tripped(metadata)
+    INBOX_CONTROLS.declare(metadata)
 
 
 def _declare_attempts(metadata: MetaData) -> None:

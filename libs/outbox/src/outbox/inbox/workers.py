@@ -14,6 +14,7 @@ from typing import Any
 from outbox import metrics
 from outbox.inbox.batch_size import BatchSize, Computing
 from outbox.inbox.dispatcher import Dispatcher, Received
+from outbox.postgres.controls import Valve
 
 LINGER = 0.004
 """Seconds that a busy consumer waits for a larger batch; they cost less than a transaction."""
@@ -21,6 +22,8 @@ LINGER_BESIDE = 0.02
 """Seconds after which another worker takes what is hardly worth one: a batch may be slow."""
 BUSY = 10
 """After this many deliveries at once, more are likely to follow."""
+ASK_AGAIN = 0.05
+"""Seconds until a throttled consumer looks again whether it may go on."""
 
 Work = Callable[[Sequence[Received]], Coroutine[Any, Any, None]]
 """Handles a batch and releases it."""
@@ -30,10 +33,18 @@ class Workers:
     """Gives what has arrived to at most `concurrency` workers."""
 
     def __init__(
-        self, consumer: str, dispatcher: Dispatcher, batch_size: BatchSize, *, concurrency: int
+        self,
+        consumer: str,
+        dispatcher: Dispatcher,
+        batch_size: BatchSize,
+        valve: Valve,
+        *,
+        concurrency: int,
     ) -> None:
+        """A throttled valve makes batches smaller, and lets them begin later."""
         self._dispatcher = dispatcher
         self._batch_size = batch_size
+        self._valve = valve
         self._concurrency = concurrency
         self.computing = Computing()
         self._changed = asyncio.Event()
@@ -93,8 +104,13 @@ class Workers:
         size = self._batch_size.fitting(ready, idle)
         if not self._dispatcher.starts_alone and self._lingers(ready, size):
             return ()
+        granted = self._valve.grant(min(size, ready))
+        if not granted:
+            self._wake_in(ASK_AGAIN)
+            return ()
         self._lingers_since = None
-        batch = self._dispatcher.assign(size)
+        batch = self._dispatcher.assign(granted)
+        self._valve.give_back(granted - len(batch))
         self._is_busy = len(batch) >= BUSY
         return batch
 

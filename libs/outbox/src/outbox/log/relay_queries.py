@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 from outbox.errors import DatabaseEncoding
 from outbox.event import Envelope, Stream
 from outbox.log.row import OutboxRow
+from outbox.postgres.controls import Valve
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -256,6 +257,10 @@ class OutboxMarker:
         """Aggregates with a parked event, each with its lowest id."""
         cursor = await self._connection.execute(_PARKED)
         return dict(await cursor.fetchall())
+
+    async def read_controls(self, valve: Valve) -> None:
+        """Read what a person has ordered about the relay."""
+        await valve.read(self._connection)
 
     async def backlog(self) -> tuple[int, float]:
         """How many events wait (counted to 100,000), and the age of the oldest in seconds."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
+from outbox.postgres.controls import OUTBOX_CONTROLS
 from outbox.postgres.day_partitions import OUTBOX
 from outbox.postgres.table_details import (
     DEFAULT_LANES,
@@ -45,7 +46,8 @@ def _stream_key(*, primary_key: bool) -> list[Column[str]]:
 
 
 def declare_outbox(metadata: MetaData) -> None:
-    """Declare `outbox`, `outbox_streams`, `outbox_scheduled` and `outbox_settings`."""
+    """Declare `outbox` and the tables that begin with `outbox_`, but for jobs."""
+    OUTBOX_CONTROLS.declare(metadata)
     _declare_events(metadata)
     _declare_scheduled(metadata)
     Table(

@@ -12,9 +12,11 @@ from outbox.inbox.parked_rows import ParkedCount, ParkedGroup, ParkedStream
 from outbox.inbox.tripped_types import TrippedType, TrippedTypes
 from outbox.jobs import JobCount, count_jobs
 from outbox.log import operator_queries as outbox_sql
+from outbox.operations.controls import controls
 from outbox.operations.database import Connection, fetch, has_table
 from outbox.operations.lanes import LaneMap, lane_map
 from outbox.operations.partitions import day_partitions, days_covered, today
+from outbox.postgres.controls import Control
 
 COUNTED_TO = 100_000
 NAMED = 3
@@ -99,6 +101,8 @@ class Status:
     outbox: OutboxStatus | None
     inbox: InboxStatus | None
     jobs: list[JobCount] | None
+    controls: list[Control]
+    """What a person has paused or throttled."""
 
     @property
     def needs_a_person(self) -> bool:
@@ -116,6 +120,7 @@ async def status(connection: Connection) -> Status:
         await _outbox(connection) if await has_table(connection, "outbox") else None,
         await _inbox(connection) if await has_table(connection, "inbox") else None,
         await count_jobs(connection) if await has_table(connection, "outbox_jobs") else None,
+        await controls(connection),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from outbox import metrics
 from outbox.delays import AdaptiveInterval
 from outbox.log.relay_queries import OutboxMarker, Schedule
+from outbox.postgres.controls import READ_EVERY, Valve
 from outbox.relay.backoff import Backoff, retry_delay
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.lanes import Lanes
@@ -41,6 +42,7 @@ class Housekeeping:
         clock: Callable[[], float],
         topology_check: float,
         exchange: str,
+        valve: Valve,
     ) -> None:
         self._marker = marker
         self._schedule = schedule
@@ -54,6 +56,8 @@ class Housekeeping:
         self._hurried = asyncio.Event()
         self._rebinds = 0
         self._exchange = exchange
+        self._valve = valve
+        self._obeying = AdaptiveInterval(READ_EVERY, clock, ceiling=READ_EVERY)
 
     async def run(self, backoff: Backoff, lanes: Lanes) -> None:
         """Run until cancelled."""
@@ -64,6 +68,9 @@ class Housekeeping:
             if self._reporting.is_due():
                 with self._reporting.measured():
                     await self._report(backoff, lanes)
+            if self._obeying.is_due():
+                with self._obeying.measured():
+                    await self._marker.read_controls(self._valve)
             if lanes.owned and self._scheduling.is_due():
                 await self._move_due()
             await self._wait(lanes)
@@ -82,7 +89,8 @@ class Housekeeping:
 
     async def _wait(self, lanes: Lanes) -> None:
         scheduling = self._scheduling.left() if lanes.owned else SCHEDULE
-        if await self._doorbell.wait_for_schedule(min(scheduling, self._reporting.left())):
+        seconds = min(scheduling, self._reporting.left(), self._obeying.left())
+        if await self._doorbell.wait_for_schedule(seconds):
             self._scheduling.hurry()
 
     async def _move_due(self) -> None:

@@ -15,6 +15,7 @@ from outbox import failpoints
 from outbox.delays import AdaptiveInterval
 from outbox.log.relay_queries import OutboxMarker, OutboxReader
 from outbox.log.row import OutboxRow
+from outbox.postgres.controls import Valve
 from outbox.publisher.publisher import Publisher
 from outbox.relay.backoff import Backoff
 from outbox.relay.doorbell import Doorbell
@@ -24,12 +25,14 @@ from outbox.relay.lanes import Lanes
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settlement import Settlement, Unroutable
 from outbox.relay.watermark import LowWatermark
-from outbox.supervise import run_until_first
+from outbox.supervise import pause, run_until_first
 
 logger = logging.getLogger(__name__)
 
 SHARE_EVERY = 1.0
 OBSERVE_EVERY = 0.02
+ASK_AGAIN = 0.05
+"""Seconds until a relay with a control looks again whether it may go on."""
 
 
 @dataclass
@@ -45,6 +48,7 @@ class RelayLoop:
     clock: Callable[[], float]
     housekeeping: Housekeeping
     unroutable: Unroutable
+    valve: Valve
     suspects: set[int] = field(default_factory=set)
     """Rows one of which made the broker close the channel: they go one by one (decision 0403)."""
     backoff: Backoff = field(default_factory=Backoff)
@@ -78,11 +82,12 @@ class RelayLoop:
         while not stop.is_set():
             await self._share_lanes(stop)
             await self._rescan()
-            wanted = self._wanted
-            read = await self._publish_window(stop) if self.lanes.owned else 0
+            wanted = self.valve.grant(self._wanted)
+            read = await self._publish_window(wanted, stop) if wanted and self.lanes.owned else 0
+            self.valve.give_back(wanted - read)
             await self._advance_watermark()
-            more = read >= wanted or (read > 0 and self.reader.cut_short)
-            rung = more or await self.doorbell.wait(self._until_next(interval))
+            more = 0 < wanted <= read or (read > 0 and self.reader.cut_short)
+            rung = more or await self._wait(interval, stop)
             doubled = min(interval * 2, self.settings.poll_ceiling)
             interval = self.settings.poll_first if read or rung else doubled
         await self._drain()
@@ -96,12 +101,19 @@ class RelayLoop:
         else:
             failpoints.hit("relay.handing_over")
 
-    async def _publish_window(self, stop: asyncio.Event) -> int:
+    async def _wait(self, interval: float, stop: asyncio.Event) -> bool:
+        """Wait for a ring; true if there was one. A control makes the relay deaf to rings."""
+        if self.valve.control is None:
+            return await self.doorbell.wait(self._until_next(interval))
+        await pause(stop, ASK_AGAIN)
+        return False
+
+    async def _publish_window(self, wanted: int, stop: asyncio.Event) -> int:
         """Read and publish the next window; returns how many events it had."""
         at_most = 1 if self.suspects else self.settings.windows_in_flight
         if not await self.in_flight.wait_for_room(at_most, stop):
             return 0
-        rows = await self._fetch(self._wanted)
+        rows = await self._fetch(wanted)
         if rows:
             failpoints.hit("relay.read")
             # Before the first await: an event that fails from now on breaks this window as well.

@@ -18,6 +18,7 @@ from outbox.argument_checks import instance, named
 from outbox.errors import InvalidSetting
 from outbox.log.relay_queries import OutboxMarker, OutboxReader, Schedule
 from outbox.log.tables import OUTBOX_TABLES
+from outbox.postgres.controls import OUTBOX_CONTROLS, Valve
 from outbox.postgres.sessions import open_lock_session
 from outbox.postgres.table_groups import check
 from outbox.publisher.open import ensure_topology, open_publisher
@@ -61,12 +62,18 @@ class Relay:
         self._loop: RelayLoop | None = None
         self._suspects: set[int] = set()
         self._unroutable = Unroutable(exchange)
+        self._valve = Valve(OUTBOX_CONTROLS, exchange)
         self._lanes_owned = metrics.LANES_OWNED.labels(exchange)
 
     @property
     def running(self) -> bool:
         """Whether both connections are up."""
         return self._loop is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a person has paused it: it keeps its lanes and publishes nothing."""
+        return self._valve.is_closed
 
     @property
     def lanes(self) -> frozenset[int]:
@@ -125,6 +132,7 @@ class Relay:
             clock=time.monotonic,
             topology_check=self._settings.topology_check,
             exchange=self._exchange,
+            valve=self._valve,
         )
         return RelayLoop(
             reader=reader,
@@ -136,6 +144,7 @@ class Relay:
             clock=time.monotonic,
             housekeeping=housekeeping,
             unroutable=self._unroutable,
+            valve=self._valve,
             suspects=self._pop_suspects(),
         )
 
@@ -151,6 +160,7 @@ class Relay:
             await open_lock_session(self._database, "outbox relay")
         )
         await check(lock_session, [OUTBOX_TABLES])
+        await self._valve.read(lock_session)
         reading = await stack.enter_async_context(
             await open_lock_session(
                 self._database, "outbox relay reading", client_encoding="SQL_ASCII"

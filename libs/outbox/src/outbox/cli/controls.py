@@ -1,0 +1,128 @@
+"""`outbox pause`, `throttle` and `resume`: stop a queue, an event type or a relay for a while."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from outbox.cli.console import emit, say
+from outbox.cli.options import DatabaseUrl, Json
+from outbox.cli.running import FOUND, fail, run
+from outbox.operations import controls
+from outbox.operations.controls import Control, OfQueue, OfRelay, Target
+from outbox.operations.database import Connection, open_database
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A queue, or with --relay a relay's exchange.")
+]
+Relay = Annotated[bool, typer.Option("--relay", help="NAME is the exchange of a relay.")]
+Type = Annotated[str | None, typer.Option("--type", help="Only this event type of the queue.")]
+Why = Annotated[str, typer.Option("--why", help="A reason, for those who look at it later.")]
+By = Annotated[
+    str | None, typer.Option("--by", help="Who does it.", show_default="the user at this machine")
+]
+For = Annotated[
+    str | None, typer.Option("--for", metavar="TIME", help="It ends by itself after 90s, 30m, 2h.")
+]
+
+
+def pause(
+    name: Name,
+    *,
+    database_url: DatabaseUrl,
+    relay: Relay = False,
+    type: Type = None,
+    why: Why = "",
+    by: By = None,
+    lasts: For = None,
+    as_json: Json = False,
+) -> None:
+    """Stop a queue, an event type or a relay, in all processes within a second.
+
+    A paused queue receives and retries nothing. Events of a paused type are parked without an
+    attempt, and go on in order afterwards. A paused relay publishes nothing.
+    """
+    target, seconds = _target(name, type, relay=relay), _seconds(lasts)
+    who = by or getpass.getuser()
+    _order(
+        database_url,
+        lambda c: controls.pause(c, target, by=who, why=why, seconds=seconds),
+        as_json=as_json,
+    )
+
+
+def throttle(
+    name: Name,
+    rate: Annotated[float, typer.Argument(metavar="RATE", help="Events a second.")],
+    *,
+    database_url: DatabaseUrl,
+    relay: Relay = False,
+    why: Why = "",
+    by: By = None,
+    lasts: For = None,
+    as_json: Json = False,
+) -> None:
+    """Let at most RATE events a second pass, in each process of a queue's consumer or a relay."""
+    target, seconds = _target(name, None, relay=relay), _seconds(lasts)
+    who = by or getpass.getuser()
+    _order(
+        database_url,
+        lambda c: controls.throttle(c, target, rate, by=who, why=why, seconds=seconds),
+        as_json=as_json,
+    )
+
+
+def resume(
+    name: Name,
+    *,
+    database_url: DatabaseUrl,
+    relay: Relay = False,
+    type: Type = None,
+) -> None:
+    """End a pause or a throttle."""
+    target = _target(name, type, relay=relay)
+
+    async def end() -> bool:
+        async with open_database(database_url) as connection:
+            return await controls.resume(connection, target)
+
+    if not run(end()):
+        say(f"{name} was neither paused nor throttled")
+        raise typer.Exit(FOUND)
+    say(f"{name} goes on within a second")
+
+
+def _order(url: str, order: Callable[[Connection], Awaitable[None]], *, as_json: bool) -> None:
+    async def give() -> list[Control]:
+        async with open_database(url) as connection:
+            await order(connection)
+            return await controls.controls(connection)
+
+    found = run(give())
+    if as_json:
+        emit(found)
+    else:
+        say(*(f"{one.target}{one.type and f' {one.type}'} is {one}" for one in found))
+
+
+def _target(name: str, type_: str | None, *, relay: bool) -> Target:
+    if not relay:
+        return OfQueue(name, type_ or "")
+    if type_ is not None:
+        fail("--type is for a queue: a relay publishes all types in order")
+    return OfRelay(name)
+
+
+def _seconds(given: str | None) -> float | None:
+    if given is None:
+        return None
+    found = re.fullmatch(r"(\d+)([smhd])", given)
+    if found is None:
+        fail(f"{given!r} is not a duration like 90s, 30m, 6h, 2d")
+    return float(found[1]) * _UNITS[found[2]]
