@@ -9,7 +9,7 @@ import pytest
 
 from servicekit.http.app import create_app
 from servicekit.observe import health
-from servicekit.observe.health import CheckState, Health, HealthStatus
+from servicekit.observe.health import CheckState, Health, HealthStatus, Paused
 from servicekit.observe.metrics import HttpMetrics
 
 
@@ -36,6 +36,15 @@ async def test_readiness_is_what_the_role_tolerates(
 ) -> None:
     checks = Health({"database": database, "broker": broker}, tolerated=tolerated)
     assert (await checks.ready()).status is status
+
+
+async def test_what_a_person_has_paused_is_neither_up_nor_down() -> None:
+    async def paused() -> None:
+        raise Paused
+
+    view = await Health({"consumer orders.orders": paused}).ready()
+    assert view.status is HealthStatus.READY
+    assert view.checks["consumer orders.orders"].state is CheckState.PAUSED
 
 
 @pytest.mark.parametrize(

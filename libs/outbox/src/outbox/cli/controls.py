@@ -84,6 +84,7 @@ def resume(
     database_url: DatabaseUrl,
     relay: Relay = False,
     type: Type = None,
+    as_json: Json = False,
 ) -> None:
     """End a pause or a throttle."""
     target = _target(name, type, relay=relay)
@@ -92,10 +93,14 @@ def resume(
         async with open_database(database_url) as connection:
             return await controls.resume(connection, target)
 
-    if not run(end()):
-        say(f"{name} was neither paused nor throttled")
+    resumed = run(end())
+    if as_json:
+        emit({"resumed": resumed})
+    else:
+        nothing = f"{name} was neither paused nor throttled"
+        say(f"{name} goes on within a second" if resumed else nothing)
+    if not resumed:
         raise typer.Exit(FOUND)
-    say(f"{name} goes on within a second")
 
 
 def _order(url: str, order: Callable[[Connection], Awaitable[None]], *, as_json: bool) -> None:

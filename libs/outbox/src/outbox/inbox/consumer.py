@@ -83,6 +83,11 @@ class Consumer:
         self.running = False
 
     @property
+    def is_paused(self) -> bool:
+        """Whether a person has paused the queue: it receives nothing, as it should."""
+        return self.inbox.valve.is_closed
+
+    @property
     def connections(self) -> int:
         """How many connections of the pool it uses at most: its workers', retrier's, prober's."""
         return self._settings.concurrency + 2

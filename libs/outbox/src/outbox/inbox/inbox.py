@@ -78,7 +78,9 @@ class Inbox:
             consumer, bindings, work, watchdog, settings, limit, self._gates
         )
         self._recovery = Recovery(self._transactions, breaker)
-        self.prober = Prober(consumer, work, breaker, self._recovery, self.resume)
+        self.prober = Prober(
+            consumer, work, breaker, self._recovery, self.resume, valve=self.valve
+        )
 
     @property
     def closed_types(self) -> list[str]:

@@ -21,6 +21,7 @@ from outbox.inbox.recovery import Recovery
 from outbox.inbox.tripped_types import TrippedType, TrippedTypes
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
+from outbox.postgres.controls import Valve
 from outbox.supervise import Up, keep_running, pause
 
 logger = logging.getLogger(__name__)
@@ -41,12 +42,15 @@ class Prober:
         breaker: Breaker,
         recovery: Recovery,
         resume: Callable[[str], Awaitable[int]],
+        *,
+        valve: Valve,
     ) -> None:
         self._consumer = consumer
         self._work = work
         self._breaker = breaker
         self._recovery = recovery
         self._resume = resume
+        self._valve = valve
         self._lock = asyncio.Lock()
         self._shown: set[str] = set()
 
@@ -59,7 +63,8 @@ class Prober:
         while not stop.is_set():
             began = time.monotonic()
             for tripped in await self.obey():
-                await self.probe(tripped)
+                if not self._valve.is_closed:
+                    await self.probe(tripped)
             up("watches for tripped event types")
             await pause(stop, max(0.0, began + EVERY - time.monotonic()))
 

@@ -178,7 +178,7 @@ class Valve:
     @property
     def control(self) -> Control | None:
         """The control of everything, if there is one that holds."""
-        return self._held(EVERYTHING)
+        return self._active(EVERYTHING)
 
     @property
     def is_closed(self) -> bool:
@@ -189,8 +189,10 @@ class Valve:
     @property
     def paused_types(self) -> Mapping[str, str]:
         """The event types that are paused, each with the sentence that says why."""
-        held = {type_: self._held(type_) for type_ in self._read if type_ != EVERYTHING}
-        return {type_: str(one) for type_, one in held.items() if one is not None and one.is_pause}
+        active = {type_: self._active(type_) for type_ in self._read if type_ != EVERYTHING}
+        return {
+            type_: str(one) for type_, one in active.items() if one is not None and one.is_pause
+        }
 
     def grant(self, wanted: int) -> int:
         """How many of these events may pass now; all of them if nothing is ordered."""
@@ -209,6 +211,6 @@ class Valve:
         """So many of the granted events did not pass."""
         self._tokens += count
 
-    def _held(self, type_: str) -> Control | None:
+    def _active(self, type_: str) -> Control | None:
         control, ends_at = self._read.get(type_, (None, None))
         return None if ends_at is not None and self._clock() >= ends_at else control

@@ -16,7 +16,16 @@ from pydantic import BaseModel, ConfigDict
 
 from servicekit.http.routing import ProbeRoute, Router
 
-__all__ = ["Check", "CheckState", "CheckView", "Health", "HealthStatus", "LiveView", "ReadyView"]
+__all__ = [
+    "Check",
+    "CheckState",
+    "CheckView",
+    "Health",
+    "HealthStatus",
+    "LiveView",
+    "Paused",
+    "ReadyView",
+]
 
 TIMEOUT = 2.0
 
@@ -25,8 +34,13 @@ Check = Callable[[], Awaitable[None]]
 logger = structlog.get_logger(__name__)
 
 
+class Paused(Exception):
+    """Raised by a check of something that a person has paused: it does what it should."""
+
+
 class CheckState(StrEnum):
     UP = "up"
+    PAUSED = "paused"
     DOWN = "down"
 
 
@@ -103,6 +117,8 @@ class Health:
     async def _run(self, name: str) -> CheckState:
         try:
             await self._checks[name]()
+        except Paused:
+            return CheckState.PAUSED
         except Exception as error:
             logger.debug("health_check_failed", check=name, reason=str(error))
             return CheckState.DOWN

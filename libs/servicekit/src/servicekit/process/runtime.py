@@ -15,14 +15,14 @@ from pathlib import Path
 import structlog
 from fastapi import FastAPI
 
-from outbox import BackgroundService, Consumer
+from outbox import BackgroundService, Consumer, Relay
 from servicekit.database.engine import ensure_reachable
 from servicekit.database.migrations import ensure_current, upgrade
 from servicekit.database.probe import DatabaseProbe
 from servicekit.http.access_rules import AccessRules
 from servicekit.http.app import create_app
 from servicekit.observe import logs
-from servicekit.observe.health import Check, Health
+from servicekit.observe.health import Check, Health, Paused
 from servicekit.process.broker import BrokerProbe, refuse_bad_credentials
 from servicekit.process.entrypoint import stop_on_signals
 from servicekit.process.former_names import unread_variables
@@ -173,5 +173,7 @@ def _check(service: BackgroundService) -> Check:
     async def check() -> None:
         if not service.running:
             raise ServiceIsDown
+        if isinstance(service, Consumer | Relay) and service.is_paused:
+            raise Paused
 
     return check

@@ -14,6 +14,7 @@ from outbox.operations.database import Connection, value
 from outbox.operations.doctor.findings import Finding, error, ok, warning
 from outbox.operations.status import NAMED, InboxStatus, OutboxStatus, status
 from outbox.plural import counted
+from outbox.postgres.controls import Control
 
 OLDEST = 60.0
 SKEW = 1.0
@@ -37,6 +38,7 @@ async def check_flow(connection: Connection) -> list[Finding]:
     """Everything that one database shows while the system runs."""
     now = await status(connection)
     found = [await _clock(connection), *await _server(connection), await _transactions(connection)]
+    found += [_control(one) for one in now.controls]
     if now.outbox:
         found += [_relays(now.outbox), *_backlog(now.outbox), _scheduled(now.outbox)]
         if await value(connection, outbox_sql.EVENTS_FROM_THE_FUTURE):
@@ -83,6 +85,11 @@ async def _transactions(connection: Connection) -> Finding:
         fix = "end sessions that are idle in a transaction: the relay reads past dead rows for them"
         return warning("transactions", says, fix)
     return ok("transactions", "none has been open for long")
+
+
+def _control(control: Control) -> Finding:
+    which = f"{control.target} {control.type}".rstrip()
+    return warning("controls", f"{which} is {control}", "`outbox resume` ends it")
 
 
 def _relays(outbox: OutboxStatus) -> Finding:
