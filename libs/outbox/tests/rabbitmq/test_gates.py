@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from kit.outbox.deliveries import effects, events, has_effects, parks, publish, record
-from kit.outbox.world import QUEUE, World, running
-from kit.waiting import eventually
+from kit.outbox.deliveries import effects, events, parks, record
+from kit.outbox.world import QUEUE, World
 from outbox import Envelope, Retry, UnitOfWork
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations
@@ -148,14 +147,3 @@ async def test_a_postponed_event_can_be_discarded(world: World, kitchen: Kitchen
         await InboxOperations(connection, QUEUE).discard(found[1].stream, 2)
     await kitchen.inbox.retry_due()
     assert await effects(world) == {"a": [1, 3]}
-
-
-async def test_a_running_consumer_lets_go_by_itself(world: World) -> None:
-    consumer = world.consumer(record, more={"order.payed": record})
-    consumer.inbox.paused.close(PAUSED)
-    async with running(consumer):
-        await publish(world, *three())
-        await eventually(lambda: parks(world, [("paused", 2), ("behind", 3)]))
-        consumer.inbox.paused.close({})
-        await eventually(lambda: has_effects(world, 3))
-    assert await effects(world) == {"a": [1, 2, 3]}

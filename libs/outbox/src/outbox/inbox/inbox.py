@@ -78,9 +78,7 @@ class Inbox:
             consumer, bindings, work, watchdog, settings, limit, self._gates
         )
         self._recovery = Recovery(self._transactions, breaker)
-        self.prober = Prober(
-            consumer, work, breaker, self._recovery, self.resume, valve=self.valve
-        )
+        self.prober = Prober(consumer, work, breaker, self._recovery, self.resume, valve=self.valve)
 
     @property
     def closed_types(self) -> list[str]:
