@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_only
 
+from outbox.log.merging import merged
 from outbox.log.transaction_ends import about_savepoint
 from outbox.postgres.notify import SCHEDULED, Notifier
 
@@ -56,7 +57,7 @@ class DeferredStatements:
         waiting, self._waiting, self._rows_wait = self._waiting, [], False
         raw = await raw_connection(self._connection)
         async with raw.pipeline(), raw.cursor() as cursor:
-            for statement, parameters in waiting:
+            for statement, parameters in merged(waiting):
                 await cursor.execute(statement.encode(), parameters)
 
     def committed(self, notifier: Notifier) -> None:

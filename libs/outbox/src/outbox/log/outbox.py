@@ -137,6 +137,8 @@ class Outbox:
         traceparent: str | None,
     ) -> dict[str, Any]:
         checked = [check(event, self._parts) for event in events]
+        cause_id = str(cause.id) if cause else None
+        trace = _trace(traceparent or (cause.traceparent if cause else None))
         return {
             "outbox_source": self.source,
             "outbox_event_id": ids,
@@ -151,8 +153,8 @@ class Outbox:
             "outbox_correlation_id": [
                 short("correlation_id", cause.correlation_id) if cause else str(id_) for id_ in ids
             ],
-            "outbox_causation_id": str(cause.id) if cause else None,
-            "outbox_traceparent": _trace(traceparent or (cause.traceparent if cause else None)),
+            "outbox_causation_id": [cause_id] * len(ids),
+            "outbox_traceparent": [trace] * len(ids),
         }
 
 

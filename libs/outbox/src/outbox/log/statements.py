@@ -36,9 +36,10 @@ outbox_given AS (
   SELECT * FROM unnest(
     %(outbox_event_id)s::uuid[], %(outbox_bucket)s::smallint[], %(outbox_aggregate_type)s::text[],
     %(outbox_aggregate_id)s::text[], %(outbox_type)s::text[], %(outbox_version)s::smallint[],
-    %(outbox_payload)s::text[], %(outbox_correlation_id)s::text[]
-  ) WITH ORDINALITY AS g(event_id, bucket, aggregate_type, aggregate_id, type, version,
-                         payload, correlation_id, position)
+    %(outbox_payload)s::text[], %(outbox_correlation_id)s::text[], %(outbox_causation_id)s::text[],
+    %(outbox_traceparent)s::text[]
+  ) WITH ORDINALITY AS g(event_id, bucket, aggregate_type, aggregate_id, type, version, payload,
+                         correlation_id, causation_id, traceparent, position)
 ), outbox_stream AS (
   INSERT INTO outbox_streams AS s (source, aggregate_type, aggregate_id, last)
   SELECT %(outbox_source)s, aggregate_type, aggregate_id, count(*) FROM outbox_given
@@ -51,8 +52,7 @@ outbox_given AS (
   SELECT event_id, bucket, %(outbox_source)s, aggregate_type, aggregate_id,
          last - count(*) OVER (PARTITION BY aggregate_type, aggregate_id)
               + row_number() OVER (PARTITION BY aggregate_type, aggregate_id ORDER BY position),
-         type, version, payload::json, correlation_id, %(outbox_causation_id)s,
-         %(outbox_traceparent)s
+         type, version, payload::json, correlation_id, causation_id, traceparent
     FROM outbox_given JOIN outbox_stream USING (aggregate_type, aggregate_id)
    ORDER BY position
 )"""

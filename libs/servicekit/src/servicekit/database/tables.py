@@ -16,10 +16,11 @@ as a foreign key does. `parcels` is an ordinary `Table` of SQLAlchemy Core.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -45,12 +46,13 @@ from sqlalchemy import (
     Uuid,
     select,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["RowMapper", "columns_of", "fields_of", "table_of"]
+__all__ = ["RowMapper", "columns_of", "fields_of", "rows_given", "table_of"]
 
 T = TypeVar("T")
 
@@ -83,6 +85,16 @@ def fields_of(row: Any) -> dict[str, Any]:
     return {field.name: getattr(row, field.name) for field in fields(row)}
 
 
+def rows_given(columns: Collection[Column[Any]]) -> str:
+    """`unnest(…)` of a list for each column, which is a parameter of the column's name.
+
+    A statement for any number of rows has one text, so PostgreSQL prepares it once.
+    """
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    lists = (f"%({one.name})s::{one.type.compile(dialect)}[]" for one in columns)
+    return f"unnest({', '.join(lists)})"
+
+
 class RowMapper(Generic[T]):
     """Turns rows of `table` into `kind`, and back.
 
@@ -108,6 +120,17 @@ class RowMapper(Generic[T]):
         names = [*self._names, *others]
         values = ", ".join(f"%({name})s" for name in names)
         return f"INSERT INTO {self.table.name} ({', '.join(names)}) VALUES ({values})"  # noqa: S608
+
+    @cached_property
+    def insert_all(self) -> str:
+        """An INSERT of `listed` rows as text, for `unit.write` and `unit.send`."""
+        names, given = ", ".join(self._names), rows_given(self.columns)
+        return f"INSERT INTO {self.table.name} ({names}) SELECT * FROM {given}"  # noqa: S608
+
+    def listed(self, rows: Sequence[T]) -> dict[str, list[Any]]:
+        """The columns of these rows, each with a list of its values."""
+        values = [self.values(row) for row in rows]
+        return {name: [row[name] for row in values] for name in self._names}
 
     def read(self, row: Any) -> T:
         """A row of a result that begins with `columns`."""

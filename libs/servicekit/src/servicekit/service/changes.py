@@ -117,11 +117,8 @@ class Changes(Generic[K, S, T]):
         thing = await self.store.lock(unit.connection, id_)
         if self.lifecycle.may_move(thing.status, target):
             return await self.move_locked(unit, thing, target, at=at, reason=reason, **values)
-        # see decision 0013
-        noun = self.lifecycle.noun
-        await self.note(
-            unit, thing, f"ignored {outcome or target}: the {noun} was {thing.status} already"
-        )
+        reason = self.lifecycle.came_too_late(thing.status, outcome or target)
+        await self.note(unit, thing, reason)
         return None
 
     async def move_locked(
@@ -139,7 +136,7 @@ class Changes(Generic[K, S, T]):
         changed = {"status": target.value, "reason": reason, **values}
         moved = await self.store.change(unit.connection, thing, entry, changed)
         if self.lifecycle.is_settled(target):
-            unit.announce(self.channel, self._key_of(thing.id))
+            unit.announce(self.channel, self.key_of(thing.id))
         return moved
 
     async def note(self, unit: UnitOfWork, thing: T, reason: str, **values: Any) -> None:
@@ -150,13 +147,13 @@ class Changes(Generic[K, S, T]):
     async def settled(self, waiters: Waiters, reader: Reader[K, T], id_: K, seconds: float) -> T:
         """The thing once it is settled, or as it is after `seconds`. Raises `NotFound`."""
         return await waiters.until_settled(
-            self._key_of(id_),
+            self.key_of(id_),
             lambda: reader.get(id_),
             lambda thing: self.lifecycle.is_settled(thing.status),
             seconds,
         )
 
-    def _key_of(self, id_: K) -> str:
+    def key_of(self, id_: K) -> str:
         return self.key(id_) if self.key else f"{self.lifecycle.noun}/{id_}"
 
 

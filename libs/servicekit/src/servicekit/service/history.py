@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from servicekit.database.tables import RowMapper, columns_of
+from outbox import UnitOfWork
+from servicekit.database.tables import RowMapper, columns_of, rows_given
 from servicekit.http.fields import Timestamp
 
 __all__ = ["History", "HistoryEntry", "HistoryView"]
@@ -86,6 +87,7 @@ class History:
         )
         """The first entry of a new row of the owner, as text for `unit.write` with its values."""
         self._entries = RowMapper(self.table, HistoryEntry)
+        self._append_all = self._append_of()
         fields = HistoryEntry.__slots__
         id_: Any = bindparam("id", type_=owner.c.id.type)
         last = select(func.coalesce(func.max(self._number), 0) + 1).where(self._key == id_)
@@ -94,9 +96,29 @@ class History:
             [key, number.name, *fields], select(id_, last.scalar_subquery(), *values)
         )
 
+    def _append_of(self) -> str:
+        table, key, number = self.table.name, self._key.name, self._number.name
+        fields = ", ".join(HistoryEntry.__slots__)
+        given = rows_given([self._key, *self._entries.columns])
+        last = f"SELECT max({number}) FROM {table} h WHERE h.{key} = given.{key}"  # noqa: S608
+        place = f"row_number() OVER (PARTITION BY {key} ORDER BY ordinality)"
+        return (
+            f"INSERT INTO {table} ({key}, {number}, {fields})"  # noqa: S608
+            f" SELECT {key}, coalesce(({last}), 0) + {place}, {fields}"
+            f" FROM {given} WITH ORDINALITY AS given({key}, {fields}, ordinality)"
+        )
+
     async def add(self, connection: AsyncConnection, id_: Any, entry: HistoryEntry) -> None:
         """Append an entry; the caller has locked the thing."""
         await connection.execute(self._append, {"id": id_, **asdict(entry)})
+
+    async def add_all(self, unit: UnitOfWork, entries: Sequence[tuple[Any, HistoryEntry]]) -> None:
+        """Append entries in their order, by one statement that is only sent.
+
+        The caller has locked the things.
+        """
+        lists = self._entries.listed([entry for _, entry in entries])
+        await unit.send(self._append_all, {self._key.name: [id_ for id_, _ in entries], **lists})
 
     async def of(self, connection: AsyncConnection, id_: Any) -> list[HistoryEntry]:
         """All entries, oldest first; empty if there is no such thing."""

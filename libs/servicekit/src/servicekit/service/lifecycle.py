@@ -57,6 +57,10 @@ class Lifecycle(Generic[S]):
             raise IllegalTransition(self.noun, current, target, self.allowed[current])
         return target
 
+    def came_too_late(self, current: S, outcome: str) -> str:
+        """The line of the history for an event that leads nowhere any more; see decision 0013."""
+        return f"ignored {outcome}: the {self.noun} was {current} already"
+
     def is_settled(self, status: S) -> bool:
         """Whether the question that was asked is answered."""
         return status in self._settled

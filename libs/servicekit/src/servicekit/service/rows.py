@@ -8,7 +8,7 @@ A table without an id of its own, such as the lines of an order, has a `RowMappe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from sqlalchemy import ARRAY, Column, Select, Table, any_, bindparam, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox import Work
+from outbox import UnitOfWork, Work
 from servicekit.database.dataloader import DataLoader
-from servicekit.database.tables import RowMapper
+from servicekit.database.tables import RowMapper, rows_given
 from servicekit.http.pagination import Keyset, Page, PageRequest
 
 __all__ = ["NotFound", "Reader", "Readers", "Rows"]
@@ -71,6 +71,8 @@ class Rows(RowMapper[T], Generic[K, T]):
         super().__init__(table, kind)
         self._id: Column[Any] = next(iter(table.primary_key))
         self._missing = missing
+        self._these = self.all.where(self._id == any_(bindparam("ids", type_=ARRAY(self._id.type))))
+        self._updates: dict[tuple[str, ...], str] = {}
         self.newest_first = newest_first or Keyset(self._id)
 
     async def find(self, connection: AsyncConnection, id_: K) -> T | None:
@@ -85,6 +87,21 @@ class Rows(RowMapper[T], Generic[K, T]):
         """The row, which no other transaction changes until this one ends. Raises `missing`."""
         locked = self.all.where(self._id == id_).with_for_update()
         return self._present(await self.fetch_one(connection, locked), id_)
+
+    async def lock_all(self, connection: AsyncConnection, ids: Collection[K]) -> dict[K, T]:
+        """These rows, locked in the order of their ids. Raises `missing` for the first."""
+        locked = self._these.order_by(self._id).with_for_update()
+        found = await self._by_id(connection, locked, ids)
+        for id_ in ids:
+            self._present(found.get(id_), id_)
+        return found
+
+    async def update_all(self, unit: UnitOfWork, changed: Mapping[K, Mapping[str, Any]]) -> None:
+        """Set the same columns of rows that exist, by one statement that is only sent."""
+        if changed:
+            names = list(next(iter(changed.values())))
+            lists = {name: [values[name] for values in changed.values()] for name in names}
+            await unit.send(self._update_of(*names), {self._id.name: list(changed), **lists})
 
     async def update(self, connection: AsyncConnection, id_: K, values: Mapping[str, Any]) -> T:
         """Change a row that exists, and return it as it is then."""
@@ -115,14 +132,30 @@ class Rows(RowMapper[T], Generic[K, T]):
 
     def reader(self, work: Work) -> Reader[K, T]:
         """A reader of single rows for the endpoints of one process."""
-        these = self.all.where(self._id == any_(bindparam("ids", type_=ARRAY(self._id.type))))
 
         async def read(ids: Sequence[K]) -> dict[K, T]:
             async with work.read() as connection:
-                rows = await connection.execute(these, {"ids": list(ids)})
-                return {row._mapping[self._id]: self.read(row) for row in rows}
+                return await self._by_id(connection, self._these, ids)
 
         return Reader(read, self._missing)
+
+    async def _by_id(
+        self, connection: AsyncConnection, these: Select[Any], ids: Collection[K]
+    ) -> dict[K, T]:
+        rows = await connection.execute(these, {"ids": list(ids)})
+        return {row._mapping[self._id]: self.read(row) for row in rows}
+
+    def _update_of(self, *names: str) -> str:
+        """An UPDATE of these columns as text, for lists of ids and values."""
+        if names not in self._updates:
+            table, key = self.table.name, self._id.name
+            given = rows_given([self._id, *(self.table.c[name] for name in names)])
+            self._updates[names] = (
+                f"UPDATE {table} SET {', '.join(f'{name} = given.{name}' for name in names)}"  # noqa: S608
+                f" FROM {given} AS given({', '.join([key, *names])})"
+                f" WHERE {table}.{key} = given.{key}"
+            )
+        return self._updates[names]
 
     def _present(self, found: T | None, id_: K) -> T:
         if found is None:

@@ -2,30 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contracts import events_of
 from contracts.bookings import ORDERS_BOOKINGS, BookingChecking, BookingConfirmed, BookingRejected
-from outbox import Handlers, UnitOfWork
+from outbox import Envelope, Handlers, UnitOfWork
 from service_orders.domains.bookings.service import CHANGES
 from service_orders.domains.bookings.states import BookingStatus
+from servicekit.service.batched_changes import Step
 
 on = Handlers(ORDERS_BOOKINGS, *events_of(ORDERS_BOOKINGS))
 
 
-@on(BookingChecking)
-async def on_checking(unit: UnitOfWork, checking: BookingChecking) -> None:
-    """The processor looks for a table."""
-    await CHANGES.follow(unit, checking.booking_id, BookingStatus.CHECKING_AVAILABILITY)
-
-
-@on(BookingConfirmed)
-async def on_confirmed(unit: UnitOfWork, confirmed: BookingConfirmed) -> None:
-    """A table is allocated. If the booking was cancelled before, the processor releases it."""
-    await CHANGES.follow(
-        unit, confirmed.booking_id, BookingStatus.CONFIRMED, table_id=confirmed.table_id
+@on.many(BookingChecking)
+async def on_checking(
+    unit: UnitOfWork, checking: Sequence[BookingChecking], causes: Sequence[Envelope]
+) -> None:
+    """The processor looks for tables."""
+    await CHANGES.follow_all(
+        unit,
+        [
+            Step(event.booking_id, BookingStatus.CHECKING_AVAILABILITY, cause)
+            for event, cause in zip(checking, causes, strict=True)
+        ],
     )
 
 
-@on(BookingRejected)
-async def on_rejected(unit: UnitOfWork, rejected: BookingRejected) -> None:
-    """There is no table for the booking."""
-    await CHANGES.follow(unit, rejected.booking_id, BookingStatus.REJECTED, reason=rejected.reason)
+@on.many(BookingConfirmed)
+async def on_confirmed(
+    unit: UnitOfWork, confirmed: Sequence[BookingConfirmed], causes: Sequence[Envelope]
+) -> None:
+    """Tables are allocated. If a booking was cancelled before, the processor releases its table."""
+    await CHANGES.follow_all(
+        unit,
+        [
+            Step(
+                event.booking_id,
+                BookingStatus.CONFIRMED,
+                cause,
+                values={"table_id": event.table_id},
+            )
+            for event, cause in zip(confirmed, causes, strict=True)
+        ],
+    )
+
+
+@on.many(BookingRejected)
+async def on_rejected(
+    unit: UnitOfWork, rejected: Sequence[BookingRejected], causes: Sequence[Envelope]
+) -> None:
+    """There is no table for the bookings."""
+    await CHANGES.follow_all(
+        unit,
+        [
+            Step(event.booking_id, BookingStatus.REJECTED, cause, event.reason)
+            for event, cause in zip(rejected, causes, strict=True)
+        ],
+    )

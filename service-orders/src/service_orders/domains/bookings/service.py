@@ -14,11 +14,11 @@ from service_orders.domains.bookings.schemas import BookTable
 from service_orders.domains.bookings.states import LIFECYCLE, BookingStatus
 from service_orders.waiting import SETTLED
 from servicekit.http.local_time import TimeRefused, period
-from servicekit.service.changes import Changes
+from servicekit.service.batched_changes import BatchedChanges
 
 TIME = "booking_datetime"
 
-CHANGES = Changes(repository.BOOKINGS, LIFECYCLE, SETTLED)
+CHANGES = BatchedChanges(repository.BOOKINGS, LIFECYCLE, SETTLED)
 
 
 async def ask(

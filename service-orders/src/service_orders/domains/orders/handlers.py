@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contracts import events_of
 from contracts.orders import ORDERS_ORDERS, OrderProcessed, OrderProcessingStarted
-from outbox import Handlers, UnitOfWork
+from outbox import Envelope, Handlers, UnitOfWork
 from service_orders.domains.orders.service import CHANGES
 from service_orders.domains.orders.states import OrderStatus
+from servicekit.service.batched_changes import Step
 
 on = Handlers(ORDERS_ORDERS, *events_of(ORDERS_ORDERS))
 
 
-@on(OrderProcessingStarted)
-async def on_processing_started(unit: UnitOfWork, started: OrderProcessingStarted) -> None:
-    """The order is being processed."""
-    await CHANGES.follow(unit, started.order_id, OrderStatus.IN_PROGRESS)
+@on.many(OrderProcessingStarted)
+async def on_processing_started(
+    unit: UnitOfWork, started: Sequence[OrderProcessingStarted], causes: Sequence[Envelope]
+) -> None:
+    """The orders are being processed."""
+    await CHANGES.follow_all(
+        unit,
+        [
+            Step(event.order_id, OrderStatus.IN_PROGRESS, cause)
+            for event, cause in zip(started, causes, strict=True)
+        ],
+    )
 
 
-@on(OrderProcessed)
-async def on_processed(unit: UnitOfWork, processed: OrderProcessed) -> None:
-    """The order is settled, unless it was cancelled before."""
-    outcome = OrderStatus(processed.outcome)
-    await CHANGES.follow(unit, processed.order_id, outcome, reason=processed.reason)
+@on.many(OrderProcessed)
+async def on_processed(
+    unit: UnitOfWork, processed: Sequence[OrderProcessed], causes: Sequence[Envelope]
+) -> None:
+    """The orders are settled, unless they were cancelled before."""
+    await CHANGES.follow_all(
+        unit,
+        [
+            Step(event.order_id, OrderStatus(event.outcome), cause, event.reason)
+            for event, cause in zip(processed, causes, strict=True)
+        ],
+    )

@@ -16,9 +16,12 @@ from service_orders.domains.orders.models import Order, OrderLine, order_history
 from service_orders.domains.orders.schemas import MAX_QUANTITY, PlaceOrder, ProductView
 from service_orders.domains.orders.states import LIFECYCLE, OrderStatus
 from service_orders.waiting import SETTLED
-from servicekit.service.changes import Changes, RowsWithHistory
+from servicekit.service.batched_changes import BatchedChanges
+from servicekit.service.changes import RowsWithHistory
 
-CHANGES = Changes(RowsWithHistory(repository.ROWS, order_history), LIFECYCLE, SETTLED, key=str)
+CHANGES = BatchedChanges(
+    RowsWithHistory(repository.ROWS, order_history), LIFECYCLE, SETTLED, key=str
+)
 
 
 async def place_order(
