@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contracts import events_of
 from contracts.orders import PROCESSOR_ORDERS, OrderCancelled, OrderCreated
-from outbox import Handlers, UnitOfWork
+from outbox import Envelope, Handlers, UnitOfWork
 from service_processor.domains.orders.service import Fulfilment
 
 
@@ -12,9 +14,11 @@ def handlers(fulfilment: Fulfilment) -> Handlers:
     """Handlers by event class."""
     on = Handlers(PROCESSOR_ORDERS, *events_of(PROCESSOR_ORDERS))
 
-    @on(OrderCreated)
-    async def on_created(unit: UnitOfWork, event: OrderCreated) -> None:
-        await fulfilment.fulfil(unit, event)
+    @on.many(OrderCreated)
+    async def on_created(
+        unit: UnitOfWork, created: Sequence[OrderCreated], causes: Sequence[Envelope]
+    ) -> None:
+        await fulfilment.fulfil(unit, created, causes)
 
     @on(OrderCancelled)
     async def on_cancelled(unit: UnitOfWork, event: OrderCancelled) -> None:

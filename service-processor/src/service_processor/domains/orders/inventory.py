@@ -11,20 +11,27 @@ from collections.abc import Mapping, Sequence
 from contracts.orders import OrderCreated, OrderedProduct
 from outbox import UnitOfWork
 from service_processor.domains.orders import repository
+from service_processor.domains.orders.models import ReservedLine
 from service_processor.domains.orders.policy import Decision
 
 
 class Inventory:
     """Completes the orders whose lines are all in stock."""
 
-    async def decide(self, unit: UnitOfWork, order: OrderCreated) -> Decision:
-        """Reserve every line, or fail with the name of the first product that is short."""
-        wanted = [line.product_id for line in order.products]
+    async def decide(self, unit: UnitOfWork, orders: Sequence[OrderCreated]) -> Sequence[Decision]:
+        """Reserve every line of an order, or fail it with the first product that is short."""
+        wanted = {line.product_id for order in orders for line in order.products}
         stock = await repository.locked_stock(unit.connection, wanted)
-        if reason := shortage(order.products, stock):
-            return Decision("FAILED", reason)
-        await repository.reserve(unit.connection, order.order_id, order.products)
-        return Decision("COMPLETED")
+        decisions = []
+        reserved: list[ReservedLine] = []
+        for order in orders:
+            reason = shortage(order.products, stock)
+            decisions.append(Decision("FAILED", reason) if reason else Decision("COMPLETED"))
+            for line in () if reason else order.products:
+                stock[line.product_id] -= line.quantity
+                reserved.append(ReservedLine(order.order_id, line.product_id, line.quantity))
+        await repository.reserve(unit, reserved)
+        return decisions
 
 
 def shortage(lines: Sequence[OrderedProduct], stock: Mapping[str, int]) -> str | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, PrimaryKeyConstraint
+from sqlalchemy import CheckConstraint, PrimaryKeyConstraint, Text
 
+from contracts.orders import OrderOutcome
 from service_processor.metadata import metadata
 from servicekit.database.tables import table_of
 
@@ -17,7 +19,7 @@ class OrderDecision:
     """How an order was decided. `cancelled_at` is set if it was cancelled all the same."""
 
     order_id: UUID
-    outcome: str
+    outcome: Annotated[OrderOutcome, Text()]
     reason: str | None
     processed_at: datetime
     cancelled_at: datetime | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
@@ -21,13 +22,17 @@ class Decision:
 
 
 class FulfilmentPolicy(Protocol):
-    """Decides about an order once, in the transaction that stores the decision.
+    """Decides about each order once, in the transaction that stores the decisions.
+
+    The decisions have the order of the orders; an earlier order is served first.
 
     What it reserves is in `reserved_lines`. A cancellation releases that without the policy,
     because another policy may be in use by then.
     """
 
-    async def decide(self, unit: UnitOfWork, order: OrderCreated) -> Decision: ...
+    async def decide(
+        self, unit: UnitOfWork, orders: Sequence[OrderCreated]
+    ) -> Sequence[Decision]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +41,13 @@ class Simulated:
 
     success_rate: float
 
-    async def decide(self, unit: UnitOfWork, order: OrderCreated) -> Decision:  # noqa: ARG002
+    async def decide(
+        self,
+        unit: UnitOfWork,  # noqa: ARG002
+        orders: Sequence[OrderCreated],
+    ) -> Sequence[Decision]:
         """Complete `success_rate` of all ids."""
-        return self.outcome_of(order.order_id)
+        return [self.outcome_of(order.order_id) for order in orders]
 
     def outcome_of(self, order_id: UUID) -> Decision:
         """The decision; it depends on the id alone."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ARRAY, Text, any_, delete, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.orders import OrderedProduct
+from outbox import UnitOfWork
 from service_processor.domains.orders.models import (
     OrderDecision,
     Product,
@@ -18,7 +18,6 @@ from service_processor.domains.orders.models import (
     products,
     reserved_lines,
 )
-from service_processor.domains.orders.policy import Decision
 from servicekit.database.tables import RowMapper
 
 DECISIONS = RowMapper(fulfilments, OrderDecision)
@@ -26,12 +25,17 @@ PRODUCTS = RowMapper(products, Product)
 RESERVED = RowMapper(reserved_lines, ReservedLine)
 
 
-async def record(
-    connection: AsyncConnection, order_id: UUID, decision: Decision, at: datetime
-) -> None:
-    """Store a decision. A second decision about an order is a bug, and fails."""
-    row = OrderDecision(order_id, decision.outcome, decision.reason, at)
-    await DECISIONS.add(connection, row)
+# What is reserved leaves the stock in the same statement.
+_RESERVED = f"""
+WITH reserved AS ({RESERVED.insert_all} RETURNING product_id, quantity)
+UPDATE products SET stock = stock - total.quantity
+  FROM (SELECT product_id, sum(quantity) AS quantity FROM reserved GROUP BY product_id) AS total
+ WHERE products.product_id = total.product_id"""  # noqa: S608
+
+
+async def record(unit: UnitOfWork, decided: Sequence[OrderDecision]) -> None:
+    """Store decisions. A second decision about an order is a bug, and fails."""
+    await unit.send(DECISIONS.insert_all, DECISIONS.listed(decided))
 
 
 async def record_cancellation(connection: AsyncConnection, order_id: UUID, at: datetime) -> None:
@@ -41,32 +45,21 @@ async def record_cancellation(connection: AsyncConnection, order_id: UUID, at: d
     )
 
 
-async def locked_stock(connection: AsyncConnection, product_ids: Sequence[str]) -> dict[str, int]:
+async def locked_stock(connection: AsyncConnection, product_ids: Collection[str]) -> dict[str, int]:
     """The stock of these products, locked in the order of their ids."""
     found = await connection.execute(
         select(products.c.product_id, products.c.stock)
-        .where(products.c.product_id.in_(product_ids))
+        .where(products.c.product_id == any_(literal(list(product_ids), ARRAY(Text))))
         .order_by(products.c.product_id)
         .with_for_update()
     )
     return {row.product_id: row.stock for row in found}
 
 
-async def reserve(
-    connection: AsyncConnection, order_id: UUID, lines: Sequence[OrderedProduct]
-) -> None:
+async def reserve(unit: UnitOfWork, lines: Sequence[ReservedLine]) -> None:
     """Reserve lines of stock; the caller has locked it and checked that it suffices."""
-    reserved = [ReservedLine(order_id, line.product_id, line.quantity) for line in lines]
-    await RESERVED.add_all(connection, reserved)
-    held = select(reserved_lines.c.quantity).where(
-        reserved_lines.c.order_id == order_id,
-        reserved_lines.c.product_id == products.c.product_id,
-    )
-    await connection.execute(
-        update(products)
-        .where(products.c.product_id.in_([line.product_id for line in lines]))
-        .values(stock=products.c.stock - held.scalar_subquery())
-    )
+    if lines:
+        await unit.send(_RESERVED, RESERVED.listed(lines))
 
 
 async def release(connection: AsyncConnection, order_id: UUID) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
 from contracts.orders import OrderCancelled, OrderCreated, OrderProcessed, OrderProcessingStarted
-from outbox import UnitOfWork
+from outbox import Envelope, UnitOfWork
 from service_processor.domains.orders import repository
-from service_processor.domains.orders.policy import Decision, Delay, FulfilmentPolicy
+from service_processor.domains.orders.models import OrderDecision
+from service_processor.domains.orders.policy import Delay, FulfilmentPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +21,32 @@ class Fulfilment:
     policy: FulfilmentPolicy
     delay: Delay = field(default_factory=Delay)
 
-    async def fulfil(self, unit: UnitOfWork, order: OrderCreated) -> None:
-        """Decide, store the decision, and answer now or when the processing time is over."""
-        now, delay = datetime.now(UTC), self.delay.of(order.order_id)
-        decision = await self.policy.decide(unit, order)
-        await repository.record(unit.connection, order.order_id, decision, now + delay)
-        answer = _processed(order.order_id, decision, now + delay)
-        if delay:
-            await unit.emit(OrderProcessingStarted(order_id=order.order_id, started_at=now))
-            await unit.schedule(answer, key=_end_of(order.order_id), at=now + delay)
-        else:
-            await unit.emit(answer)
+    async def fulfil(
+        self, unit: UnitOfWork, orders: Sequence[OrderCreated], causes: Sequence[Envelope]
+    ) -> None:
+        """Decide, store the decisions, and answer now or when the processing time is over."""
+        now = datetime.now(UTC)
+        decisions = await self.policy.decide(unit, orders)
+        decided = [
+            OrderDecision(
+                order.order_id,
+                decision.outcome,
+                decision.reason,
+                now + self.delay.of(order.order_id),
+            )
+            for order, decision in zip(orders, decisions, strict=True)
+        ]
+        await repository.record(unit, decided)
+        for decision, cause in zip(decided, causes, strict=True):
+            await self._answer(unit.caused_by(cause), decision, now)
+
+    async def _answer(self, unit: UnitOfWork, decided: OrderDecision, now: datetime) -> None:
+        if decided.processed_at == now:
+            await unit.emit(_processed(decided))
+            return
+        await unit.emit(OrderProcessingStarted(order_id=decided.order_id, started_at=now))
+        key = _end_of(decided.order_id)
+        await unit.schedule(_processed(decided), key=key, at=decided.processed_at)
 
     async def undo(self, unit: UnitOfWork, cancelled: OrderCancelled) -> None:
         """Release what was reserved under any policy, and cancel an answer that is scheduled."""
@@ -44,7 +61,10 @@ def _end_of(order_id: UUID) -> str:
     return f"order/{order_id}/processed"
 
 
-def _processed(order_id: UUID, decision: Decision, at: datetime) -> OrderProcessed:
+def _processed(decided: OrderDecision) -> OrderProcessed:
     return OrderProcessed(
-        order_id=order_id, outcome=decision.outcome, reason=decision.reason, processed_at=at
+        order_id=decided.order_id,
+        outcome=decided.outcome,
+        reason=decided.reason,
+        processed_at=decided.processed_at,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contracts import events_of
 from contracts.tickets import (
     PROCESSOR_TICKETS,
@@ -10,7 +12,7 @@ from contracts.tickets import (
     TicketCreated,
     TicketStatusChanged,
 )
-from outbox import Handlers, UnitOfWork
+from outbox import Envelope, Handlers, UnitOfWork
 from service_processor.domains.tickets import service
 from service_processor.domains.tickets.service import AutoClose
 
@@ -19,21 +21,31 @@ def handlers(auto_close: AutoClose) -> Handlers:
     """Handlers by event class."""
     on = Handlers(PROCESSOR_TICKETS, *events_of(PROCESSOR_TICKETS))
 
-    @on(TicketCreated)
-    async def on_created(unit: UnitOfWork, event: TicketCreated) -> None:
-        await service.record_opened(unit, event)
+    @on.many(TicketCreated)
+    async def on_created(
+        unit: UnitOfWork, created: Sequence[TicketCreated], causes: Sequence[Envelope]
+    ) -> None:
+        await service.record(unit, map(service.opened, created, causes))
 
-    @on(TicketStatusChanged)
-    async def on_status_changed(unit: UnitOfWork, changed: TicketStatusChanged) -> None:
-        await service.record_moved(unit, changed)
-        await auto_close.reschedule(unit, changed)
+    @on.many(TicketStatusChanged)
+    async def on_status_changed(
+        unit: UnitOfWork, changed: Sequence[TicketStatusChanged], causes: Sequence[Envelope]
+    ) -> None:
+        await service.record(unit, map(service.moved, changed, causes))
+        await service.notify(unit, changed)
+        for event, cause in zip(changed, causes, strict=True):
+            await auto_close.reschedule(unit.caused_by(cause), event)
 
-    @on(TicketCommented)
-    async def on_commented(unit: UnitOfWork, event: TicketCommented) -> None:
-        await service.record_commented(unit, event)
+    @on.many(TicketCommented)
+    async def on_commented(
+        unit: UnitOfWork, commented: Sequence[TicketCommented], causes: Sequence[Envelope]
+    ) -> None:
+        await service.record(unit, map(service.commented, commented, causes))
 
-    @on(TicketCommentDeleted)
-    async def on_comment_deleted(unit: UnitOfWork, event: TicketCommentDeleted) -> None:
-        await service.record_comment_deleted(unit, event)
+    @on.many(TicketCommentDeleted)
+    async def on_comment_deleted(
+        unit: UnitOfWork, deleted: Sequence[TicketCommentDeleted], causes: Sequence[Envelope]
+    ) -> None:
+        await service.record(unit, map(service.comment_deleted, deleted, causes))
 
     return on

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from outbox import UnitOfWork
 from service_processor.domains.tickets.models import (
     Notification,
     TimelineEntry,
@@ -16,6 +18,21 @@ from servicekit.database.tables import RowMapper
 
 TIMELINE = RowMapper(ticket_timeline, TimelineEntry)
 NOTIFICATIONS = RowMapper(ticket_notifications, Notification)
+
+
+# The keys allow one row for each version; one that exists stays as it is.
+_RECORDED = f"{TIMELINE.insert_all} ON CONFLICT DO NOTHING"
+_NOTIFIED = f"{NOTIFICATIONS.insert_all} ON CONFLICT DO NOTHING"
+
+
+async def record(unit: UnitOfWork, entries: Sequence[TimelineEntry]) -> None:
+    """Store entries of timelines."""
+    await unit.send(_RECORDED, TIMELINE.listed(entries))
+
+
+async def notify(unit: UnitOfWork, notifications: Sequence[Notification]) -> None:
+    """Store notifications."""
+    await unit.send(_NOTIFIED, NOTIFICATIONS.listed(notifications))
 
 
 async def timeline_of(connection: AsyncConnection, ticket_id: UUID) -> list[TimelineEntry]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 from contracts.tickets import (
     TicketCloseDue,
@@ -13,7 +13,7 @@ from contracts.tickets import (
     TicketCreated,
     TicketStatusChanged,
 )
-from outbox import UnitOfWork
+from outbox import Envelope, UnitOfWork
 from service_processor.domains.tickets import repository
 from service_processor.domains.tickets.models import Notification, TimelineEntry
 
@@ -21,66 +21,73 @@ CLOSED_WHEN_IDLE = frozenset({"answered", "awaiting_reply"})
 """A ticket in one of these statuses is closed when it does not move."""
 
 
-async def record_opened(unit: UnitOfWork, event: TicketCreated) -> None:
-    entry = TimelineEntry(
+def opened(event: TicketCreated, cause: Envelope) -> TimelineEntry:
+    return TimelineEntry(
         event.ticket_id,
         event.ticket_version,
         event.type,
         event.created_at,
-        _event_id(unit),
+        cause.id,
         status=event.status,
         email=event.email,
     )
-    await repository.TIMELINE.add_new(unit.connection, entry)
 
 
-async def record_moved(unit: UnitOfWork, event: TicketStatusChanged) -> None:
-    """Record the transition, and notify the person who opened the ticket."""
-    entry = TimelineEntry(
+def moved(event: TicketStatusChanged, cause: Envelope) -> TimelineEntry:
+    return TimelineEntry(
         event.ticket_id,
         event.ticket_version,
         event.type,
         event.changed_at,
-        _event_id(unit),
+        cause.id,
         status=event.status,
         reason=event.reason,
     )
-    notification = Notification(
-        event.ticket_id,
-        event.ticket_version,
-        event.email,
-        event.previous,
-        event.status,
-        event.reason,
-        event.changed_at,
-    )
-    await repository.TIMELINE.add_new(unit.connection, entry)
-    await repository.NOTIFICATIONS.add_new(unit.connection, notification)
 
 
-async def record_commented(unit: UnitOfWork, event: TicketCommented) -> None:
-    entry = TimelineEntry(
+def commented(event: TicketCommented, cause: Envelope) -> TimelineEntry:
+    return TimelineEntry(
         event.ticket_id,
         event.ticket_version,
         event.type,
         event.commented_at,
-        _event_id(unit),
+        cause.id,
         comment_id=event.comment_id,
         email=event.email,
     )
-    await repository.TIMELINE.add_new(unit.connection, entry)
 
 
-async def record_comment_deleted(unit: UnitOfWork, event: TicketCommentDeleted) -> None:
-    entry = TimelineEntry(
+def comment_deleted(event: TicketCommentDeleted, cause: Envelope) -> TimelineEntry:
+    return TimelineEntry(
         event.ticket_id,
         event.ticket_version,
         event.type,
         event.deleted_at,
-        _event_id(unit),
+        cause.id,
         comment_id=event.comment_id,
     )
-    await repository.TIMELINE.add_new(unit.connection, entry)
+
+
+async def record(unit: UnitOfWork, entries: Iterable[TimelineEntry]) -> None:
+    """Add entries to the timelines of their tickets."""
+    await repository.record(unit, list(entries))
+
+
+async def notify(unit: UnitOfWork, changed: Sequence[TicketStatusChanged]) -> None:
+    """Notify the people who opened the tickets."""
+    notifications = [
+        Notification(
+            event.ticket_id,
+            event.ticket_version,
+            event.email,
+            event.previous,
+            event.status,
+            event.reason,
+            event.changed_at,
+        )
+        for event in changed
+    ]
+    await repository.notify(unit, notifications)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +114,3 @@ class AutoClose:
             due_at=at,
         )
         await unit.schedule(due, key=key, at=at)
-
-
-def _event_id(unit: UnitOfWork) -> UUID:
-    assert unit.cause is not None
-    return unit.cause.id
