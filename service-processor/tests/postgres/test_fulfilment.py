@@ -85,6 +85,30 @@ async def test_an_order_delivered_twice_is_decided_and_answered_once(service: Se
     assert sent.causation_id == str(event.id)
 
 
+async def test_orders_of_a_batch_are_decided_together_and_a_bad_one_fails_alone(
+    service: Service,
+) -> None:
+    service = fulfilled(service, Fulfilment(Simulated(1)))
+    orders = [order(uuid4()) for _ in range(5)]
+    batch = service.envelopes(*orders)
+    async with service.work.begin() as unit:  # its decision exists already, which is a bug
+        values = {"id": orders[2].order_id}
+        await unit.send(
+            "INSERT INTO fulfilments (order_id, outcome, processed_at)"
+            " VALUES (%(id)s, 'FAILED', now())",
+            values,
+        )
+    [parked] = await service.deliver(*batch)
+    assert parked.stream == batch[2].stream
+    answers = await service.events()
+    assert [one.aggregate_id for one in answers] == [
+        str(placed.order_id) for placed in orders if placed is not orders[2]
+    ]
+    assert [one.causation_id for one in answers] == [
+        str(event.id) for event in batch if event is not batch[2]
+    ]
+
+
 async def test_processing_that_takes_time_is_announced_and_its_end_is_scheduled(
     service: Service,
 ) -> None:

@@ -30,18 +30,21 @@ async def stocked(service: Service) -> Service:
     return service.with_handlers(PROCESSOR_ORDERS.queue, handlers(Fulfilment(Inventory())))
 
 
-async def place_order(service: Service, **quantities: int) -> UUID:
-    order_id = uuid7()
+def order(**quantities: int) -> OrderCreated:
     lines = tuple(OrderedProduct(product_id=p, quantity=n) for p, n in quantities.items())
-    created = OrderCreated(
-        order_id=order_id,
+    return OrderCreated(
+        order_id=uuid7(),
         user_id="u",
         products=lines,
         amount=Decimal(1),
         created_at=datetime.now(UTC),
     )
+
+
+async def place_order(service: Service, **quantities: int) -> UUID:
+    created = order(**quantities)
     await service.receive(created)
-    return order_id
+    return created.order_id
 
 
 async def cancel(service: Service, order_id: UUID) -> None:
@@ -74,6 +77,20 @@ async def test_an_order_that_is_short_of_one_product_reserves_none(
     order_id = await place_order(stocked, p=3, q=11)
     assert await outcome(work, order_id) == ("FAILED", "too little stock of q")
     assert await stock(work) == {"p": 10, "q": 10}
+
+
+async def test_of_the_orders_of_a_batch_earlier_ones_are_served_first(
+    stocked: Service, work: Work
+) -> None:
+    orders = [order(p=4), order(p=7, q=1), order(p=6, q=2), order(p=1)]
+    await stocked.receive(*orders)
+    assert [await outcome(work, one.order_id) for one in orders] == [
+        ("COMPLETED", None),
+        ("FAILED", "too little stock of p"),
+        ("COMPLETED", None),
+        ("FAILED", "too little stock of p"),
+    ]
+    assert await stock(work) == {"p": 0, "q": 8}
 
 
 async def test_an_unknown_product_fails_the_order(stocked: Service, work: Work) -> None:

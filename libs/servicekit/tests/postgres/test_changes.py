@@ -6,18 +6,21 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from uuid import uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import PrimaryKeyConstraint
 
-from outbox import Maintenance, Work, open_work, schema, testing
+from outbox import Envelope, Maintenance, Work, open_work, schema, testing
+from outbox.event import Stream
 from outbox.postgres.day_partitions import OUTBOX
 from servicekit.database.engine import create_engine
 from servicekit.database.tables import table_of
 from servicekit.http.pagination import PageRequest
 from servicekit.process.urls import PostgresUrl
-from servicekit.service.changes import Changes, RowsWithHistory
+from servicekit.service.batched_changes import BatchedChanges, Step
+from servicekit.service.changes import RowsWithHistory
 from servicekit.service.history import History, HistoryEntry
 from servicekit.service.lifecycle import IllegalTransition, Lifecycle
 from servicekit.service.metadata import declare_service
@@ -70,7 +73,8 @@ LIFECYCLE = Lifecycle(
         Status.CANCELLED: set(),
     },
 )
-CHANGES = Changes(PARCELS, LIFECYCLE, "parcels_settled")
+STREAM = Stream("other", "parcel", "1")
+CHANGES = BatchedChanges(PARCELS, LIFECYCLE, "parcels_settled")
 
 
 @pytest.fixture
@@ -138,6 +142,39 @@ async def test_an_event_that_comes_too_late_is_a_line_in_the_history(work: Work)
         "CANCELLED",
         "ignored ROUTED: the parcel was CANCELLED already",
     )
+
+
+def step(id_: int, target: Status, **values: object) -> Step[int, Status]:
+    cause = Envelope(uuid4(), STREAM, 1, "parcel.moved", 1, NOW, b"{}", "correlation")
+    return Step(id_, target, cause, values=values)
+
+
+async def test_events_of_a_batch_move_their_things_in_order(work: Work) -> None:
+    steps = [
+        step(3, Status.ROUTED, carrier="ship"),
+        step(1, Status.ROUTED, carrier="letter"),
+        step(3, Status.CANCELLED, carrier="nobody"),
+    ]
+    async with work.begin() as unit:
+        await CHANGES.follow_all(unit, steps)
+    async with work.read() as connection:
+        found = [await ROWS.get(connection, id_) for id_ in (1, 2, 3)]
+    assert [(one.status.value, one.carrier) for one in found] == [
+        ("ROUTED", "letter"),
+        ("CREATED", None),
+        ("ROUTED", "ship"),
+    ]
+    assert [(one.status, one.reason, one.caused_by) for one in await entries(work, 3)] == [
+        ("ROUTED", None, steps[0].cause.id),
+        ("ROUTED", "ignored CANCELLED: the parcel was ROUTED already", steps[2].cause.id),
+    ]
+
+
+async def test_a_batch_with_an_unknown_thing_moves_nothing(work: Work) -> None:
+    with pytest.raises(ParcelNotFound, match="There is no parcel 9"):
+        async with work.begin() as unit:
+            await CHANGES.follow_all(unit, [step(1, Status.ROUTED), step(9, Status.ROUTED)])
+    assert await entries(work, 1) == []
 
 
 async def test_a_settled_thing_is_announced_after_the_commit(

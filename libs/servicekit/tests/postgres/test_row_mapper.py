@@ -60,7 +60,6 @@ async def test_a_row_is_not_added_twice(connection: AsyncConnection) -> None:
     with pytest.raises(IntegrityError):
         async with connection.begin_nested():
             await LABELS.add(connection, RED)
-    await LABELS.add_new(connection, replace(RED, colour=Colour.BLUE))
     assert await stored(connection) == [RED, PLAIN]
 
 

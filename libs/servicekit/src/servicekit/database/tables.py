@@ -156,11 +156,6 @@ class RowMapper(Generic[T]):
         """Insert rows; one that exists is an error."""
         await connection.execute(insert(self.table), [self.values(row) for row in rows])
 
-    async def add_new(self, connection: AsyncConnection, row: T) -> None:
-        """Insert a row; one that exists stays as it is."""
-        statement = insert(self.table).on_conflict_do_nothing()
-        await connection.execute(statement, self.values(row))
-
     async def put(self, connection: AsyncConnection, row: T) -> None:
         """Insert a row, or set the other columns of the one that has its primary key."""
         statement, key = insert(self.table), list(self.table.primary_key)

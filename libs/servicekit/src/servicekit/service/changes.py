@@ -154,6 +154,7 @@ class Changes(Generic[K, S, T]):
         )
 
     def key_of(self, id_: K) -> str:
+        """The key that is announced."""
         return self.key(id_) if self.key else f"{self.lifecycle.noun}/{id_}"
 
 
