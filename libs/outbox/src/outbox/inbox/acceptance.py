@@ -113,9 +113,15 @@ def _check_size(delivery: DeliveredMessage) -> None:
         raise Refused(Reason.HEADERS, f"{len(headers)} headers of {_bytes_of(headers)} bytes")
 
 
-def _bytes_of(headers: object) -> int:
+def _bytes_of(headers: Mapping[object, object]) -> int:
     """The length of all texts in headers, however deep, and 1 for any other value."""
-    total, left = 0, [headers]
+    total, left = 0, list[object]()
+    for name, value in headers.items():
+        total += len(name) if isinstance(name, str) else 1
+        if isinstance(value, str):
+            total += len(value)
+        else:
+            left.append(value)
     while left:
         value = left.pop()
         if isinstance(value, Mapping):

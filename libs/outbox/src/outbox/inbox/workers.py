@@ -18,7 +18,7 @@ from outbox.postgres.controls import Valve
 
 LINGER = 0.004
 """Seconds that a busy consumer waits for a larger batch; they cost less than a transaction."""
-LINGER_BESIDE = 0.02
+LINGER_BESIDE = 0.25
 """Seconds after which another worker takes what is hardly worth one: a batch may be slow."""
 BUSY = 10
 """After this many deliveries at once, more are likely to follow."""
