@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 from aiormq.abc import DeliveredMessage
 
@@ -113,11 +114,11 @@ def _check_size(delivery: DeliveredMessage) -> None:
         raise Refused(Reason.HEADERS, f"{len(headers)} headers of {_bytes_of(headers)} bytes")
 
 
-def _bytes_of(headers: Mapping[object, object]) -> int:
+def _bytes_of(headers: Mapping[str, Any]) -> int:
     """The length of all texts in headers, however deep, and 1 for any other value."""
-    total, left = 0, list[object]()
+    total, left = 0, list[Any]()
     for name, value in headers.items():
-        total += len(name) if isinstance(name, str) else 1
+        total += len(name)
         if isinstance(value, str):
             total += len(value)
         else:
