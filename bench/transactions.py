@@ -92,7 +92,7 @@ async def over_psycopg(environment: Environment) -> AsyncIterator[Pair]:
 
 @asynccontextmanager
 async def single_statement(environment: Environment) -> AsyncIterator[Pair]:
-    """`work.single().write`: one statement and one round trip, doorbell included."""
+    """`unit.write`: one statement and one round trip, doorbell included."""
     engine = environment.engine()
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with open_work(engine, environment.database_url, Outbox(SOURCE)) as work:
@@ -102,7 +102,7 @@ async def single_statement(environment: Environment) -> AsyncIterator[Pair]:
                 await connection.exec_driver_sql(f"WITH {_BOTH} SELECT 1", _given(number))
 
         async def with_event(number: int) -> None:
-            async with work.single() as unit:
+            async with work.begin() as unit:
                 await unit.write(_BOTH, _given(number), OrderCreated(number, AGGREGATES))
 
         yield Pair(without, with_event)

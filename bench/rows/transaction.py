@@ -1,7 +1,7 @@
 """What the outbox adds to a transaction of one insert and one update.
 
 The same transaction with and without an event, block by block in turn, on one connection: over
-SQLAlchemy's async engine, over psycopg alone, and as one statement (`work.single().write`).
+SQLAlchemy's async engine, over psycopg alone, and as one statement (`unit.write`).
 """
 
 from __future__ import annotations

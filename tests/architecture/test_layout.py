@@ -114,7 +114,6 @@ def test_the_public_api_of_the_outbox_is_pinned() -> None:
         "RelaySettings",
         "Retry",
         "RetryPolicy",
-        "SingleWrite",
         "Stream",
         "Subscription",
         "Topology",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -16,12 +14,13 @@ from fastapi import Response
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from sqlalchemy import Column, MetaData, Numeric, Table, Text, Uuid, func, insert, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from outbox import Notifier, Outbox, UnitOfWork, Work
 from servicekit.http import fields
 from servicekit.http.app import KEY_LIFETIME, ServiceApp, create_app
-from servicekit.http.idempotency import Answer, Once
+from servicekit.http.idempotency import Once
 from servicekit.http.idempotency_keys import create_idempotency_keys
 from servicekit.http.problems import ProblemSpec
 from servicekit.http.routing import Router
@@ -54,11 +53,6 @@ class Refused(Exception):
 
 
 @dataclass
-class Unit:
-    connection: AsyncConnection
-
-
-@dataclass
 class Ledger:
     """The ledger and the ways to disturb it."""
 
@@ -67,22 +61,28 @@ class Ledger:
     pause: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     drop_answers: bool = False
-    short: int = 0
+    work: Work = field(init=False)
 
-    @asynccontextmanager
-    async def shorter(self) -> AsyncIterator[None]:
-        self.short += 1
-        yield
+    def __post_init__(self) -> None:
+        self.work = Work(self.engine, Outbox("ledger"), Notifier(self.engine))
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Unit]:
-        async with self.engine.begin() as connection:
-            yield Unit(connection)
+    def elsewhere(self) -> Ledger:
+        """The same ledger in another process, which nothing disturbs."""
+        return Ledger(self.engine)
 
-    async def add(self, unit: Unit, owner: str, amount: Decimal) -> EntryView:
+    async def add(self, unit: UnitOfWork, owner: str, amount: Decimal) -> EntryView:
         """Write first, then wait and fail as told: what fails leaves nothing."""
         row = {"id": uuid4(), "owner": owner, "amount": amount}
         await unit.connection.execute(insert(entries), row)
+        return await self._entered(row)
+
+    async def write(self, unit: UnitOfWork, owner: str, amount: Decimal) -> EntryView:
+        """The same without a statement that has an answer."""
+        row = {"id": uuid4(), "owner": owner, "amount": amount}
+        await unit.send("INSERT INTO entries VALUES (%(id)s, %(owner)s, %(amount)s)", row)
+        return await self._entered(row)
+
+    async def _entered(self, row: dict[str, object]) -> EntryView:
         self.entered.set()
         if self.pause is not None:
             await self.pause.wait()
@@ -100,38 +100,34 @@ def router(ledger: Ledger) -> Router:
     router = Router(prefix="/entries")
 
     async def add(body: AddEntry, once: Once, *, draft: bool = False) -> Response:
-        async def act(unit: Unit) -> Answer:
+        async with once.begin(ledger.work) as unit:
             entry = await ledger.add(unit, body.owner, body.amount)
-            return Answer(entry, {"Location": f"/api/v1/entries/{entry.id}", "ETag": '"1"'})
-
-        return await once.run(ledger.begin, act)
+            location = f"/api/v1/entries/{entry.id}"
+            return once.answer(entry, {"Location": location, "ETag": '"1"'})
 
     for path, name in (("", "add"), ("/new", "add_new")):
         router.post(path, status_code=201, name=name, summary="Add", response_model=EntryView)(add)
 
-    @router.post("/short", status_code=201, summary="Add", response_model=EntryView)
-    async def add_short(body: AddEntry, once: Once) -> Response:
-        async def act(unit: Unit | None) -> Answer:
-            if unit is not None:
-                return Answer(await ledger.add(unit, body.owner, body.amount))
-            return Answer(EntryView(id=uuid4(), owner=body.owner, amount=body.amount))
+    @router.post("/written", status_code=201, summary="Add", response_model=EntryView)
+    async def only_write(body: AddEntry, once: Once) -> Response:
+        async with once.begin(ledger.work) as unit:
+            return once.answer(await ledger.write(unit, body.owner, body.amount))
 
-        return await once.run(ledger.begin, act, without_key=ledger.shorter)
+    @router.post("/silent", status_code=201, summary="Add", response_model=EntryView)
+    async def give_no_answer(body: AddEntry, once: Once) -> EntryView:
+        async with once.begin(ledger.work) as unit:
+            return await ledger.write(unit, body.owner, body.amount)
 
     @router.patch("/{entry_id}", summary="Change", response_model=EntryView)
     async def change(entry_id: UUID, body: AddEntry, once: Once) -> Response:
-        async def act(unit: Unit) -> Answer:
-            return Answer(await ledger.add(unit, body.owner, body.amount))
-
-        return await once.run(ledger.begin, act)
+        async with once.begin(ledger.work) as unit:
+            return once.answer(await ledger.add(unit, body.owner, body.amount))
 
     @router.post("/{entry_id}/double", status_code=204, summary="Double")
     async def double(entry_id: UUID, once: Once) -> Response:
-        async def act(unit: Unit) -> Answer:
+        async with once.begin(ledger.work) as unit:
             await ledger.add(unit, str(entry_id)[:20], Decimal(1))
-            return Answer(None)
-
-        return await once.run(ledger.begin, act)
+            return once.answer(None)
 
     return router
 

@@ -32,7 +32,7 @@ from outbox.inbox.settings import ConsumerSettings, InboxSettings
 from outbox.inbox.tables import declare_inbox
 from outbox.inbox.unsequenced import UnsequencedMessages
 from outbox.log.outbox import Outbox
-from outbox.log.unit_of_work import SingleWrite, UnitOfWork
+from outbox.log.unit_of_work import UnitOfWork
 from outbox.log.work import Work
 from outbox.postgres.day_partitions import DayPartitions
 from outbox.postgres.notify import Notifier
@@ -74,7 +74,6 @@ __all__ = [
     "RelaySettings",
     "Retry",
     "RetryPolicy",
-    "SingleWrite",
     "Stream",
     "Subscription",
     "Topology",

@@ -26,6 +26,7 @@ CONSUMER_STEPS = (
     "consumer.committed",
     "consumer.acked",
 )
+WORK_STEPS = ("group.committed",)
 JOB_STEPS = ("job.claimed", "job.called", "job.committed")
 MIGRATION_STEPS = (
     "migration.prepared",

@@ -13,6 +13,7 @@ import pytest
 from kit.outbox.operator import effects, record
 from kit.outbox.world import Happened, World
 from outbox import Envelope, HandlersByType, UnitOfWork
+from outbox.log.deferred import DeferredStatements
 from outbox.testing import (
     RecordingPublisher,
     Source,
@@ -62,7 +63,9 @@ async def test_what_a_handler_refuses_is_returned_as_parked(world: World) -> Non
 async def test_the_relay_publishes_once_what_an_open_transaction_has_written(world: World) -> None:
     publisher = RecordingPublisher()
     async with world.engine.connect() as connection:
-        await world.work.within(connection, ten()[0]).emit(Happened("a"), Happened("a"))
+        deferred = DeferredStatements(connection)
+        await world.work.within(connection, ten()[0], deferred).emit(Happened("a"), Happened("a"))
+        await deferred.flush()
         assert len(await relay_once(connection, publisher)) == 2
         assert await relay_once(connection, publisher) == []
         await connection.rollback()

@@ -240,6 +240,7 @@ async def test_a_block_of_work_that_ends_its_transaction_raises_and_leaves_nothi
     async def write() -> None:
         async with work.begin() as unit:
             await unit.emit(Happened("a"))
+            await unit.connection.execute(text("SELECT 1"))
             await handler(unit, event)
 
     with pytest.raises(TransactionEnded):

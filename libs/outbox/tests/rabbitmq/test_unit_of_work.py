@@ -262,8 +262,11 @@ async def test_a_consumer_on_an_engine_made_in_autocommit_ends_at_once(world: Wo
         with pytest.raises(AutocommitRefused):
             await world.consumer(record).run(asyncio.Event())
         with pytest.raises(AutocommitRefused):
-            async with world.work.begin():
-                pytest.fail("a block began without a transaction")
+            async with world.work.begin() as unit:
+                await unit.emit(Happened("a"))
+        with pytest.raises(AutocommitRefused):
+            async with world.work.begin() as unit:
+                await unit.connection.exec_driver_sql("SELECT 1")
     await engine.dispose()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -12,12 +13,20 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from kit.http import ledger_process
 from kit.http import ledger_service as world
 from kit.http.ledger_service import ENTRY, Ledger
 from servicekit.process.urls import PostgresUrl
 
 KEY = {"Idempotency-Key": "one"}
 SOME = UUID(int=1)
+
+
+@pytest.fixture
+async def elsewhere(ledger: Ledger) -> AsyncIterator[httpx.AsyncClient]:
+    """Another process with the same database, as seen by the caller."""
+    async with world.client(world.build(ledger.elsewhere())) as client:
+        yield client
 
 
 @pytest.fixture
@@ -46,15 +55,6 @@ async def test_without_a_key_every_request_takes_effect_and_no_key_is_stored(
     for _ in range(2):
         assert (await http.post("/entries", json=ENTRY)).status_code == 201
     assert (await ledger.count(), await ledger.count("idempotency_keys")) == (2, 0)
-
-
-async def test_a_request_without_a_key_may_skip_the_transaction(
-    http: httpx.AsyncClient, ledger: Ledger
-) -> None:
-    for headers in ({}, KEY):
-        answer = await http.post("/entries/short", json=ENTRY, headers=headers)
-        assert answer.status_code == 201
-    assert (ledger.short, await ledger.count()) == (1, 1)
 
 
 async def test_an_answer_without_a_body_is_replayed_as_one(
@@ -221,6 +221,78 @@ async def test_one_key_fifty_times_at_once_takes_effect_once(
 
 
 @pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("path", ["/entries", "/entries/written"])
+async def test_one_key_at_two_processes_at_once_takes_effect_once(
+    http: httpx.AsyncClient, elsewhere: httpx.AsyncClient, ledger: Ledger, path: str
+) -> None:
+    for number in range(20):
+        requests = [
+            one.post(path, json=ENTRY, headers={"Idempotency-Key": f"{number}-{key}"})
+            for key in range(10)
+            for one in (http, elsewhere)
+        ]
+        answers = await asyncio.gather(*requests)
+        assert {answer.status_code for answer in answers} <= {201, 409}
+        for pair in zip(answers[::2], answers[1::2], strict=True):
+            done = [answer for answer in pair if answer.status_code == 201]
+            assert len({answer.content for answer in done}) == 1
+            refused = {answer.json()["code"] for answer in pair if answer not in done}
+            assert refused <= {"idempotency_key_in_flight"}
+        assert await ledger.count() == 10 * (number + 1)
+
+
+async def test_a_key_that_runs_in_another_process_is_in_flight(
+    http: httpx.AsyncClient, elsewhere: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    ledger.pause = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(http.post("/entries", json=ENTRY, headers=KEY))
+        await ledger.entered.wait()
+        second = await elsewhere.post("/entries", json=ENTRY, headers=KEY)
+        assert (second.status_code, second.json()["code"]) == (409, "idempotency_key_in_flight")
+        ledger.pause.set()
+    again = await elsewhere.post("/entries", json=ENTRY, headers=KEY)
+    assert again.content == first.result().content
+    assert await ledger.count() == 1
+
+
+async def test_a_request_that_was_overtaken_elsewhere_gets_the_answer_of_the_other(
+    http: httpx.AsyncClient, elsewhere: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    """It only writes, so it claims the key when it commits."""
+    ledger.pause = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        late = group.create_task(http.post("/entries/written", json=ENTRY, headers=KEY))
+        await ledger.entered.wait()
+        first = await elsewhere.post("/entries/written", json=ENTRY, headers=KEY)
+        ledger.pause.set()
+    assert late.result().content == first.content
+    assert late.result().headers["Idempotency-Replayed"] == "true"
+    assert await ledger.count() == 1
+
+
+async def test_keys_of_one_group_are_kept_with_their_rows(
+    http: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    headers = [{"Idempotency-Key": f"key-{number}"} for number in range(30)]
+    for replayed in (None, "true"):
+        answers = await asyncio.gather(
+            *(http.post("/entries/written", json=ENTRY, headers=one) for one in headers)
+        )
+        assert {answer.status_code for answer in answers} == {201}
+        found = {answer.headers.get("Idempotency-Replayed") for answer in answers}
+        assert found == {replayed}
+    assert (await ledger.count(), await ledger.count("idempotency_keys")) == (30, 30)
+
+
+async def test_a_request_with_a_key_that_gives_no_answer_keeps_nothing(
+    http: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    answer = await http.post("/entries/silent", json=ENTRY, headers=KEY)
+    assert (answer.status_code, await ledger.count()) == (500, 0)
+
+
+@pytest.mark.usefixtures("patience")
 async def test_replays_at_once_do_not_block_each_other(http: httpx.AsyncClient) -> None:
     await http.post("/entries", json=ENTRY, headers=KEY)
     answers = await asyncio.gather(
@@ -247,3 +319,15 @@ async def test_a_database_that_goes_away_is_a_503_and_a_key_that_is_not_used(
     again = await http.post("/entries", json=ENTRY, headers=KEY)
     assert again.status_code == 201
     assert "Idempotency-Replayed" not in again.headers
+
+
+async def test_a_process_killed_between_commit_and_answers_has_kept_every_answer(
+    http: httpx.AsyncClient, ledger: Ledger, database: PostgresUrl
+) -> None:
+    process = await ledger_process.begin(database, die_at="group.committed")
+    assert await process.wait() == -signal.SIGKILL
+    assert await ledger.count() == ledger_process.REQUESTS
+    for headers in ledger_process.KEYS:
+        again = await http.post("/entries/written", json=ENTRY, headers=headers)
+        assert (again.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
+    assert await ledger.count() == ledger_process.REQUESTS

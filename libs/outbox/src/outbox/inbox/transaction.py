@@ -73,7 +73,7 @@ class Transactions:
         Raises `HandlerFailed` for what a handler raised or did to the transaction, and
         `TransactionEnded` where only the transaction's id shows that it is another one by now.
         """
-        async with guarded(self.work.engine) as guard:
+        async with guarded(self.work.engine.connect()) as guard:
             positions = await LockedPositions.lock(
                 guard.raw,
                 self.consumer,
@@ -85,7 +85,7 @@ class Transactions:
             )
             hit("consumer.locked")
             parked = ParkedEvents(guard.raw, self.consumer)
-            deferred = DeferredStatements(guard.connection, together=True)
+            deferred = DeferredStatements(guard.connection)
             waiting = WaitingEvents(parked, positions)
             transaction = InboxTransaction(self, guard, positions, parked, waiting, deferred)
             yield transaction

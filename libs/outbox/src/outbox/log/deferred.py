@@ -2,11 +2,12 @@
 
 A round trip for each of these statements would be wasted. In a consumer's transaction they are
 deferred and sent in one pipeline (decision 0501): before any other statement that could see what
-they write, and before the commit.
+they write, and before the commit. Those of a block of `work.begin()` are in `lazy_transaction`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -19,32 +20,51 @@ from outbox.log.merging import merged
 from outbox.log.transaction_ends import about_savepoint
 from outbox.postgres.notify import SCHEDULED, Notifier
 
+Statement = tuple[str, Mapping[str, Any]]
+"""In the driver's paramstyle."""
+
 PIPELINE = 500
 """At most this many statements are deferred."""
 
 
-class DeferredStatements:
-    """The statements of one transaction; deferred with `together`, else sent at once."""
+class Statements(ABC):
+    """The statements of one transaction whose answers are not needed, and its notifications."""
 
-    def __init__(self, connection: AsyncConnection, *, together: bool = False) -> None:
-        self._connection = connection
-        self._together = together
-        self._waiting: list[tuple[str, Mapping[str, Any]]] = []
-        self._rows_wait = False
-        if together:
-            # Before each statement that could see what the deferred ones write: decision 0501.
-            event.listen(connection.sync_connection, "before_cursor_execute", self._before)
+    def __init__(self) -> None:
         self.emitted = False
         self.scheduled = False
         self.announced: list[tuple[str, str]] = []
 
+    @abstractmethod
     async def send(
         self, statement: str, parameters: Mapping[str, Any], *, outbox_only: bool = False
     ) -> None:
         """Run a statement in the driver's paramstyle, now or later, in the order of these calls."""
-        if not self._together:
-            await self._connection.exec_driver_sql(statement, dict(parameters))
-            return
+
+    def committed(self, notifier: Notifier) -> None:
+        """Send the notifications of the committed transaction."""
+        if self.emitted:
+            notifier.ring()
+        if self.scheduled:
+            notifier.ring(SCHEDULED)
+        for channel, key in self.announced:
+            notifier.announce(channel, key)
+
+
+class DeferredStatements(Statements):
+    """Those of a consumer's transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__()
+        self._connection = connection
+        self._waiting: list[Statement] = []
+        self._rows_wait = False
+        # Before each statement that could see what the deferred ones write: decision 0501.
+        event.listen(connection.sync_connection, "before_cursor_execute", self._before)
+
+    async def send(
+        self, statement: str, parameters: Mapping[str, Any], *, outbox_only: bool = False
+    ) -> None:
         self._waiting.append((statement, dict(parameters)))  # the caller may change its own
         self._rows_wait = self._rows_wait or not outbox_only
         if len(self._waiting) >= PIPELINE:
@@ -59,15 +79,6 @@ class DeferredStatements:
         async with raw.pipeline(), raw.cursor() as cursor:
             for statement, parameters in merged(waiting):
                 await cursor.execute(statement.encode(), parameters)
-
-    def committed(self, notifier: Notifier) -> None:
-        """Send the notifications of the committed transaction."""
-        if self.emitted:
-            notifier.ring()
-        if self.scheduled:
-            notifier.ring(SCHEDULED)
-        for channel, key in self.announced:
-            notifier.announce(channel, key)
 
     def _before(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
         """Send deferred statements before a statement that could see what they write."""

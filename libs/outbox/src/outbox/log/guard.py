@@ -16,7 +16,7 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.sql import Composable
 from sqlalchemy import RootTransaction
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.errors import AutocommitRefused, TransactionEnded
 from outbox.log.deferred import raw_connection
@@ -55,13 +55,15 @@ class GuardedTransaction:
 
 
 @asynccontextmanager
-async def guarded(engine: AsyncEngine) -> AsyncIterator[GuardedTransaction]:
-    """Commit when the block ends, roll back when it raises; code inside can do neither.
+async def guarded(connection: AsyncConnection) -> AsyncIterator[GuardedTransaction]:
+    """Start the connection and a transaction; code inside can neither commit it nor roll it back.
+
+    Commits when the block ends, rolls back when it raises; both give the connection back.
 
     Raises `AutocommitRefused` on an engine in autocommit, `TransactionEnded` if the block ended or
     broke the transaction and went on.
     """
-    async with engine.begin() as connection:
+    async with connection, connection.begin():
         raw = await raw_connection(connection)
         if raw.autocommit:
             raise AutocommitRefused("the engine")

@@ -14,9 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from outbox import tracing
 from outbox.errors import UnitEnded
 from outbox.event import Envelope, Event
-from outbox.log.deferred import DeferredStatements
+from outbox.log.deferred import Statements
 from outbox.log.outbox import Outbox
-from outbox.postgres.notify import Notifier
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +27,11 @@ class _Lifetime:
 
 
 class UnitOfWork:
-    """One open transaction. Only the code that began it can commit it.
+    """One transaction. Only the code that began it can commit it.
+
+    In a block of `work.begin()` it begins with the first statement on `connection` or in a
+    `session`. A unit that only wrote (`write`, `emit`, `send`) has no transaction of its own: at
+    the end of the block its statements are committed together with those of other units.
 
     After its block or its handler has ended, every method raises `UnitEnded`.
     """
@@ -37,17 +40,17 @@ class UnitOfWork:
         self,
         connection: AsyncConnection,
         outbox: Outbox,
+        statements: Statements,
         *,
         cause: Envelope | None = None,
         traceparent: str | None = None,
-        deferred: DeferredStatements | None = None,
         lifetime: _Lifetime | None = None,
     ) -> None:
         self.cause = cause
         self._connection = connection
         self._outbox = outbox
         self._traceparent = traceparent
-        self._deferred = deferred or DeferredStatements(connection)
+        self._statements = statements
         self._lifetime = lifetime or _Lifetime()
 
     @property
@@ -82,9 +85,9 @@ class UnitOfWork:
         return UnitOfWork(
             self._connection,
             self._outbox,
+            self._statements,
             cause=event,
             traceparent=event.traceparent,
-            deferred=self._deferred,
             lifetime=self._lifetime,
         )
 
@@ -95,36 +98,37 @@ class UnitOfWork:
             rows, parameters = self._outbox.rows(
                 *events, cause=self.cause, traceparent=self._trace(*events)
             )
-            await self._deferred.send(f"WITH {rows} SELECT 1", parameters, outbox_only=True)
-            self._deferred.emitted = True
+            await self._statements.send(f"WITH {rows} SELECT 1", parameters, outbox_only=True)
+            self._statements.emitted = True
 
     async def write(self, tables: str, parameters: Mapping[str, Any], *events: Event) -> None:
         """Write rows and emit events in one statement.
 
         `tables` are data-modifying WITH queries, without the WITH, in the driver's paramstyle:
-        `placed AS (INSERT INTO orders … VALUES (%(id)s, …))`.
+        `placed AS (INSERT INTO orders … VALUES (%(id)s, …))`. Its error may come later, as that
+        of `send`.
         """
         self._must_be_open()
         rows, more = self._outbox.rows(*events, cause=self.cause, traceparent=self._trace(*events))
-        await self._deferred.send(f"WITH {tables}, {rows} SELECT 1", {**parameters, **more})
-        self._deferred.emitted = True
+        await self._statements.send(f"WITH {tables}, {rows} SELECT 1", {**parameters, **more})
+        self._statements.emitted = True
 
     async def send(self, statement: str, parameters: Mapping[str, Any]) -> None:
         """Run a statement whose answer is not needed, in the driver's paramstyle.
 
-        `INSERT INTO cooked VALUES (%(id)s)`. In a handler this is the fast way to write: the
-        statement goes to the database together with those of other events, before any statement
-        that could see what it writes. So its error may come later, at the latest before the commit.
+        `INSERT INTO cooked VALUES (%(id)s)`. This is the fast way to write: the statement goes to
+        the database together with others, before any statement that could see what it writes. So
+        its error may come later: before a handler's commit, or at the end of the block.
         """
         self._must_be_open()
-        await self._deferred.send(statement, parameters)
+        await self._statements.send(statement, parameters)
 
     async def schedule(self, event: Event, *, key: str, at: datetime) -> None:
         """Emit an event later; the same key again replaces it."""
         await self._outbox.schedule(
             self.connection, event, key=key, at=at, cause=self.cause, traceparent=self._trace(event)
         )
-        self._deferred.scheduled = True
+        self._statements.scheduled = True
 
     async def unschedule(self, key: str) -> bool:
         """Cancel a scheduled event, before emitting others of its aggregate; false if too late."""
@@ -133,7 +137,7 @@ class UnitOfWork:
     def announce(self, channel: str, key: str) -> None:
         """After the commit, tell listeners of the channel that the key has settled."""
         self._must_be_open()
-        self._deferred.announced.append((channel, key))
+        self._statements.announced.append((channel, key))
 
     def _trace(self, *events: Event) -> str | None:
         return tracing.creating([event.type for event in events], self._traceparent)
@@ -153,21 +157,3 @@ class UnitOfWork:
     def used_after_end(self) -> bool:
         """Whether it was used after its end. For code that begins units of work."""
         return self._lifetime.used_after
-
-    def committed(self, notifier: Notifier) -> None:
-        """Send the notifications after the commit. For code that begins units of work."""
-        self._deferred.committed(notifier)
-
-
-class SingleWrite:
-    """A unit of work of exactly one statement."""
-
-    def __init__(self, unit: UnitOfWork) -> None:
-        self._unit: UnitOfWork | None = unit
-
-    async def write(self, tables: str, parameters: Mapping[str, Any], *events: Event) -> None:
-        """See `UnitOfWork.write`. A second call is a bug: it would be another transaction."""
-        if self._unit is None:
-            raise RuntimeError("a single write was written to twice")
-        unit, self._unit = self._unit, None
-        await unit.write(tables, parameters, *events)

@@ -11,9 +11,11 @@ from outbox.addresses import on_psycopg
 from outbox.errors import AutocommitRefused
 from outbox.event import Envelope
 from outbox.log.deferred import DeferredStatements
+from outbox.log.group_commit import GroupCommit
 from outbox.log.guard import guarded
+from outbox.log.lazy_transaction import LazyTransaction
 from outbox.log.outbox import Outbox
-from outbox.log.unit_of_work import SingleWrite, UnitOfWork
+from outbox.log.unit_of_work import UnitOfWork
 from outbox.postgres.notify import Notifier
 
 
@@ -34,41 +36,43 @@ class Work:
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._outbox = outbox
         self._notifier = notifier
+        self._group = GroupCommit(self.engine, notifier)
         self._traceparent = traceparent
 
     async def check(self) -> None:
         """Raises `AutocommitRefused` if the engine's connections are in autocommit."""
-        async with guarded(self.engine):
+        async with guarded(self.engine.connect()):
             pass
 
     @asynccontextmanager
     async def begin(self, *, cause: Envelope | None = None) -> AsyncIterator[UnitOfWork]:
         """Commit when the block ends, roll back when it raises; code inside can do neither.
 
-        `cause` is the event that causes the emitted ones, if there is one. Raises
-        `TransactionEnded` if the block ended or broke the transaction and went on, and
+        `cause` is the event that causes the emitted ones, if there is one. The transaction begins
+        with the first use of `unit.connection` or `unit.session()`. A unit that only wrote is
+        committed at the end of the block, together with others (decision 1701): the errors of its
+        statements are raised there.
+
+        Raises `TransactionEnded` if the block ended or broke the transaction and went on, and
         `AutocommitRefused` on an engine in autocommit.
 
         async with work.begin() as unit:
             await unit.connection.execute(...)
             await unit.emit(OrderCreated(...))
         """
-        async with guarded(self.engine) as transaction:
-            trace = cause.traceparent if cause else self._traceparent()
-            unit = UnitOfWork(transaction.connection, self._outbox, cause=cause, traceparent=trace)
+        trace = cause.traceparent if cause else self._traceparent()
+        async with LazyTransaction(self.engine) as transaction:
+            unit = UnitOfWork(
+                transaction.connection, self._outbox, transaction, cause=cause, traceparent=trace
+            )
             try:
                 yield unit
             finally:
                 unit.end()
-        unit.committed(self._notifier)
-
-    @asynccontextmanager
-    async def single(self) -> AsyncIterator[SingleWrite]:
-        """One `write` as a transaction of its own: one round trip, committed when it returns."""
-        async with self._reading.connect() as connection:
-            unit = UnitOfWork(connection, self._outbox, traceparent=self._traceparent())
-            yield SingleWrite(unit)
-        unit.committed(self._notifier)
+        if transaction.waiting:
+            await self._group.commit(transaction)
+        else:
+            transaction.committed(self._notifier)
 
     def read(self) -> AsyncConnection:
         """A connection for reading, each statement with its own snapshot.
@@ -79,16 +83,11 @@ class Work:
         return self._reading.connect()  # see decision 0014
 
     def within(
-        self,
-        connection: AsyncConnection,
-        cause: Envelope | None,
-        deferred: DeferredStatements | None = None,
+        self, connection: AsyncConnection, cause: Envelope | None, deferred: DeferredStatements
     ) -> UnitOfWork:
         """The unit of work of a handler, inside a transaction that the consumer began."""
         trace = cause.traceparent if cause else None
-        return UnitOfWork(
-            connection, self._outbox, cause=cause, traceparent=trace, deferred=deferred
-        )
+        return UnitOfWork(connection, self._outbox, deferred, cause=cause, traceparent=trace)
 
     def committed(self, deferred: DeferredStatements) -> None:
         """Send the notifications of a committed transaction."""

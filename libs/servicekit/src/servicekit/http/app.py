@@ -18,6 +18,7 @@ from servicekit.http import openapi
 from servicekit.http.access_rules import AccessRules
 from servicekit.http.docs_pages import docs_router
 from servicekit.http.exception_handlers import install_problem_handlers
+from servicekit.http.idempotency import Keys, Replayed, replay
 from servicekit.http.large_body_queue import LargeBodyQueue
 from servicekit.http.middleware import BodyLimit, RequestBoundary
 from servicekit.http.problems import Problem, ProblemSpec, title_of
@@ -77,7 +78,8 @@ def create_app(
         redoc_url=None,
         middleware=_layers(metrics, access),
     )
-    app.state.key_lifetime, app.state.large_body_queue = key_lifetime, LargeBodyQueue()
+    app.state.keys, app.state.large_body_queue = Keys(key_lifetime), LargeBodyQueue()
+    app.add_exception_handler(Replayed, replay)
     install_problem_handlers(app, problems or {})
     for router in routers:
         app.include_router(router, prefix=API_BASE)

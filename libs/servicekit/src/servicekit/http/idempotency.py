@@ -1,12 +1,11 @@
 """`Idempotency-Key`: a POST or PATCH takes effect once, however often it is sent.
 
     @router.post("/tickets", status_code=201, response_model=TicketView)
-    async def open_ticket(body: OpenTicket, work: Work, once: Once) -> Response:
-        async def act(unit: UnitOfWork) -> Answer:
+    async def open_ticket(body: OpenTicket, deps: Deps, once: Once) -> Response:
+        async with once.begin(deps.work) as unit:
             ticket = await service.open_ticket(unit, body)
-            return Answer(TicketView.of(ticket), {"Location": f"{API_BASE}/tickets/{ticket.id}"})
-
-        return await once.run(work.begin, act)
+            location = {"Location": f"{API_BASE}/tickets/{ticket.id}"}
+            return once.answer(TicketView.of(ticket), location)
 
 Invariant: the key's row commits with what the request did or not at all. A refusal is raised, rolls
 back and leaves no key, so a retry runs again. Without the header nothing is asked or stored.
@@ -14,49 +13,41 @@ back and leaves no key, so a retry runs again. Without the header nothing is ask
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from outbox import UnitOfWork, Work
+from outbox.losses import sqlstate_of
+from servicekit.database.dataloader import DataLoader
 from servicekit.http import idempotency_keys
 from servicekit.http.exception_handlers import validation_failed
-from servicekit.http.idempotency_keys import StoredAnswer
+from servicekit.http.idempotency_keys import Found, StoredAnswer
 from servicekit.http.problems import Problem
 from servicekit.http.routing import JsonRequest
 
-__all__ = ["Answer", "Once", "OncePerKey", "Unit"]
+__all__ = ["Keys", "Once", "OncePerKey", "Replayed", "replay"]
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _MIME = "application/json"
 
 
-class Unit(Protocol):
-    """An open transaction."""
+class Replayed(Exception):
+    """The request has been answered before. The application answers it again, see `replay`."""
 
-    @property
-    def connection(self) -> AsyncConnection: ...
-
-
-U = TypeVar("U", bound=Unit)
-V = TypeVar("V")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to a request that succeeded: the view and headers; the status is the route's."""
-
-    view: BaseModel | None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    def __init__(self, answer: StoredAnswer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
 class KeyReused(Problem):
@@ -82,58 +73,107 @@ class _Key:
     fingerprint: UUID
 
 
+class Keys:
+    """The keys of one application, whose requests work on one database.
+
+    Answers are looked up for many requests with one statement. A key that runs in this process is
+    known without asking, so its repetitions disturb no transaction.
+    """
+
+    def __init__(self, lifetime: timedelta) -> None:
+        self.lifetime = lifetime
+        self._running: set[UUID] = set()
+        self._loader: DataLoader[UUID, Found] | None = None
+
+    async def find(self, work: Work, digest: UUID) -> Found | None:
+        """The stored answer as it is now."""
+
+        async def read(digests: Sequence[UUID]) -> dict[UUID, Found]:
+            async with work.read() as connection:
+                return await idempotency_keys.find(connection, digests)
+
+        self._loader = self._loader or DataLoader(read)
+        return await self._loader.get(digest)
+
+    @contextmanager
+    def running(self, digest: UUID) -> Iterator[None]:
+        """Raises `KeyInFlight` if it is running already."""
+        if digest in self._running:
+            raise KeyInFlight
+        self._running.add(digest)
+        try:
+            yield
+        finally:
+            self._running.remove(digest)
+
+
 class OncePerKey:
     """One request and its key, if it has one."""
 
-    def __init__(self, key: _Key | None, status: int, lifetime: timedelta) -> None:
+    def __init__(self, key: _Key | None, status: int, keys: Keys) -> None:
         self._key = key
         self._status = status
-        self._lifetime = lifetime
+        self._keys = keys
+        self._answer: StoredAnswer | None = None
 
-    async def run(
-        self,
-        begin: Callable[[], AbstractAsyncContextManager[U]],
-        act: Callable[[U | V], Awaitable[Answer]],
-        *,
-        without_key: Callable[[], AbstractAsyncContextManager[V]] | None = None,
-    ) -> Response:
-        """Begin a transaction, act, store the answer, commit; or replay the stored answer.
+    @property
+    def has_key(self) -> bool:
+        return self._key is not None
 
-        Raises Problem 409 while the first request with this key runs, 422 when the key was used
-        for another one; whatever `act` raises is raised, with nothing kept. A request without a
-        key may take the shorter way `without_key`, if `act` can.
+    @asynccontextmanager
+    async def begin(self, work: Work) -> AsyncIterator[UnitOfWork]:
+        """A unit of work that takes effect once. A request with a key answers inside the block.
+
+        Raises Replayed for a key that has its answer, Problem 409 while the first request with the
+        key runs, 422 when the key was used for another one. What the block raises is raised, with
+        nothing kept.
         """
         if self._key is None:
-            async with (without_key or begin)() as plain:
-                return _response(self._rendered(await act(plain)))
-        async with begin() as unit:
-            if before := await self._stored(self._key, unit.connection):
-                return _response(before, replayed=True)
-            answer = self._rendered(await act(unit))
-            await idempotency_keys.store(
-                unit.connection, self._key.digest, self._key.fingerprint, answer, self._lifetime
-            )
-        return _response(answer)
+            async with work.begin() as unit:
+                yield unit
+            return
+        await self._replay(work, self._key)
+        with self._keys.running(self._key.digest):
+            try:
+                async with work.begin() as unit:
+                    await idempotency_keys.claim(unit, self._key.digest)
+                    yield unit
+                    await self._keep(unit, self._key)
+            except DBAPIError as problem:
+                if sqlstate_of(problem) != idempotency_keys.TAKEN:
+                    raise
+                await self._replay(work, self._key)
+                raise KeyInFlight from None
 
-    async def _stored(self, key: _Key, connection: AsyncConnection) -> StoredAnswer | None:
-        claim = await idempotency_keys.claim(connection, key.digest)
-        if claim.answer is None and not claim.free:
-            raise KeyInFlight
-        if claim.answer is not None and claim.fingerprint != key.fingerprint:
-            raise KeyReused
-        return claim.answer
+    def answer(self, view: BaseModel | None, headers: Mapping[str, str] | None = None) -> Response:
+        """The answer of a request that succeeds, with the status of the route."""
+        # Rendered before the commit: an answer that cannot be rendered must not be stored.
+        body, sent = b"", dict(headers or {})
+        if view is not None:
+            body, sent["Content-Type"] = view.__pydantic_serializer__.to_json(view), _MIME
+        self._answer = StoredAnswer(self._status, sent, body)
+        return Response(body, self._status, sent)
 
-    def _rendered(self, answer: Answer) -> StoredAnswer:
-        # Before the commit: an answer that cannot be rendered must not be stored.
-        if answer.view is None:
-            return StoredAnswer(self._status, dict(answer.headers), b"")
-        headers = {**answer.headers, "Content-Type": _MIME}
-        return StoredAnswer(self._status, headers, answer.view.model_dump_json().encode())
+    async def _replay(self, work: Work, key: _Key) -> None:
+        """Raise what the stored answer leads to; return if there is none."""
+        if found := await self._keys.find(work, key.digest):
+            if found.fingerprint != key.fingerprint:
+                raise KeyReused
+            raise Replayed(found.answer)
+
+    async def _keep(self, unit: UnitOfWork, key: _Key) -> None:
+        if self._answer is None:
+            raise RuntimeError("the block has ended without once.answer(…)")
+        await idempotency_keys.keep(
+            unit, key.digest, key.fingerprint, self._answer, self._keys.lifetime
+        )
 
 
-def _response(answer: StoredAnswer, *, replayed: bool = False) -> Response:
-    headers = {**answer.headers, REPLAYED: "true"} if replayed else answer.headers
-    return Response(answer.body, answer.status, headers)
+async def replay(_request: Request, replayed: Exception) -> Response:
+    """The stored answer, byte for byte."""
+    assert isinstance(replayed, Replayed)
+    answer = replayed.answer
+    return Response(answer.body, answer.status, {**answer.headers, REPLAYED: "true"})
 
 
 async def _once(
@@ -151,7 +191,7 @@ async def _once(
 ) -> OncePerKey:
     identified = None if key is None else await _identified(request, key)
     status: int = request.scope["route"].status_code or 200
-    return OncePerKey(identified, status, request.app.state.key_lifetime)
+    return OncePerKey(identified, status, request.app.state.keys)
 
 
 Once = Annotated[OncePerKey, Depends(_once)]

@@ -1,16 +1,15 @@
-"""The table of idempotency keys: claimed under a lock, stored in the request's own transaction.
+"""The table of idempotency keys: claimed under a lock, kept in the request's own transaction.
 
 A key is found by a digest of method, path and key: 16 bytes in the index, however long they are.
-Invariant: the holder of the digest's advisory lock alone decides whether the request runs, and the
-primary key is the proof: a second answer to one key cannot be committed. See decision 0102.
+Invariant: only the holder of the digest's advisory lock writes for the request, and the primary key
+is the proof: a second answer to one key cannot be committed. See decision 0102.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
-import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import (
     Column,
@@ -27,45 +26,54 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from outbox import UnitOfWork
+
 __all__ = [
-    "Claim",
+    "TAKEN",
+    "Found",
     "StoredAnswer",
     "claim",
     "create_idempotency_keys",
     "declare_idempotency_keys",
     "drop_idempotency_keys",
-    "store",
+    "find",
+    "keep",
 ]
 
-# One round trip for lock and read. It has to be VOLATILE PL/pgSQL: each of its statements takes a
-# new snapshot (PostgreSQL, "Function Volatility Categories"), so the read is newer than the lock.
-_CREATE_CLAIM = """
-CREATE FUNCTION idempotency_claim(
-  wanted uuid, OUT free boolean,
-  OUT fingerprint uuid, OUT status smallint, OUT headers jsonb, OUT body bytea
-) LANGUAGE plpgsql VOLATILE AS $$
-DECLARE found_key idempotency_keys;
+TAKEN = "IK409"
+"""The code of the error that a claim raises for a key that runs elsewhere, or has its answer."""
+
+# It has to be VOLATILE PL/pgSQL: each of its statements takes a new snapshot (PostgreSQL, "Function
+# Volatility Categories"), so the read is newer than the lock. It raises, because a transaction that
+# goes on would write again.
+_CREATE_CLAIM = f"""
+CREATE FUNCTION idempotency_claim(wanted uuid) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE expiry timestamptz;
 BEGIN
-  free := pg_try_advisory_xact_lock(uuid_hash_extended(wanted, 0));
-  SELECT * INTO found_key FROM idempotency_keys WHERE digest = wanted;
-  IF found_key.expires_at > now() THEN
-    fingerprint := found_key.fingerprint;
-    status := found_key.status;
-    headers := found_key.headers;
-    body := found_key.body;
-  ELSIF free AND found_key.digest IS NOT NULL THEN
+  IF NOT pg_try_advisory_xact_lock(uuid_hash_extended(wanted, 0)) THEN
+    RAISE 'a request with this key is running' USING ERRCODE = '{TAKEN}';
+  END IF;
+  SELECT expires_at INTO expiry FROM idempotency_keys WHERE digest = wanted;
+  IF expiry > now() THEN
+    RAISE 'this key has its answer' USING ERRCODE = '{TAKEN}';
+  ELSIF expiry IS NOT NULL THEN
     DELETE FROM idempotency_keys WHERE digest = wanted;
   END IF;
 END $$
-"""
-_CLAIM = "SELECT free, fingerprint, status, headers, body FROM idempotency_claim(%s)"
+"""  # noqa: S608
+_CLAIM = "SELECT idempotency_claim(%(digest)s)"
 
 # Rounded up to the minute: equal values share an entry of the index (B-tree deduplication), which
 # makes it a third of the size. See decision 0103.
 _KEEP = """
 INSERT INTO idempotency_keys (digest, fingerprint, status, expires_at, headers, body)
-VALUES (%s, %s, %s, date_trunc('minute', now() + %s) + interval '1 minute', %s, %b)
+VALUES (%(digest)s, %(fingerprint)s, %(status)s,
+        date_trunc('minute', now() + %(lifetime)s) + interval '1 minute', %(headers)s, %(body)b)
 """
+_FIND = text("""
+SELECT digest, fingerprint, status, headers, body
+  FROM idempotency_keys WHERE digest = ANY(:digests) AND expires_at > now()
+""").columns(digest=Uuid, fingerprint=Uuid, status=SmallInteger, headers=JSONB, body=LargeBinary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +86,11 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What is known of a key: whether this transaction may use it, and the stored answer."""
+class Found:
+    """What is stored under a key."""
 
-    free: bool
-    fingerprint: UUID | None
-    answer: StoredAnswer | None
+    fingerprint: UUID
+    answer: StoredAnswer
 
 
 def declare_idempotency_keys(metadata: MetaData) -> None:
@@ -116,33 +123,24 @@ def drop_idempotency_keys(connection: Connection) -> None:
     connection.execute(text("DROP TABLE idempotency_keys"))
 
 
-async def claim(connection: AsyncConnection, digest: UUID) -> Claim:
-    """Claim the key until the transaction ends, unless another has it; return what is stored."""
-    cursor = await _driver(connection).execute(_CLAIM, (digest,), binary=True)
-    row = await cursor.fetchone()
-    assert row is not None
-    free, fingerprint, *stored = row
-    return Claim(free, fingerprint, StoredAnswer(*stored) if fingerprint else None)
+async def claim(unit: UnitOfWork, digest: UUID) -> None:
+    """Claim the key until the transaction ends. The error TAKEN may come with a later statement."""
+    await unit.send(_CLAIM, {"digest": digest})
 
 
-async def store(
-    connection: AsyncConnection,
-    digest: UUID,
-    fingerprint: UUID,
-    answer: StoredAnswer,
-    lifetime: timedelta,
+async def keep(
+    unit: UnitOfWork, digest: UUID, fingerprint: UUID, answer: StoredAnswer, lifetime: timedelta
 ) -> None:
-    """Store the answer to a key that was claimed in this transaction."""
-    row = (digest, fingerprint, answer.status, lifetime, Jsonb(answer.headers), answer.body)
-    await _driver(connection).execute(_KEEP, row)
+    """Keep the answer to a key that was claimed in this transaction."""
+    row = {"digest": digest, "fingerprint": fingerprint, "status": answer.status}
+    sent = {"headers": Jsonb(answer.headers), "body": answer.body, "lifetime": lifetime}
+    await unit.send(_KEEP, {**row, **sent})
 
 
-def _driver(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
-    """The psycopg connection under an open transaction: half the time per statement."""
-    assert connection.sync_connection is not None
-    driver = connection.sync_connection.connection.driver_connection
-    assert isinstance(driver, psycopg.AsyncConnection)
-    return driver
+async def find(connection: AsyncConnection, digests: Sequence[UUID]) -> dict[UUID, Found]:
+    """The answers that are stored under these keys now."""
+    rows = await connection.execute(_FIND, {"digests": list(digests)})
+    return {row.digest: Found(row.fingerprint, StoredAnswer(*row[2:])) for row in rows}
 
 
 _DELETE_EXPIRED = text("""

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox import Event, SingleWrite, UnitOfWork
+from outbox import Event, UnitOfWork
 from servicekit.http.long_polling import Waiters
 from servicekit.service.history import History, HistoryEntry
 from servicekit.service.lifecycle import Lifecycle
@@ -60,7 +60,7 @@ class RowsWithHistory(Generic[K, T]):
     rows: Rows[K, T]
     history: History
 
-    async def create(self, unit: UnitOfWork | SingleWrite, thing: T, event: Event) -> None:
+    async def create(self, unit: UnitOfWork, thing: T, event: Event) -> None:
         """Insert a thing with the first entry of its history, and emit its event.
 
         It is one statement, hence one round trip.

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from fastapi import Response
 
-from outbox import SingleWrite, UnitOfWork
 from service_orders.dependencies import Deps
 from service_orders.domains.bookings import repository, service
 from service_orders.domains.bookings.errors import BookingNotFound, RestaurantNotFound
@@ -15,7 +14,7 @@ from service_orders.domains.bookings.schemas import BookingView, BookTable
 from service_orders.domains.bookings.states import BookingStatus
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import IntId, WaitSeconds
-from servicekit.http.idempotency import Answer, Once
+from servicekit.http.idempotency import Once
 from servicekit.http.local_time import REFUSED_TIME, TimeRefused
 from servicekit.http.openapi import problem_responses
 from servicekit.http.pagination import Page, PageQuery
@@ -48,13 +47,10 @@ async def book_table(body: BookTable, deps: Deps, once: Once) -> Response:
     """Ask for a table. `GET /bookings/{id}?wait=10` answers later whether there is one."""
     id_ = await deps.booking_ids.next()
     zone = await deps.restaurant_zones.of(body.restaurant_id)
-
-    async def act(unit: UnitOfWork | SingleWrite) -> Answer:
+    async with once.begin(deps.work) as unit:
         booking = await service.ask(unit, id_, body, zone, furthest=deps.booking_limit)
         location = {"Location": f"{API_BASE}/bookings/{booking.id}"}
-        return Answer(BookingView.model_validate(booking), location)
-
-    return await once.run(deps.work.begin, act, without_key=deps.work.single)
+        return once.answer(BookingView.model_validate(booking), location)
 
 
 @router.get("", summary="List bookings, newest first")
@@ -91,11 +87,8 @@ async def cancel_booking(booking_id: IntId, deps: Deps, once: Once) -> Response:
 
     A booking that is rejected or cancelled cannot be cancelled: the answer is 409.
     """
-
-    async def act(unit: UnitOfWork) -> Answer:
-        return Answer(BookingView.model_validate(await service.cancel(unit, booking_id)))
-
-    return await once.run(deps.work.begin, act)
+    async with once.begin(deps.work) as unit:
+        return once.answer(BookingView.model_validate(await service.cancel(unit, booking_id)))
 
 
 @router.get(

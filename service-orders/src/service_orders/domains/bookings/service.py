@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from contracts.bookings import BookingCancelled, BookingCreated
-from outbox import SingleWrite, UnitOfWork
+from outbox import UnitOfWork
 from service_orders.domains.bookings import repository
 from service_orders.domains.bookings.errors import RestaurantNotFound
 from service_orders.domains.bookings.models import Booking
@@ -22,7 +22,7 @@ CHANGES = BatchedChanges(repository.BOOKINGS, LIFECYCLE, SETTLED)
 
 
 async def ask(
-    unit: UnitOfWork | SingleWrite,
+    unit: UnitOfWork,
     id_: int,
     wanted: BookTable,
     zone: ZoneInfo | None,

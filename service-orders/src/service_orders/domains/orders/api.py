@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from outbox import SingleWrite, UnitOfWork
 from service_orders.dependencies import Deps
 from service_orders.domains.orders import repository, service
 from service_orders.domains.orders.errors import OrderNotFound, TooMany
@@ -21,7 +20,7 @@ from service_orders.domains.orders.schemas import (
 from service_orders.domains.orders.states import OrderStatus
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import UuidId, WaitSeconds
-from servicekit.http.idempotency import Answer, Once
+from servicekit.http.idempotency import Once
 from servicekit.http.openapi import problem_responses
 from servicekit.http.pagination import Page, PageQuery
 from servicekit.http.problems import ProblemSpec
@@ -58,13 +57,10 @@ router = Router(prefix="/orders", tags=["orders"])
 )
 async def place_order(body: PlaceOrder, deps: Deps, once: Once) -> Response:
     """Place an order. When this answers, the order is stored and is going to be processed."""
-
-    async def act(unit: UnitOfWork | SingleWrite) -> Answer:
+    async with once.begin(deps.work) as unit:
         order, lines = await service.place_order(unit, body)
-        location = f"{API_BASE}/orders/{order.id}"
-        return Answer(OrderView.of(order, lines), {"Location": location})
-
-    return await once.run(deps.work.begin, act, without_key=deps.work.single)
+        location = {"Location": f"{API_BASE}/orders/{order.id}"}
+        return once.answer(OrderView.of(order, lines), location)
 
 
 @router.get("", summary="List orders, newest first")
@@ -113,11 +109,8 @@ async def get_order_status(order_id: UuidId, deps: Deps, wait: WaitSeconds = 0) 
 )
 async def cancel_order(order_id: UuidId, deps: Deps, once: Once) -> Response:
     """Cancel an order. An order that is settled cannot be cancelled: the answer is 409."""
-
-    async def act(unit: UnitOfWork) -> Answer:
-        return Answer(OrderStatusView.model_validate(await service.cancel(unit, order_id)))
-
-    return await once.run(deps.work.begin, act)
+    async with once.begin(deps.work) as unit:
+        return once.answer(OrderStatusView.model_validate(await service.cancel(unit, order_id)))
 
 
 @router.get(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox import Event, SingleWrite, UnitOfWork
+from outbox import Event, UnitOfWork
 from service_orders.domains.orders.errors import OrderNotFound
 from service_orders.domains.orders.models import (
     Order,
@@ -33,7 +33,7 @@ placed AS ({ROWS.insert}), lines AS (
 
 
 async def place_order(
-    unit: UnitOfWork | SingleWrite, order: Order, lines: Sequence[OrderLine], event: Event
+    unit: UnitOfWork, order: Order, lines: Sequence[OrderLine], event: Event
 ) -> None:
     """Insert a new order with its lines and the first entry of its history, and emit its event."""
     parameters = {

@@ -9,7 +9,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from contracts.orders import OrderCancelled, OrderCreated, OrderedProduct
-from outbox import SingleWrite, UnitOfWork
+from outbox import UnitOfWork
 from service_orders.domains.orders import repository
 from service_orders.domains.orders.errors import TooMany
 from service_orders.domains.orders.models import Order, OrderLine, order_history
@@ -24,9 +24,7 @@ CHANGES = BatchedChanges(
 )
 
 
-async def place_order(
-    unit: UnitOfWork | SingleWrite, wanted: PlaceOrder
-) -> tuple[Order, list[OrderLine]]:
+async def place_order(unit: UnitOfWork, wanted: PlaceOrder) -> tuple[Order, list[OrderLine]]:
     """Store an order and emit the event that asks the processor to fulfil it."""
     now = datetime.now(UTC)
     lines = summed(wanted.products)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Response
 
-from outbox import UnitOfWork
 from service_orders.dependencies import Deps
 from service_orders.domains.rentals import metrics, repository, service
 from service_orders.domains.rentals.errors import (
@@ -35,7 +33,7 @@ from service_orders.domains.rentals.schemas import (
 from service_orders.domains.rentals.states import RentalStatus
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import WaitSeconds
-from servicekit.http.idempotency import Answer, Once
+from servicekit.http.idempotency import Once
 from servicekit.http.openapi import problem_responses
 from servicekit.http.pagination import Page, PageQuery
 from servicekit.http.problems import ProblemSpec
@@ -80,11 +78,8 @@ async def ask_for_offer(body: AskForOffer, deps: Deps, once: Once) -> Response:
     """Ask for an offer. It is valid until `expires_at` and for one rental; it reserves nothing."""
     issuer = deps.offer_issuer
     offer, token = await issuer.offer(deps.work, body.user_id, body.scooter_id)
-
-    async def act(_unit: UnitOfWork) -> Answer:
-        return Answer(OfferView.of(offer, token))
-
-    return await once.run(deps.work.begin, act)
+    async with once.begin(deps.work):
+        return once.answer(OfferView.of(offer, token))
 
 
 @router.post(
@@ -101,24 +96,19 @@ async def start_rental(
 
     With `?wait=` the answer comes when that is decided.
     """
-    started: list[UUID] = []
-
-    async def act(unit: UnitOfWork) -> Answer:
-        rental = await service.start(unit, deps.offer_issuer.read(body.token))
-        started.append(rental.id)
-        return Answer(RentalView.of(rental), {"Location": f"{API_BASE}/rentals/{rental.id}"})
-
     try:
-        response = await once.run(deps.work.begin, act)
+        async with once.begin(deps.work) as unit:
+            rental = await service.start(unit, deps.offer_issuer.read(body.token))
+            location = {"Location": f"{API_BASE}/rentals/{rental.id}"}
+            response = once.answer(RentalView.of(rental), location)
     except StartRefused as refused:
         metrics.REFUSALS.labels(refused.reason).inc()
         raise
-    if not started or not wait:
+    if not wait:
         return response
     settled = RentalView.of(
-        await service.CHANGES.settled(deps.waiters, deps.rentals, started[0], wait)
+        await service.CHANGES.settled(deps.waiters, deps.rentals, rental.id, wait)
     )
-    location = {"Location": response.headers["Location"]}
     return Response(settled.model_dump_json(), 201, location, "application/json")
 
 
@@ -154,13 +144,11 @@ async def finish_rental(rental_id: UUID, deps: Deps, once: Once) -> Response:
 
     The payment follows; `GET /rentals/{id}?wait=10` says how it ended.
     """
-
-    async def act(unit: UnitOfWork | None) -> Answer:
-        if unit is None:
-            return Answer(ReceiptView.model_validate(await deps.rental_finisher.finish(rental_id)))
-        return Answer(ReceiptView.model_validate(await service.finish(unit, rental_id)))
-
-    return await once.run(deps.work.begin, act, without_key=nullcontext)
+    if not once.has_key:
+        finished = await deps.rental_finisher.finish(rental_id)
+        return once.answer(ReceiptView.model_validate(finished))
+    async with once.begin(deps.work) as unit:
+        return once.answer(ReceiptView.model_validate(await service.finish(unit, rental_id)))
 
 
 @router.get(

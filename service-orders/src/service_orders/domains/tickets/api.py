@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import Header, Query, Response
 
-from outbox import SingleWrite, UnitOfWork
 from service_orders.dependencies import Deps
 from service_orders.domains.tickets import repository, service
 from service_orders.domains.tickets.cache import rendered
@@ -30,11 +29,10 @@ from service_orders.domains.tickets.schemas import (
     TicketView,
 )
 from service_orders.domains.tickets.states import TicketStatus
-from servicekit.cache.read_through import Versioned
 from servicekit.http import etags
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import UuidId
-from servicekit.http.idempotency import Answer, Once
+from servicekit.http.idempotency import Once
 from servicekit.http.openapi import problem_responses
 from servicekit.http.pagination import Page, PageQuery
 from servicekit.http.problems import ProblemSpec
@@ -91,16 +89,13 @@ IfNoneMatch = Annotated[
 )
 async def open_ticket(body: OpenTicket, deps: Deps, once: Once) -> Response:
     """Open a ticket. When this answers, the ticket is stored."""
-
-    async def act(unit: UnitOfWork | SingleWrite) -> Answer:
+    async with once.begin(deps.work) as unit:
         ticket = await service.open_ticket(unit, body)
         headers = {
             "Location": f"{API_BASE}/tickets/{ticket.id}",
             "ETag": etags.etag(ticket.version),
         }
-        return Answer(TicketView.of(ticket, []), headers)
-
-    return await once.run(deps.work.begin, act, without_key=deps.work.single)
+        return once.answer(TicketView.of(ticket, []), headers)
 
 
 @router.get("", summary="List tickets, newest first")
@@ -149,19 +144,14 @@ async def move_ticket(
     if_match: IfMatch = None,
 ) -> Response:
     """Move a ticket to another status. Concurrent moves are applied one after the other."""
-    written: list[Versioned] = []
-
-    async def act(unit: UnitOfWork) -> Answer:
+    async with once.begin(deps.work) as unit:
         ticket = await service.move(
             unit, ticket_id, body.status, expected=partial(etags.if_match, if_match)
         )
         view = TicketView.of(ticket, await repository.comments_of(unit.connection, ticket_id))
-        written.append(rendered(view))
-        return Answer(view, {"ETag": etags.etag(ticket.version)})
-
-    answer = await once.run(deps.work.begin, act)
-    for one in written:
-        await deps.tickets.wrote(ticket_id, one.version, one.body)
+        answer = once.answer(view, {"ETag": etags.etag(ticket.version)})
+    written = rendered(view)
+    await deps.tickets.wrote(ticket_id, written.version, written.body)
     return answer
 
 
@@ -177,16 +167,10 @@ async def add_comment(ticket_id: UuidId, body: AddComment, deps: Deps, once: Onc
 
     A ticket has at most 1,000 comments.
     """
-    versions: list[int] = []
-
-    async def act(unit: UnitOfWork) -> Answer:
+    async with once.begin(deps.work) as unit:
         ticket, comment = await service.comment(unit, ticket_id, body)
-        versions.append(ticket.version)
-        return Answer(CommentView.model_validate(comment))
-
-    answer = await once.run(deps.work.begin, act)
-    for version in versions:
-        await deps.tickets.wrote(ticket_id, version)
+        answer = once.answer(CommentView.model_validate(comment))
+    await deps.tickets.wrote(ticket_id, ticket.version)
     return answer
 
 

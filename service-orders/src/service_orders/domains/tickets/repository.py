@@ -13,7 +13,7 @@ from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, func, litera
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox import Event, SingleWrite, UnitOfWork, Work
+from outbox import Event, UnitOfWork, Work
 from service_orders.domains.tickets.errors import TicketNotFound
 from service_orders.domains.tickets.models import (
     Comment,
@@ -72,7 +72,7 @@ _WHOLE = ROWS.all.add_columns(
 _VERSIONS = select(tickets.c.id, tickets.c.version).where(_THESE)
 
 
-async def opened(unit: UnitOfWork | SingleWrite, ticket: Ticket, event: Event) -> None:
+async def opened(unit: UnitOfWork, ticket: Ticket, event: Event) -> None:
     """Insert a new ticket with the first entry of its history, and emit its event."""
     await unit.write(_OPENED, ROWS.values(ticket), event)
 

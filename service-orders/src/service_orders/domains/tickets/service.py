@@ -20,7 +20,7 @@ from contracts.tickets import (
     TicketCreated,
     TicketStatusChanged,
 )
-from outbox import SingleWrite, UnitOfWork
+from outbox import UnitOfWork
 from service_orders.domains.tickets import repository
 from service_orders.domains.tickets.errors import (
     CommentNotFound,
@@ -36,7 +36,7 @@ from service_orders.domains.tickets.states import LIFECYCLE, TicketStatus, accep
 MAX_COMMENTS = 1_000  # see decision 0854
 
 
-async def open_ticket(unit: UnitOfWork | SingleWrite, wanted: OpenTicket) -> Ticket:
+async def open_ticket(unit: UnitOfWork, wanted: OpenTicket) -> Ticket:
     """Store a ticket and emit its event."""
     now = datetime.now(UTC)
     ticket = Ticket(

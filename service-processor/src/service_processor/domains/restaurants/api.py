@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from fastapi import Response
 
-from outbox import SingleWrite, UnitOfWork
 from service_processor.dependencies import Deps
 from service_processor.domains.restaurants import repository, service
 from service_processor.domains.restaurants.errors import (
@@ -26,7 +25,7 @@ from service_processor.domains.restaurants.schemas import (
 )
 from servicekit.http.app import API_BASE
 from servicekit.http.fields import IntId
-from servicekit.http.idempotency import Answer, Once
+from servicekit.http.idempotency import Once
 from servicekit.http.local_time import REFUSED_TIME, TimeRefused
 from servicekit.http.openapi import problem_responses
 from servicekit.http.pagination import Page, PageQuery
@@ -48,8 +47,6 @@ PROBLEMS: Mapping[type[Exception], ProblemSpec] = {
     TimeRefused: REFUSED_TIME,
 }
 
-Unit = UnitOfWork | SingleWrite
-
 router = Router(tags=["restaurants"])
 
 
@@ -66,13 +63,10 @@ async def list_restaurants(deps: Deps, page: PageQuery) -> Page[RestaurantView]:
 async def add_restaurant(body: AddRestaurant, deps: Deps, once: Once) -> Response:
     """Add a restaurant. Guests can book there as soon as it has tables."""
     id_ = await deps.seating.restaurant_ids.next()
-
-    async def act(unit: Unit) -> Answer:
+    async with once.begin(deps.work) as unit:
         restaurant = await service.add_restaurant(unit, id_, body, deps.default_timezone)
         location = {"Location": f"{API_BASE}/restaurants/{restaurant.id}"}
-        return Answer(RestaurantView.model_validate(restaurant), location)
-
-    return await once.run(deps.work.begin, act, without_key=deps.work.single)
+        return once.answer(RestaurantView.model_validate(restaurant), location)
 
 
 @router.get(
@@ -109,12 +103,9 @@ async def add_table(body: AddTable, deps: Deps, once: Once) -> Response:
     id_, known = await deps.seating.table_ids.next(), deps.seating.known_restaurants
     given = body.restaurant_id
     restaurant = await (known.first() if given is None else known.find(given))
-
-    async def act(unit: Unit) -> Answer:
+    async with once.begin(deps.work) as unit:
         table = await service.add_table(unit, id_, body, restaurant)
-        return Answer(TableView.model_validate(table))
-
-    return await once.run(deps.work.begin, act, without_key=deps.work.single)
+        return once.answer(TableView.model_validate(table))
 
 
 @router.delete(
@@ -151,16 +142,14 @@ async def reserve_table(body: ReserveTable, deps: Deps, once: Once) -> Response:
     id_ = await deps.seating.allocation_ids.next()
     restaurant = await deps.seating.known_restaurants.of_table(body.table_id)
 
-    async def act(unit: Unit) -> Answer:
-        reservation = await service.reserve(unit, id_, body, restaurant)
-        location = {"Location": f"{API_BASE}/reservations/{reservation.id}"}
-        return Answer(ReservationView.model_validate(reservation), location)
-
-    async def run() -> Response:
-        return await once.run(deps.work.begin, act, without_key=deps.work.single)
+    async def reserve() -> Response:
+        async with once.begin(deps.work) as unit:
+            reservation = await service.reserve(unit, id_, body, restaurant)
+            location = {"Location": f"{API_BASE}/reservations/{reservation.id}"}
+            return once.answer(ReservationView.model_validate(reservation), location)
 
     async with deps.seating.reservation_limit:
-        return await service.reserve_or_say_why(deps.work, run, body, restaurant)
+        return await service.reserve_or_say_why(deps.work, reserve, body, restaurant)
 
 
 @router.get(
@@ -185,5 +174,4 @@ async def get_reservation(reservation_id: IntId, deps: Deps) -> ReservationView:
 )
 async def delete_reservation(reservation_id: IntId, deps: Deps) -> None:
     """Delete a reservation. Its table is free again."""
-    async with deps.work.single() as unit:
-        await service.delete_reservation(unit, reservation_id)
+    await service.delete_reservation(deps.work, reservation_id)

@@ -1,7 +1,7 @@
 """The statements of restaurants, tables and reservations.
 
 Each write is one statement with its event, hence one round trip. The migration of these tables
-defines the SQL functions: they lock the restaurant, check, and raise what `_refusal` reads.
+defines the SQL functions: they lock the restaurant, check, and raise what `refusal` reads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Select
 
-from outbox import Event, SingleWrite, UnitOfWork
+from outbox import Event, UnitOfWork
 from service_processor.domains.restaurants.errors import (
     Obstructed,
     ReservationNotFound,
@@ -36,8 +36,6 @@ from service_processor.seating.models import (
 from servicekit.database.tables import fields_of
 from servicekit.http.pagination import Keyset, PageRequest
 from servicekit.service.rows import Rows
-
-Unit = UnitOfWork | SingleWrite
 
 RESTAURANTS = Rows[int, Restaurant](
     restaurants,
@@ -88,34 +86,34 @@ _RESERVATION = (
 )
 
 
-async def add_restaurant(unit: Unit, restaurant: Restaurant, event: Event) -> None:
+async def add_restaurant(unit: UnitOfWork, restaurant: Restaurant, event: Event) -> None:
     await unit.write(_ADD_RESTAURANT, RESTAURANTS.values(restaurant), event)
 
 
-async def add_table(unit: Unit, table: DiningTable, event: Event) -> None:
+async def add_table(unit: UnitOfWork, table: DiningTable, event: Event) -> None:
     await unit.write(_ADD_TABLE, TABLES.values(table), event)
 
 
-async def delete_table(unit: Unit, table_id: int, at: datetime, event: Event) -> None:
-    """Raises `TableNotFound`, or `Obstructed` if somebody holds the table at or after `at`."""
-    with _refusal(table_id):
-        await unit.write(_DELETE_TABLE, {"id": table_id, "at": at}, event)
+async def delete_table(unit: UnitOfWork, table_id: int, at: datetime, event: Event) -> None:
+    """Refused with `TableNotFound`, or `Obstructed` while somebody holds it at or after `at`."""
+    await unit.write(_DELETE_TABLE, {"id": table_id, "at": at}, event)
 
 
-async def reserve(unit: Unit, reservation: Reservation, event: Event) -> None:
-    """Raises `TableNotFound`, or `Obstructed` if somebody holds the table in the period."""
-    with _refusal(reservation.table_id):
-        await unit.write(_RESERVE, fields_of(reservation), event)
+async def reserve(unit: UnitOfWork, reservation: Reservation, event: Event) -> None:
+    """Refused with `TableNotFound`, or `Obstructed` if somebody holds the table in the period."""
+    await unit.write(_RESERVE, fields_of(reservation), event)
 
 
-async def delete_reservation(unit: Unit, reservation_id: int, at: datetime, event: Event) -> None:
-    """Raises `ReservationNotFound`."""
-    with _refusal(reservation_id):
-        await unit.write(_DELETE_RESERVATION, {"id": reservation_id, "at": at}, event)
+async def delete_reservation(
+    unit: UnitOfWork, reservation_id: int, at: datetime, event: Event
+) -> None:
+    """Refused with `ReservationNotFound`."""
+    await unit.write(_DELETE_RESERVATION, {"id": reservation_id, "at": at}, event)
 
 
 @contextmanager
-def _refusal(id_: int) -> Iterator[None]:
+def refusal(id_: int) -> Iterator[None]:
+    """Around a unit of work: raise what its statements were refused with, at the latest commit."""
     try:
         yield
     except DBAPIError as problem:

@@ -13,7 +13,7 @@ from contracts.restaurants import (
     TableCreated,
     TableDeleted,
 )
-from outbox import SingleWrite, UnitOfWork, Work
+from outbox import UnitOfWork, Work
 from service_processor.domains.restaurants import repository
 from service_processor.domains.restaurants.errors import (
     Obstructed,
@@ -28,14 +28,13 @@ from service_processor.seating.known_restaurants import KnownRestaurant
 from service_processor.seating.models import DiningTable, Restaurant
 from servicekit.http.local_time import period, shown
 
-Unit = UnitOfWork | SingleWrite
 T = TypeVar("T")
 
 ATTEMPTS = 3
 
 
 async def add_restaurant(
-    unit: Unit, id_: int, wanted: AddRestaurant, default_timezone: str
+    unit: UnitOfWork, id_: int, wanted: AddRestaurant, default_timezone: str
 ) -> Restaurant:
     """Add a restaurant and announce it."""
     restaurant = Restaurant(
@@ -51,7 +50,7 @@ async def add_restaurant(
 
 
 async def add_table(
-    unit: Unit, id_: int, wanted: AddTable, restaurant: KnownRestaurant | None
+    unit: UnitOfWork, id_: int, wanted: AddTable, restaurant: KnownRestaurant | None
 ) -> DiningTable:
     """Add a table to a restaurant and announce it. Raises `RestaurantNotFound`."""
     if restaurant is None:
@@ -72,8 +71,9 @@ async def delete_table(work: Work, table_id: int, restaurant: KnownRestaurant | 
     async def delete() -> None:
         now = datetime.now(UTC)
         event = TableDeleted(restaurant_id=restaurant.id, table_id=table_id, deleted_at=now)
-        async with work.single() as unit:
-            await repository.delete_table(unit, table_id, now, event)
+        with repository.refusal(table_id):
+            async with work.begin() as unit:
+                await repository.delete_table(unit, table_id, now, event)
 
     async def why(last: bool) -> TableInUse | None:
         now = datetime.now(UTC)
@@ -87,11 +87,11 @@ async def delete_table(work: Work, table_id: int, restaurant: KnownRestaurant | 
 
 
 async def reserve(
-    unit: Unit, id_: int, wanted: ReserveTable, restaurant: KnownRestaurant | None
+    unit: UnitOfWork, id_: int, wanted: ReserveTable, restaurant: KnownRestaurant | None
 ) -> Reservation:
     """Reserve a table for a period and announce it.
 
-    Raises `TableNotFound`, `TimeRefused`, or `Obstructed` if somebody else holds the table then.
+    Raises `TableNotFound` or `TimeRefused`. The commit raises what `repository.refusal` reads.
     """
     if restaurant is None:
         raise TableNotFound(wanted.table_id)
@@ -116,7 +116,11 @@ async def reserve_or_say_why(
     wanted: ReserveTable,
     restaurant: KnownRestaurant | None,
 ) -> T:
-    """Run a reservation. Raises `TableAlreadyReserved` with the conflicting period."""
+    """Run a reservation, up to its commit. Raises `TableNotFound` or `TableAlreadyReserved`."""
+
+    async def reserve() -> T:
+        with repository.refusal(wanted.table_id):
+            return await run()
 
     async def why(last: bool) -> TableAlreadyReserved | None:
         assert restaurant is not None  # `reserve` refuses it otherwise
@@ -135,14 +139,16 @@ async def reserve_or_say_why(
             return refusal if last else None
         return TableAlreadyReserved(table_id, shown(found.lower, zone), shown(found.upper, zone))
 
-    return await unobstructed(run, why)
+    return await unobstructed(reserve, why)
 
 
-async def delete_reservation(unit: Unit, reservation_id: int) -> None:
+async def delete_reservation(work: Work, reservation_id: int) -> None:
     """Delete a reservation and announce it. Raises `ReservationNotFound`."""
     now = datetime.now(UTC)
     event = ReservationDeleted(reservation_id=reservation_id, deleted_at=now)
-    await repository.delete_reservation(unit, reservation_id, now, event)
+    with repository.refusal(reservation_id):
+        async with work.begin() as unit:
+            await repository.delete_reservation(unit, reservation_id, now, event)
 
 
 async def unobstructed(
