@@ -88,7 +88,7 @@ class GroupCommit:
     async def _write(self) -> None:
         try:
             while group := self._next_group():
-                await (self._together(group) if len(group) > 1 else self._singly(group[0]))
+                await (self._together(group) if len(group) > 1 else self._commit_alone(group[0]))
         finally:
             self._writers -= 1
 
@@ -109,13 +109,13 @@ class GroupCommit:
                 await self._pipeline([one for member in group for one in member.unit.waiting])
         except _RolledBack:
             for member in group:
-                self._start(self._singly(member))
+                self._start(self._commit_alone(member))
 
-    async def _singly(self, member: _Member) -> None:
+    async def _commit_alone(self, member: _Member) -> None:
         if not member.done.done():
             with self._outcome_of(member):
                 await self._check()
-                await self._alone(member.unit.waiting)
+                await self._run_alone(member.unit.waiting)
 
     @contextmanager
     def _outcome_of(self, *members: _Member) -> Iterator[None]:
@@ -165,7 +165,7 @@ class GroupCommit:
                 await raw.rollback()
                 raise _RolledBack from problem
 
-    async def _alone(self, statements: Sequence[Statement]) -> None:
+    async def _run_alone(self, statements: Sequence[Statement]) -> None:
         if len(statements) == 1:  # a transaction by itself, in one round trip
             async with self._autocommit.connect() as connection:
                 await connection.exec_driver_sql(*_for_sqlalchemy(statements[0]))

@@ -78,8 +78,7 @@ def create_app(
         redoc_url=None,
         middleware=_layers(metrics, access),
     )
-    app.state.keys, app.state.large_body_queue = Keys(key_lifetime), LargeBodyQueue()
-    app.add_exception_handler(Replayed, replay)
+    _share(app, Keys(key_lifetime))
     install_problem_handlers(app, problems or {})
     for router in routers:
         app.include_router(router, prefix=API_BASE)
@@ -90,6 +89,12 @@ def create_app(
     app.include_router(_problem_types(problems or {}))
     _check_routes(app)
     return app
+
+
+def _share(app: FastAPI, keys: Keys) -> None:
+    """Give all requests of the application what they use together."""
+    app.state.keys, app.state.large_body_queue = keys, LargeBodyQueue()
+    app.add_exception_handler(Replayed, replay)
 
 
 def _layers(metrics: HttpMetrics, access: AccessRules) -> list[Middleware]:
