@@ -123,7 +123,8 @@ async def test_what_is_no_event_has_a_line_too(service: Service, broker_url: str
 
 
 @pytest.mark.parametrize(
-    ("body", "shown"), [(b'{"x":1}', {"x": 1}), (b'{"x":"\\ud800"}', None), (b"[" * 100_000, None)]
+    ("body", "shown"),
+    [(b'{"x":1}', {"x": 1}), (b'{"x":"\\ud800"}', None), (b"[" * 100_000, None), (b"[NaN]", None)],
 )
 async def test_no_level_and_no_body_leaves_an_event_out(
     service: Service, body: bytes, shown: object

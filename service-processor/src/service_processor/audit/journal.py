@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import structlog
+from pydantic_core import from_json
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -60,8 +60,9 @@ class Journal:
 
     async def write(self, events: Sequence[stream_reader.StreamedEvent]) -> None:
         """Write a line for each event, then store the position after the last one."""
+        lines = logger.bind()  # once for the batch: it copies the configuration
         for event in events:
-            logger.info("audit", **line_of(event))
+            lines.info("audit", **line_of(event))
         self._head = self._head or events[0]
         await self._keep(events[-1].offset + 1, self._head)
 
@@ -129,9 +130,8 @@ def _data(payload: bytes) -> dict[str, Any]:
 
 
 def _body(payload: bytes) -> Any:
+    """None for what is not JSON: half a surrogate pair, NaN and too deep a body are not, either."""
     try:
-        body = json.loads(payload)
-        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair can be read only
-    except (ValueError, RecursionError):
+        return from_json(payload, allow_inf_nan=False)
+    except ValueError:
         return None
-    return body
