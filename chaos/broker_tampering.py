@@ -10,6 +10,7 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
+from pamqp.commands import Queue
 
 from chaos.scenario import SIDES, TOPOLOGY, Environment, Side
 from outbox import Envelope, Stream
@@ -77,11 +78,19 @@ async def steal(environment: Environment, side: Side, *, within: float = 5) -> s
 
 async def messages(environment: Environment, side: Side) -> int:
     """How many messages wait in the queue, without those that are delivered but not acked."""
-    async with await aio_pika.connect(environment.broker_url) as connection:
-        channel = await connection.channel()
-        queue = await channel.declare_queue(side.queue, passive=True)
-        return queue.declaration_result.message_count or 0
+    return (await _queue(environment, side)).message_count or 0
+
+
+async def consumers(environment: Environment, side: Side) -> int:
+    """How many processes receive from the queue."""
+    return (await _queue(environment, side)).consumer_count or 0
 
 
 async def is_empty(environment: Environment, side: Side) -> bool:
     return await messages(environment, side) == 0
+
+
+async def _queue(environment: Environment, side: Side) -> Queue.DeclareOk:
+    async with await aio_pika.connect(environment.broker_url) as connection:
+        channel = await connection.channel()
+        return (await channel.declare_queue(side.queue, passive=True)).declaration_result

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 
@@ -16,13 +18,14 @@ from chaos.scenario import EXITS, KITCHEN, RAISES, SHOP, Environment
 from chaos.workload import Workload
 from devstack.native.system import System
 from outbox.failpoints import CONSUMER_STEPS, RELAY_STEPS
-from outbox.inbox.operations import InboxOperations
+from outbox.inbox.operations import InboxOperations, ParkedSelection, list_parked
 
 ROLES = ("relay", "consumer")
 STEPS = (*RELAY_STEPS, *CONSUMER_STEPS)
 BOTH = (SHOP, KITCHEN)
 LATEST = 30
 HIT_WITHIN = 4.0
+OUTAGE = "INSERT INTO outages SELECT clock_timestamp() + make_interval(secs => %s)"
 
 
 @dataclass
@@ -53,6 +56,9 @@ class Faults:
             "handler raises": (8, lambda: self._poison(RAISES)),
             "handler exits": (3, lambda: self._poison(EXITS)),
             "redriven in vain": (8, self._redrive),
+            "some redriven": (8, self._redrive_some),
+            "dependency away": (4, self._let_be_away),
+            "consumers restarted": (3, self._restart_consumers),
             "message stolen": (6, self._steal),
             "broker killed": (2, lambda: stack.kill(self.machines, "rabbitmq")),
             "database killed": (3, lambda: stack.kill(self.machines, "postgres")),
@@ -93,9 +99,42 @@ class Faults:
 
     async def _redrive(self) -> None:
         """Nothing is mended, so poisoned events fail again and must stay parked."""
-        url = self.environment.databases["kitchen"]
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        async with self._kitchen() as connection:
             await InboxOperations(connection, KITCHEN.queue).redrive()
+
+    async def _redrive_some(self) -> None:
+        """Redrive one stream, or the group of one event, or one reason, whatever waits first."""
+        async with self._kitchen() as connection:
+            found = await list_parked(connection, KITCHEN.queue, limit=LATEST)
+            if not found:
+                return
+            one = self.rng.choice(found)
+            selection = self.rng.choice(
+                [
+                    ParkedSelection(stream=one.stream),
+                    ParkedSelection(group=one.fingerprint),
+                    ParkedSelection(reason=one.reason),
+                ]
+            )
+            await InboxOperations(connection, KITCHEN.queue).redrive(selection)
+
+    async def _let_be_away(self) -> None:
+        """For a while every handler of one side fails; then all streams go on by themselves."""
+        seconds = self.rng.uniform(0.5, 3)
+        with self.environment.connect(self.rng.choice(BOTH)) as connection:
+            connection.execute(OUTAGE, [seconds])
+
+    async def _restart_consumers(self) -> None:
+        """One after the other, as at a release: most are asked to stop, some are killed."""
+        for slot in self.fleet.of("consumer", KITCHEN.name):
+            how = signal.SIGTERM if self.rng.random() < 0.8 else signal.SIGKILL
+            await self.fleet.restart(slot, how)
+
+    @asynccontextmanager
+    async def _kitchen(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        url = self.environment.databases[KITCHEN.name]
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            yield connection
 
     async def _steal(self) -> None:
         """Every consumer of the queue is stopped first, so that the thief receives the message."""

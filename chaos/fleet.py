@@ -92,6 +92,13 @@ class Fleet:
             if slot.process is not None:
                 await slot.process.wait()
 
+    async def restart(self, slot: Slot, how: signal.Signals) -> None:
+        """End one process; returns when it has ended, and the next one is about to start."""
+        process = slot.process
+        slot.send(how)
+        if process is not None:
+            await process.wait()
+
     def release(self, slots: Iterable[Slot]) -> None:
         for slot in slots:
             slot.free.set()

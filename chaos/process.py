@@ -1,6 +1,7 @@
 """One relay or one consumer of a side as a process: `python -m chaos.process relay shop`.
 
 `CHAOS_BREAK` breaks the inbox on purpose, so that a test can show that the checker notices.
+`CHAOS_SILENT` makes the kitchen answer nothing.
 """
 
 from __future__ import annotations
@@ -41,10 +42,15 @@ from outbox.inbox.position import Decision, Position
 
 _EFFECT = "INSERT INTO effects (token, aggregate_id) VALUES (%(token)s, %(aggregate)s)"
 _MENDED = "SELECT FROM mended WHERE token = %(token)s"
+_OUTAGE = "SELECT FROM outages WHERE ends_at > clock_timestamp()"
 
 
 class Poisoned(Exception):
     """The handler fails until the event is listed in `mended`."""
+
+
+class Away(Exception):
+    """What the handlers of all events need is away for a while."""
 
 
 async def relay(side: Side, database_url: str, broker_url: str, stop: asyncio.Event) -> None:
@@ -70,7 +76,10 @@ async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio
                 batch=20,
                 prefetch=50,
                 retry_every=0.2,
-                failures={Exception: Retry(base=0.1, ceiling=0.5, deadline=0.3)},
+                failures={
+                    Exception: Retry(base=0.1, ceiling=0.5, deadline=0.3),
+                    Away: Retry(base=0.1, ceiling=0.5, deadline=None),
+                },
                 topology_check=2,
                 crashes=int(os.environ.get("CHAOS_CRASHES") or 3),
             ),
@@ -82,15 +91,22 @@ def handler_of(side: Side) -> Handler:
 
     async def handle(unit: UnitOfWork, event: Envelope) -> None:
         body = json.loads(event.payload)
+        await fail_in_outage(unit)
         await fail_if_poisoned(unit, body)
         aggregate = event.stream.aggregate_id
         await unit.send(_EFFECT, {"token": body["token"], "aggregate": aggregate})
-        if side.name == "kitchen":
+        if side.name == "kitchen" and not os.environ.get("CHAOS_SILENT"):
             answer = Event(side.aggregate_type, aggregate, event.sequence)
             await unit.send(WRITE, answer.row)
             await unit.emit(answer)
 
     return handle
+
+
+async def fail_in_outage(unit: UnitOfWork) -> None:
+    outage = await unit.connection.exec_driver_sql(_OUTAGE)
+    if outage.first() is not None:
+        raise Away
 
 
 async def fail_if_poisoned(unit: UnitOfWork, body: dict[str, str]) -> None:

@@ -26,6 +26,7 @@ CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, token 
                       aggregate_id text NOT NULL, at timestamptz DEFAULT clock_timestamp());
 CREATE TABLE mended (token text PRIMARY KEY);
 CREATE TABLE stolen (token text PRIMARY KEY);
+CREATE TABLE outages (ends_at timestamptz NOT NULL);
 """
 # A scheduled event has no number: its sequence is drawn later.
 WRITE = """

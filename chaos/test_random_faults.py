@@ -28,6 +28,8 @@ FAULTS = int(os.environ.get("CHAOS_FAULTS") or 25)
 SECONDS = int(os.environ.get("CHAOS_SECONDS") or 1200)
 SEED = int(os.environ.get("CHAOS_SEED") or 20261121)
 ROUND = 100
+CONSUMERS = {SHOP: 2, KITCHEN: 4}
+"""So many processes of eight workers each compete for the queue of a side."""
 ENOUGH_FOR_EACH_STEP = 200
 CRASHES = "6"
 """The run may kill a process three times during one event, but not six times in a row."""
@@ -45,7 +47,7 @@ async def test_random_faults_lose_double_and_misorder_nothing(
     faults = Faults(machines, environment, fleet, workload, rng)
     for side in (SHOP, KITCHEN):
         fleet.add("relay", side.name, 2)
-        fleet.add("consumer", side.name, 2, CHAOS_CRASHES=CRASHES)
+        fleet.add("consumer", side.name, CONSUMERS[side], CHAOS_CRASHES=CRASHES)
     seen = Counter[str]()
     try:
         while faults.done.total() < FAULTS:
