@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-ROOT = Path(__file__).parents[1]
+from chaos.process import run
+
 RESTART_DELAY = 0.1
+
+# Most of a start is imports, and a run starts thousands of processes: all of them are forked from
+# one that has imported everything and done nothing.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["__main__", "chaos.process"])
 
 
 @dataclass
@@ -30,23 +37,28 @@ class Slot:
     armed: str = ""
     killed: bool = False
     """Whether the run itself killed the current process."""
-    process: asyncio.subprocess.Process | None = None
+    process: ForkServerProcess | None = None
 
-    async def start(self) -> asyncio.subprocess.Process:
+    def start(self) -> None:
         fault, self.armed, self.killed = self.armed, "", False
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "chaos.process", self.role, self.side),
-                cwd=ROOT,
-                env={**os.environ, **self.environment, "OUTBOX_FAILPOINT": fault},
-                stderr=log,
-            )
-        return self.process
+        environment = {**self.environment, "OUTBOX_FAILPOINT": fault}
+        self.process = _FORKS.Process(
+            target=run, args=(self.role, self.side, environment, str(self.log))
+        )
+        self.process.start()
 
     def send(self, what: signal.Signals) -> None:
-        if self.process is not None and self.process.returncode is None:
+        if self.process is not None and self.process.pid and self.process.exitcode is None:
             self.killed = True
-            self.process.send_signal(what)
+            os.kill(self.process.pid, what)
+
+    async def ended(self) -> int | None:
+        """Wait for the end of the current process, if there is one; returns its status."""
+        if self.process is None:
+            return None
+        while self.process.exitcode is None:  # noqa: ASYNC110 it happens in another process
+            await asyncio.sleep(0.01)
+        return self.process.exitcode
 
 
 class Fleet:
@@ -89,15 +101,12 @@ class Fleet:
             slot.free.clear()
             slot.send(how)
         for slot in slots:
-            if slot.process is not None:
-                await slot.process.wait()
+            await slot.ended()
 
     async def restart(self, slot: Slot, how: signal.Signals) -> None:
         """End one process; returns when it has ended, and the next one is about to start."""
-        process = slot.process
         slot.send(how)
-        if process is not None:
-            await process.wait()
+        await slot.ended()
 
     def release(self, slots: Iterable[Slot]) -> None:
         for slot in slots:
@@ -107,7 +116,8 @@ class Fleet:
         while True:
             await slot.free.wait()
             step = slot.armed
-            status = await (await slot.start()).wait()
+            await asyncio.to_thread(slot.start)
+            status = await slot.ended()
             self.ends[f"{slot.role} {status}"] += 1
             if step and status == -signal.SIGKILL and not slot.killed:
                 self.ends[step.partition(":")[0]] += 1
@@ -127,5 +137,4 @@ class Fleet:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for slot in self.slots:
             slot.send(signal.SIGKILL)
-            if slot.process is not None:
-                await slot.process.wait()
+            await slot.ended()

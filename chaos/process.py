@@ -1,4 +1,4 @@
-"""One relay or one consumer of a side as a process: `python -m chaos.process relay shop`.
+"""One relay or one consumer of a side, as a process of its own.
 
 `CHAOS_BREAK` breaks the inbox on purpose, so that a test can show that the checker notices.
 `CHAOS_SILENT` makes the kitchen answer nothing.
@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -36,6 +38,7 @@ from outbox import (
     RelaySettings,
     Retry,
     UnitOfWork,
+    failpoints,
     open_work,
 )
 from outbox.inbox.position import Decision, Position
@@ -148,10 +151,14 @@ async def main(role: str, name: str) -> None:
     if how := os.environ.get("CHAOS_BREAK"):
         break_inbox(how)
     urls = os.environ[f"CHAOS_DATABASE_{name.upper()}"], os.environ["CHAOS_BROKER"]
-    run = {"relay": relay, "consumer": consumer}[role]
-    await run(SIDES[name], *urls, stop)
+    body = {"relay": relay, "consumer": consumer}[role]
+    await body(SIDES[name], *urls, stop)
 
 
-if __name__ == "__main__":
+def run(role: str, name: str, environment: Mapping[str, str], log: str) -> None:
+    """Be this process until it ends. Everything is set before the first line of it runs."""
+    os.environ.update(environment)
+    importlib.reload(failpoints)  # it read the environment when it was imported
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), sys.stderr.fileno())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(role, name))

@@ -51,6 +51,7 @@ async def consumed(environment: Environment, fleet: Fleet, how: str) -> Report:
     async def took_all() -> bool:
         """Deliveries without an ack return to the queue when the consumer ends."""
         await eventually(lambda: broker_tampering.is_empty(environment, KITCHEN))
+        await no_more_effects(environment)
         await fleet.keep_down(slots, signal.SIGTERM)
         if not (empty := await broker_tampering.is_empty(environment, KITCHEN)):
             fleet.release(slots)
@@ -58,6 +59,19 @@ async def consumed(environment: Environment, fleet: Fleet, how: str) -> Report:
 
     await eventually(took_all)
     return await asyncio.to_thread(examine, environment, KITCHEN)
+
+
+async def no_more_effects(environment: Environment) -> None:
+    """A consumer that is stopped sooner gives back what it has in hand, again and again."""
+    before, now = -1, 0
+    while before != now:
+        await asyncio.sleep(0.5)
+        before, now = now, effects(environment)
+
+
+def effects(environment: Environment) -> int:
+    with environment.connect(KITCHEN) as connection:
+        return len(connection.execute("SELECT FROM effects").fetchall())
 
 
 @pytest.mark.parametrize(("how", "seen"), [("", set()), ("dedupe", {"twice"})])
