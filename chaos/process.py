@@ -29,6 +29,7 @@ from chaos.scenario import (
     with_driver,
 )
 from outbox import (
+    CircuitBreaker,
     Consumer,
     ConsumerSettings,
     Envelope,
@@ -41,6 +42,7 @@ from outbox import (
     failpoints,
     open_work,
 )
+from outbox.inbox import prober
 from outbox.inbox.position import Decision, Position
 
 _EFFECT = "INSERT INTO effects (token, aggregate_id) VALUES (%(token)s, %(aggregate)s)"
@@ -67,6 +69,7 @@ async def relay(side: Side, database_url: str, broker_url: str, stop: asyncio.Ev
 
 
 async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio.Event) -> None:
+    prober.LEASE = 5.0  # as short as everything here, in which a process often dies of a probe
     engine = create_async_engine(with_driver(database_url))
     async with open_work(engine, database_url, Outbox(side.name)) as work:
         await Consumer(
@@ -83,6 +86,7 @@ async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio
                     Exception: Retry(base=0.1, ceiling=0.5, deadline=0.3),
                     Away: Retry(base=0.1, ceiling=0.5, deadline=None),
                 },
+                breaker=CircuitBreaker(base=0.2, ceiling=1),
                 topology_check=2,
                 crashes=int(os.environ.get("CHAOS_CRASHES") or 3),
             ),

@@ -23,10 +23,10 @@ from chaos.scenario import KITCHEN, RAISES, Environment
 from chaos.steady_load import SteadyLoad
 from kit.waiting import eventually
 
-PARKED = int(os.environ.get("CHAOS_PARKED") or 2_000)
+PARKED = int(os.environ.get("CHAOS_PARKED") or 500)
 FULL = 100_000
 BEHIND = 10
-RATE, FAILING = 100, 200
+RATE, FAILING = 50, 100
 """Healthy events a second; and of so many one is poisoned."""
 QUIET_SECONDS = 5 if PARKED < FULL else 30
 CONSUMERS = 2

@@ -12,7 +12,7 @@ import pytest
 from kit.outbox.deliveries import effects, events, has_effects, record
 from kit.outbox.world import QUEUE, World
 from kit.waiting import eventually
-from outbox import Envelope, Retry, UnitOfWork
+from outbox import Envelope, Retry, UnitOfWork, metrics
 from outbox.event import Stream
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.settings import InboxSettings
@@ -29,7 +29,7 @@ class Process:
     def __init__(self, world: World) -> None:
         self.tried: list[str] = []
         self.is_mended, self.may_go_on = True, asyncio.Event()
-        settings = InboxSettings(failures={Exception: Retry(base=600, ceiling=600)})
+        settings = InboxSettings(failures={Exception: Retry(base=600, ceiling=600)}, breaker=None)
         self.inbox = Inbox(QUEUE, {"order.happened": self.handle}, world.work, settings)
 
     async def handle(self, unit: UnitOfWork, event: Envelope) -> None:
@@ -109,3 +109,18 @@ async def until_killed(
         await others.connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         async with others.some(due) as free:
             assert free == due
+
+
+async def test_retriers_side_by_side_do_not_take_each_other_for_crashes(world: World) -> None:
+    processes = [Process(world) for _ in range(4)]
+    await processes[0].park(world, STREAMS)
+    await asyncio.gather(*(retry_all(world, process) for process in processes))
+    assert await effects(world) == {f"a{n}": [1, 2] for n in range(STREAMS)}
+    assert not metrics.CRASHED.labels(QUEUE)._value.get()
+
+
+async def retry_all(world: World, process: Process) -> None:
+    process.may_go_on.set()
+    async with claims(world) as own:
+        while await world.rows("SELECT FROM inbox_parked WHERE next_attempt_at IS NOT NULL"):
+            await process.inbox.retry_due(own)
