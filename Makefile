@@ -83,8 +83,8 @@ migrate-processor: ## the schema of service-processor to head
 	@$(DEVSTACK) migrate --service processor
 migration: ## write a migration from the tables: make migration SERVICE=orders M="add a column"
 	@$(DEVSTACK) migration --service "$$SERVICE" --message "$$M"
-domain: ## write a new domain: make domain NAME=parcels SIDES=orders,processor (the sender first)
-	@$(DEVSTACK) domain --name "$$NAME" --sides "$$SIDES" --singular "$$SINGULAR"
+domain: ## write a new domain: make domain NAME=parcels SIDES=orders,processor (the sender first; REPLIES=yes: both send)
+	@$(DEVSTACK) domain --name "$$NAME" --sides "$$SIDES" --singular "$$SINGULAR" --replies "$$REPLIES"
 
 seed: ## put in five demo restaurants, once (the first `make start` does)
 	@$(DEVSTACK) seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ READ = (
     "service-processor/src/service_processor/domains",
     "tools/devstack/templates",
 )
-PARCELS = DomainNames("parcels", "parcel", ORDERS, PROCESSOR)
+EXAMPLES = DomainNames("example_things", "example_thing", ORDERS, PROCESSOR)
+"""A name that no domain has."""
 
 
 @pytest.fixture
@@ -46,9 +48,12 @@ def content(layout: Layout) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def test_files_are_added_and_lists_get_one_more_line(layout: Layout) -> None:
+@pytest.mark.parametrize(("replies", "files"), [(False, 15), (True, 19)])
+def test_files_are_added_and_lists_get_one_more_line(
+    layout: Layout, replies: bool, files: int
+) -> None:
     before = content(layout)
-    domain.run(layout, PARCELS)
+    domain.run(layout, replace(EXAMPLES, replies=replies))
     after = content(layout)
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {
@@ -59,18 +64,21 @@ def test_files_are_added_and_lists_get_one_more_line(layout: Layout) -> None:
     }
     for name in changed:
         new = [line for line in after[name].splitlines() if line not in before[name].splitlines()]
-        assert all(b"parcels" in line.lower() for line in new), name
+        assert all(
+            any(word in line.lower() for word in (b"example_things", b"example things"))
+            for line in new
+        ), name
     added = sorted(set(after) - set(before))
-    assert len(added) == 15
-    assert all("parcels" in name for name in added)
+    assert len(added) == files
+    assert all("example_things" in name for name in added)
     assert [name for name in added if b"$" in after[name]] == []
 
 
 def test_nothing_is_overwritten(layout: Layout) -> None:
-    (layout.checkout / "docs/parcels.md").write_text("mine")
+    (layout.checkout / "docs/example_things.md").write_text("mine")
     before = content(layout)
-    with pytest.raises(Trouble, match=r"docs/parcels\.md exists"):
-        domain.run(layout, PARCELS)
+    with pytest.raises(Trouble, match=r"docs/example_things\.md exists"):
+        domain.run(layout, EXAMPLES)
     assert content(layout) == before
 
 
@@ -78,9 +86,9 @@ def test_a_failure_leaves_nothing_behind(layout: Layout) -> None:
     before = content(layout)
     (layout.checkout / "venv").unlink()  # no ruff
     with pytest.raises(OSError, match="python"):
-        domain.run(layout, PARCELS)
+        domain.run(layout, EXAMPLES)
     assert content(layout) == before
-    assert list(layout.checkout.rglob("parcels*")) == []
+    assert list(layout.checkout.rglob("example_things*")) == []
 
 
 @pytest.mark.parametrize(
@@ -118,6 +126,25 @@ def test_the_sender_is_named_first() -> None:
     names = DomainNames.of("people", "processor, orders", "person")
     assert names == DomainNames("people", "person", PROCESSOR, ORDERS)
     assert names.words["QUEUE"] == "ORDERS_PEOPLE"
+
+
+def test_both_queues_of_a_domain_stand_in_one_row_beside_their_neighbours(layout: Layout) -> None:
+    domain.run(layout, replace(EXAMPLES, replies=True))
+    rows = (layout.checkout / "docs/operations.md").read_text().splitlines()
+    row = rows.index(
+        "| `processor.example_things`, `orders.example_things` | the same about example things |"
+        " the same |"
+    )
+    assert "| the same about tickets | the same |" in rows[row - 1]
+
+
+@pytest.mark.parametrize(
+    ("sides", "replies"),
+    [("orders", "yes"), ("processor,orders", "yes"), ("orders,processor", "no")],
+)
+def test_only_service_processor_replies(sides: str, replies: str) -> None:
+    with pytest.raises(Trouble, match=r"REPLIES=.*SIDES=orders,processor"):
+        DomainNames.of("example_things", sides, replies=replies)
 
 
 @pytest.mark.parametrize(

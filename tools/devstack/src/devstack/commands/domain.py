@@ -1,7 +1,8 @@
 """`make domain` writes the files of a new domain, from the templates in `tools/devstack/templates`.
 
-They run and pass the checks as they are, and hold what can be known before the fields of the
-domain are. Nothing that exists is overwritten, and a failure takes back what was written.
+They hold what can be known before the fields of the domain are. They run, and pass the checks after
+`make contracts` and `make migration`. Nothing that exists is overwritten, and a failure takes back
+what was written.
 """
 
 import re
@@ -17,9 +18,13 @@ from devstack.host.layout import Layout
 from devstack.native.services import Service
 
 TEMPLATES = Path("tools/devstack/templates/domain")
+WITH_REPLIES = Path("tools/devstack/templates/domain_with_replies")
+"""Templates that are added, or used instead, if the consumer replies by events."""
 CONTRACTS = Path("libs/contracts/src/contracts")
 _PAGES, _AUDIT = "## The domains\n", "| `audit` |"
 """Where a page is listed in docs/README.md, and the row that follows the queues of domains."""
+_TWO_QUEUES = re.compile(r"^\| `\w+\.\w+`, `.*\n(?!\| `\w+\.\w+`, )", re.MULTILINE)
+"""The last row of docs/operations.md that has both queues of a domain."""
 
 
 def run(layout: Layout, names: DomainNames) -> None:
@@ -29,7 +34,7 @@ def run(layout: Layout, names: DomainNames) -> None:
     """
     root = layout.checkout
     _refuse_known(root, names)
-    new = {path: _filled(root / source, names) for path, source in _files(names)}
+    new = {path: _filled(root / source, names) for path, source in _files(root, names)}
     changed = dict(_changes(root, names))
     if there := [str(path) for path in new if (root / path).exists()]:
         raise Trouble(f"{', '.join(there)} exists already, so nothing is written", status=2)
@@ -42,35 +47,26 @@ def run(layout: Layout, names: DomainNames) -> None:
         _write(root, before)
         raise
     say(f"{len(new)} files are written and {len(changed)} changed: git status")
-    for line in _next_steps(names):
+    for line in _next_steps(names, [path for path in new if path.parts[-2] == "postgres"]):
         plain(line)
 
 
-def _files(names: DomainNames) -> Iterator[tuple[Path, Path]]:
+def _files(root: Path, names: DomainNames) -> Iterator[tuple[Path, Path]]:
     """Each new file, with its template."""
-    yield CONTRACTS / f"{names.plural}.py", TEMPLATES / "contracts/module.py.txt"
+    folders = (TEMPLATES, WITH_REPLIES) if names.replies else (TEMPLATES,)
+    found = {
+        str(path.relative_to(root / folder)): path.relative_to(root)
+        for folder in folders
+        for path in sorted((root / folder).rglob("*.txt"))
+    }
+    yield CONTRACTS / f"{names.plural}.py", found["contracts/module.py.txt"]
     for service, part in names.parts:
-        folder = TEMPLATES / part
-        for name in _PARTS[part]:
-            yield _domains(service) / names.plural / name, folder / f"{name}.txt"
-    for service, part in names.parts:
+        for name, template in found.items():
+            if name.startswith(f"{part}/"):
+                yield _domains(service) / names.plural / template.stem, template
         name = f"test_{names.plural}_api.py" if part == "producer" else f"test_{names.plural}.py"
-        yield Path(service.folder, "tests/postgres", name), TEMPLATES / f"tests/{part}.py.txt"
-    yield Path(f"docs/{names.plural}.md"), TEMPLATES / "docs/page.md.txt"
-
-
-_PARTS = {
-    "producer": (
-        "__init__.py",
-        "api.py",
-        "errors.py",
-        "models.py",
-        "repository.py",
-        "schemas.py",
-        "service.py",
-    ),
-    "consumer": ("__init__.py", "handlers.py", "models.py", "repository.py"),
-}
+        yield Path(service.folder, "tests/postgres", name), found[f"tests/{part}.py.txt"]
+    yield Path(f"docs/{names.plural}.md"), found["docs/page.md.txt"]
 
 
 def _domains(service: Service) -> Path:
@@ -108,9 +104,7 @@ def _changes(root: Path, names: DomainNames) -> Iterator[tuple[Path, str]]:
     yield index, _with_page((root / index).read_text(), names)
     if names.consumer:
         operations = Path("docs/operations.md")
-        before, anchor, after = (root / operations).read_text().partition(_AUDIT)
-        _demand(anchor, operations, _AUDIT)
-        yield operations, f"{before}{names.queue_row}\n{anchor}{after}"
+        yield operations, _with_queue((root / operations).read_text(), operations, names)
 
 
 def _registered(text: str, path: Path, service: Service, names: DomainNames) -> str:
@@ -127,6 +121,13 @@ def _with_page(text: str, names: DomainNames) -> str:
     table, end, rest = after.partition("|\n\n")
     _demand(anchor and end, Path("docs/README.md"), _PAGES.strip())
     return f"{before}{anchor}{table}|\n{names.page_row}\n\n{rest}"
+
+
+def _with_queue(text: str, path: Path, names: DomainNames) -> str:
+    neighbour = _TWO_QUEUES.search(text) if names.replies else None
+    at = neighbour.end() if neighbour else text.find(_AUDIT)
+    _demand(at >= 0, path, _AUDIT)
+    return f"{text[:at]}{names.queue_row}\n{text[at:]}"
 
 
 def _demand(found: object, path: Path, what: str) -> None:
@@ -160,19 +161,22 @@ def _format(layout: Layout, paths: list[Path]) -> None:
             raise Trouble(f"ruff refuses the new files ({last}), so they are removed")
 
 
-def _next_steps(names: DomainNames) -> Iterator[str]:
+def _next_steps(names: DomainNames, tests: list[Path]) -> Iterator[str]:
     """What only a person knows, file by file, and the commands in between."""
     producer = _domains(names.producer) / names.plural
-    yield "They run and pass the checks as they are. Next (docs/adding-a-domain.md explains each):"
+    yield "They pass the checks after make contracts and make migration."
+    yield "Next (docs/adding-a-domain.md explains each):"
     yield f"  {CONTRACTS / names.plural}.py: its fields in place of `name`, and more events"
     yield "  make contracts: writes golden samples, which never change from then on, and AsyncAPI"
     if names.consumer:
         consumer = _domains(names.consumer) / names.plural
-        yield f"  {consumer}/models.py, handlers.py: what this service stores and does"
-    yield f"  {producer}/models.py, schemas.py, service.py, api.py: the columns, the use cases"
+        decides = ", policy.py, service.py" if names.replies else ""
+        yield f"  {consumer}/models.py, handlers.py{decides}: what this service stores and does"
+    states = "states.py, handlers.py, " if names.replies else ""
+    files = f"{states}models.py, schemas.py, service.py, api.py"
+    yield f"  {producer}/{files}: the columns, the use cases"
     for service, _ in names.parts:
         yield f'  make migration SERVICE={service.name} M="The {names.words["nouns"]}"'
-    tests = ", ".join(str(path) for path, _ in _files(names) if path.parts[-2] == "postgres")
-    yield f"  {tests}: what has to stay true"
+    yield f"  {', '.join(map(str, tests))}: what has to stay true"
     yield f"  docs/{names.plural}.md and its line in docs/README.md: what a user has to know"
     yield "  make lint types test"

@@ -3,7 +3,7 @@
 import keyword
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
 from devstack.host.errors import Trouble
@@ -12,20 +12,25 @@ from devstack.native.services import SERVICES, Service
 
 LONGEST = 24  # characters of a name, so that the lines of the templates stay short
 _NAME = re.compile(r"[a-z]+(_[a-z]+)*")
-_USAGE = "make domain NAME=parcels SIDES=orders,processor"
+_USAGE = "make domain NAME=parcels SIDES=orders,processor REPLIES=yes"
 
 
 @dataclass(frozen=True)
 class DomainNames:
-    """`plural` names the folder, `singular` the aggregate. The producer emits its events."""
+    """`plural` names the folder, `singular` the aggregate. The producer emits its events.
+
+    With `replies` the consumer answers by events of its own.
+    """
 
     plural: str
     singular: str
     producer: Service
     consumer: Service | None = None
+    _: KW_ONLY
+    replies: bool = False
 
     @classmethod
-    def of(cls, name: str, sides: str, singular: str = "") -> "DomainNames":
+    def of(cls, name: str, sides: str, singular: str = "", replies: str = "") -> "DomainNames":
         """What was typed. Trouble for a name that cannot be one."""
         if not name or not sides:
             raise Trouble(f"say its name and its services, the sender first: {_USAGE}", status=2)
@@ -39,7 +44,14 @@ class DomainNames:
                 )
         if singular == name:
             raise Trouble(f"{name} has to be a plural: say SINGULAR= and another NAME=", status=2)
-        return cls(name, singular, *_sides(sides))
+        producer, *consumers = _sides(sides)
+        to_and_fro = (producer, *consumers) == (services.ORDERS, services.PROCESSOR)
+        if replies and not (replies == "yes" and to_and_fro):
+            raise Trouble(
+                f"REPLIES={replies}: yes, and only with SIDES=orders,processor, or leave it out",
+                status=2,
+            )
+        return cls(name, singular, producer, *consumers, replies=bool(replies))
 
     @property
     def parts(self) -> list[tuple[Service, str]]:
@@ -54,14 +66,21 @@ class DomainNames:
 
     @property
     def queue_row(self) -> str:
-        """The row of its queue in docs/operations.md."""
+        """The row of its queues in docs/operations.md."""
         assert self.consumer is not None
+        if self.replies:
+            queues = f"`{self._queue}`, `{self._reply_queue}`"
+            return f"| {queues} | the same about {self.words['nouns']} | the same |"
         about = f"what {self.producer.folder} says about {self.words['nouns']}"
         return f"| `{self._queue}` | {about} | worker of {self.consumer.folder} |"
 
     @property
     def _queue(self) -> str:
         return f"{self.consumer.name}.{self.plural}" if self.consumer else ""
+
+    @property
+    def _reply_queue(self) -> str:
+        return f"{self.producer.name}.{self.plural}"
 
     @cached_property
     def words(self) -> Mapping[str, str]:
@@ -104,6 +123,9 @@ class DomainNames:
         return {
             "consumer": self.consumer.name,
             "QUEUE": constant,
+            "queue": queue,
+            "REPLY_QUEUE": self._reply_queue.replace(".", "_").upper(),
+            "reply_queue": self._reply_queue,
             "producer_summary": f"created here; {self.consumer.folder} learns of them",
             "page_summary": f"{creates}, and {self.consumer.folder} learns of them by events.",
             "audit_only": "",

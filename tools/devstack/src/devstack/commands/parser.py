@@ -70,7 +70,7 @@ def write_migration(command: Command) -> int:
 
 def write_domain(command: Command) -> int:
     options = command.options
-    names = DomainNames.of(options.name, options.sides, options.singular)
+    names = DomainNames.of(options.name, options.sides, options.singular, options.replies)
     venv(command)
     domain.run(command.layout, names)
     return 0
@@ -187,7 +187,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("logs", "migrate", "migration", "outbox"):
         parsers[name].add_argument("--service", default="")
     parsers["migration"].add_argument("--message", default="")
-    for option in ("--name", "--sides", "--singular"):
+    for option in ("--name", "--sides", "--singular", "--replies"):
         parsers["domain"].add_argument(option, default="")
     parsers["test"].add_argument("--part", choices=list(tests.PARTS), default="all")
     for name in ("test", "outbox"):
