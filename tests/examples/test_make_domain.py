@@ -19,10 +19,14 @@ CHECKS = (
     "tests/architecture/test_documentation.py",
     "tests/architecture/test_domains.py",
     "tests/architecture/test_layout.py",
+    "tests/architecture/test_migrations.py",
     "tests/architecture/test_vocabulary.py",
     "service-orders/tests/postgres/test_orders_schema.py",
     "service-processor/tests/postgres/test_processor_schema.py",
 )
+
+
+E2E = "tests/e2e/test_example_things_end_to_end.py"
 
 
 @pytest.fixture
@@ -39,7 +43,8 @@ def test_what_the_generators_write_passes_the_checks(copy: Copy) -> None:
         copy.make_target("migration", f"SERVICE={service}", "M=The tables of the new domains")
     copy.python("ruff", "check", "--no-cache", ".")
     copy.python("ruff", "format", "--check", "--no-cache", ".")
-    copy.python("mypy", *sorted(str(path) for path in written(copy, "src/**/*.py")))
+    sources = sorted(str(path) for path in written(copy, "src/**/*.py"))
+    copy.python("mypy", *sources, *sorted(str(path) for path in copy.root.glob(E2E)))
     tests = [str(path) for path in written(copy, "tests/**/test_*.py")]
     assert len(tests) == 5
     copy.python("pytest", "-q", "-p", "no:cacheprovider", *CHECKS, *tests)

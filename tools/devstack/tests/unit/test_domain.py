@@ -43,12 +43,14 @@ def layout(tmp_path: Path) -> Layout:
 def content(layout: Layout) -> dict[str, bytes]:
     """Every file that the command could write."""
     root = layout.checkout
-    folders = [root / name for name in ("docs", "libs", "service-orders", "service-processor")]
+    folders = [
+        root / name for name in ("docs", "libs", "service-orders", "service-processor", "tests")
+    ]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize(("replies", "files"), [(False, 15), (True, 19)])
+@pytest.mark.parametrize(("replies", "files"), [(False, 15), (True, 20)])
 def test_files_are_added_and_lists_get_one_more_line(
     layout: Layout, replies: bool, files: int
 ) -> None:

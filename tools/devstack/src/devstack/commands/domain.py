@@ -47,7 +47,7 @@ def run(layout: Layout, names: DomainNames) -> None:
         _write(root, before)
         raise
     say(f"{len(new)} files are written and {len(changed)} changed: git status")
-    for line in _next_steps(names, [path for path in new if path.parts[-2] == "postgres"]):
+    for line in _next_steps(names, [path for path in new if path.match("tests/*/*.py")]):
         plain(line)
 
 
@@ -66,6 +66,9 @@ def _files(root: Path, names: DomainNames) -> Iterator[tuple[Path, Path]]:
                 yield _domains(service) / names.plural / template.stem, template
         name = f"test_{names.plural}_api.py" if part == "producer" else f"test_{names.plural}.py"
         yield Path(service.folder, "tests/postgres", name), found[f"tests/{part}.py.txt"]
+    if names.replies:
+        end_to_end = Path(f"tests/e2e/test_{names.plural}_end_to_end.py")
+        yield end_to_end, found["tests/end_to_end.py.txt"]
     yield Path(f"docs/{names.plural}.md"), found["docs/page.md.txt"]
 
 
