@@ -1,4 +1,4 @@
-"""service-orders: accepts requests over HTTP, and owns orders, bookings, tickets and rentals.
+"""service-orders: accepts requests over HTTP, and owns what they create.
 
 Each change of them is one transaction with its event; service-processor does the work and answers
 with events, which this service consumes. `bootstrap.py` is the only module that constructs things,
