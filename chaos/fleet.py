@@ -42,10 +42,11 @@ class Slot:
     def start(self) -> None:
         fault, self.armed, self.killed = self.armed, "", False
         environment = {**self.environment, "OUTBOX_FAILPOINT": fault}
-        self.process = _FORKS.Process(
+        process = _FORKS.Process(
             target=run, args=(self.role, self.side, environment, str(self.log))
         )
-        self.process.start()
+        process.start()
+        self.process = process  # from now on it has a pid that can be killed
 
     def send(self, what: signal.Signals) -> None:
         if self.process is not None and self.process.pid and self.process.exitcode is None:
