@@ -101,14 +101,16 @@ async def open_work(
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What `--app` names: the topology, and the handlers of this application by queue.
+    """What `--app` names: the topology, the handlers of this application by queue, and settings.
 
-    `outbox doctor` compares the handlers with events that are parked as unhandled. Raises
+    `outbox doctor` compares the handlers with events that are parked as unhandled, and the
+    settings of the consumers with the broker's consumer timeout. Raises
     `InvalidSetting` for an event class that is neither handled nor ignored.
     """
 
     topology: Topology
     queues: Mapping[str, HandlersByType] = field(default_factory=dict)
+    consumer_settings: ConsumerSettings = field(default_factory=ConsumerSettings)
 
     def __post_init__(self) -> None:
         for handlers in self.queues.values():

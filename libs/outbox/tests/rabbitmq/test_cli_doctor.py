@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -121,6 +123,34 @@ async def test_an_unbound_queue_is_named(pair: Pair) -> None:
     assert (await errors(pair, *APP))[
         "bindings"
     ] == f"{QUEUE} is not bound to {EXCHANGE} by order.#"
+
+
+async def test_the_brokers_version_and_consumer_timeout_are_shown(pair: Pair) -> None:
+    app = ("--app", "kit.outbox.topology:APPLICATION")
+    said = await pair.say("doctor", "--json", *app, status=1)
+    found = {f["check"]: (f["level"], f["says"]) for f in said.json["findings"]}
+    level, says = found["version"]
+    assert level == "ok"
+    assert re.fullmatch(r"RabbitMQ \d+\.\d+\.\d+.*; 3\.10 and 4\.0 were tested", says)
+    _, says = found["consumer timeout"]
+    assert says.startswith(f"{QUEUE}: a delivery waits for its ack for up to ")
+    assert "the consumer timeout is 1800 s (RabbitMQ's default" in says
+
+
+async def test_a_consumer_says_once_which_broker_it_has(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "outbox")
+    consumer = pair.consumer.consumer(record, prefetch=1000)
+    for _ in range(2):
+        async with running(consumer):
+            await eventually(lambda: is_running(consumer))
+    [line] = [said for said in caplog.messages if "the broker is RabbitMQ" in said]
+    assert re.match(rf"{QUEUE}: the broker is RabbitMQ \d+\.\d+\.\d+.*; a delivery waits", line)
+
+
+async def is_running(consumer: Consumer) -> bool:
+    return consumer.running
 
 
 async def test_stuck_events_are_named(pair: Pair) -> None:

@@ -22,11 +22,13 @@ from outbox.inbox.retrier import Retrier
 from outbox.inbox.session import Session
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.tables import INBOX_TABLES
+from outbox.inbox.unacked import Unacked
 from outbox.inbox.watchdog import Watchdog
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
 from outbox.postgres.pool_sizes import lacking
 from outbox.postgres.table_groups import check
+from outbox.rabbitmq.broker_version import trouble_with, version_of
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.consumer_tags import tag_of
 from outbox.rabbitmq.declarer import Declarer
@@ -80,6 +82,8 @@ class Consumer:
             check_reached(queue, handlers, topology.of(queue))
         self._retrier = Retrier(self.inbox, work, self._settings)
         self._batch_size = BatchSize(self._settings.batch)
+        self._unacked = Unacked.of(handlers, self._settings)
+        self._said_of: str | None = None
         self.running = False
 
     @property
@@ -129,6 +133,7 @@ class Consumer:
             broker = await stack.enter_async_context(
                 await connect(self._broker, f"inbox {self._queue}")
             )
+            self._say_traps(version_of(broker))
             parts = self._topology.parts_of(self._queue)
             checks = Declarer(broker, parts, needed=[name for name, _ in parts], confirms=False)
             await checks.declare()
@@ -143,6 +148,21 @@ class Consumer:
                 await session.run(stop)
             finally:
                 self.running = False
+
+    def _say_traps(self, version: str) -> None:
+        """Log what the broker is, and what it may do to this queue: once for each version."""
+        if version == self._said_of:
+            return
+        self._said_of = version
+        says = f"{self._queue}: the broker is RabbitMQ {version or 'of no known version'}"
+        single_active = self._queue in self._topology.single_active_consumers
+        trouble = trouble_with(version, single_active=single_active)
+        if trouble:
+            logger.warning("%s, which %s: %s", says, trouble.says, trouble.fix)
+        if self._unacked.exceeds():
+            logger.warning("%s; %s", says, self._unacked.says())
+        elif not trouble:
+            logger.info("%s", says)
 
     async def _may_receive(self, up: Up, stop: asyncio.Event) -> bool:
         """Wait until the queue is no longer paused. False if stopped."""

@@ -48,6 +48,13 @@ class Management:
             for consumer in self._get(f"/api/consumers/{self._vhost}")
         ]
 
+    def consumer_timeout(self, queue: str) -> float | None:
+        """In seconds, if a policy sets it for this queue (RabbitMQ 3.12 and newer)."""
+        found = self._get(f"/api/queues/{self._vhost}/{quote(queue, safe='')}")
+        policy = found.get("effective_policy_definition") or {}  # an empty one is a list in 3.10
+        milliseconds = policy.get("consumer-timeout") if isinstance(policy, dict) else None
+        return milliseconds / 1000 if milliseconds else None
+
     def alarms(self) -> list[str]:
         """Why publishers are blocked, node by node."""
         return [

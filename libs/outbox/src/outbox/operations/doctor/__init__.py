@@ -38,4 +38,4 @@ async def examine(
         return [*found, skipped("broker", "no URL", "give --broker-url or RABBITMQ_URL")]
     if application is None:
         return [*found, skipped("broker", "no topology to compare with", "give --app")]
-    return [*found, *await check_broker(broker_url, application.topology, management)]
+    return [*found, *await check_broker(broker_url, application, management)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractConnection
@@ -15,9 +16,11 @@ from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from outbox.errors import BrokerRefused
+from outbox.inbox.unacked import CONSUMER_TIMEOUT, Unacked
 from outbox.losses import broker_lost, one_line
 from outbox.operations.doctor.findings import Finding, error, ok, skipped, warning
 from outbox.plural import counted
+from outbox.rabbitmq.broker_version import TESTED, trouble_with, version_of
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.consumer_tags import database_in
 from outbox.rabbitmq.management_api import Management, ManagementFailed
@@ -27,6 +30,7 @@ from outbox.rabbitmq.topology import (
     Topology,
     dead_letters_of,
 )
+from outbox.worker import Application
 
 START = "start a worker, which declares everything; if one runs, look at its log"
 _WHY = {
@@ -40,9 +44,10 @@ _WHY = {
 
 
 async def check_broker(
-    broker_url: str, topology: Topology, management: Management | None = None
+    broker_url: str, application: Application, management: Management | None = None
 ) -> list[Finding]:
-    """Exchanges, queues with their arguments and consumers, dead letters, bindings, alarms."""
+    """Version, exchanges, queues with arguments and consumers, dead letters, bindings, alarms."""
+    topology = application.topology
     try:
         connection = await connect(broker_url, "outbox doctor")
     except BrokerRefused as problem:
@@ -53,13 +58,38 @@ async def check_broker(
         fix = "start RabbitMQ, or check the URL"
         return [error("broker", f"cannot be reached: {one_line(problem)}", fix)]
     async with connection:
-        found = [ok("broker", "accepts connections")]
+        found = [ok("broker", "accepts connections"), _version(version_of(connection), topology)]
         for exchange in topology.exchanges:
             found.append(await _exchange(connection, exchange, ExchangeType.TOPIC))
         found.append(await _exchange(connection, DEAD_LETTERS, ExchangeType.DIRECT))
         for queue in topology.queues:
             found += await _queue(connection, topology, queue)
+    found += [_timeout(application, queue, management) for queue in application.queues]
     return [*found, *_bindings(topology, management)]
+
+
+def _version(version: str, topology: Topology) -> Finding:
+    trouble = trouble_with(version, single_active=bool(topology.single_active_consumers))
+    if trouble is None:
+        return ok("version", f"RabbitMQ {version}; {TESTED} were tested")
+    says = f"RabbitMQ {version} {trouble.says}" if version else f"the broker {trouble.says}"
+    return (error if trouble.breaks else warning)("version", says, trouble.fix)
+
+
+def _timeout(application: Application, queue: str, management: Management | None) -> Finding:
+    """Whether the broker may lose patience with the consumer of this queue."""
+    timeout, whose = None, "RabbitMQ's default: nothing shows whether rabbitmq.conf changes it"
+    if management:
+        with suppress(ManagementFailed):  # `bindings` says it
+            timeout = management.consumer_timeout(queue)
+    if timeout:
+        whose = "of the queue's policy"
+    unacked = Unacked.of(application.queues[queue], application.consumer_settings)
+    says = f"{queue}: {unacked.says(timeout or CONSUMER_TIMEOUT, whose)}"
+    if unacked.exceeds(timeout or CONSUMER_TIMEOUT):
+        fix = "lower prefetch or time_limit, or raise the broker's consumer_timeout"
+        return warning("consumer timeout", says, f"{fix}: else events may be handled for nothing")
+    return ok("consumer timeout", says)
 
 
 async def _exchange(connection: AbstractConnection, name: str, kind: ExchangeType) -> Finding:
