@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import pytest
 
 from outbox import ConsumerSettings, Envelope, HandlersByType, UnitOfWork, handle_many, ignore
+from outbox.inbox.broker_traps import BrokerTraps
 from outbox.inbox.unacked import CONSUMER_TIMEOUT, Unacked
+from outbox.rabbitmq.topology import Topology
 
 
 async def one(unit: UnitOfWork, event: Envelope) -> None: ...
@@ -55,3 +58,15 @@ def test_without_a_time_limit_the_sentence_says_that_it_bounds_nothing() -> None
     settings = ConsumerSettings(time_limit=0, hangs_after=50)
     says = Unacked.of({"a": one}, settings).says()
     assert "× hangs_after 50 s, as time_limit is 0 and bounds nothing" in says
+
+
+def test_a_consumer_names_each_version_once_and_warns_of_trouble_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "outbox")
+    traps = BrokerTraps("q", Topology([], []), Unacked(100, 10, 30.0))
+    for version in ("4.0.5", "4.0.5", "4.3.1"):
+        traps.say(version)
+    first, second = caplog.records
+    assert (first.levelname, first.getMessage()) == ("INFO", "q: the broker is RabbitMQ 4.0.5")
+    assert (second.levelname, "17317" in second.getMessage()) == ("WARNING", True)

@@ -15,6 +15,7 @@ from outbox.argument_checks import instance, named
 from outbox.errors import InvalidSetting
 from outbox.inbox.acceptance import Acceptance
 from outbox.inbox.batch_size import BatchSize
+from outbox.inbox.broker_traps import BrokerTraps
 from outbox.inbox.event_handlers import Handlers
 from outbox.inbox.handlers import HandlersByType, check_reached
 from outbox.inbox.inbox import Inbox
@@ -28,7 +29,7 @@ from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
 from outbox.postgres.pool_sizes import lacking
 from outbox.postgres.table_groups import check
-from outbox.rabbitmq.broker_version import trouble_with, version_of
+from outbox.rabbitmq.broker_version import version_of
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.consumer_tags import tag_of
 from outbox.rabbitmq.declarer import Declarer
@@ -82,8 +83,7 @@ class Consumer:
             check_reached(queue, handlers, topology.of(queue))
         self._retrier = Retrier(self.inbox, work, self._settings)
         self._batch_size = BatchSize(self._settings.batch)
-        self._unacked = Unacked.of(handlers, self._settings)
-        self._said_of: str | None = None
+        self._traps = BrokerTraps(queue, topology, Unacked.of(handlers, self._settings))
         self.running = False
 
     @property
@@ -133,7 +133,7 @@ class Consumer:
             broker = await stack.enter_async_context(
                 await connect(self._broker, f"inbox {self._queue}")
             )
-            self._say_traps(version_of(broker))
+            self._traps.say(version_of(broker))
             parts = self._topology.parts_of(self._queue)
             checks = Declarer(broker, parts, needed=[name for name, _ in parts], confirms=False)
             await checks.declare()
@@ -148,21 +148,6 @@ class Consumer:
                 await session.run(stop)
             finally:
                 self.running = False
-
-    def _say_traps(self, version: str) -> None:
-        """Log what the broker is, and what it may do to this queue: once for each version."""
-        if version == self._said_of:
-            return
-        self._said_of = version
-        says = f"{self._queue}: the broker is RabbitMQ {version or 'of no known version'}"
-        single_active = self._queue in self._topology.single_active_consumers
-        trouble = trouble_with(version, single_active=single_active)
-        if trouble:
-            logger.warning("%s, which %s: %s", says, trouble.says, trouble.fix)
-        if self._unacked.exceeds():
-            logger.warning("%s; %s", says, self._unacked.says())
-        elif not trouble:
-            logger.info("%s", says)
 
     async def _may_receive(self, up: Up, stop: asyncio.Event) -> bool:
         """Wait until the queue is no longer paused. False if stopped."""
