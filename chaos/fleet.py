@@ -117,7 +117,8 @@ class Fleet:
         while True:
             await slot.free.wait()
             step = slot.armed
-            await asyncio.to_thread(slot.start)
+            # Not in a thread: if the run ended meanwhile, nobody would know the process.
+            slot.start()
             status = await slot.ended()
             self.ends[f"{slot.role} {status}"] += 1
             if step and status == -signal.SIGKILL and not slot.killed:
