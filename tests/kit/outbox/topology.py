@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kit.outbox.world import EXCHANGE, QUEUE, TAKES
-from outbox import Application, Topology, ignore
+from outbox import Application, ConsumerSettings, Topology, ignore
 
 TOPOLOGY = Topology([EXCHANGE], [TAKES])
 WITH_MENU = Topology(
@@ -23,6 +23,7 @@ def topology() -> Topology:
 
 
 APPLICATION = Application(TOPOLOGY, {QUEUE: {"order.happened": ignore}})
+WITH_SETTINGS = replace(APPLICATION, consumer_settings=ConsumerSettings())
 LATER = Application(TOPOLOGY, {QUEUE: {"order.happened": ignore, "order.payed": ignore}})
 
 

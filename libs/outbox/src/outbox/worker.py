@@ -110,7 +110,7 @@ class Application:
 
     topology: Topology
     queues: Mapping[str, HandlersByType] = field(default_factory=dict)
-    consumer_settings: ConsumerSettings = field(default_factory=ConsumerSettings)
+    consumer_settings: ConsumerSettings | None = None
 
     def __post_init__(self) -> None:
         for handlers in self.queues.values():

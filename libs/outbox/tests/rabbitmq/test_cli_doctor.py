@@ -126,7 +126,7 @@ async def test_an_unbound_queue_is_named(pair: Pair) -> None:
 
 
 async def test_the_brokers_version_and_consumer_timeout_are_shown(pair: Pair) -> None:
-    app = ("--app", "kit.outbox.topology:APPLICATION")
+    app = ("--app", "kit.outbox.topology:WITH_SETTINGS")
     said = await pair.say("doctor", "--json", *app, status=1)
     found = {f["check"]: (f["level"], f["says"]) for f in said.json["findings"]}
     level, says = found["version"]
@@ -135,6 +135,13 @@ async def test_the_brokers_version_and_consumer_timeout_are_shown(pair: Pair) ->
     _, says = found["consumer timeout"]
     assert says.startswith(f"{QUEUE}: a delivery waits for its ack for up to ")
     assert "the consumer timeout is 1800 s (RabbitMQ's default" in says
+
+
+async def test_without_settings_the_consumer_timeout_is_skipped(pair: Pair) -> None:
+    app = ("--app", "kit.outbox.topology:APPLICATION")
+    said = await pair.say("doctor", "--json", *app, status=1)
+    [level] = [f["level"] for f in said.json["findings"] if f["check"] == "consumer timeout"]
+    assert level == "skipped"
 
 
 async def test_a_consumer_says_once_which_broker_it_has(

@@ -78,6 +78,10 @@ def _version(version: str, topology: Topology) -> Finding:
 
 def _timeout(application: Application, queue: str, management: Management | None) -> Finding:
     """Whether the broker may lose patience with the consumer of this queue."""
+    if application.consumer_settings is None:
+        why = f"{queue}: the application does not name the settings of its consumers"
+        fix = "Application(…, consumer_settings=…); a consumer checks its own at its start"
+        return skipped("consumer timeout", why, fix)
     timeout, whose = None, "RabbitMQ's default: nothing shows whether rabbitmq.conf changes it"
     if management:
         with suppress(ManagementFailed):  # `bindings` says it
