@@ -50,7 +50,11 @@ async def test_poison_parks_its_own_stream_only_and_is_redriven_in_order(
     kitchen, _ = await settled(environment)
     followers = len(range(position, EVENTS, AGGREGATES)) - 1
     assert kitchen.waiting == 1 + followers
-    assert parked(environment) == {reason: 1, "behind": followers}
+    reasons = parked(environment)
+    assert reasons.pop(reason) == 1
+    # A follower that the other process received while the first event was retried is a gap.
+    assert reasons.keys() <= {"behind", "gap"}
+    assert sum(reasons.values()) == followers
     if kind == EXITS:
         assert fleet.ends["consumer 3"] >= 3
 
@@ -62,7 +66,7 @@ async def test_poison_parks_its_own_stream_only_and_is_redriven_in_order(
         assert report.events == EVENTS
 
 
-def parked(environment: Environment) -> dict[object, object]:
+def parked(environment: Environment) -> dict[str, int]:
     with environment.connect(KITCHEN) as connection:
         rows = connection.execute("SELECT reason, count(*) FROM inbox_parked GROUP BY 1")
         return dict(rows.fetchall())  # type: ignore[arg-type]

@@ -46,7 +46,9 @@ from outbox.operations.reconcile import reconcile
 from outbox.rabbitmq.cloudevents import to_message
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.topology import dead_letters_of
+from service_orders.domains import DOMAINS
 from servicekit.database.engine import create_engine
+from servicekit.service.domain import queues_of
 
 TOPOLOGY = service_orders.bootstrap.TOPOLOGY
 QUEUES = tuple(queue for queue in TOPOLOGY.queues if queue.startswith("orders."))
@@ -223,7 +225,7 @@ async def test_what_becomes_of_ten_thousand_foul_messages(
             ours,
             login("orders"),
             "orders",
-            queues=service_orders.bootstrap.application().queues,
+            queues=queues_of(DOMAINS),
             consumer_settings=ConsumerSettings(senders={SOURCE: {user}}),
         )
         del consumers["relay"], consumers["maintenance"]

@@ -130,9 +130,10 @@ def build_app(
     return app
 
 
-def application() -> Application:
-    """The application that `outbox doctor --app` compares with."""
-    return Application(TOPOLOGY, queues_of(DOMAINS))
+def application(settings: Settings | None = None) -> Application:
+    """The application that `outbox doctor --app` compares with, as the environment sets it."""
+    consuming = (settings or load(Settings)).of_consumers()
+    return Application(TOPOLOGY, queues_of(DOMAINS), consuming)
 
 
 async def work(*roles: Role) -> None:

@@ -111,7 +111,8 @@ def build_app(
 
 def application(settings: Settings | None = None) -> Application:
     """The application that `outbox doctor --app` compares with, as the environment sets it."""
-    return Application(TOPOLOGY, queues_of(domains(settings or load(Settings))))
+    settings = settings or load(Settings)
+    return Application(TOPOLOGY, queues_of(domains(settings)), settings.of_consumers())
 
 
 async def work(*roles: Role) -> None:

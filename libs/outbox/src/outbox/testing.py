@@ -90,9 +90,10 @@ async def deliver(
     """Give events to the handlers as a consumer does: inbox, transaction, parking.
 
     They come as one batch, or one by one. Returns all that this consumer has parked now: an empty
-    list if every event took effect.
+    list if every event took effect. Without `settings` there is no circuit breaker, so that what
+    becomes of an event does not depend on the failures of others.
     """
-    inbox = Inbox(consumer, handlers, work, settings)
+    inbox = Inbox(consumer, handlers, work, settings or InboxSettings(breaker=None))
     for batch in [[envelope] for envelope in envelopes] if one_by_one else [list(envelopes)]:
         await inbox.handle(batch)
     async with work.engine.connect() as connection:

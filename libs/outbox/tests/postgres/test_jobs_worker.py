@@ -268,5 +268,5 @@ async def test_the_event_of_a_job_has_the_cause_of_the_job(world: World) -> None
 
     await worker(world, pay).run_due()
     assert await world.rows("SELECT correlation_id, causation_id FROM outbox") == [
-        ("c", str(cause.id))
+        (cause.correlation_id, str(cause.id))
     ]

@@ -132,6 +132,7 @@ async def test_an_unroutable_event_is_not_marked_and_goes_when_the_binding_is_ba
 
 async def test_an_event_that_commits_late_under_a_lower_id_is_published(world: World) -> None:
     async with running(world.relay()), world.work.begin() as slow:
+        await slow.connection
         await slow.emit(Happened("slow"))
         await world.emit(Happened("fast"))
         [message] = await world.delivered(1)

@@ -72,6 +72,7 @@ async def test_an_open_transaction_delays_only_the_events_of_its_own_aggregate(
     async with running(world.relay()):
         await world.delivered(1)
         async with world.work.begin() as slow:
+            await slow.connection
             await slow.emit(Happened("a"))
             async with world.work.begin() as unit:
                 await unit.schedule(Happened("a", 1), key="a", at=in_seconds(0))

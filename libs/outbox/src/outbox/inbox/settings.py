@@ -70,7 +70,7 @@ class ConsumerSettings(InboxSettings):
     concurrency: int = 8
     """Workers that handle batches side by side, each in a transaction of its own."""
     batch: int = 200
-    prefetch: int = 500
+    prefetch: int = 400
     retry_every: float = 1.0
     topology_check: float = 30.0
     parked_bytes: int = 1024 * 1024 * 1024

@@ -10,11 +10,12 @@ One file, because a variable is read, checked and explained in one pass.
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
@@ -22,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from outbox import ConsumerSettings, Retry
 from servicekit.http.access_rules import LOOPBACK_HOSTS, AccessRules, Hosts, Origins
 from servicekit.process.former_names import unread_variables
 from servicekit.process.production import refuse_open_access, refuse_weak_secrets
@@ -149,26 +151,39 @@ class ServiceSettings(ProcessSettings):
         *ProcessSettings.shared_prefixes,
         "IDEMPOTENCY_",
         "HANDLER_",
-        "CONSUMER_",
+        "INBOX_",
     )
 
     rabbitmq_url: AmqpUrl
     idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760)
-    handler_time_limit: float = Field(30.0, ge=0, lt=60, allow_inf_nan=False)
+    handler_time_limit: float = Field(15.0, ge=0, lt=60, allow_inf_nan=False)
     """Below `ConsumerSettings.hangs_after`."""
     handler_retry_ceiling: float = Field(300.0, ge=1, le=86_400)
     """Seconds between two retries of an event at most."""
     handler_retry_deadline: float = Field(86_400.0, ge=1, le=31_536_000)
     """Seconds after its first failure until which an event is retried."""
-    consumer_concurrency: int = Field(4, ge=1, le=64)
+    inbox_concurrency: int = Field(4, ge=1, le=64)
     """Workers of each queue in one process."""
-    consumer_prefetch: int = Field(500, ge=1, le=65_535)
+    inbox_prefetch: int = Field(400, ge=1, le=65_535)
     """Deliveries of each queue that a process has received and not acked, at most."""
 
     @property
     def key_lifetime(self) -> timedelta:
         """How long the answer to an `Idempotency-Key` is kept."""
         return timedelta(hours=self.idempotency_key_ttl_hours)
+
+    def of_consumers(
+        self, senders: Mapping[str, Collection[str]] = MappingProxyType({})
+    ) -> ConsumerSettings:
+        """What every consumer of the service gets; `senders` as in `ConsumerSettings`."""
+        retry = Retry(ceiling=self.handler_retry_ceiling, deadline=self.handler_retry_deadline)
+        return ConsumerSettings(
+            senders=senders,
+            time_limit=self.handler_time_limit,
+            failures={Exception: retry},
+            concurrency=self.inbox_concurrency,
+            prefetch=self.inbox_prefetch,
+        )
 
 
 def load(settings: type[S]) -> S:

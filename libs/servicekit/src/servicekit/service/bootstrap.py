@@ -23,7 +23,6 @@ from outbox import (
     Maintenance,
     Outbox,
     Relay,
-    Retry,
     Topology,
     Work,
     open_work,
@@ -170,18 +169,7 @@ class ServiceBootstrap:
         ):
             worker = Worker(base, work)
             worker.add(Role.RELAY, "relay", self._relay())
-            settings = ConsumerSettings(
-                senders=senders,
-                time_limit=self.settings.handler_time_limit,
-                failures={
-                    Exception: Retry(
-                        ceiling=self.settings.handler_retry_ceiling,
-                        deadline=self.settings.handler_retry_deadline,
-                    )
-                },
-                concurrency=self.settings.consumer_concurrency,
-                prefetch=self.settings.consumer_prefetch,
-            )
+            settings = self.settings.of_consumers(senders)
             for queue, handlers in queues.items():
                 consumer = self._consumer(work, queue, handlers, settings)
                 worker.add(Role.CONSUMER, f"consumer {queue}", consumer)
@@ -193,7 +181,7 @@ class ServiceBootstrap:
             yield worker
 
     def _workers_of(self, queues: Mapping[str, HandlersByType]) -> int:
-        return len(queues) * self.settings.consumer_concurrency
+        return len(queues) * self.settings.inbox_concurrency
 
     def _relay(self) -> Relay:
         return Relay(
