@@ -163,7 +163,9 @@ async def test_the_first_of_two_events_with_one_sequence_behind_a_gap_is_applied
     first, second, third = events(3, "a")
     other = replace(second, id=uuid7())
     async with running(world.consumer(record)):
-        await publish(world, second, other, third)
+        await publish(world, second)
+        await eventually(lambda: parks(world, [("gap", 2)]))
+        await publish(world, other, third)
         await eventually(lambda: parks(world, [("gap", 2), ("forked", 2), ("gap", 3)]))
         await publish(world, first)
         await eventually(lambda: parks(world, [("forked", 2)]))

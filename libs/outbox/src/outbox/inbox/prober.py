@@ -18,6 +18,7 @@ from outbox.inbox.breaker import Breaker
 from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import TRIPPED
 from outbox.inbox.recovery import Recovery
+from outbox.inbox.tables import INBOX_TABLES
 from outbox.inbox.tripped_types import TrippedType, TrippedTypes
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
@@ -59,7 +60,7 @@ class Prober:
         await keep_running(f"prober {self._consumer}", lambda up: self._run_session(up, stop), stop)
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
-        await self._work.check()
+        await self._work.check(INBOX_TABLES)
         while not stop.is_set():
             began = time.monotonic()
             for tripped in await self.obey():

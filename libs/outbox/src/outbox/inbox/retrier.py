@@ -11,6 +11,7 @@ from outbox.inbox.operations import REDRIVE
 from outbox.inbox.position import Connection
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.stream_claims import StreamClaims
+from outbox.inbox.tables import INBOX_TABLES
 from outbox.log.work import Work
 from outbox.postgres.controls import READ_EVERY
 from outbox.postgres.notify import Listener
@@ -43,7 +44,7 @@ class Retrier:
         await keep_running(name, lambda up: self._run_session(up, stop), stop)
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
-        await self._work.check()
+        await self._work.check(INBOX_TABLES)
         await self._inbox.prober.obey()
         async with await connect(self._work.engine) as connection:
             redrives = await Listener.over(connection, REDRIVE)

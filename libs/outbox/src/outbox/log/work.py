@@ -17,6 +17,7 @@ from outbox.log.lazy_transaction import LazyTransaction
 from outbox.log.outbox import Outbox
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.postgres.notify import Notifier
+from outbox.postgres.table_groups import TableGroup, check
 
 
 class Work:
@@ -39,10 +40,11 @@ class Work:
         self._group = GroupCommit(self.engine, notifier)
         self._traceparent = traceparent
 
-    async def check(self) -> None:
-        """Raises `AutocommitRefused` if the engine's connections are in autocommit."""
-        async with guarded(self.engine.connect()):
-            pass
+    async def check(self, *groups: TableGroup) -> None:
+        """Raise `AutocommitRefused` on an engine in autocommit, `SchemaBehind` without the tables
+        of these groups."""
+        async with guarded(self.engine.connect()) as transaction:
+            await check(transaction.connection, groups)
 
     @asynccontextmanager
     async def begin(self, *, cause: Envelope | None = None) -> AsyncIterator[UnitOfWork]:
