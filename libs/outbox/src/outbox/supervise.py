@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiormq.exceptions import ChannelAccessRefused
@@ -29,10 +30,10 @@ AGAIN = 1.0
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
     """Sleep until told to stop, at most this long."""
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
+    # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with `stop`.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
 
 
 async def keep_running(

@@ -92,7 +92,8 @@ class _Underlay(UnderlayConnection):
         **kwargs: Any,
     ) -> AbstractConnection:
         connection = _Transport(url, **kwargs)
-        await asyncio.wait_for(connection.connect(), timeout)
+        async with asyncio.timeout(timeout):
+            await connection.connect()
         await connection.ready()
         return connection
 

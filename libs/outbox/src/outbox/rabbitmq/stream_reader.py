@@ -93,7 +93,8 @@ class StreamBounds:
 
     async def _soon(self, buffer: DeliveryBuffer) -> StreamedEvent | None:
         with suppress(TimeoutError):
-            return event_of(await asyncio.wait_for(buffer.next(), ASK_AGAIN))
+            async with asyncio.timeout(ASK_AGAIN):
+                return event_of(await buffer.next())
         return None
 
     async def _count(self, channel: AbstractChannel) -> int:
