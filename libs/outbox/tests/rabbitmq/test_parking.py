@@ -157,11 +157,6 @@ async def test_events_that_may_still_come_are_skipped_only_on_request(world: Wor
             await InboxOperations(connection, QUEUE).skip(A, through=12, tail=True)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known fault: while an early event waits in memory, another one with its sequence may"
-    " come before it; mend it before a release",
-)
 async def test_the_first_of_two_events_with_one_sequence_behind_a_gap_is_applied(
     world: World,
 ) -> None:

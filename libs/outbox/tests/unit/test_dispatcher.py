@@ -51,6 +51,16 @@ def test_what_a_worker_leaves_comes_before_what_arrived_later_in_its_streams() -
     assert arrivals(dispatcher.assign(10)) == [1, 2, 3]
 
 
+def test_what_is_put_off_stays_in_hand_so_that_later_arrivals_come_behind_it() -> None:
+    dispatcher = dispatcher_of(*(received(name, n) for n, name in enumerate("ab")))
+    batch = dispatcher.assign(10)
+    dispatcher.release(batch[1:])
+    dispatcher.add(received("a", 2))
+    assert dispatcher.assign(10) == []
+    dispatcher.release(batch[:1], left={batch[0]})
+    assert arrivals(dispatcher.assign(10)) == [0, 2]
+
+
 def test_a_redelivered_event_is_a_batch_of_its_own() -> None:
     dispatcher = dispatcher_of(
         received("a", 0), received("b", 1, redelivered=True), received("c", 2)

@@ -7,7 +7,7 @@ which they arrived.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from aiormq.abc import DeliveredMessage
@@ -88,16 +88,15 @@ class Dispatcher:
         self._ready.extendleft(reversed(passed))
         return batch
 
-    def release(self, batch: Sequence[Received], *, left: Iterable[Received] = ()) -> None:
-        """The worker has done its batch, but for what it left: that is assigned again, first."""
-        if batch[0].is_redelivered:
+    def release(self, batch: Sequence[Received], *, left: Collection[Received] = ()) -> None:
+        """These streams are in hand no more. What was `left` of the batch is assigned again, first.
+
+        A stream is released whole: all that the batch has of it.
+        """
+        if any(one.is_redelivered for one in batch):
             self._has_redelivered_in_hand = False
-        again = list(left)
+        again = [one for one in batch if one in left]
         for stream in {received.event.stream for received in batch}:
             again += self._in_hand.pop(stream)
-        self.add_first(again)
-
-    def add_first(self, received: Iterable[Received]) -> None:
-        """These arrived before what is ready."""
-        earliest_last = sorted(received, key=lambda one: one.arrival, reverse=True)
+        earliest_last = sorted(again, key=lambda one: one.arrival, reverse=True)
         self._ready.extendleft(earliest_last)

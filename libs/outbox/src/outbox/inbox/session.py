@@ -118,8 +118,11 @@ class Session:
             left = early | rest
             await self._receiver.ack(one.delivery for one in batch if one not in left)
         hit("consumer.acked")
-        self._dispatcher.release(batch, left=rest)
-        self._put_off(early)
+        early_streams = {one.event.stream for one in early}
+        later = [one for one in batch if one.event.stream in early_streams]
+        done = [one for one in batch if one.event.stream not in early_streams]
+        self._dispatcher.release(done, left=left)
+        self._put_off(later, left)
 
     async def _handle(self, batch: Sequence[Received]) -> tuple[set[Received], set[Received]]:
         """Returns what came too early, and what was not begun."""
@@ -157,13 +160,17 @@ class Session:
 
         return is_patient
 
-    def _put_off(self, early: Collection[Received]) -> None:
-        """Try these again in a moment; no row is locked and no worker is busy meanwhile."""
-        if not early:
+    def _put_off(self, later: Sequence[Received], left: Collection[Received]) -> None:
+        """Try what is left in these streams again in a moment.
+
+        No row is locked and no worker is busy meanwhile. What arrives in these streams waits behind
+        them, so that of two events with one sequence the first that came is parked first.
+        """
+        if not later:
             return
 
         def again() -> None:
-            self._dispatcher.add_first(early)
+            self._dispatcher.release(later, left=left)
             self.wake()
 
         asyncio.get_running_loop().call_later(TRY_AGAIN, again)
