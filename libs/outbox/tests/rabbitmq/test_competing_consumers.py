@@ -162,7 +162,10 @@ async def nothing(job: Job) -> Result:
     raise AssertionError(job)
 
 
-async def test_an_event_that_comes_a_moment_too_early_is_not_parked(world: World) -> None:
+async def test_an_event_that_comes_a_moment_too_early_is_not_parked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.inbox.session.PATIENCE", 30.0)
     first, second = events(2)
     before = metrics.CONSUMED.labels(QUEUE, "gap")._value.get()
     async with running(world.consumer(record)):

@@ -11,10 +11,9 @@ from outbox.event import Envelope, Stream
 from outbox.inbox.dispatcher import Dispatcher, Received
 
 
-def received(name: str, arrival: int, *, redelivered: bool = False) -> Received:
-    event = Envelope(
-        uuid4(), Stream("shop", "order", name), 1, "x", 1, datetime.now(UTC), b"{}", "c", None, None
-    )
+def received(name: str, arrival: int, *, sequence: int = 1, redelivered: bool = False) -> Received:
+    stream, now = Stream("shop", "order", name), datetime.now(UTC)
+    event = Envelope(uuid4(), stream, sequence, "x", 1, now, b"{}", "c", None, None)
     delivery = SimpleNamespace(delivery_tag=arrival, redelivered=redelivered)
     return Received(event, cast("Any", delivery))
 
@@ -59,6 +58,17 @@ def test_what_is_put_off_stays_in_hand_so_that_later_arrivals_come_behind_it() -
     assert dispatcher.assign(10) == []
     dispatcher.release(batch[:1], left={batch[0]})
     assert arrivals(dispatcher.assign(10)) == [0, 2]
+
+
+def test_what_came_too_early_goes_behind_the_predecessor_that_came_meanwhile() -> None:
+    dispatcher = dispatcher_of(received("a", 0, sequence=2), received("b", 1))
+    early, other = dispatcher.assign(10)
+    dispatcher.add(received("a", 2, sequence=2))
+    dispatcher.add(received("a", 3, sequence=1))
+    assert dispatcher.assign(10) == []
+    dispatcher.release([early, other], left={early, other})
+    assert arrivals(dispatcher.assign(1)) == [3], "a worker may take one at a time"
+    assert arrivals(dispatcher.assign(10)) == [1]
 
 
 def test_a_redelivered_event_is_a_batch_of_its_own() -> None:

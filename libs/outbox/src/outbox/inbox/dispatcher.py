@@ -1,12 +1,12 @@
 """What has arrived in one process, and which worker may have it.
 
-Invariant: a stream is in one worker's hands at a time, and its deliveries leave in the order in
-which they arrived.
+Invariant: a stream is in one worker's hands at a time, and of its deliveries with one sequence the
+first that arrived leaves first.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -91,12 +91,21 @@ class Dispatcher:
     def release(self, batch: Sequence[Received], *, left: Collection[Received] = ()) -> None:
         """These streams are in hand no more. What was `left` of the batch is assigned again, first.
 
-        A stream is released whole: all that the batch has of it.
+        A stream is released whole: all that the batch has of it. What came too early goes behind
+        the predecessor that has arrived meanwhile.
         """
         if any(one.is_redelivered for one in batch):
             self._has_redelivered_in_hand = False
         again = [one for one in batch if one in left]
         for stream in {received.event.stream for received in batch}:
             again += self._in_hand.pop(stream)
-        earliest_last = sorted(again, key=lambda one: one.arrival, reverse=True)
-        self._ready.extendleft(earliest_last)
+        self._ready.extendleft(reversed(_in_order(again)))
+
+
+def _in_order(deliveries: Sequence[Received]) -> list[Received]:
+    """By arrival, but within a stream by sequence."""
+    streams: defaultdict[Stream, deque[Received]] = defaultdict(deque)
+    for one in sorted(deliveries, key=lambda one: (one.event.sequence, one.arrival)):
+        streams[one.event.stream].append(one)
+    by_arrival = sorted(deliveries, key=lambda one: one.arrival)
+    return [streams[one.event.stream].popleft() for one in by_arrival]
