@@ -26,6 +26,7 @@ class HttpConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self._arrived = b""
         self._answer: asyncio.Future[bytes] | None = None
+        self.is_closed = False
         self._transport: asyncio.Transport | None = None
 
     async def ask(self, request: bytes) -> bytes:
@@ -57,6 +58,7 @@ class HttpConnection(asyncio.Protocol):
             self._answer.set_exception(kind(f"answered {head!r} {body!r}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_closed = True
         if self._answer and not self._answer.done():
             self._answer.set_exception(ConnectionError(f"the API closed a connection: {exc}"))
 
@@ -80,6 +82,8 @@ class ConnectionPool:
                 yield one
             finally:
                 self._idle.append(one)
+                # The API closes what has been idle for long: the ones that went in first.
+                self._idle = [one for one in self._idle if not one.is_closed]
 
     def close(self) -> None:
         for one in self._all:
