@@ -1,125 +1,131 @@
-"""Allocates a table to a party, and releases it.
+"""Allocates tables to parties, and releases them.
 
-Everything happens in the caller's transaction, and `lock` comes first. A statement's snapshot is
-older than a lock acquired inside it: a statement that locks and chooses at once would reject
-parties although tables are free (PostgreSQL, "Read Committed Isolation Level").
+Everything happens in the caller's transaction, and the restaurants are locked first. A statement's
+snapshot is older than a lock acquired inside it: a statement that locks and reads at once would
+reject parties although tables are free (PostgreSQL, "Read Committed Isolation Level").
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, literal, select
-from sqlalchemy.dialects.postgresql import TSTZRANGE, Range, distinct_on
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service_processor.seating.models import allocations, releases, restaurants, tables
+from outbox import UnitOfWork
+from service_processor.seating.free_tables import (
+    Allocation,
+    Choice,
+    FreeTables,
+    Party,
+    SeatingTable,
+)
 
-Period = Range[datetime]
+# Each lock lasts until the commit, against other allocations, releases and deletions.
+_LOCK = text("""
+SELECT id FROM restaurants WHERE id = ANY(CAST(:restaurant_ids AS bigint[]))
+ ORDER BY id FOR NO KEY UPDATE""")
+_LOCK_HOLDERS = text("""
+SELECT id FROM restaurants
+ WHERE id IN (SELECT t.restaurant_id FROM tables t JOIN allocations a ON a.table_id = t.id
+               WHERE a.booking_id = ANY(CAST(:booking_ids AS bigint[])))
+ ORDER BY id FOR NO KEY UPDATE""")
+
+# The tables that may seat one of the parties, with their allocations in the parties' periods.
+_TABLES = text("""
+SELECT t.id, t.restaurant_id, t.seats, a.id, lower(a.period), upper(a.period)
+  FROM (SELECT restaurant_id, min(guests_count) AS guests_count,
+               range_agg(tstzrange("begin", "end")) AS periods
+          FROM unnest(CAST(:restaurant_id AS bigint[]), CAST(:begin AS timestamptz[]),
+                      CAST(:end AS timestamptz[]), CAST(:guests_count AS integer[]))
+               AS party(restaurant_id, "begin", "end", guests_count)
+         GROUP BY restaurant_id) AS wanted
+  JOIN tables t ON t.restaurant_id = wanted.restaurant_id
+       AND t.deleted_at IS NULL AND t.seats >= wanted.guests_count
+  LEFT JOIN allocations a ON a.table_id = t.id AND a.period && wanted.periods
+ ORDER BY t.id, lower(a.period)""")
+
+_NEW_IDS = text("SELECT nextval('allocations_id_seq') FROM generate_series(1, :count)")
+
+_ALLOCATE = """
+INSERT INTO allocations (id, table_id, period, booking_id, created_at)
+SELECT id, table_id, tstzrange("begin", "end"), booking_id, %(at)s
+  FROM unnest(%(id)s::bigint[], %(table_id)s::bigint[], %(begin)s::timestamptz[],
+              %(end)s::timestamptz[], %(booking_id)s::bigint[])
+       AS given(id, table_id, "begin", "end", booking_id)"""
+
+_RELEASE = """
+WITH gone AS (
+  DELETE FROM allocations WHERE booking_id = ANY(%(booking_ids)s::bigint[])
+  RETURNING id, table_id, period, booking_id
+)
+INSERT INTO releases (allocation_id, table_id, period, booking_id, released_at)
+SELECT id, table_id, period, booking_id, %(at)s FROM gone"""
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
-    """A number of guests who want to sit in a restaurant for a period."""
-
-    booking_id: int
-    restaurant_id: int
-    period: Period
-    guests_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """A table that is big enough, and the allocation that keeps it in the period."""
-
-    table_id: int
-    seats: int
-    allocation_id: int
-    begin: datetime
-    end: datetime
-
-
-def half_open(begin: datetime, end: datetime) -> Period:
+def half_open(begin: datetime, end: datetime) -> Range[datetime]:
     """The period includes `begin` and excludes `end`: the next party may come at `end`."""
     return Range(begin, end, bounds="[)")
 
 
-async def lock(connection: AsyncConnection, restaurant_id: int) -> None:
-    """Lock a restaurant against other allocations, releases and deletions until the commit."""
-    await connection.execute(
-        select(restaurants.c.id)
-        .where(restaurants.c.id == restaurant_id)
-        .with_for_update(key_share=True)
-    )
-
-
-async def allocate(connection: AsyncConnection, party: Party, at: datetime) -> int | None:
-    """Allocate the smallest free table that fits, and return its id; None if there is none."""
-    chosen = (
-        _fitting(party)
-        .where(~exists().where(allocations.c.table_id == tables.c.id, _meets(party.period)))
-        .order_by(tables.c.seats, tables.c.id)
-        .limit(1)
-        .with_only_columns(
-            tables.c.id, _range(party.period), literal(party.booking_id), literal(at)
-        )
-    )
-    allocation = insert(allocations).from_select(
-        ["table_id", "period", "booking_id", "created_at"], chosen
-    )
-    found = await connection.execute(allocation.returning(allocations.c.table_id))
-    table_id: int | None = found.scalar_one_or_none()
-    return table_id
-
-
-async def obstacles(connection: AsyncConnection, party: Party) -> list[Obstacle]:
-    """One conflicting allocation for each table that fits; empty if no table is big enough."""
-    found = await connection.execute(
-        _fitting(party)
-        .join(allocations, allocations.c.table_id == tables.c.id)
-        .where(_meets(party.period))
-        .ext(distinct_on(tables.c.id))
-        .order_by(tables.c.id, func.lower(allocations.c.period))
-        .with_only_columns(tables.c.id, tables.c.seats, allocations.c.id, allocations.c.period)
-    )
-    return [
-        Obstacle(row[0], row[1], row[2], row[3].lower.astimezone(UTC), row[3].upper.astimezone(UTC))
-        for row in found
+async def allocate(unit: UnitOfWork, parties: Sequence[Party], at: datetime) -> list[Choice]:
+    """Allocate to each party, in this order, the smallest free table that fits."""
+    connection = unit.connection
+    restaurant_ids = sorted({party.restaurant_id for party in parties})
+    await connection.execute(_LOCK, {"restaurant_ids": restaurant_ids})
+    free_tables = await _free_tables(connection, parties)
+    new_ids = (await connection.execute(_NEW_IDS, {"count": len(parties)})).scalars()
+    choices = [
+        free_tables.choose(party, new_id) for party, new_id in zip(parties, new_ids, strict=True)
     ]
+    chosen = [
+        (party.booking_id, choice.allocation)
+        for party, choice in zip(parties, choices, strict=True)
+        if choice.allocation is not None
+    ]
+    if chosen:
+        await unit.send(_ALLOCATE, {**_columns(chosen), "at": at})
+    return choices
 
 
-async def release(connection: AsyncConnection, booking_id: int, at: datetime) -> int | None:
-    """Release the table of a booking and return its id; None if the booking holds none."""
-    gone = (
-        delete(allocations)
-        .where(allocations.c.booking_id == booking_id)
-        .returning(
-            allocations.c.id, allocations.c.table_id, allocations.c.period, allocations.c.booking_id
+async def release(unit: UnitOfWork, booking_ids: Sequence[int], at: datetime) -> None:
+    """Release the tables of these bookings; a booking may have none."""
+    given = {"booking_ids": list(booking_ids)}
+    await unit.connection.execute(_LOCK_HOLDERS, given)
+    await unit.send(_RELEASE, {**given, "at": at})
+
+
+async def _free_tables(connection: AsyncConnection, parties: Sequence[Party]) -> FreeTables:
+    given = {
+        "restaurant_id": [party.restaurant_id for party in parties],
+        "begin": [party.begin for party in parties],
+        "end": [party.end for party in parties],
+        "guests_count": [party.guests_count for party in parties],
+    }
+    rows = await connection.execute(_TABLES, given)
+    return FreeTables(
+        SeatingTable(
+            table_id,
+            restaurant_id,
+            seats,
+            [
+                Allocation(id_, table_id, begin.astimezone(UTC), end.astimezone(UTC))
+                for *_, id_, begin, end in of_table
+                if id_ is not None
+            ],
         )
-        .cte("gone")
-    )
-    kept = insert(releases).from_select(
-        ["allocation_id", "table_id", "period", "booking_id", "released_at"],
-        select(gone, literal(at)),
-    )
-    found = await connection.execute(kept.returning(releases.c.table_id))
-    table_id: int | None = found.scalar_one_or_none()
-    return table_id
-
-
-def _fitting(party: Party) -> Select[tuple[int]]:
-    return select(tables.c.id).where(
-        tables.c.restaurant_id == party.restaurant_id,
-        tables.c.deleted_at.is_(None),
-        tables.c.seats >= party.guests_count,
+        for (table_id, restaurant_id, seats), of_table in groupby(rows, lambda row: row[:3])
     )
 
 
-def _range(period: Period) -> ColumnElement[Period]:
-    return literal(period, TSTZRANGE())
-
-
-def _meets(period: Period) -> ColumnElement[bool]:
-    meets: ColumnElement[bool] = allocations.c.period.overlaps(_range(period))
-    return meets
+def _columns(chosen: Sequence[tuple[int, Allocation]]) -> dict[str, list[object]]:
+    return {
+        "id": [allocation.id for _, allocation in chosen],
+        "table_id": [allocation.table_id for _, allocation in chosen],
+        "begin": [allocation.begin for _, allocation in chosen],
+        "end": [allocation.end for _, allocation in chosen],
+        "booking_id": [booking_id for booking_id, _ in chosen],
+    }

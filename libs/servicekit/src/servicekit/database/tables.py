@@ -46,8 +46,8 @@ from sqlalchemy import (
     Uuid,
     select,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
@@ -55,6 +55,9 @@ from sqlalchemy.types import TypeEngine
 __all__ = ["RowMapper", "columns_of", "fields_of", "rows_given", "table_of"]
 
 T = TypeVar("T")
+
+# Some types, such as ranges and JSON, have other values in the driver than in SQLAlchemy.
+_DRIVER = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 TYPES: Mapping[type[Any], TypeEngine[Any]] = {
     UUID: Uuid(),
@@ -90,8 +93,7 @@ def rows_given(columns: Collection[Column[Any]]) -> str:
 
     A statement for any number of rows has one text, so PostgreSQL prepares it once.
     """
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    lists = (f"%({one.name})s::{one.type.compile(dialect)}[]" for one in columns)
+    lists = (f"%({one.name})s::{one.type.compile(_DRIVER)}[]" for one in columns)
     return f"unnest({', '.join(lists)})"
 
 
@@ -111,6 +113,11 @@ class RowMapper(Generic[T]):
             if issubclass(status := _python_type(hint), StrEnum)
         ]
         self.columns = [table.c[name] for name in self._names]
+        self._bound = {
+            one.name: bind
+            for one in self.columns
+            if (bind := one.type.dialect_impl(_DRIVER).bind_processor(_DRIVER)) is not None
+        }
         self.all: Select[Any] = select(*self.columns)
         self.insert = self.insert_with()
         """An INSERT of `values` as text, for `unit.write` and `unit.send`."""
@@ -128,9 +135,12 @@ class RowMapper(Generic[T]):
         return f"INSERT INTO {self.table.name} ({names}) SELECT * FROM {given}"  # noqa: S608
 
     def listed(self, rows: Sequence[T]) -> dict[str, list[Any]]:
-        """The columns of these rows, each with a list of its values."""
+        """The columns of these rows, each with a list of its values as the driver takes them."""
         values = [self.values(row) for row in rows]
-        return {name: [row[name] for row in values] for name in self._names}
+        lists = {name: [row[name] for row in values] for name in self._names}
+        for name, bind in self._bound.items():
+            lists[name] = [bind(value) for value in lists[name]]
+        return lists
 
     def read(self, row: Any) -> T:
         """A row of a result that begins with `columns`."""

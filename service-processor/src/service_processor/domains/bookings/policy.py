@@ -7,23 +7,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contracts.bookings import Rejection
-from service_processor.seating.allocation import Obstacle
+from service_processor.seating.free_tables import Allocation, Obstacle
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The allocated table, or one obstacle for each table that is big enough."""
+    """The allocation, or one obstacle for each table that is big enough."""
 
-    table_id: int | None
+    allocation: Allocation | None
     obstacles: Sequence[Obstacle] = ()
 
     @property
+    def table_id(self) -> int | None:
+        return None if self.allocation is None else self.allocation.table_id
+
+    @property
     def outcome(self) -> Literal["CONFIRMED", "REJECTED"]:
-        return "REJECTED" if self.table_id is None else "CONFIRMED"
+        return "REJECTED" if self.allocation is None else "CONFIRMED"
 
     @property
     def reason(self) -> Rejection | None:
         """Why the booking is rejected; None for a confirmed one."""
-        if self.table_id is not None:
+        if self.allocation is not None:
             return None
         return "no table free" if self.obstacles else "no table big enough"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from contracts.bookings import (
@@ -11,44 +12,44 @@ from contracts.bookings import (
     BookingCreated,
     BookingRejected,
 )
-from outbox import UnitOfWork
+from outbox import Envelope, UnitOfWork
 from service_processor.domains.bookings import repository
 from service_processor.domains.bookings.policy import Decision
 from service_processor.seating import allocation
-from service_processor.seating.allocation import Party, half_open
+from service_processor.seating.free_tables import Party
 
 
-async def decide(unit: UnitOfWork, booking: BookingCreated) -> None:
-    """Allocate a table or find out why there is none, record the decision, and answer."""
+async def decide(
+    unit: UnitOfWork, created: Sequence[BookingCreated], causes: Sequence[Envelope]
+) -> None:
+    """Allocate tables or find out why there are none, record the decisions, and answer."""
     now = datetime.now(UTC)
-    party = Party(
+    parties = [_party(booking) for booking in created]
+    choices = await allocation.allocate(unit, parties, now)
+    decisions = [Decision(choice.allocation, choice.obstacles) for choice in choices]
+    await repository.record(unit, parties, decisions, now)
+    at = datetime.now(UTC)
+    for party, decision, cause in zip(parties, decisions, causes, strict=True):
+        checking = BookingChecking(booking_id=party.booking_id, started_at=now)
+        await unit.caused_by(cause).emit(checking, _answer(party.booking_id, decision, at))
+
+
+async def release(unit: UnitOfWork, cancelled: Sequence[BookingCancelled]) -> None:
+    """Release the tables of cancelled bookings; those that were rejected have none."""
+    await allocation.release(unit, [one.booking_id for one in cancelled], datetime.now(UTC))
+    await repository.record_cancellations(
+        unit, {one.booking_id: one.cancelled_at for one in cancelled}
+    )
+
+
+def _party(booking: BookingCreated) -> Party:
+    return Party(
         booking.booking_id,
         booking.restaurant_id,
-        half_open(booking.starts_at, booking.ends_at),
+        booking.starts_at,
+        booking.ends_at,
         booking.guests_count,
     )
-    decision = await _search(unit, party, now)
-    await repository.record(unit.connection, party, decision, now)
-    checking = BookingChecking(booking_id=party.booking_id, started_at=now)
-    await unit.emit(checking, _answer(party.booking_id, decision, datetime.now(UTC)))
-
-
-async def release(unit: UnitOfWork, cancelled: BookingCancelled) -> None:
-    """Release the table of a cancelled booking, if it has one."""
-    restaurant_id = await repository.record_cancellation(
-        unit.connection, cancelled.booking_id, cancelled.cancelled_at
-    )
-    if restaurant_id is not None:
-        await allocation.lock(unit.connection, restaurant_id)
-        await allocation.release(unit.connection, cancelled.booking_id, datetime.now(UTC))
-
-
-async def _search(unit: UnitOfWork, party: Party, now: datetime) -> Decision:
-    await allocation.lock(unit.connection, party.restaurant_id)
-    table_id = await allocation.allocate(unit.connection, party, now)
-    if table_id is not None:
-        return Decision(table_id)
-    return Decision(None, await allocation.obstacles(unit.connection, party))
 
 
 def _answer(
