@@ -48,6 +48,23 @@ async def test_a_rejection_records_the_conflicting_allocations(service: Service)
     assert (await decided(service, held)).obstacles == []
 
 
+async def test_a_batch_serves_the_parties_of_each_restaurant_in_their_order(
+    service: Service,
+) -> None:
+    opened = [await open_restaurant(service.http, seats=(2, 4)) for _ in range(2)]
+    parties = [booking(id_, 2, NOON + step * HOUR) for step in range(2) for id_, _ in opened * 3]
+    await service.receive(*parties)
+    decisions = [await decided(service, asked) for asked in parties]
+    expected = [tables[rank] if rank < 2 else None for rank in range(3) for _, tables in opened]
+    assert [decision.table_id for decision in decisions] == expected * 2
+    for number, refused in enumerate(decisions):
+        if refused.table_id is None:
+            first, second = (decisions[number - back].booking_id for back in (4, 2))
+            kept = [one["allocation_id"] for one in refused.obstacles]
+            holders = "SELECT booking_id FROM allocations WHERE id = ANY(ARRAY{}) ORDER BY 1"
+            assert await rows(service, holders.format(kept)) == [(first,), (second,)]
+
+
 async def test_touching_bookings_fit(service: Service) -> None:
     restaurant_id, _ = await open_restaurant(service.http, seats=(2,))
     parties = [booking(restaurant_id, 2, NOON + step * HOUR) for step in (0, 1, -1)]
@@ -105,6 +122,29 @@ async def test_cancelling_a_rejected_booking_releases_nothing(service: Service) 
     await service.receive(held, refused, cancelled(refused))
     assert await rows(service, "SELECT booking_id FROM allocations") == [(held.booking_id,)]
     assert await rows(service, "SELECT * FROM releases") == []
+
+
+async def test_a_batch_of_cancellations_releases_each_table_once(service: Service) -> None:
+    opened = [await open_restaurant(service.http, seats=(2,)) for _ in range(3)]
+    held = [booking(id_, 2) for id_, _ in opened]
+    refused, kept = booking(opened[0][0], 2), booking(opened[0][0], 2, NOON + HOUR)
+    await service.receive(*held, refused, kept)
+    await service.receive(*map(cancelled, [*held, refused]))
+    assert await rows(service, "SELECT booking_id FROM allocations") == [(kept.booking_id,)]
+    released = await rows(service, "SELECT booking_id FROM releases ORDER BY booking_id")
+    assert released == [(one.booking_id,) for one in held]
+    for one in (*held, refused):
+        assert (await decided(service, one)).cancelled_at is not None
+    assert (await decided(service, kept)).cancelled_at is None
+
+
+async def test_a_booking_that_cannot_be_decided_is_parked_alone(service: Service) -> None:
+    restaurant_id, tables = await open_restaurant(service.http, seats=(2, 2, 2))
+    good, bad, also_good = (booking(restaurant_id, 2) for _ in range(3))
+    bad = bad.model_copy(update={"ends_at": bad.starts_at})
+    [parked] = await service.deliver(*service.envelopes(good, bad, also_good))
+    assert parked.stream.aggregate_id == bad.aggregate_id
+    assert [(await decided(service, one)).table_id for one in (good, also_good)] == tables[:2]
 
 
 async def test_a_cancellation_that_arrives_first_waits_for_its_booking(service: Service) -> None:

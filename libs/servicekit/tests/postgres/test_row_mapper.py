@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated
 
 import pytest
 from sqlalchemy import MetaData, PrimaryKeyConstraint
+from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, Range
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,7 +31,16 @@ class Label:
     colour: Colour | None
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    number: int
+    period: Annotated[Range[datetime], TSTZRANGE()]
+    notes: Annotated[list[dict[str, str]] | None, JSONB()]
+
+
 metadata = MetaData()
+visits = table_of(Visit, "visits", metadata, PrimaryKeyConstraint("number"))
+VISITS = RowMapper(visits, Visit)
 labels = table_of(Label, "labels", metadata, PrimaryKeyConstraint("parcel", "number"))
 LABELS = RowMapper(labels, Label)
 RED, PLAIN = Label("a", 1, Colour.RED), Label("a", 2, None)
@@ -68,3 +80,12 @@ async def test_put_adds_a_row_or_replaces_its_other_columns(connection: AsyncCon
     for label in (blue, third):
         await LABELS.put(connection, label)
     assert await stored(connection) == [blue, PLAIN, third]
+
+
+async def test_listed_rows_with_ranges_and_json_are_read_as_they_were_added(
+    connection: AsyncConnection,
+) -> None:
+    period = Range(datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 1, 2, tzinfo=UTC))
+    rows = [Visit(1, period, [{"by": "Ada", "quote": '"\\{}'}]), Visit(2, period, [])]
+    await connection.exec_driver_sql(VISITS.insert_all, VISITS.listed(rows))
+    assert await VISITS.fetch(connection, VISITS.all.order_by(visits.c.number)) == rows
