@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
+from psycopg import AsyncCursor
 from psycopg.sql import SQL
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -54,6 +55,17 @@ async def rolls_its_session_back(unit: UnitOfWork, event: Envelope) -> None:
 async def rolls_the_connection_back(unit: UnitOfWork, event: Envelope) -> None:
     await record(unit, event)
     await unit.connection.rollback()
+
+
+async def sends_a_commit(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    await unit.send("COMMIT", {})
+
+
+async def sends_commits(unit: UnitOfWork, event: Envelope) -> None:
+    await record(unit, event)
+    for _ in range(2):
+        await unit.send("COMMIT", {})
 
 
 async def commits_the_connection(unit: UnitOfWork, event: Envelope) -> None:
@@ -205,7 +217,9 @@ async def delivered(work: Work, handler: Handler) -> list[ParkedEvent]:
     return await deliver(work, QUEUE, handlers, *Source(SOURCE).envelopes(*events))
 
 
-@pytest.mark.parametrize("handler", ENDING, ids=lambda handler: handler.__name__)
+@pytest.mark.parametrize(
+    "handler", [*ENDING, sends_a_commit, sends_commits], ids=lambda handler: handler.__name__
+)
 async def test_a_handler_that_ends_its_transaction_parks_its_event_alone(
     world: World, work: Work, handler: Handler
 ) -> None:
@@ -213,6 +227,21 @@ async def test_a_handler_that_ends_its_transaction_parks_its_event_alone(
     assert (parked.stream.aggregate_id, parked.reason) == ("b", "failed")
     assert "it is not the one to end the transaction" in str(parked.last_error)
     assert await effects(world) == {"a": [1], "c": [1]}
+
+
+async def test_a_handler_that_goes_on_in_another_transaction_commits_nothing_of_that(
+    world: World, work: Work
+) -> None:
+    async def goes_behind_the_guard(unit: UnitOfWork, event: Envelope) -> None:
+        cursor = AsyncCursor(await raw_connection(unit.connection))
+        await cursor.execute("COMMIT")
+        await record(unit, event)
+
+    events = Source(SOURCE).envelopes(Happened("a"))
+    [parked] = await deliver(work, QUEUE, {"order.happened": goes_behind_the_guard}, *events)
+    assert "it is not the one to end the transaction" in str(parked.last_error)
+    assert parked.next_attempt_at is None, "its first transaction may be committed"
+    assert await effects(world) == {}
 
 
 async def test_a_list_handler_that_ends_its_transaction_parks_the_failing_event_alone(

@@ -146,6 +146,18 @@ async def test_a_task_that_writes_before_the_commit_but_after_its_handler_parks_
     assert all(isinstance(task.exception(), UnitEnded) for task in tasks)
 
 
+async def test_a_task_that_the_last_handler_leaves_behind_parks_the_event(world: World) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def forgets_to_wait(unit: UnitOfWork, event: Envelope) -> None:
+        tasks.append(asyncio.create_task(unit.emit(Happened("never"))))
+
+    events = Source(SOURCE).envelopes(Happened("a"))
+    [parked] = await deliver(world.work, QUEUE, {"order.happened": forgets_to_wait}, *events)
+    assert "has ended, nothing was written" in str(parked.last_error)
+    assert await world.unpublished() == 0
+
+
 async def test_a_task_that_writes_after_the_commit_is_refused_and_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,7 +8,8 @@ One file, because it locks, stores and reads positions; what operators ask of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -18,7 +19,10 @@ import psycopg
 
 from outbox.errors import TransactionEnded
 from outbox.event import Envelope, Stream
+from outbox.log.deferred import Statement
+from outbox.log.guard import pipelined
 from outbox.log.operator_queries import STREAM_ORDER
+from outbox.postgres.array_literals import plain_array, text_array
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -106,29 +110,39 @@ SELECT set_config('lock_timeout', %s, true), set_config('transaction_timeout', %
        pg_current_xact_id()::text
 """
 
-_STORE = """
-UPDATE inbox SET last_sequence = s.last_sequence, last_event_id = s.last_event_id,
-                 blocked = s.blocked, parked = s.parked
-  FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(last_sequences)s::bigint[],
-              %(last_event_ids)s::uuid[], %(blocked)s::boolean[], %(parked)s::int[])
-    AS s(source, aggregate_type, aggregate_id, last_sequence, last_event_id, blocked, parked)
- WHERE inbox.consumer = %(consumer)s AND inbox.source = s.source
-   AND inbox.aggregate_type = s.aggregate_type AND inbox.aggregate_id = s.aggregate_id
-   AND pg_current_xact_id() = %(transaction_id)s::xid8
-"""
+_ANOTHER = "another transaction"
+
+# Too few rows are no error by themselves. The cast makes them one, so that COMMIT, which follows in
+# the same round trip, commits nothing.
+_STORE = f"""
+WITH stored AS (
+  UPDATE inbox SET last_sequence = s.last_sequence, last_event_id = s.last_event_id,
+                   blocked = s.blocked, parked = s.parked
+    FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[],
+                %(last_sequences)s::bigint[], %(last_event_ids)s::uuid[], %(blocked)s::boolean[],
+                %(parked)s::int[])
+      AS s(source, aggregate_type, aggregate_id, last_sequence, last_event_id, blocked, parked)
+   WHERE inbox.consumer = %(consumer)s AND inbox.source = s.source
+     AND inbox.aggregate_type = s.aggregate_type AND inbox.aggregate_id = s.aggregate_id
+     AND pg_current_xact_id() = %(transaction_id)s::xid8
+  RETURNING 1
+)
+SELECT CASE WHEN count(*) <> %(streams)s THEN ('{_ANOTHER}: ' || count(*))::int END FROM stored
+"""  # noqa: S608
 
 # A count that is still there when its event comes again means that a process died in between.
 _COUNT_ATTEMPT = """
 INSERT INTO inbox_attempts AS a (consumer, source, aggregate_type, aggregate_id, sequence, attempts)
-VALUES (%s, %s, %s, %s, %s, 1)
+VALUES (%(consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s, %(sequence)s, 1)
 ON CONFLICT (consumer, source, aggregate_type, aggregate_id, sequence)
-DO UPDATE SET attempts = greatest(a.attempts - %s, 0) + 1, last_at = clock_timestamp()
+DO UPDATE SET attempts = greatest(a.attempts - %(survived)s, 0) + 1, last_at = clock_timestamp()
 RETURNING attempts
 """
 
 _FORGET_ATTEMPTS = """
 DELETE FROM inbox_attempts
- WHERE consumer = %s AND source = %s AND aggregate_type = %s AND aggregate_id = %s AND sequence = %s
+ WHERE consumer = %(consumer)s AND source = %(source)s AND aggregate_type = %(aggregate_type)s
+   AND aggregate_id = %(aggregate_id)s AND sequence = %(sequence)s
 """
 
 _FORGET_ATTEMPTS_OF_NEXT = """
@@ -180,7 +194,7 @@ class LockedPositions(dict[Stream, Position]):
         parameters = {"consumer": consumer, **columns(streams)}
         created = parameters if new is None else {"consumer": consumer, **columns(new)}
         try:
-            async with connection.pipeline():
+            async with pipelined(connection):
                 limits = _ms(lock_timeout if within is None else within, transaction_timeout)
                 begun = await connection.execute(_BEGIN, limits)
                 await connection.execute(_CREATE, created)
@@ -209,7 +223,7 @@ class LockedPositions(dict[Stream, Position]):
 
         `survived` attempts before it did not kill their process and are subtracted.
         """
-        parameters = [*self._key(event), survived]
+        parameters = {**self._key(event), "survived": survived}
         cursor = await self._connection.execute(_COUNT_ATTEMPT, parameters)
         row = await cursor.fetchone()
         assert row is not None
@@ -218,6 +232,10 @@ class LockedPositions(dict[Stream, Position]):
     async def forget_attempts(self, event: Envelope) -> None:
         """The event's handler has ended, and the process lives."""
         await self._connection.execute(_FORGET_ATTEMPTS, self._key(event))
+
+    def forgetting_attempts(self, event: Envelope) -> Statement:
+        """The statement that does it."""
+        return _FORGET_ATTEMPTS, self._key(event)
 
     async def forget_attempts_of_next(self, streams: Iterable[Stream]) -> None:
         """Forget the attempts at the next event of each of these streams."""
@@ -230,24 +248,42 @@ class LockedPositions(dict[Stream, Position]):
         Raises `TransactionEnded` if this is another transaction than the one that locked them: it
         would commit its effects without the positions of those before.
         """
+        with self.stored_here():
+            await self._connection.execute(*self.storing())
+
+    def storing(self) -> Statement:
+        """The statement that writes them back; it fails in another transaction."""
         values = self.values()
-        parameters = {
+        return _STORE, {
             "consumer": self._consumer,
             "transaction_id": self._transaction_id,
+            "streams": len(values),
             **columns(self),
-            "last_sequences": [position.last_sequence for position in values],
-            "last_event_ids": [position.last_event_id for position in values],
-            "blocked": [position.blocked for position in values],
-            "parked": [position.parked for position in values],
+            "last_sequences": plain_array(position.last_sequence for position in values),
+            "last_event_ids": plain_array(position.last_event_id for position in values),
+            "blocked": plain_array(position.blocked for position in values),
+            "parked": plain_array(position.parked for position in values),
         }
-        stored = await self._connection.execute(_STORE, parameters)
-        if stored.rowcount != len(self):
-            raise TransactionEnded("ended it", may_be_committed=True)
 
-    def _key(self, event: Envelope) -> list[object]:
+    @contextmanager
+    def stored_here(self) -> Iterator[None]:
+        """Raises `TransactionEnded` where `storing` ran in another transaction."""
+        try:
+            yield
+        except psycopg.errors.InvalidTextRepresentation as problem:
+            if _ANOTHER not in str(problem):
+                raise
+            raise TransactionEnded("ended it", may_be_committed=True) from problem
+
+    def _key(self, event: Envelope) -> dict[str, object]:
         stream = event.stream
-        key = (stream.source, stream.aggregate_type, stream.aggregate_id, event.sequence)
-        return [self._consumer, *key]
+        return {
+            "consumer": self._consumer,
+            "source": stream.source,
+            "aggregate_type": stream.aggregate_type,
+            "aggregate_id": stream.aggregate_id,
+            "sequence": event.sequence,
+        }
 
 
 def _ms(*seconds: float) -> list[str]:
@@ -259,13 +295,13 @@ async def forget_passed_attempts(connection: Connection, *, consumer: str) -> No
     await connection.execute(_FORGET_PASSED_ATTEMPTS, [consumer])
 
 
-def columns(streams: Iterable[Stream]) -> dict[str, list[str]]:
+def columns(streams: Iterable[Stream]) -> dict[str, str]:
     """Parameters for `unnest`."""
     listed = list(streams)
     return {
-        "sources": [stream.source for stream in listed],
-        "types": [stream.aggregate_type for stream in listed],
-        "ids": [stream.aggregate_id for stream in listed],
+        "sources": text_array(stream.source for stream in listed),
+        "types": text_array(stream.aggregate_type for stream in listed),
+        "ids": text_array(stream.aggregate_id for stream in listed),
     }
 
 

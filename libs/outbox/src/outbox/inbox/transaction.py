@@ -8,6 +8,7 @@ One file, because every step needs what the same transaction holds.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
@@ -27,7 +28,7 @@ from outbox.inbox.parked_rows import CRASHED, DISCARDED, UNHANDLED, Failure, Par
 from outbox.inbox.position import Decision, LockedPositions
 from outbox.inbox.settings import InboxSettings
 from outbox.inbox.time_limit import TimeLimit
-from outbox.inbox.unsequenced import MessageIds, is_unsequenced
+from outbox.inbox.unsequenced import is_unsequenced, remembering
 from outbox.inbox.waiting_events import WaitingEvents
 from outbox.inbox.watchdog import Watchdog
 from outbox.log.deferred import DeferredStatements
@@ -92,7 +93,6 @@ class Transactions:
             # Statements that handlers left to be sent can hang as handlers can.
             with self.watchdog.over(f"what was left to send for {self.consumer}"):
                 await transaction.finish(counted)
-            hit("consumer.handled")
         hit("consumer.committed")
         self.work.committed(transaction.deferred)
         for decision, count in transaction.decisions.items():
@@ -221,17 +221,28 @@ class InboxTransaction:
         return is_next
 
     async def finish(self, counted: Envelope | None = None) -> None:
-        """Send all that is still kept back, and store the positions."""
+        """Send all that is still kept back, store the positions, and commit, in one round trip.
+
+        What waits needs answers, and round trips of its own before.
+        """
         for kind in list(self._groups):
             await self._flush(kind)
-        await self.begun_by.limit.keep(self.deferred.flush())
-        if counted is not None:
-            await self.positions.forget_attempts(counted)
         self.decisions.update(await self.waiting.flush())
+        await self._check_units()
+        hit("consumer.handled")
+        statements = self.deferred.take()
+        if counted is not None:
+            statements.append(self.positions.forgetting_attempts(counted))
         if self._unsequenced:
-            await MessageIds(self.guard.raw, self.begun_by.consumer).remember(self._unsequenced)
-        await self.positions.store()
-        # Last: while `store` was under way, tasks that handlers left behind could run.
+            statements.append(remembering(self.begun_by.consumer, self._unsequenced))
+        with self.positions.stored_here():
+            commit = self.guard.commit(statements, self.positions.storing())
+            await self.begun_by.limit.keep(commit)
+
+    async def _check_units(self) -> None:
+        """Raises `HandlerFailed` if a handler has left a task behind that writes."""
+        if self._units:
+            await asyncio.sleep(0)  # such a task runs now, and is refused
         for unit, events in self._units:
             if unit.used_after_end:
                 raise _failed(events) from UnitEnded(events[0])

@@ -18,6 +18,8 @@ from aiormq.abc import DeliveredMessage
 from outbox.errors import UnreadableMessage
 from outbox.event import Envelope, Stream
 from outbox.inbox.position import Connection
+from outbox.log.deferred import Statement
+from outbox.postgres.array_literals import text_array
 from outbox.rabbitmq.cloudevents import event_time, short_text, within_calendar
 
 MESSAGE = "message id"
@@ -27,7 +29,7 @@ _NAMESPACE = UUID("8f0e1a52-6b6d-4f51-9d0e-2f5f3c0f7c55")
 
 _REMEMBER = """
 INSERT INTO inbox_messages (consumer, source, message_id)
-SELECT %s, * FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING
+SELECT %(consumer)s, * FROM unnest(%(sources)s::text[], %(ids)s::text[]) ON CONFLICT DO NOTHING
 """
 
 # A message that is still parked is remembered until it has been dealt with.
@@ -92,18 +94,19 @@ def is_unsequenced(stream: Stream) -> bool:
     return stream.aggregate_type == MESSAGE
 
 
+def remembering(consumer: str, streams: Sequence[Stream]) -> Statement:
+    """The statement that notes when these messages took effect."""
+    sources = text_array(stream.source for stream in streams)
+    ids = text_array(stream.aggregate_id for stream in streams)
+    return _REMEMBER, {"consumer": consumer, "sources": sources, "ids": ids}
+
+
 @dataclass(frozen=True, slots=True)
 class MessageIds:
     """The ids of the unsequenced messages that one consumer has handled."""
 
     connection: Connection
     consumer: str
-
-    async def remember(self, streams: Sequence[Stream]) -> None:
-        """Note when these messages took effect."""
-        sources = [stream.source for stream in streams]
-        ids = [stream.aggregate_id for stream in streams]
-        await self.connection.execute(_REMEMBER, [self.consumer, sources, ids])
 
     async def forget_old(self, retention: timedelta, *, limit: int = FORGET_AT_ONCE) -> int:
         """Forget message ids past their retention, with their inbox rows; returns how many."""

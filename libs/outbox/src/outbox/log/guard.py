@@ -7,7 +7,7 @@ without its position. `check` notices code that ends or breaks the transaction a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,11 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.sql import Composable
 from sqlalchemy import RootTransaction
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.errors import AutocommitRefused, TransactionEnded
-from outbox.log.deferred import raw_connection
+from outbox.log.deferred import Statement, raw_connection, run
 from outbox.log.transaction_ends import ends_transaction
 
 
@@ -52,6 +53,44 @@ class GuardedTransaction:
         if connection.in_nested_transaction():
             # A generator, say, may roll it back later and undo what others wrote meanwhile.
             raise TransactionEnded("left a savepoint open")
+
+    async def commit(self, statements: Iterable[Statement], last: Statement) -> None:
+        """Run statements whose answers are not needed, and COMMIT, in one round trip.
+
+        If one of them fails, nothing is committed. The error of COMMIT itself is SQLAlchemy's, as
+        if its connection had committed.
+        """
+        closing = self.raw.cursor()
+        try:
+            async with self.raw.pipeline():
+                await run(self.raw.cursor(), statements)
+                await closing.execute(last[0].encode(), last[1])
+                await psycopg.AsyncCursor(self.raw).execute(b"COMMIT", prepare=False)
+        except psycopg.Error as problem:
+            if closing.pgresult is None or problem.sqlstate is None:
+                raise
+            raise DBAPIError.instance("COMMIT", None, problem, psycopg.Error) from problem
+
+
+@asynccontextmanager
+async def pipelined(raw: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
+    """A pipeline that begins the transaction, unless it has begun: one round trip for all of it.
+
+    psycopg's own BEGIN waits for its answer, in a pipeline too.
+    """
+    async with raw.pipeline():
+        if raw.pgconn.transaction_status == TransactionStatus.IDLE and not raw.autocommit:
+            raw._autocommit = True  # so that psycopg sends no BEGIN before ours
+            try:
+                await raw.execute(_begin(raw.isolation_level), prepare=False)
+            finally:
+                raw._autocommit = False
+        yield
+
+
+def _begin(level: int | None) -> bytes:
+    name = "" if level is None else f" ISOLATION LEVEL {psycopg.IsolationLevel(level).name}"
+    return f"BEGIN{name.replace('_', ' ')}".encode()
 
 
 @asynccontextmanager
@@ -116,11 +155,18 @@ class _GuardedCursor(psycopg.AsyncCursor[Any]):
     """Refuses statements that would end the transaction."""
 
     async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
+        self._refuse_end(query)
+        return await super().execute(query, *args, **options)
+
+    async def executemany(self, query: Any, *args: Any, **options: Any) -> None:
+        self._refuse_end(query)
+        await super().executemany(query, *args, **options)
+
+    def _refuse_end(self, query: Any) -> None:
         text = query.as_string(self) if isinstance(query, Composable) else query
         text = text.decode(errors="replace") if isinstance(text, bytes) else text
         if isinstance(text, str) and ends_transaction(text):
             raise TransactionEnded("asked for its rollback or commit")
-        return await super().execute(query, *args, **options)
 
 
 @contextmanager
