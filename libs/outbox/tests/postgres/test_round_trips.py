@@ -15,6 +15,7 @@ from kit.outbox.deliveries import effects, events, record
 from kit.outbox.world import QUEUE, SOURCE, Happened, World
 from kit.servers.round_trips import RoundTrips
 from outbox import Envelope, HandlersByType, Outbox, Park, UnitOfWork, handle_many, open_work
+from outbox.inbox.handlers import HandleMany, Handler
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import list_parked
 from outbox.inbox.settings import InboxSettings
@@ -53,7 +54,7 @@ async def inbox_behind_a_proxy(
     ("handler", "expected"), [(writes, 2), (handle_many(writes_many), 2), (record, 2 + 3)]
 )
 async def test_a_batch_has_one_round_trip_before_its_handlers_and_one_after(
-    world: World, handler: HandlersByType, expected: int
+    world: World, handler: Handler | HandleMany, expected: int
 ) -> None:
     async with inbox_behind_a_proxy(world, {"order.happened": handler}) as (inbox, trips):
         before = trips.count
