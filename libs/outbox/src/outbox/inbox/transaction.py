@@ -230,7 +230,7 @@ class InboxTransaction:
         self.decisions.update(await self.waiting.flush())
         await self._check_units()
         hit("consumer.handled")
-        statements = self.deferred.take()
+        statements = self.deferred.hand_over()
         if counted is not None:
             statements.append(self.positions.forgetting_attempts(counted))
         if self._unsequenced:

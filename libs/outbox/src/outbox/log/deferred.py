@@ -78,9 +78,9 @@ class DeferredStatements(Statements):
             return
         raw = await raw_connection(self._connection)
         async with raw.pipeline(), raw.cursor() as cursor:
-            await run(cursor, self.take())
+            await run(cursor, self.hand_over())
 
-    def take(self) -> list[Statement]:
+    def hand_over(self) -> list[Statement]:
         """The deferred statements, which the caller sends."""
         waiting, self._waiting, self._rows_wait = self._waiting, [], False
         return merged(waiting)
