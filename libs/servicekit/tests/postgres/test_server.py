@@ -13,11 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from kit.waiting import eventually
 from servicekit.http.app import ServiceApp, create_app
+from servicekit.http.edge import Edge
 from servicekit.http.fields import WaitSeconds
 from servicekit.http.long_polling import Waiters
-from servicekit.http.middleware import RequestBoundary
 from servicekit.http.routing import Router
 from servicekit.observe.metrics import HttpMetrics
+from servicekit.observe.requests import RequestObserver
 from servicekit.process.server import bind, serve
 from servicekit.process.startup_errors import StartupProblem
 from servicekit.process.urls import PostgresUrl
@@ -81,7 +82,7 @@ async def test_the_end_waits_for_a_request_in_flight() -> None:
     await server
 
 
-async def test_the_end_is_bounded_when_a_request_hangs() -> None:
+async def test_the_end_is_bounded_when_a_request_hangs(metrics: HttpMetrics) -> None:
     running = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +92,7 @@ async def test_the_end_is_bounded_when_a_request_hangs() -> None:
     listener = bind("127.0.0.1", 0, variable="TOYS_PORT")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     stop = asyncio.Event()
-    app_here = RequestBoundary(app)
+    app_here = Edge(app, RequestObserver(metrics))
     serving_it = serve(app_here, listener, stop=stop, variable="TOYS_PORT", grace=1)
     server = asyncio.create_task(serving_it)
     async with httpx.AsyncClient(timeout=60) as client:

@@ -8,13 +8,17 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from bench.bodies import MANY_VALUES_IN_FEW_BYTES
+from servicekit.http.body_limit import BodyLimit
+from servicekit.http.edge import Edge
 from servicekit.http.large_body_queue import LARGE, MANY, WAITING, LargeBodyQueue
-from servicekit.http.middleware import BodyLimit
 from servicekit.http.problems import Overloaded
 from servicekit.http.strict_json import MalformedJson
+from servicekit.observe.metrics import HttpMetrics
+from servicekit.observe.requests import RequestObserver
 
 LARGE_BODY, SMALL_BODY = b'"' + b"x" * LARGE + b'"', b'"x"'
 MANY_VALUES = b"[" + b"0," * MANY + b"0]"
@@ -113,34 +117,29 @@ async def test_too_many_large_bodies_are_503_and_say_when_to_come_again(
         assert answer.headers["retry-after"] == "1"
 
 
-async def test_the_size_of_all_bodies_is_bounded_and_a_small_one_is_still_accepted() -> None:
-    answered: list[int] = []
+async def test_the_size_of_all_bodies_is_bounded_and_a_small_one_is_still_accepted(
+    metrics: HttpMetrics,
+) -> None:
+    enough = asyncio.Event()
 
     async def keeps_its_body(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         await enough.wait()
-        answered.append(len(message["body"]))
+        await Response(message["body"])(scope, receive, send)
 
-    enough = asyncio.Event()
-    limit = BodyLimit(keeps_its_body, held=2 * len(LARGE_BODY))
+    limit = BodyLimit(held=2 * len(LARGE_BODY))
+    edge = Edge(keeps_its_body, RequestObserver(metrics), bodies=limit)
+    transport = httpx.ASGITransport(edge)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:
 
-    async def asked(body: bytes) -> None:
-        async def receive() -> Message:
-            return {"type": "http.request", "body": body}
+        async def sent(body: bytes) -> int:
+            return (await http.post("/", content=body)).status_code
 
-        await limit({"type": "http", "headers": []}, receive, nothing_sent)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(2):
-            group.create_task(asked(LARGE_BODY))
-        await asyncio.sleep(0)
-        with pytest.raises(Overloaded):
-            await asked(LARGE_BODY)
-        group.create_task(asked(SMALL_BODY))
-        enough.set()
-    await asked(LARGE_BODY)
-    assert sorted(answered) == [len(SMALL_BODY)] + [len(LARGE_BODY)] * 3
-
-
-async def nothing_sent(message: Message) -> None:
-    raise AssertionError(message)
+        async with asyncio.TaskGroup() as group:
+            kept = [group.create_task(sent(LARGE_BODY)) for _ in range(2)]
+            await asyncio.sleep(0)
+            assert await sent(LARGE_BODY) == 503
+            kept.append(group.create_task(sent(SMALL_BODY)))
+            enough.set()
+        assert [task.result() for task in kept] == [200] * 3
+        assert await sent(LARGE_BODY) == 200

@@ -7,20 +7,19 @@ configured means DNS rebinding. Other clients send no origin and need none.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from servicekit.http import problems
 from servicekit.http.problems import Problem
-from servicekit.http.security_headers import with_security_headers
 
-__all__ = ["ANY_HOST", "LOOPBACK_HOSTS", "AccessGuard", "AccessRules", "Hosts", "Origins"]
+__all__ = ["ANY_HOST", "LOOPBACK_HOSTS", "AccessRules", "Hosts", "Origins"]
 
 ANY_HOST = frozenset({"*"})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -67,9 +66,9 @@ class AccessRules:
     """Whether the pages that show the OpenAPI document are served."""
 
     def layers(self) -> list[Middleware]:
-        guard = Middleware(AccessGuard, access=self)
+        """The framework's CORS, if there are origins."""
         if not self.cors_origins:
-            return [guard]
+            return []
         cors = Middleware(
             CORSMiddleware,
             allow_origins=sorted(self.cors_origins),
@@ -78,52 +77,38 @@ class AccessRules:
             expose_headers=EXPOSED,
             max_age=PREFLIGHT_SECONDS,
         )
-        return [guard, cors]
+        return [cors]
 
-    def refusal(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Problem | None:
-        """Return why a request is refused, or None."""
-        given = {name: value.decode("latin-1").lower() for name, value in headers}
-        host = given.get(b"host", "")
+    def refusal(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Problem | None:
+        """Return why a request is refused, before anything of it is read; or None."""
+        host = _text(headers, b"host")
         known = "*" in self.allowed_hosts or _name_of(host) in self.allowed_hosts
         if not known and path.rstrip("/") not in OPEN_TO_EVERY_NAME:
             return _misdirected()
-        origin = given.get(b"origin")
+        if b"origin" not in headers and b"sec-fetch-site" not in headers:
+            return None
+        origin = _text(headers, b"origin") if b"origin" in headers else None
         if origin in self.cors_origins:
             return None
-        preflight = method == "OPTIONS" and b"access-control-request-method" in given
-        if self._is_foreign(origin, host, given) and (method not in SAFE_METHODS or preflight):
-            return _cross_site()
-        return None
-
-    def _is_foreign(self, origin: str | None, host: str, given: dict[bytes, str]) -> bool:
-        if given.get(b"sec-fetch-site") == "cross-site":
-            return True
-        if origin is None:
-            return False
-        name = origin.partition("://")[2]  # nothing of "null"
-        return not name or name != host
+        preflight = method == "OPTIONS" and b"access-control-request-method" in headers
+        if method in SAFE_METHODS and not preflight:
+            return None
+        foreign = _text(headers, b"sec-fetch-site") == "cross-site" or _is_foreign(origin, host)
+        return _cross_site() if foreign else None
 
 
-class AccessGuard:
-    """Refuses what `access` does not accept, 421 and 403, before anything is read.
-
-    Every answer, a refusal too, gets the security headers.
-    """
-
-    def __init__(self, app: ASGIApp, access: AccessRules) -> None:
-        self.app = app
-        self.access = access
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            send = with_security_headers(send)
-            refused = self.access.refusal(scope["method"], scope["path"], scope["headers"])
-            if refused is not None:
-                await problems.response(refused, scope)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1").lower()
 
 
+def _is_foreign(origin: str | None, host: str) -> bool:
+    if origin is None:
+        return False
+    name = origin.partition("://")[2]  # nothing of "null"
+    return not name or name != host
+
+
+@lru_cache(maxsize=64)
 def _name_of(host: str) -> str:
     """A Host header without its port, which may be empty, and the root's dot (RFC 3986, 3.2)."""
     name, colon, port = host.rpartition(":")

@@ -1,8 +1,8 @@
 """Puts a FastAPI application together, so that every rule for every endpoint holds.
 
-Four layers of ours are around each request, from outside in: `RequestObserver` (trace, metrics, log
-line), `AccessGuard` (hosts, origins, security headers), `RequestBoundary` (unreadable addresses,
-crashes, HEAD) and `BodyLimit`. The framework's CORS comes after the second if origins are given.
+The application has one layer, `Edge`, and inside of it `Endpoints`. They replace the framework's
+own layers (server errors, telemetry of exceptions, body limit, exceptions, exit stack). Its CORS is
+used as it is, if origins are given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,17 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
-from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
 
 from servicekit.http import openapi
 from servicekit.http.access_rules import AccessRules
 from servicekit.http.docs_pages import docs_router
+from servicekit.http.edge import Edge
+from servicekit.http.endpoints import Endpoints
 from servicekit.http.exception_handlers import install_problem_handlers
 from servicekit.http.idempotency import Keys, Replayed, replay
 from servicekit.http.large_body_queue import LargeBodyQueue
-from servicekit.http.middleware import BodyLimit, RequestBoundary
 from servicekit.http.problems import Problem, ProblemSpec, title_of
 from servicekit.http.routing import JsonRoute, Router
 from servicekit.observe.health import Health
@@ -36,10 +37,24 @@ Table = Mapping[type[Exception], ProblemSpec]
 
 
 class ServiceApp(FastAPI):
-    """FastAPI whose OpenAPI document shows the true error answers."""
+    """FastAPI behind one layer of ours. Its OpenAPI document shows the true error answers."""
 
     _framework_document: dict[str, Any] | None = None
     _document: dict[str, Any]
+
+    def __init__(self, *, metrics: HttpMetrics, access: AccessRules, **framework: Any) -> None:
+        super().__init__(**framework)
+        self._metrics, self._access = metrics, access
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Called by the framework with the first request. See decision 1713."""
+        return Edge(
+            Endpoints(self),
+            RequestObserver(self._metrics),
+            access=self._access,
+            handlers=self.exception_handlers,
+            layers=[*self._access.layers(), *self.user_middleware],
+        )
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
@@ -69,6 +84,8 @@ def create_app(
     """
     metrics, access = metrics or http_metrics(), access or AccessRules()
     app = ServiceApp(
+        metrics=metrics,
+        access=access,
         title=title,
         version=version,
         description=description,
@@ -76,7 +93,6 @@ def create_app(
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
-        middleware=_layers(metrics, access),
     )
     _share(app, Keys(key_lifetime))
     install_problem_handlers(app, problems or {})
@@ -95,15 +111,6 @@ def _share(app: FastAPI, keys: Keys) -> None:
     """Give all requests of the application what they use together."""
     app.state.keys, app.state.large_body_queue = keys, LargeBodyQueue()
     app.add_exception_handler(Replayed, replay)
-
-
-def _layers(metrics: HttpMetrics, access: AccessRules) -> list[Middleware]:
-    return [
-        Middleware(RequestObserver, metrics=metrics),
-        *access.layers(),
-        Middleware(RequestBoundary),
-        Middleware(BodyLimit),
-    ]
 
 
 def _problem_types(table: Table) -> Router:

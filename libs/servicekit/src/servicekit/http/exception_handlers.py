@@ -17,7 +17,7 @@ from servicekit.database import errors
 from servicekit.http import problems
 from servicekit.http.problems import Problem, ProblemSpec
 
-__all__ = ["field_of", "install_problem_handlers", "validation_failed"]
+__all__ = ["Handler", "field_of", "install_problem_handlers", "validation_failed"]
 
 MAX_FIELD_ERRORS = 50
 MAX_FIELD = 200

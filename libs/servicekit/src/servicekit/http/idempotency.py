@@ -201,7 +201,7 @@ Once = Annotated[OncePerKey, Depends(_once)]
 async def _identified(request: Request, key: str) -> _Key:
     if len(request.headers.getlist(HEADER)) > 1:
         raise validation_failed([{"field": HEADER, "message": "is given more than once"}])
-    # Neither a key nor a path has a NUL (see RequestBoundary), so the parts stay apart.
+    # Neither a key nor a path has a NUL (see `http.addresses`), so the parts stay apart.
     path = request.scope["path"].encode("utf-8", "surrogatepass")
     digest = _hash(request.method.encode(), path, key.encode())
     precondition = request.headers.get("if-match", "").encode("latin-1")

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_jsonable_python
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Scope
 
 from servicekit.observe import trace
@@ -33,6 +34,7 @@ __all__ = [
     "ProblemBody",
     "ProblemResponse",
     "ProblemSpec",
+    "answer",
     "response",
 ]
 
@@ -139,6 +141,12 @@ def response(problem: Problem, scope: Scope) -> ProblemResponse:
         **to_jsonable_python(problem.members),
     }
     return ProblemResponse(body, problem.status_code, problem.headers)
+
+
+async def answer(request: Request, refused: Exception) -> Response:
+    """A Problem is answered as it is."""
+    assert isinstance(refused, Problem)
+    return response(refused, request.scope)
 
 
 def internal_error() -> Problem:

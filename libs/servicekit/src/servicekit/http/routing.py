@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from fastapi import APIRouter
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from servicekit.http import strict_json
@@ -15,15 +17,28 @@ from servicekit.http.large_body_queue import LargeBodyQueue
 from servicekit.http.problems import Problem
 from servicekit.http.query_parameters import known_names, refuse_others
 
-__all__ = ["JsonRequest", "JsonRoute", "ProbeRoute", "Router"]
+__all__ = ["JsonRequest", "JsonRoute", "ProbeRoute", "Router", "StrictInput"]
 
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
+_ACCEPT = {"Accept": "application/json"}
 _NOTHING: tuple[Any, ...] = (None, {}, [], "")
 
 
 class JsonRequest(Request):
     """A request whose JSON keeps its decimals."""
+
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            chunks, more = list[bytes](), True
+            while more:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunks.append(message.get("body", b""))
+                more = message.get("more_body", False)
+            self._body = b"".join(chunks)
+        return self._body
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
@@ -42,6 +57,11 @@ class JsonRequest(Request):
         """The body's value; None for an endpoint without a body."""
         return getattr(self, "_json", None)
 
+    @property
+    def is_parsed(self) -> bool:
+        """Whether there was a body; its value may be null."""
+        return hasattr(self, "_json")
+
 
 class JsonRoute(APIRoute):
     """A route that reads its body as JSON in UTF-8 only (else 415), without unknown parameters.
@@ -53,22 +73,18 @@ class JsonRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
-        wants_body = self.body_field is not None
-        known = known_names(self.dependant)
+        rules = self.strict_input(self.dependant, has_body=self.body_field is not None)
 
         async def strict(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive, request._send)
-            if not self.takes_any_query:
-                refuse_others(request.scope["query_string"], known)
-            if wants_body:
-                await _require_json(request)
-                if await request.body():
-                    await request.json()  # the framework would answer a caller who has gone
-            elif _has_body(request):
-                await _require_nothing(request)
+            await rules.check(request)
             return await handler(request)
 
         return strict
+
+    def strict_input(self, dependant: Dependant, *, has_body: bool) -> "StrictInput":
+        """The rules for the requests of an endpoint on this route."""
+        return StrictInput(None if self.takes_any_query else known_names(dependant), has_body)
 
 
 class ProbeRoute(JsonRoute):
@@ -77,10 +93,31 @@ class ProbeRoute(JsonRoute):
     takes_any_query = True
 
 
-def _has_body(request: Request) -> bool:
-    """Whether a body is announced (RFC 9112, section 6)."""
-    headers = request.headers
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+class StrictInput:
+    """What the framework would let pass, and is refused before an endpoint is called."""
+
+    def __init__(self, known: dict[str, bool] | None, has_body: bool) -> None:
+        self._known = known
+        self._has_body = has_body
+
+    async def check(self, request: JsonRequest) -> None:
+        """Read the body, if there is one. Raises Problem, or ClientDisconnect."""
+        if self._known is not None:
+            refuse_others(request.scope["query_string"], self._known)
+        if self._has_body:
+            await _require_json(request)
+            if await request.body():
+                await request.json()  # the framework would answer a caller who has gone
+        elif _announces_body(request):
+            await _require_nothing(request)
+
+
+def _announces_body(request: Request) -> bool:
+    """Whether there is a body (RFC 9112, section 6)."""
+    for name, value in request.scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            return True
+    return False
 
 
 async def _require_nothing(request: JsonRequest) -> None:
@@ -92,22 +129,24 @@ async def _require_nothing(request: JsonRequest) -> None:
 
 
 async def _require_json(request: Request) -> None:
-    media_type = request.headers.get("content-type")
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() not in ("", "identity"):
+    headers = request.headers
+    media_type = headers.get("content-type")
+    encoding = headers.get("content-encoding")
+    if encoding and encoding.strip().lower() not in ("", "identity"):
         raise Problem(415, "unsupported_media_type", "A compressed body is not accepted.")
-    if media_type is not None and _JSON_TYPE.fullmatch(media_type.strip()):
-        if [one.lower() for one in _CHARSET.findall(media_type)] in ([], ["utf-8"]):
-            return
-        raise Problem(415, "unsupported_media_type", "JSON is in UTF-8 (RFC 8259, section 8.1).")
     if media_type is None and not await request.body():
         return  # the model's own "field required" says it better
-    raise Problem(
-        415,
-        "unsupported_media_type",
-        "The body has to be JSON: send Content-Type: application/json.",
-        headers={"Accept": "application/json"},
-    )
+    if refused := _refusal_of_type(media_type or ""):
+        raise Problem(415, "unsupported_media_type", refused, headers=_ACCEPT)
+
+
+@lru_cache(maxsize=64)
+def _refusal_of_type(media_type: str) -> str | None:
+    if not _JSON_TYPE.fullmatch(media_type.strip()):
+        return "The body has to be JSON: send Content-Type: application/json."
+    if [one.lower() for one in _CHARSET.findall(media_type)] in ([], ["utf-8"]):
+        return None
+    return "JSON is in UTF-8 (RFC 8259, section 8.1)."
 
 
 class Router(APIRouter):
