@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from contracts import EVENTS, SUBSCRIPTIONS, Subscription, events_of
 from contracts.bookings import PROCESSOR_BOOKINGS
@@ -16,7 +17,8 @@ from outbox.errors import InvalidSetting
 from service_orders.domains import DOMAINS
 from service_processor.domains import domains
 from service_processor.settings import Settings
-from servicekit.service.domain import Domain
+from servicekit.http.direct_calls import DirectCall
+from servicekit.service.domain import Domain, routers_of
 
 ROOT = Path(__file__).parents[2]
 OF = {"orders": DOMAINS, "processor": domains(Settings.model_construct())}
@@ -104,3 +106,10 @@ def test_every_domain_has_a_page_and_its_queue_stands_in_operations(domain: Doma
         assert f"`{domain.queue}`" in operations, (
             f"docs/operations.md lists every queue: add `{domain.queue}`"
         )
+
+
+def test_every_endpoint_of_a_domain_is_called_directly() -> None:
+    contexts = [one for router in routers_of(EVERY) for one in iter_route_contexts(router.routes)]
+    assert contexts
+    for context in contexts:
+        DirectCall(context)  # raises Unusual, see decision 1713

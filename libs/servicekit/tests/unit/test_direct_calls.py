@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
@@ -82,7 +83,7 @@ def things() -> Router:
     @router.get("")
     async def listed(page: PageQuery, kind: str, sure: bool = False) -> Page[View]:
         seen = [str(page.limit), str(page.cursor), kind, str(sure)]
-        view = View(id=UUID(int=0), name="n", amount=1, seen=seen)
+        view = View(id=UUID(int=0), name="n", amount=Decimal(1), seen=seen)
         return Page(items=[view], next_cursor=None)
 
     @router.get("/numbered/{number}")

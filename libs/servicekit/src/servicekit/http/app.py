@@ -7,7 +7,7 @@ used as it is, if origins are given.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -19,7 +19,7 @@ from servicekit.http.access_rules import AccessRules
 from servicekit.http.docs_pages import docs_router
 from servicekit.http.edge import Edge
 from servicekit.http.endpoints import Endpoints
-from servicekit.http.exception_handlers import install_problem_handlers
+from servicekit.http.exception_handlers import Handler, install_problem_handlers
 from servicekit.http.idempotency import Keys, Replayed, replay
 from servicekit.http.large_body_queue import LargeBodyQueue
 from servicekit.http.problems import Problem, ProblemSpec, title_of
@@ -52,7 +52,7 @@ class ServiceApp(FastAPI):
             Endpoints(self),
             RequestObserver(self._metrics),
             access=self._access,
-            handlers=self.exception_handlers,
+            handlers=cast("dict[Any, Handler]", self.exception_handlers),
             layers=[*self._access.layers(), *self.user_middleware],
         )
 

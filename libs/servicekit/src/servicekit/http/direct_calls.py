@@ -50,6 +50,7 @@ class DirectCall:
     def __init__(self, context: RouteContext) -> None:
         if not isinstance(context.original_route, JsonRoute) or context._embed_body_fields:
             raise Unusual
+        assert context.endpoint is not None
         self.route, self.endpoint = context.original_route, context.endpoint
         self._rules = self.route.strict_input(
             context.dependant, has_body=context.body_field is not None
@@ -168,7 +169,7 @@ class _Rendering:
             raise Unusual
         self._field: ModelField | None = context.response_field
         self._status: int = context.status_code or 200
-        if self._field is None and not _returns_response(context):
+        if self._field is None and not _returns_response(context.endpoint):
             raise Unusual
         self._model = None if self._field is None else self._field.field_info.annotation
 
@@ -184,6 +185,6 @@ class _Rendering:
         return Response(field.serialize_json(answer), self._status, media_type="application/json")
 
 
-def _returns_response(context: RouteContext) -> bool:
-    returned = get_typed_return_annotation(context.endpoint)
+def _returns_response(endpoint: Any) -> bool:
+    returned = get_typed_return_annotation(endpoint)
     return isinstance(returned, type) and issubclass(returned, Response)

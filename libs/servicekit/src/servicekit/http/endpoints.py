@@ -12,8 +12,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import RouteContext, iter_route_contexts
+from starlette._utils import get_route_path
 from starlette.convertors import StringConvertor
-from starlette.routing import get_route_path
 from starlette.types import Receive, Scope, Send
 
 from servicekit.http.direct_calls import DirectCall, Unusual
