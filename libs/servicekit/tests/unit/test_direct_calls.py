@@ -102,6 +102,9 @@ def things() -> Router:
     async def removed(thing_id: UUID) -> Response:
         return Response(status_code=204, headers={"X-Removed": str(thing_id)})
 
+    @router.put("/{thing_id}/seen", status_code=204)
+    async def marked(thing_id: UUID) -> None: ...
+
     return router
 
 
@@ -156,6 +159,7 @@ REQUESTS = [
     ("DELETE", THING, b"", {}),
     ("DELETE", "/api/v1/things/x", b"", {}),
     ("PUT", THING, b"", {}),
+    ("PUT", f"{THING}/seen", b"", {}),
     ("GET", "/api/v1/things/wrong", b"", {}),
     ("GET", "/api/v1/things/any", b"", {}),
     ("GET", "/api/v1/things%0A", b"", {}),

@@ -169,13 +169,16 @@ class _Rendering:
             raise Unusual
         self._field: ModelField | None = context.response_field
         self._status: int = context.status_code or 200
-        if self._field is None and not _returns_response(context.endpoint):
+        self._is_empty = self._status == 204
+        if self._field is None and not (self._is_empty or _returns_response(context.endpoint)):
             raise Unusual
         self._model = None if self._field is None else self._field.field_info.annotation
 
     def of(self, answer: Any) -> Response:
         """Raises ResponseValidationError for what is not of the endpoint's model."""
         field = self._field
+        if field is None and self._is_empty and answer is None:
+            return Response(status_code=204, media_type="application/json")
         if field is None:
             raise TypeError(f"an endpoint has returned {type(answer).__name__}, not a Response")
         if type(answer) is not self._model:  # an instance of the model itself is valid
