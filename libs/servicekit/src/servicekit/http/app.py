@@ -43,7 +43,7 @@ class ServiceApp(FastAPI):
     _document: dict[str, Any]
 
     def __init__(self, *, metrics: HttpMetrics, access: AccessRules, **framework: Any) -> None:
-        super().__init__(**framework)
+        super().__init__(redirect_slashes=False, docs_url=None, redoc_url=None, **framework)
         self._metrics, self._access = metrics, access
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -90,9 +90,6 @@ def create_app(
         version=version,
         description=description,
         openapi_tags=tags,
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
     )
     _share(app, Keys(key_lifetime))
     install_problem_handlers(app, problems or {})
