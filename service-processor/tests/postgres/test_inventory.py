@@ -47,8 +47,9 @@ async def place_order(service: Service, **quantities: int) -> UUID:
     return created.order_id
 
 
-async def cancel(service: Service, order_id: UUID) -> None:
-    await service.receive(OrderCancelled(order_id=order_id, cancelled_at=datetime.now(UTC)))
+async def cancel(service: Service, *order_ids: UUID) -> None:
+    now = datetime.now(UTC)
+    await service.receive(*(OrderCancelled(order_id=id_, cancelled_at=now) for id_ in order_ids))
 
 
 async def stock(work: Work) -> dict[str, int]:
@@ -107,6 +108,18 @@ async def test_cancelling_releases_what_the_order_reserved(stocked: Service, wor
     await cancel(stocked, failed)
     assert await stock(work) == {"p": 9, "q": 10}
     assert await outcome(work, kept) == ("COMPLETED", None)
+
+
+async def test_a_batch_of_cancellations_releases_the_sum_of_its_orders(
+    stocked: Service, work: Work
+) -> None:
+    orders = [await place_order(stocked, p=1, q=2), await place_order(stocked, p=2)]
+    kept, failed = await place_order(stocked, p=3), await place_order(stocked, p=100)
+    await cancel(stocked, *orders, failed)
+    assert await stock(work) == {"p": 7, "q": 10}
+    async with work.engine.connect() as connection:
+        open_ones = text("SELECT order_id FROM fulfilments WHERE cancelled_at IS NULL")
+        assert (await connection.execute(open_ones)).scalars().all() == [kept]
 
 
 async def test_stock_is_released_under_any_later_policy(stocked: Service, work: Work) -> None:

@@ -153,6 +153,19 @@ async def test_a_closed_ticket_has_no_deadline(service: Service) -> None:
     assert await scheduled(service) == []
 
 
+async def test_a_batch_of_transitions_leaves_the_deadlines_of_the_idle_tickets(
+    service: Service,
+) -> None:
+    tickets = [UUID(int=number) for number in (1, 2, 3)]
+    of_each = [
+        [event.model_copy(update={"ticket_id": id_}) for id_ in tickets]
+        for event in (created(), moved(2, "open", "answered"), moved(3, "answered", "closed"))
+    ]
+    await service.receive(*of_each[0], *of_each[1], of_each[2][1])
+    keys = {key for key, *_ in await scheduled(service)}
+    assert keys == {f"ticket/{id_}/close" for id_ in (tickets[0], tickets[2])}
+
+
 async def test_the_deadline_counts_from_the_transition_not_from_when_we_heard_of_it(
     service: Service,
 ) -> None:

@@ -79,7 +79,8 @@ async def test_what_is_rolled_back_is_not_written(world: World) -> None:
 async def test_plain_psycopg_schedules_and_cancels(world: World) -> None:
     async with await psycopg.AsyncConnection.connect(world.database_url) as connection:
         await OUTBOX.schedule(connection, Happened("a"), key="k", at=datetime.now(UTC))
-        assert await OUTBOX.unschedule(connection, "k")
+        await OUTBOX.schedule(connection, Happened("b"), key="l", at=datetime.now(UTC))
+        assert await OUTBOX.unschedule(connection, "k", "l", "m") == {"k", "l"}
         assert not await OUTBOX.unschedule(connection, "k")
 
 

@@ -106,28 +106,43 @@ class Outbox:
 
         The event gets its sequence at that time, not now.
         """
+        statement, parameters = self.scheduled(
+            event, key=key, at=at, cause=cause, traceparent=traceparent
+        )
+        await run(connection, statement, parameters)
+        return _ids(parameters)[0]
+
+    def scheduled(
+        self,
+        event: Event,
+        *,
+        key: str,
+        at: datetime,
+        cause: Envelope | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[str, dict[str, Any]]:
+        """The statement that schedules an event, and its parameters."""
         if not isinstance(at, datetime) or at.tzinfo is None:
             raise InvalidEvent("at", "has to be a datetime with a time zone")
-        id_ = uuid7()
-        row = _single(self._parameters([id_], [event], cause, traceparent))
-        await run(
-            connection,
-            in_schema(self._schema, SCHEDULE),
-            {**row, "key": short("key", key), "due_at": at},
-        )
-        return id_
+        row = _single(self._parameters([uuid7()], [event], cause, traceparent))
+        statement = in_schema(self._schema, SCHEDULE)
+        return statement, {**row, "key": short("key", key), "due_at": at}
 
-    async def unschedule(self, connection: Writes, key: str) -> bool:
-        """Cancel a scheduled event; false if there is none, or if it has been moved already.
+    async def unschedule(self, connection: Writes, *keys: str) -> frozenset[str]:
+        """Cancel scheduled events, by one statement.
+
+        Returns the keys of those that were cancelled: without a key there was no event, or it has
+        been moved already.
 
         Call it before adding events of the same aggregate: the relay, which moves due events, locks
         the scheduled row first and the stream second.
         """
         statement = in_schema(self._schema, UNSCHEDULE)
-        deleted = await run(connection, statement, {"outbox_source": self.source, "key": key})
+        given = {"outbox_source": self.source, "keys": list(keys)}
+        deleted = await run(connection, statement, given)
         if isinstance(deleted, psycopg.AsyncCursor):
-            return await deleted.fetchone() is not None
-        return deleted.first() is not None
+            return frozenset(key for (key,) in await deleted.fetchall())
+        return frozenset(key for (key,) in deleted)
 
     def _parameters(
         self,

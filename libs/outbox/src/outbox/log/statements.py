@@ -85,7 +85,8 @@ ON CONFLICT (source, key) DO UPDATE
 """
 
 UNSCHEDULE = """
-DELETE FROM outbox_scheduled WHERE source = %(outbox_source)s AND key = %(key)s RETURNING key
+DELETE FROM outbox_scheduled
+ WHERE source = %(outbox_source)s AND key = ANY(%(keys)s::text[]) RETURNING key
 """
 
 

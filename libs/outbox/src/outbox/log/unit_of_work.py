@@ -124,15 +124,23 @@ class UnitOfWork:
         await self._statements.send(statement, parameters)
 
     async def schedule(self, event: Event, *, key: str, at: datetime) -> None:
-        """Emit an event later; the same key again replaces it."""
-        await self._outbox.schedule(
-            self.connection, event, key=key, at=at, cause=self.cause, traceparent=self._trace(event)
+        """Emit an event later; the same key again replaces it.
+
+        An error of its statement may come later, as that of `send`.
+        """
+        self._must_be_open()
+        statement, parameters = self._outbox.scheduled(
+            event, key=key, at=at, cause=self.cause, traceparent=self._trace(event)
         )
+        await self._statements.send(statement, parameters)
         self._statements.scheduled = True
 
-    async def unschedule(self, key: str) -> bool:
-        """Cancel a scheduled event, before emitting others of its aggregate; false if too late."""
-        return await self._outbox.unschedule(self.connection, key)
+    async def unschedule(self, *keys: str) -> frozenset[str]:
+        """Cancel scheduled events, before emitting others of their aggregates.
+
+        Returns the keys of those that were not too late.
+        """
+        return await self._outbox.unschedule(self.connection, *keys)
 
     def announce(self, channel: str, key: str) -> None:
         """After the commit, tell listeners of the channel that the key has settled."""

@@ -20,8 +20,8 @@ def handlers(fulfilment: Fulfilment) -> Handlers:
     ) -> None:
         await fulfilment.fulfil(unit, created, causes)
 
-    @on(OrderCancelled)
-    async def on_cancelled(unit: UnitOfWork, event: OrderCancelled) -> None:
-        await fulfilment.undo(unit, event)
+    @on.many(OrderCancelled)
+    async def on_cancelled(unit: UnitOfWork, cancelled: Sequence[OrderCancelled]) -> None:
+        await fulfilment.undo(unit, cancelled)
 
     return on

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, any_, delete, literal, select, update
+from sqlalchemy import ARRAY, Text, Uuid, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox import UnitOfWork
@@ -33,16 +33,31 @@ UPDATE products SET stock = stock - total.quantity
  WHERE products.product_id = total.product_id"""  # noqa: S608
 
 
+_RELEASED = """
+WITH gone AS (
+  DELETE FROM reserved_lines WHERE order_id = ANY(%(order_ids)s::uuid[])
+  RETURNING product_id, quantity
+)
+UPDATE products SET stock = stock + total.quantity
+  FROM (SELECT product_id, sum(quantity) AS quantity FROM gone GROUP BY product_id) AS total
+ WHERE products.product_id = total.product_id"""
+
+_CANCELLED = """
+UPDATE fulfilments AS decided SET cancelled_at = given.cancelled_at
+  FROM unnest(%(order_ids)s::uuid[], %(cancelled_at)s::timestamptz[])
+       AS given(order_id, cancelled_at)
+ WHERE decided.order_id = given.order_id"""
+
+
 async def record(unit: UnitOfWork, decided: Sequence[OrderDecision]) -> None:
     """Store decisions. A second decision about an order is a bug, and fails."""
     await unit.send(DECISIONS.insert_all, DECISIONS.listed(decided))
 
 
-async def record_cancellation(connection: AsyncConnection, order_id: UUID, at: datetime) -> None:
-    """Store the cancellation of an order, whatever the decision was."""
-    await connection.execute(
-        update(fulfilments).where(fulfilments.c.order_id == order_id).values(cancelled_at=at)
-    )
+async def record_cancellations(unit: UnitOfWork, cancelled: Mapping[UUID, datetime]) -> None:
+    """Store when these orders were cancelled, whatever was decided about them."""
+    given = {"order_ids": list(cancelled), "cancelled_at": list(cancelled.values())}
+    await unit.send(_CANCELLED, given)
 
 
 async def locked_stock(connection: AsyncConnection, product_ids: Collection[str]) -> dict[str, int]:
@@ -62,26 +77,15 @@ async def reserve(unit: UnitOfWork, lines: Sequence[ReservedLine]) -> None:
         await unit.send(_RESERVED, RESERVED.listed(lines))
 
 
-async def release(connection: AsyncConnection, order_id: UUID) -> None:
-    """Release what the order has reserved; the second time there is nothing to release."""
-    held = await connection.execute(
-        select(reserved_lines.c.product_id).where(reserved_lines.c.order_id == order_id)
+async def release(unit: UnitOfWork, order_ids: Collection[UUID]) -> None:
+    """Release what these orders have reserved; the second time there is nothing to release."""
+    reserved = select(reserved_lines.c.product_id).where(
+        reserved_lines.c.order_id == any_(literal(list(order_ids), ARRAY(Uuid)))
     )
-    product_ids = [row.product_id for row in held]
-    if not product_ids:
-        return
-    await locked_stock(connection, product_ids)
-    gone = (
-        delete(reserved_lines)
-        .where(reserved_lines.c.order_id == order_id)
-        .returning(reserved_lines.c.product_id, reserved_lines.c.quantity)
-        .cte("gone")
-    )
-    await connection.execute(
-        update(products)
-        .where(products.c.product_id == gone.c.product_id)
-        .values(stock=products.c.stock + gone.c.quantity)
-    )
+    product_ids = set((await unit.connection.execute(reserved)).scalars())
+    if product_ids:
+        await locked_stock(unit.connection, product_ids)
+        await unit.send(_RELEASED, {"order_ids": list(order_ids)})
 
 
 async def stock_of(connection: AsyncConnection, product_id: str) -> int | None:

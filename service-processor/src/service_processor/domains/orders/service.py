@@ -48,13 +48,12 @@ class Fulfilment:
         key = _end_of(decided.order_id)
         await unit.schedule(_processed(decided), key=key, at=decided.processed_at)
 
-    async def undo(self, unit: UnitOfWork, cancelled: OrderCancelled) -> None:
-        """Release what was reserved under any policy, and cancel an answer that is scheduled."""
-        await unit.unschedule(_end_of(cancelled.order_id))
-        await repository.release(unit.connection, cancelled.order_id)
-        await repository.record_cancellation(
-            unit.connection, cancelled.order_id, cancelled.cancelled_at
-        )
+    async def undo(self, unit: UnitOfWork, cancelled: Sequence[OrderCancelled]) -> None:
+        """Release what was reserved under any policy, and cancel answers that are scheduled."""
+        at = {order.order_id: order.cancelled_at for order in cancelled}
+        await unit.unschedule(*map(_end_of, at))
+        await repository.release(unit, at)
+        await repository.record_cancellations(unit, at)
 
 
 def _end_of(order_id: UUID) -> str:

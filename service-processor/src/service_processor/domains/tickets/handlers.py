@@ -33,8 +33,7 @@ def handlers(auto_close: AutoClose) -> Handlers:
     ) -> None:
         await service.record(unit, map(service.moved, changed, causes))
         await service.notify(unit, changed)
-        for event, cause in zip(changed, causes, strict=True):
-            await auto_close.reschedule(unit.caused_by(cause), event)
+        await auto_close.reschedule(unit, changed, causes)
 
     @on.many(TicketCommented)
     async def on_commented(

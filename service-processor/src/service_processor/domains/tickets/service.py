@@ -100,12 +100,21 @@ class AutoClose:
 
     after: timedelta
 
-    async def reschedule(self, unit: UnitOfWork, event: TicketStatusChanged) -> None:
-        """Replace the deadline of a ticket that has moved."""
-        key = f"ticket/{event.ticket_id}/close"
-        if event.status not in CLOSED_WHEN_IDLE:
-            await unit.unschedule(key)
-            return
+    async def reschedule(
+        self, unit: UnitOfWork, changed: Sequence[TicketStatusChanged], causes: Sequence[Envelope]
+    ) -> None:
+        """Replace the deadlines of tickets that have moved."""
+        last = {
+            event.ticket_id: (event, cause) for event, cause in zip(changed, causes, strict=True)
+        }
+        moved = [event for event, _ in last.values() if event.status not in CLOSED_WHEN_IDLE]
+        if moved:
+            await unit.unschedule(*map(_key, moved))
+        for event, cause in last.values():
+            if event.status in CLOSED_WHEN_IDLE:
+                await self._schedule(unit.caused_by(cause), event)
+
+    async def _schedule(self, unit: UnitOfWork, event: TicketStatusChanged) -> None:
         at = event.changed_at + self.after
         due = TicketCloseDue(
             ticket_id=event.ticket_id,
@@ -113,4 +122,8 @@ class AutoClose:
             status=event.status,
             due_at=at,
         )
-        await unit.schedule(due, key=key, at=at)
+        await unit.schedule(due, key=_key(event), at=at)
+
+
+def _key(event: TicketStatusChanged) -> str:
+    return f"ticket/{event.ticket_id}/close"
