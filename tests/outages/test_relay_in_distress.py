@@ -14,7 +14,7 @@ from devstack.native.system import System
 from kit.outbox.world import EXCHANGE, Happened, World, running
 from kit.servers.alarms import frozen, memory_alarm, messages_up_to
 from kit.waiting import eventually
-from outbox.relay import doorbell
+from outbox.postgres import notifications
 
 BIG = b'{"pad": "%s"}' % (b"x" * 5000)
 
@@ -152,16 +152,16 @@ async def open_transactions(world: World) -> list[tuple[object, ...]]:
 async def test_without_a_doorbell_the_relay_polls_and_says_so_once(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doorbell, "RECONNECT_AFTER", 60)
+    monkeypatch.setattr(notifications, "RECONNECT_AFTER", 60)
     async with running(world.relay(rescan_interval=3600.0)):
         await world.emit(Happened("a"))
         await world.delivered(1)
         for _ in range(2):
             await world.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = 'outbox relay doorbell'"
+                " WHERE application_name = 'outbox listener'"
                 " AND datname = current_database()"
             )
             await world.emit(Happened("a"))
             await world.delivered(1)
-    assert caplog.text.count("doorbell lost the database") == 1
+    assert caplog.text.count("notifications lost the database") == 1

@@ -28,12 +28,15 @@ AGAIN = 1.0
 """Seconds until a session that the topology has forbidden is tried again."""
 
 
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep until told to stop, at most this long."""
+async def pause(stop: asyncio.Event, seconds: float, wake: asyncio.Event | None = None) -> None:
+    """Sleep until told to stop, or to `wake`, at most this long."""
     # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with `stop`.
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await stop.wait()
+            if wake is None:
+                await stop.wait()
+            else:
+                await run_until_first(stop.wait(), wake.wait())
 
 
 async def keep_running(

@@ -68,7 +68,13 @@ def build_worker(
         for queue, handlers in queues.items()
     }
     _warn_of_small_pool(work, consumers)
-    relay = Relay(database_url=database_url, exchange=exchange, settings=relay_settings, **broker)
+    relay = Relay(
+        database_url=database_url,
+        exchange=exchange,
+        settings=relay_settings,
+        notifications=work.notifications,
+        **broker,
+    )
     return {
         "relay": relay,
         **consumers,

@@ -66,9 +66,9 @@ async def test_a_replay_makes_relays_rescan_at_once(pair: Pair) -> None:
 
 
 async def hears(pair: Pair) -> bool:
-    """Whether the relay's doorbell has rung itself and listens."""
+    """Whether the relay has heard itself and listens."""
     return await pair.producer.rows(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'outbox relay doorbell'"
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'outbox listener'"
         " AND datname = current_database() AND state = 'idle' AND query LIKE '%%pg_notify%%'"
     ) == [(1,)]
 

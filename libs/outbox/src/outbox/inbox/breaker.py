@@ -7,6 +7,7 @@ nevertheless is too.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -75,6 +76,8 @@ class Breaker:
         self._tripped: dict[str, str] = {}
         self._new: dict[str, Cause] = {}
         self._probed: tuple[Stream, int] | None = None
+        self.changed = asyncio.Event()
+        """Set when a type has tripped here."""
 
     @property
     def closed_types(self) -> Collection[str]:
@@ -100,6 +103,7 @@ class Breaker:
         self._new[event.type] = cause
         self._tripped[event.type] = _says(str(cause))
         del self._failures[event.type]
+        self.changed.set()
         return True
 
     def succeeded(self, event_type: str) -> None:

@@ -6,6 +6,7 @@ and both are tried again in order.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -119,7 +120,7 @@ class Inbox:
         A stream that another transaction keeps locked is left for later. `claims` leave out what
         retriers of other processes have in hand.
         """
-        async with self._work.engine.begin() as connection:
+        async with self._work.read() as connection:
             raw = await raw_connection(connection)
             due = await ParkedEvents(raw, self.consumer).due_streams(limit=DUE_STREAMS)
         tried, rest = 0, due
@@ -173,17 +174,30 @@ class Inbox:
             logger.info("%s goes on with %s, no longer %s", self.consumer, streams, reason)
         return freed
 
-    async def read_controls(self, connection: Connection) -> None:
-        """Read what a person has ordered, and obey from now on. One statement."""
+    async def read_controls(self, connection: Connection) -> bool:
+        """Read what a person has ordered, and obey from now on. One statement.
+
+        Returns whether something else is paused than before.
+        """
+        before = self.valve.is_closed, set(self.paused.closed_types)
         await self.valve.read(connection)
         self.paused.close(self.valve.paused_types)
+        return before != (self.valve.is_closed, set(self.paused.closed_types))
 
-    async def report(self) -> None:
-        """Set the metrics that only the database knows, and resume what a gate has postponed."""
-        async with self._work.engine.begin() as connection:
+    @property
+    def something_parked(self) -> asyncio.Event:
+        """Set by each transaction that leaves something parked in a stream of its own."""
+        return self._transactions.parked
+
+    async def report(self) -> bool:
+        """Set the metrics that only the database knows, and resume what a gate has postponed.
+
+        Returns whether gates keep something, which the next report may find free.
+        """
+        async with self._work.read() as connection:
             parked = ParkedQueries(await raw_connection(connection), self.consumer)
             counts = {count.reason: count for count in await parked.counts()}
-            heaviest = await parked.heaviest()
+            heaviest = await parked.heaviest() if counts else ()
         self.parked_bytes = sum(count.bytes for count in counts.values())
         metrics.PARKED_BYTES.labels(self.consumer).set(self.parked_bytes)
         most = heaviest[0].bytes if heaviest else 0
@@ -195,6 +209,7 @@ class Inbox:
             metrics.PARKED.labels(self.consumer, reason).set(events)
             if events and reason in GATED:
                 await self.resume(reason)
+        return not counts.keys().isdisjoint(GATED)
 
     async def do_housekeeping(self, unsequenced: UnsequencedMessages | None) -> None:
         """Forget counts that are of no use, and message ids that are past their retention."""

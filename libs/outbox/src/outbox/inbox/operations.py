@@ -22,6 +22,7 @@ from outbox.inbox.parked_rows import FORKED, Gap, ParkedEvent, ParkedGroup, Prev
 from outbox.inbox.parked_selection import EVERYTHING, ParkedSelection
 from outbox.inbox.position import Connection, LockedPositions
 from outbox.log import operator_queries as sql
+from outbox.postgres.notify import INBOX_CHANGES
 
 __all__ = [
     "Gap",
@@ -42,9 +43,6 @@ CHUNK = 1_000
 """At most this many streams are locked together: consumers that meet them wait."""
 DISCARDED_TOGETHER = 200
 """At most this many events are discarded in one transaction."""
-
-REDRIVE = "inbox_redrive"
-"""The channel on which consumers hear that something is to be tried now; says for whom."""
 
 _NOTIFY = "SELECT pg_notify(%s, %s)"
 
@@ -262,7 +260,7 @@ class InboxOperations:
         return await LockedPositions.lock(self.connection, self.consumer, streams)
 
     async def _notify(self) -> None:
-        await self.connection.execute(_NOTIFY, [REDRIVE, self.consumer])
+        await self.connection.execute(_NOTIFY, [INBOX_CHANGES, self.consumer])
 
 
 async def list_parked(

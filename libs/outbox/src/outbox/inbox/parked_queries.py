@@ -8,6 +8,7 @@ all SQL on `inbox_parked`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -152,6 +153,12 @@ SELECT p.source, p.aggregate_type, p.aggregate_id, p.sequence
    AND (p.reason = 'tripped' OR p.reason = 'failed' AND p.next_attempt_at IS NOT NULL)
  ORDER BY p.failed_at[cardinality(p.failed_at)] NULLS FIRST, p.parked_at LIMIT 1
 """  # noqa: S608
+_UNTIL_DUE = """
+SELECT CASE WHEN isfinite(first)
+            THEN greatest(extract(epoch FROM first - clock_timestamp()), 0)::float8 ELSE 0 END
+  FROM (SELECT min(next_attempt_at) FROM inbox_parked WHERE consumer = %s) AS due(first)
+ WHERE first IS NOT NULL
+"""
 _BY_REASON = f"""
 SELECT consumer, reason, count(*) AS events, sum({_BYTES}) AS bytes,
        count(*) FILTER (WHERE {_FOR_PERSON}) AS for_person,
@@ -255,6 +262,12 @@ class ParkedQueries:
         """Of the events of a tripped type the one whose last attempt is the longest ago."""
         found = await self._rows(_NEXT_PROBE, {"type": event_type})
         return (Stream(*found[0][:3]), found[0][3]) if found else None
+
+    async def until_due(self) -> float:
+        """Seconds until a stream is due, 0 if one is; infinite if none will be by itself."""
+        cursor = await self.connection.execute(_UNTIL_DUE, [self.consumer])
+        row = await cursor.fetchone()
+        return math.inf if row is None else float(row[0])
 
     async def counts(self) -> list[ParkedCount]:
         """How many events wait, by consumer and reason."""

@@ -2,13 +2,13 @@
 
 Invariant: a type that has tripped in one process is closed in all of them within a second, and
 opens in all of them within a second after a probe has succeeded. One process at a time probes.
+Processes notify each other of both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from outbox import metrics
@@ -23,12 +23,15 @@ from outbox.inbox.tripped_types import TrippedType, TrippedTypes
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
 from outbox.postgres.controls import Valve
+from outbox.postgres.notify import INBOX_CHANGES
 from outbox.supervise import Up, keep_running, pause
 
 logger = logging.getLogger(__name__)
 
-EVERY = 1.0
-"""Seconds between two looks at the table."""
+EVERY = 10.0
+"""Seconds after which the table is read again without a reason."""
+AT_LEAST = 0.01
+"""Seconds between two readings: clocks differ a little."""
 LEASE = 120.0
 """Seconds after which another process probes: the one that began has died."""
 
@@ -61,13 +64,26 @@ class Prober:
 
     async def _run_session(self, up: Up, stop: asyncio.Event) -> None:
         await self._work.check(INBOX_TABLES)
-        while not stop.is_set():
-            began = time.monotonic()
-            for tripped in await self.obey():
-                if not self._valve.is_closed:
-                    await self.probe(tripped)
-            up("watches for tripped event types")
-            await pause(stop, max(0.0, began + EVERY - time.monotonic()))
+        async with self._work.notifications.hearing(INBOX_CHANGES, self._hear):
+            while not stop.is_set():
+                self._breaker.changed.clear()
+                seconds = await self._probe_due()
+                up("watches for tripped event types")
+                await pause(stop, max(seconds, AT_LEAST), self._breaker.changed)
+
+    def _hear(self, payload: str | None) -> None:
+        if payload in (self._consumer, None):
+            self._breaker.changed.set()
+
+    async def _probe_due(self) -> float:
+        """Obey, and probe what is due; returns the seconds until there is something to do."""
+        tripped, seldom = await self.obey(), self._work.notifications.poll(EVERY)
+        if self._valve.is_closed:
+            return seldom
+        due = [one for one in tripped if one.seconds_left <= 0]
+        for one in due:
+            await self.probe(one)
+        return 0.0 if due else min([seldom, *(one.seconds_left for one in tripped)])
 
     async def obey(self) -> Sequence[TrippedType]:
         """Close what has tripped in any process, report what has in this one, open the rest."""
@@ -107,7 +123,7 @@ class Prober:
 
     async def _obey(self) -> Sequence[TrippedType]:
         new, settings = self._breaker.newly_tripped(), self._breaker.settings
-        async with self._work.engine.begin() as connection:
+        async with self._work.read() as connection:
             types = TrippedTypes(await raw_connection(connection), self._consumer)
             for event_type, cause in new.items():
                 delay = settings.delay(0) if settings else 0.0

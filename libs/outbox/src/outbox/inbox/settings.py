@@ -71,7 +71,7 @@ class ConsumerSettings(InboxSettings):
     """Workers that handle batches side by side, each in a transaction of its own."""
     batch: int = 200
     prefetch: int = 400
-    retry_every: float = 1.0
+    retry_every: float = 10.0
     topology_check: float = 30.0
     parked_bytes: int = 1024 * 1024 * 1024
     """Above this bound nothing is received until less is parked: events wait in the queue."""

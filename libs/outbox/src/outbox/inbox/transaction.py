@@ -52,6 +52,8 @@ class Transactions:
     limit: TimeLimit
     """For what handlers left to be sent."""
     gates: Gates
+    parked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something is parked in a stream that a transaction has committed."""
 
     def closed(self, event: Envelope) -> Closed | None:
         """Whether a gate keeps this event from its handler, and why."""
@@ -95,6 +97,8 @@ class Transactions:
                 await transaction.finish(counted)
         hit("consumer.committed")
         self.work.committed(transaction.deferred)
+        if any(position.parked for position in positions.values()):
+            self.parked.set()
         for decision, count in transaction.decisions.items():
             metrics.CONSUMED.labels(self.consumer, decision).inc(count)
 

@@ -12,14 +12,21 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from outbox.inbox.position import Connection
+from outbox.postgres.notify import INBOX_CHANGES
 
-_TRIP = """
-INSERT INTO inbox_tripped (consumer, type, cause, next_probe_at)
-VALUES (%s, %s, %s, clock_timestamp() + make_interval(secs => %s))
-ON CONFLICT DO NOTHING
-"""
+# All processes of the consumer hear of both changes when they are committed.
+_TRIP = f"""
+WITH tripped AS (
+  INSERT INTO inbox_tripped (consumer, type, cause, next_probe_at)
+  VALUES (%s, %s, %s, clock_timestamp() + make_interval(secs => %s))
+  ON CONFLICT DO NOTHING RETURNING consumer
+)
+SELECT pg_notify('{INBOX_CHANGES}', consumer) FROM tripped
+"""  # noqa: S608
 _ALL = """
-SELECT consumer, type, cause, tripped_at, probes, next_probe_at FROM inbox_tripped
+SELECT consumer, type, cause, tripped_at, probes, next_probe_at,
+       extract(epoch FROM next_probe_at - clock_timestamp())::float8 AS seconds_left
+  FROM inbox_tripped
  WHERE %(consumer)s::text IS NULL OR consumer = %(consumer)s
  ORDER BY consumer, type
 """
@@ -33,7 +40,12 @@ UPDATE inbox_tripped
    SET probes = probes + 1, next_probe_at = clock_timestamp() + make_interval(secs => %s)
  WHERE consumer = %s AND type = %s
 """
-_RESET = "DELETE FROM inbox_tripped WHERE consumer = %s AND type = %s"
+_RESET = f"""
+WITH gone AS (
+  DELETE FROM inbox_tripped WHERE consumer = %s AND type = %s RETURNING consumer
+)
+SELECT pg_notify('{INBOX_CHANGES}', consumer) FROM gone
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,8 @@ class TrippedType:
     tripped_at: datetime
     probes: int
     next_probe_at: datetime
+    seconds_left: float
+    """Until the next probe, when it was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ class JobSettings:
     lease: float = 30.0
     """After this time without a heartbeat another worker makes the call."""
     heartbeat: float = 10.0
-    poll: float = 1.0
+    poll: float = 10.0
+    """How often jobs are asked for without a reason: new ones are announced, the rest is timed."""
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(attempts=20))
     retention: timedelta = timedelta(days=7)
     """Done jobs are deleted after this time; their keys may then be used again."""

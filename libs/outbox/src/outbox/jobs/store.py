@@ -185,7 +185,7 @@ async def enqueue(
 
 
 class JobStore:
-    """The table of jobs over one connection, within the transaction that is open there."""
+    """The table of jobs over one connection, within the transaction that is open there, if any."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -27,7 +27,6 @@ from outbox.jobs.tables import JOB_TABLES
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
 from outbox.losses import one_line
-from outbox.postgres.notify import Listener
 from outbox.postgres.table_groups import check
 from outbox.supervise import Up, keep_running, pause, together, whole
 
@@ -38,10 +37,11 @@ _BLOCKED = (
     " worker may have made the same call. A handler must not block"
 )
 
-REPORT_EVERY = 5.0
+REPORT_EVERY = 10.0
+REPORT_AGAIN = 1.0
 HOUSEKEEPING_EVERY = 600.0
-LISTEN_SLICE = 0.25
-"""Seconds after which a worker that listens notices that it has to stop."""
+AT_LEAST = 0.01
+"""Seconds until jobs are asked for again: clocks differ a little."""
 
 
 class AlreadyEnded(Exception):
@@ -72,6 +72,7 @@ class JobWorker:
         self._reporting = AdaptiveInterval(REPORT_EVERY, time.monotonic)
         self._kinds_seen = set(handlers)
         self._wake = asyncio.Event()
+        self._line = asyncio.Lock()
         self.running = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -83,7 +84,9 @@ class JobWorker:
             keep_running(f"jobs {number + 1}", lambda up: self._session(up, stop), stop)
             for number in range(self._settings.concurrency)
         )
-        await together(keep_running("jobs", lambda up: self._listen(up, stop), stop), *callers)
+        async with self._work.notifications.hearing(CHANNEL, lambda _: self._wake.set()):
+            reporting = keep_running("job counts", lambda up: self._report_on(up, stop), stop)
+            await together(reporting, *callers)
 
     async def run_due(self) -> int:
         """Work on the due jobs, one after the other; returns how many. For tests and tools."""
@@ -99,40 +102,41 @@ class JobWorker:
         try:
             while not stop.is_set():
                 await self._housekeep(stop)
-                self._wake.clear()
                 job = await self._claim()
                 self.running = True
                 up("is ready")
                 if job is not None:
                     await self._work_on(job)
                 else:
-                    await pause(self._wake, await self._until_next())
+                    await self._wait_for_job(stop)
         finally:
             self.running = False
 
-    async def _listen(self, up: Up, stop: asyncio.Event) -> None:
-        """Wake the sessions when there is a new job, and at the end; report the metrics."""
-        try:
-            async with Listener.on(self._work.engine, CHANNEL) as listener:
-                up("listens")
-                while not stop.is_set():
-                    if await listener.heard(LISTEN_SLICE):
-                        self._wake.set()
-                    if self.running and self._reporting.is_due():
-                        with self._reporting.measured():
-                            await self._report()
-        finally:
-            self._wake.set()
+    async def _wait_for_job(self, stop: asyncio.Event) -> None:
+        """Wait in line. Only the first one waits for a job; the next one looks for another."""
+        async with self._line:
+            if not stop.is_set():
+                await pause(stop, await self._until_next(), self._wake)
+                self._wake.clear()
+
+    async def _report_on(self, up: Up, stop: asyncio.Event) -> None:
+        up("are reported")
+        while not stop.is_set():
+            if self.running:
+                with self._reporting.measured():
+                    await self._report()
+            await pause(stop, max(self._reporting.left(), REPORT_AGAIN))
 
     async def _claim(self) -> Job | None:
         async with self._store() as store:
             return await store.claim(self._kinds, self._settings.lease)
 
     async def _until_next(self) -> float:
-        async with self._work.read() as connection:
-            seconds = await JobStore(await raw_connection(connection)).until_next(self._kinds)
-        longest = self._settings.poll
-        return longest if seconds is None else min(max(seconds, 0.01), longest)
+        """Seconds until jobs are asked for again, unless one is announced before."""
+        async with self._store() as store:
+            seconds = await store.until_next(self._kinds)
+        seldom = self._work.notifications.poll(self._settings.poll)
+        return seldom if seconds is None else min(max(seconds, AT_LEAST), seldom)
 
     async def _work_on(self, job: Job) -> None:
         hit("job.claimed")
@@ -242,6 +246,6 @@ class JobWorker:
 
     @asynccontextmanager
     async def _store(self) -> AsyncIterator[JobStore]:
-        """The table of jobs in a transaction of its own."""
-        async with self._work.engine.begin() as connection:
+        """The table of jobs; each statement is a transaction of its own."""
+        async with self._work.read() as connection:
             yield JobStore(await raw_connection(connection))

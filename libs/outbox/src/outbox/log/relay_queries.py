@@ -26,13 +26,18 @@ Connection = psycopg.AsyncConnection[Any]
 
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
 
-_HIGHEST_ID = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_id_seq"
 # A transaction that inserts has this lock before it draws its first id, and keeps it until its rows
-# are visible (PostgreSQL, "Table-Level Locks"). See decision 0405.
-_WRITERS = """
-SELECT DISTINCT virtualtransaction FROM pg_locks
- WHERE locktype = 'relation' AND relation = 'outbox'::regclass AND mode = 'RowExclusiveLock'
-   AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+# are visible (PostgreSQL, "Table-Level Locks"). See decision 0405. The id has to be read before the
+# locks: these depend on it, so that no plan can read them first.
+_OBSERVE = """
+SELECT highest, writers
+  FROM (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_id_seq) ids(highest)
+ CROSS JOIN LATERAL (
+   SELECT array_agg(DISTINCT virtualtransaction) FROM pg_locks
+    WHERE highest IS NOT NULL AND locktype = 'relation' AND relation = 'outbox'::regclass
+      AND mode = 'RowExclusiveLock' AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ ) locks(writers)
 """
 
 _UNPUBLISHED = "published_at IS NULL AND parked_at IS NULL AND id > %(above)s"
@@ -175,16 +180,12 @@ class OutboxReader:
         self._of_lanes = "" if everything else _OF_LANES
         self._lanes = {} if everything else {"lanes": bits, "of": of}
 
-    async def highest_id(self) -> int:
-        """The highest id that any transaction has drawn, committed or not."""
-        cursor = await self._connection.execute(_HIGHEST_ID)
-        [(id_,)] = await cursor.fetchall()
-        return int(id_)
-
-    async def writers(self) -> frozenset[bytes]:
-        """The open transactions that have written to the outbox table."""
-        cursor = await self._connection.execute(_WRITERS)
-        return frozenset([transaction for (transaction,) in await cursor.fetchall()])
+    async def observe(self) -> tuple[int, frozenset[bytes]]:
+        """The highest id that any transaction has drawn, committed or not; and after that, the open
+        transactions that have written to the outbox table."""
+        cursor = await self._connection.execute(_OBSERVE)
+        [(highest, writers)] = await cursor.fetchall()
+        return int(highest), frozenset(writers or ())
 
     async def fetch(
         self, *, above: int, in_flight: str | None, backed_off: Sequence[str], limit: int

@@ -16,6 +16,7 @@ from outbox.log.guard import guarded
 from outbox.log.lazy_transaction import LazyTransaction
 from outbox.log.outbox import Outbox
 from outbox.log.unit_of_work import UnitOfWork
+from outbox.postgres.notifications import Notifications
 from outbox.postgres.notify import Notifier
 from outbox.postgres.table_groups import TableGroup, check
 
@@ -37,6 +38,8 @@ class Work:
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._outbox = outbox
         self._notifier = notifier
+        self.notifications = Notifications(self.engine)
+        """What parts of this process hear of the database."""
         self._group = GroupCommit(self.engine, notifier)
         self._traceparent = traceparent
 

@@ -1,8 +1,8 @@
 """Controls: what a person has ordered about a queue, an event type of a queue, or a relay.
 
 A control is a row that says how many events a second may pass: none is a pause. Every process reads
-the rows of its queue or relay twice a second, on a connection that it has anyway, and obeys from
-memory. While the database is away it obeys what it has read last.
+the rows of its queue or relay when it hears of a change, and obeys from memory. While the database
+is away it obeys what it has read last.
 
 Invariant: a control that has a time at which it ends is over at that time, whether or not the
 database can be read. A rate is that of each process: two processes together reach twice of it.
@@ -10,6 +10,7 @@ database can be read. A rate is that of each process: two processes together rea
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ from psycopg.rows import class_row
 from sqlalchemy import Column, DateTime, Double, MetaData, Table, Text, text
 
 from outbox import metrics
+from outbox.postgres.notify import DOORBELL, INBOX_CHANGES
 from outbox.postgres.table_details import comment
 
 Connection = psycopg.AsyncConnection[Any]
 
-READ_EVERY = 0.5
-"""Seconds after which a process reads its controls again."""
+READ_EVERY = 10.0
+"""Seconds after which a process reads its controls again without having heard of a change."""
 BURST = 0.25
 """So many seconds' worth of events may pass at once."""
 EVERYTHING = ""
@@ -118,8 +120,8 @@ class ControlTable:
         return row is not None and bool(row[0])
 
 
-INBOX_CONTROLS = ControlTable("inbox_controls", "inbox_redrive")
-OUTBOX_CONTROLS = ControlTable("outbox_controls", "outbox_doorbell")
+INBOX_CONTROLS = ControlTable("inbox_controls", INBOX_CHANGES)
+OUTBOX_CONTROLS = ControlTable("outbox_controls", DOORBELL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,12 @@ class Valve:
             metrics.CONTROL_RATE.labels(self._target, type_).set(one.rate)
         for type_ in before.keys() - self._read.keys():
             metrics.CONTROL_RATE.remove(self._target, type_)
+
+    def until_next(self) -> float:
+        """Seconds until the next control ends by itself; infinite if none does."""
+        ends = [ends_at for _, ends_at in self._read.values() if ends_at is not None]
+        # Not 0: the database's clock may be a little behind.
+        return max(min(ends, default=math.inf) - self._clock(), 0.01)
 
     @property
     def control(self) -> Control | None:

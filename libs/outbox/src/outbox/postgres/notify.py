@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.pq.abc import PGconn
 
 from outbox.addresses import Database, DatabaseAddress
 from outbox.losses import Server, database_lost, one_line
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 DOORBELL = "outbox_doorbell"
 SCHEDULED = "scheduled"
+INBOX_CHANGES = "inbox_changes"
+"""Something of a consumer has changed; the payload is its name."""
 INTERVAL = 0.002  # see decision 0002
 RETRY_AFTER = 1.0
 CLOSE_WITHIN = 2.0
@@ -40,10 +43,16 @@ _NOTIFY = (
 
 
 class Listener:
-    """Listens to one channel. A missed notification costs time only: every listener polls too."""
+    """Hears notifications. A missed one costs time only: every listener polls too.
+
+    It waits for the socket itself: the driver's `notifies()` wakes up ten times a second.
+    """
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Use a connection that nothing else uses."""
         self._connection = connection
+        self._heard: deque[tuple[str, str]] = deque()
+        connection.add_notify_handler(lambda one: self._heard.append((one.channel, one.payload)))
 
     @classmethod
     @asynccontextmanager
@@ -55,19 +64,61 @@ class Listener:
     @classmethod
     async def over(cls, connection: psycopg.AsyncConnection[Any], channel: str) -> Listener:
         """Listen on a connection that nothing else uses."""
-        await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-        return cls(connection)
+        listener = cls(connection)
+        await listener.listen(channel)
+        return listener
+
+    async def listen(self, channel: str) -> None:
+        """Listen to one more channel; harmless if it is listened to already."""
+        await self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+
+    async def hears_itself(self, channel: str, seconds: float) -> bool:
+        """Whether a notification on this channel arrives here, and within so many seconds."""
+        await self._connection.execute("SELECT pg_notify(%s, '')", [channel])
+        return bool(await self.heard(seconds))
 
     async def heard(self, seconds: float) -> list[str]:
         """Return the next payloads, at the latest after so many seconds."""
-        # To its end, because a generator left half-way keeps the connection's lock.
-        rings = self._connection.notifies(timeout=seconds, stop_after=1)
-        return [ring.payload async for ring in rings]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wait()
+        heard = [payload for _, payload in self._heard]
+        self._heard.clear()
+        return heard
 
     async def payloads(self) -> AsyncIterator[str]:
         """Give each payload as it comes, until the connection is lost."""
-        async for ring in self._connection.notifies():
-            yield ring.payload
+        async for _, payload in self.notifications():
+            yield payload
+
+    async def notifications(self) -> AsyncIterator[tuple[str, str]]:
+        """Give each channel and payload as it comes, until the connection is lost."""
+        while True:
+            await self._wait()
+            while self._heard:
+                yield self._heard.popleft()
+
+    async def _wait(self) -> None:
+        """Wait for a notification. Raises `OperationalError` when the connection is lost."""
+        driver = self._connection.pgconn
+        self._read(driver)
+        while not self._heard:
+            await _readable(driver.socket)
+            self._read(driver)
+
+    def _read(self, driver: PGconn) -> None:
+        driver.consume_input()
+        while (one := driver.notifies()) is not None:
+            self._heard.append((one.relname.decode(), one.extra.decode()))
+
+
+async def _readable(descriptor: int) -> None:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 class Notifier:

@@ -7,42 +7,49 @@ its connection is lost, the relay polls, logs that once, and listens again when 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-import psycopg
-
-from outbox.losses import Server, lost, one_line
-from outbox.outages import OUTAGES, Dependent
-from outbox.postgres.notify import DOORBELL, SCHEDULED, Listener
-from outbox.postgres.sessions import closed_if_cancelled
-from outbox.supervise import outlive
-
-logger = logging.getLogger(__name__)
+from outbox.postgres.notifications import Notifications
+from outbox.postgres.notify import DOORBELL, SCHEDULED
 
 RESCAN = "rescan"
-RECONNECT_AFTER = 1.0
-HEARD_WITHIN = 5.0
 
 
 class Doorbell:
-    """Rings when something was committed or scheduled, and when a rescan is asked for."""
+    """Rings when something was committed or scheduled, and when a person has changed something."""
 
-    def __init__(self, connect: Callable[[], Awaitable[psycopg.AsyncConnection[object]]]) -> None:
-        self._connect = connect
+    def __init__(self, notifications: Notifications, exchange: str) -> None:
+        self._notifications = notifications
+        self._exchange = exchange
         self._rung = asyncio.Event()
-        self._schedule_rung = asyncio.Event()
+        self._more_rung = asyncio.Event()
         self._rescan = False
-        self._warned = False
-        self._dependent = Dependent("doorbell")
+        self._scheduled = False
+        self._controlled = False
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Listen within the block."""
+        async with self._notifications.hearing(DOORBELL, self._hear):
+            yield
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether a ring would be heard now."""
+        return self._notifications.are_heard
+
+    def poll(self, seldom: float) -> float:
+        """Seconds after which to ask the database without a ring."""
+        return self._notifications.poll(seldom)
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a ring; true if there was one."""
         return await _wait(self._rung, seconds)
 
-    async def wait_for_schedule(self, seconds: float) -> bool:
-        """Wait until an event was scheduled; true if one was."""
-        return await _wait(self._schedule_rung, seconds)
+    async def wait_for_more(self, seconds: float) -> bool:
+        """Wait until an event was scheduled or a control has changed; true if so."""
+        return await _wait(self._more_rung, seconds)
 
     def ring(self) -> None:
         """There is something to publish."""
@@ -53,46 +60,25 @@ class Doorbell:
         rescan, self._rescan = self._rescan, False
         return rescan
 
-    async def run(self) -> None:
-        """Listen until cancelled."""
-        try:
-            await outlive(self._listen, self._note, asyncio.Event(), lambda: RECONNECT_AFTER)
-        finally:
-            OUTAGES.ended(self._dependent)
+    def pop_scheduled(self) -> bool:
+        """Whether an event may have been scheduled since the last call."""
+        scheduled, self._scheduled = self._scheduled, False
+        return scheduled
 
-    def _note(self, problem: Exception) -> None:
-        if lost(problem) is Server.DATABASE:
-            OUTAGES.lost(self._dependent, Server.DATABASE, one_line(problem))
-        else:
-            self._warn(one_line(problem))
+    def pop_controlled(self) -> bool:
+        """Whether a control of the relay may have changed since the last call."""
+        controlled, self._controlled = self._controlled, False
+        return controlled
 
-    async def _listen(self) -> None:
-        async with await closed_if_cancelled(self._connect()) as connection:
-            OUTAGES.found(self._dependent)
-            listener = await Listener.over(connection, DOORBELL)
-            # This ring stands for what was committed before LISTEN, and proves that rings arrive.
-            await connection.execute("SELECT pg_notify(%s, '')", [DOORBELL])
-            heard = await listener.heard(HEARD_WITHIN)
-            if heard:
-                self._warned = False
-            else:
-                self._warn("LISTEN is accepted but nothing is heard: is there a pooler in between?")
-            for payload in heard:
-                self._hear(payload)
-            async for payload in listener.payloads():
-                self._hear(payload)
-
-    def _hear(self, payload: str) -> None:
-        self._rescan = self._rescan or RESCAN in payload
-        if SCHEDULED in payload:
-            self._schedule_rung.set()
+    def _hear(self, payload: str | None) -> None:
+        if payload is None or payload == self._exchange:
+            self._controlled = True
+        if payload is None or SCHEDULED in payload:
+            self._scheduled = True
+        self._rescan = self._rescan or (payload is not None and RESCAN in payload)
+        if self._controlled or self._scheduled:
+            self._more_rung.set()
         self.ring()
-
-    def _warn(self, why: str) -> None:
-        """Log this once for each loss of the connection."""
-        if not self._warned:
-            logger.warning("the relay hears no doorbell and polls instead: %s", why)
-        self._warned = True
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

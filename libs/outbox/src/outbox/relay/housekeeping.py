@@ -19,7 +19,7 @@ from outbox.relay.lanes import Lanes
 from outbox.supervise import pause, run_until_first
 
 SCHEDULE = 1.0
-REPORT = 5.0
+REPORT = 10.0
 LOCKED_AGAIN = 0.05
 """Seconds until a due event is tried again whose stream an open transaction has locked."""
 REBIND_AFTER = 1.0  # see decision 0005
@@ -57,7 +57,7 @@ class Housekeeping:
         self._rebinds = 0
         self._exchange = exchange
         self._valve = valve
-        self._obeying = AdaptiveInterval(READ_EVERY, clock, ceiling=READ_EVERY)
+        self._read_controls_at = clock()
 
     async def run(self, backoff: Backoff, lanes: Lanes) -> None:
         """Run until cancelled."""
@@ -68,9 +68,8 @@ class Housekeeping:
             if self._reporting.is_due():
                 with self._reporting.measured():
                     await self._report(backoff, lanes)
-            if self._obeying.is_due():
-                with self._obeying.measured():
-                    await self._marker.read_controls(self._valve)
+            if self._read_controls_at <= self._clock():
+                await self._read_controls()
             if lanes.owned and self._scheduling.is_due():
                 await self._move_due()
             await self._wait(lanes)
@@ -89,17 +88,28 @@ class Housekeeping:
 
     async def _wait(self, lanes: Lanes) -> None:
         scheduling = self._scheduling.left() if lanes.owned else SCHEDULE
-        seconds = min(scheduling, self._reporting.left(), self._obeying.left())
-        if await self._doorbell.wait_for_schedule(seconds):
-            self._scheduling.hurry()
+        controls = max(self._read_controls_at - self._clock(), 0.0)
+        seconds = min(scheduling, self._reporting.left(), controls)
+        if await self._doorbell.wait_for_more(seconds):
+            if self._doorbell.pop_scheduled():
+                self._scheduling.hurry()
+            if self._doorbell.pop_controlled():
+                self._read_controls_at = self._clock()
+
+    async def _read_controls(self) -> None:
+        await self._marker.read_controls(self._valve)
+        seconds = min(self._doorbell.poll(READ_EVERY), self._valve.until_next())
+        self._read_controls_at = self._clock() + seconds
 
     async def _move_due(self) -> None:
         with self._scheduling.measured():
-            while moved := await self._schedule.move_due(limit=BATCH):
-                self._doorbell.ring()
-                if moved < BATCH:
-                    break
-        next_due = await self._schedule.next_due()
+            next_due = await self._schedule.next_due()
+            if next_due == 0:
+                while moved := await self._schedule.move_due(limit=BATCH):
+                    self._doorbell.ring()
+                    if moved < BATCH:
+                        break
+                next_due = await self._schedule.next_due()
         if next_due is not None:
             self._scheduling.hurry(next_due or LOCKED_AGAIN)
 

@@ -59,6 +59,7 @@ class RelayLoop:
         self._sharing = AdaptiveInterval(SHARE_EVERY, self.clock, ceiling=SHARE_EVERY)
         self._observing = AdaptiveInterval(OBSERVE_EVERY, self.clock)
         self._rescanning = AdaptiveInterval(self.settings.rescan_interval, self.clock)
+        self._highest_id = 0
         self._settlement = Settlement(
             marker=self.marker,
             in_flight=self.in_flight,
@@ -78,19 +79,35 @@ class RelayLoop:
         )
 
     async def _publish(self, stop: asyncio.Event) -> None:
-        interval = self.settings.poll_first
+        interval, rung = self.settings.poll_first, True
         while not stop.is_set():
             await self._share_lanes(stop)
             await self._rescan()
             wanted = self.valve.grant(self._wanted)
-            read = await self._publish_window(wanted, stop) if wanted and self.lanes.owned else 0
+            read = 0
+            if wanted and self.lanes.owned and (rung or await self._may_have_more()):
+                read = await self._publish_window(wanted, stop)
             self.valve.give_back(wanted - read)
             await self._advance_watermark()
             more = 0 < wanted <= read or (read > 0 and self.reader.cut_short)
             rung = more or await self._wait(interval, stop)
-            doubled = min(interval * 2, self.settings.poll_ceiling)
-            interval = self.settings.poll_first if read or rung else doubled
+            interval = self._next_interval(interval, is_busy=rung or read > 0)
         await self._drain()
+
+    async def _may_have_more(self) -> bool:
+        """Whether a fetch could find something though nobody has rung."""
+        self._release_due()
+        self._observing.hurry()
+        await self._advance_watermark()
+        return not self.watermark.covers(self._highest_id)
+
+    def _next_interval(self, interval: float, *, is_busy: bool) -> float:
+        """Seconds until the next poll. It need not be soon while a ring would be heard."""
+        if self.doorbell.is_heard:
+            return self.settings.poll_ceiling
+        return (
+            self.settings.poll_first if is_busy else min(interval * 2, self.settings.poll_ceiling)
+        )
 
     async def _drain(self) -> None:
         try:
@@ -123,8 +140,7 @@ class RelayLoop:
         return len(rows)
 
     async def _fetch(self, limit: int) -> list[OutboxRow]:
-        due = self.backoff.release_due(self.clock(), not_yet=self.in_flight.broken)
-        self.watermark.lower(due)
+        self._release_due()
         rows = await self.reader.fetch(
             above=self.watermark.value,
             in_flight=self.in_flight.ids,
@@ -140,15 +156,17 @@ class RelayLoop:
         backed_off = set(self.backoff.keys)
         return [row for row in rows if row.aggregate not in backed_off]
 
-    async def _advance_watermark(self) -> None:
-        """Not with each window: reading the locks slows down everybody who takes one.
+    def _release_due(self) -> None:
+        """Let aggregates be read again whose time of backoff is up."""
+        due = self.backoff.release_due(self.clock(), not_yet=self.in_flight.broken)
+        self.watermark.lower(due)
 
-        The id is read before the writers: see decision 0405.
-        """
+    async def _advance_watermark(self) -> None:
+        """Not with each window: reading the locks slows down everybody who takes one."""
         if self._observing.is_due():
             self._observing.postpone()
-            highest = await self.reader.highest_id()
-            self.watermark.observe(highest, await self.reader.writers())
+            self._highest_id, writers = await self.reader.observe()
+            self.watermark.observe(self._highest_id, writers)
 
     async def _share_lanes(self, stop: asyncio.Event) -> None:
         """Now and then acquire or release lanes; nothing is in flight while one is released."""

@@ -19,6 +19,7 @@ from outbox.errors import InvalidSetting
 from outbox.log.relay_queries import OutboxMarker, OutboxReader, Schedule
 from outbox.log.tables import OUTBOX_TABLES
 from outbox.postgres.controls import OUTBOX_CONTROLS, Valve
+from outbox.postgres.notifications import Notifications
 from outbox.postgres.sessions import open_lock_session
 from outbox.postgres.table_groups import check
 from outbox.publisher.open import ensure_topology, open_publisher
@@ -31,7 +32,7 @@ from outbox.relay.lanes import Lanes
 from outbox.relay.loop import RelayLoop
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settlement import ChannelClosed, Unroutable
-from outbox.supervise import Enduring, Up, end, keep_running
+from outbox.supervise import Enduring, Up, keep_running
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +48,12 @@ class Relay:
         exchange: str,
         topology: Topology,
         settings: RelaySettings | None = None,
+        notifications: Notifications | None = None,
     ) -> None:
-        """Raises `InvalidSetting` for what can never work."""
+        """`notifications` are those of this process for the same database, if there are any.
+
+        Raises `InvalidSetting` for what can never work.
+        """
         instance("topology", topology, Topology)
         instance("settings", settings, RelaySettings, NoneType)
         self._database = DatabaseAddress.of(database_url)
@@ -58,6 +63,7 @@ class Relay:
             known = ", ".join(topology.exchanges) or "none"
             raise InvalidSetting("exchange", f"{exchange!r} is not in the topology; it has {known}")
         self._topology = topology
+        self._notifications = notifications or Notifications(self._database)
         self._settings = settings or RelaySettings()
         self._loop: RelayLoop | None = None
         self._suspects: set[int] = set()
@@ -120,9 +126,8 @@ class Relay:
             patience=self._settings.confirm_timeout,
             frames=self._settings.frames,
         )
-        doorbell = Doorbell(lambda: open_lock_session(self._database, "outbox relay doorbell"))
-        bell = asyncio.create_task(doorbell.run())
-        stack.push_async_callback(end, bell)
+        doorbell = Doorbell(self._notifications, self._exchange)
+        await stack.enter_async_context(doorbell.listening())
         reader, marker, lanes, schedule = await self._open_database(stack)
         housekeeping = Housekeeping(
             marker=marker,

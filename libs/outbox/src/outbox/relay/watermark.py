@@ -36,6 +36,10 @@ class LowWatermark:
             else:
                 self._final = highest_id
 
+    def covers(self, highest_id: int) -> bool:
+        """Whether no row above the watermark can exist: no id above it was drawn."""
+        return highest_id <= self.value
+
     def rise(self, last_read: int | None) -> None:
         """Rise to the last id that was read; to the last final id if nothing was left to read."""
         reached = self._final if last_read is None else min(last_read, self._final)

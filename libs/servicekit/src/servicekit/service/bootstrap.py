@@ -168,7 +168,7 @@ class ServiceBootstrap:
             self._owner_engine() as owner_engine,
         ):
             worker = Worker(base, work)
-            worker.add(Role.RELAY, "relay", self._relay())
+            worker.add(Role.RELAY, "relay", self._relay(work))
             settings = self.settings.of_consumers(senders)
             for queue, handlers in queues.items():
                 consumer = self._consumer(work, queue, handlers, settings)
@@ -183,12 +183,13 @@ class ServiceBootstrap:
     def _workers_of(self, queues: Mapping[str, HandlersByType]) -> int:
         return len(queues) * self.settings.inbox_concurrency
 
-    def _relay(self) -> Relay:
+    def _relay(self, work: Work) -> Relay:
         return Relay(
             database_url=self.database.url,
             broker_url=self.settings.rabbitmq_url,
             exchange=self.exchange,
             topology=self.topology,
+            notifications=work.notifications,
         )
 
     def _consumer(
