@@ -120,9 +120,8 @@ class Inbox:
         A stream that another transaction keeps locked is left for later. `claims` leave out what
         retriers of other processes have in hand.
         """
-        async with self._work.read() as connection:
-            raw = await raw_connection(connection)
-            due = await ParkedEvents(raw, self.consumer).due_streams(limit=DUE_STREAMS)
+        async with self._work.statements() as connection:
+            due = await ParkedEvents(connection, self.consumer).due_streams(limit=DUE_STREAMS)
         tried, rest = 0, due
         while rest:
             async with claims.some(rest) if claims else nullcontext(rest) as streams:
@@ -194,8 +193,8 @@ class Inbox:
 
         Returns whether gates keep something, which the next report may find free.
         """
-        async with self._work.read() as connection:
-            parked = ParkedQueries(await raw_connection(connection), self.consumer)
+        async with self._work.statements() as connection:
+            parked = ParkedQueries(connection, self.consumer)
             counts = {count.reason: count for count in await parked.counts()}
             heaviest = await parked.heaviest() if counts else ()
         self.parked_bytes = sum(count.bytes for count in counts.values())

@@ -123,8 +123,8 @@ class Prober:
 
     async def _obey(self) -> Sequence[TrippedType]:
         new, settings = self._breaker.newly_tripped(), self._breaker.settings
-        async with self._work.read() as connection:
-            types = TrippedTypes(await raw_connection(connection), self._consumer)
+        async with self._work.statements() as connection:
+            types = TrippedTypes(connection, self._consumer)
             for event_type, cause in new.items():
                 delay = settings.delay(0) if settings else 0.0
                 await types.trip(event_type, str(cause), first_probe=delay)

@@ -96,8 +96,11 @@ class Transactions:
             with self.watchdog.over(f"what was left to send for {self.consumer}"):
                 await transaction.finish(counted)
         hit("consumer.committed")
+        self._committed(transaction)
+
+    def _committed(self, transaction: InboxTransaction) -> None:
         self.work.committed(transaction.deferred)
-        if any(position.parked for position in positions.values()):
+        if any(position.parked for position in transaction.positions.values()):
             self.parked.set()
         for decision, count in transaction.decisions.items():
             metrics.CONSUMED.labels(self.consumer, decision).inc(count)

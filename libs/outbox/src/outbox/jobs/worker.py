@@ -40,8 +40,7 @@ _BLOCKED = (
 REPORT_EVERY = 10.0
 REPORT_AGAIN = 1.0
 HOUSEKEEPING_EVERY = 600.0
-AT_LEAST = 0.01
-"""Seconds until jobs are asked for again: clocks differ a little."""
+AT_LEAST = 0.01  # clocks differ a little
 
 
 class AlreadyEnded(Exception):
@@ -223,8 +222,8 @@ class JobWorker:
 
     async def _report(self) -> None:
         """Set the metrics that only the database knows, for all kinds of jobs."""
-        async with self._work.read() as connection:
-            counts = await count_jobs(await raw_connection(connection))
+        async with self._work.statements() as connection:
+            counts = await count_jobs(connection)
         self._kinds_seen |= {count.kind for count in counts}
         found = {(count.kind, count.state): count for count in counts}
         for kind in self._kinds_seen:
@@ -247,5 +246,5 @@ class JobWorker:
     @asynccontextmanager
     async def _store(self) -> AsyncIterator[JobStore]:
         """The table of jobs; each statement is a transaction of its own."""
-        async with self._work.read() as connection:
-            yield JobStore(await raw_connection(connection))
+        async with self._work.statements() as connection:
+            yield JobStore(connection)

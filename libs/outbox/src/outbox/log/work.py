@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
+import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from outbox.addresses import on_psycopg
 from outbox.errors import AutocommitRefused
 from outbox.event import Envelope
-from outbox.log.deferred import DeferredStatements
+from outbox.log.deferred import DeferredStatements, raw_connection
 from outbox.log.group_commit import GroupCommit
 from outbox.log.guard import guarded
 from outbox.log.lazy_transaction import LazyTransaction
@@ -86,6 +88,18 @@ class Work:
         instead of three.
         """
         return self._reading.connect()  # see decision 0014
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """The driver's connection, for the library's own statements: each is a transaction."""
+        async with self.read() as connection:
+            raw = await raw_connection(connection)
+            try:
+                yield raw
+            finally:
+                if raw.closed:
+                    # SQLAlchemy has not seen the error, and would log a reset in vain.
+                    await connection.invalidate()
 
     def within(
         self, connection: AsyncConnection, cause: Envelope | None, deferred: DeferredStatements
