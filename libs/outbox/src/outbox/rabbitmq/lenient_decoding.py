@@ -7,9 +7,7 @@ consumer would connect again, get the same message first, and so on for ever.
 A message cannot end a connection by its size either: a body that is larger than an event may be is
 not kept, however many of them a broker sends at once. `body_size` tells how large it was.
 
-Invariant: pamqp decodes everything that it can. Only a delivery that pamqp refuses is read here:
-its texts have escapes for invalid bytes, an invalid time is None, and so is a header that makes no
-sense. Its body is unchanged.
+Invariant: only a delivery that pamqp refuses is read leniently, and its body is unchanged.
 """
 
 from __future__ import annotations
@@ -17,9 +15,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import struct
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any
 
 import aio_pika
@@ -33,20 +29,24 @@ from aiormq.exceptions import (
     ConnectionNotAllowed,
     InvalidFrameError,
 )
-from pamqp import constants, decode
 from pamqp.base import Frame
 from pamqp.body import ContentBody
-from pamqp.commands import Basic
 from pamqp.commands import Connection as ConnectionFrames
 from pamqp.frame import FrameTypes, unmarshal
 from pamqp.header import ContentHeader
+from pamqp.heartbeat import Heartbeat
 from yarl import URL
 
 from outbox.event import MAX_PAYLOAD
+from outbox.rabbitmq import delivery_frames
+from outbox.rabbitmq.delivery_frames import HEAD
+from outbox.rabbitmq.direct_deliveries import DirectDeliveries
+from outbox.rabbitmq.lenient_frames import lenient
 
 logger = logging.getLogger(__name__)
 
-HEAD = constants.FRAME_HEADER_SIZE
+AT_ONCE = 131_072
+"""Bytes of one read, at most."""
 NOT_ALLOWED = 530
 """No such virtual host, or no right to it (AMQP 0-9-1 section 1.2)."""
 PASSES = ") is reached"
@@ -55,9 +55,6 @@ _READER = "_Connection__reader"
 """The method with which aiormq reads the frames of an open connection."""
 
 _SIZE = "body_size_on_the_wire"
-
-Decoded = tuple[int, Any]
-"""How many bytes a value has, and the value."""
 
 
 class Connection(aio_pika.Connection):
@@ -99,6 +96,11 @@ class _Underlay(UnderlayConnection):
 
 
 class _Transport(Transport):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.direct: dict[int, DirectDeliveries] = {}
+        """By number of channel."""
+
     @staticmethod
     async def _rpc(
         request: Frame,
@@ -110,7 +112,7 @@ class _Transport(Transport):
         return await Transport._rpc(request, writer, receiver, wait_response)
 
     async def _Connection__reader(self, frames: FrameReceiver) -> None:
-        await getattr(super(), _READER)(_Receiver(frames.reader))
+        await getattr(super(), _READER)(OpenReceiver(frames.reader, self.direct))
 
 
 class _Receiver(FrameReceiver):
@@ -122,36 +124,107 @@ class _Receiver(FrameReceiver):
     async def get_frame(self) -> tuple[int, int, FrameTypes]:
         """The next frame; bodies that are too large are skipped."""
         while True:
-            size, channel, frame = await self._next_frame()
-            if isinstance(frame, ContentHeader):
-                self._unwanted.pop(channel, None)
-                if frame.body_size > MAX_PAYLOAD:
-                    self._unwanted[channel] = frame.body_size
-                    setattr(frame, _SIZE, frame.body_size)
-                    frame.body_size = 0
-            elif isinstance(frame, ContentBody) and channel in self._unwanted:
-                self._unwanted[channel] -= len(frame.value)
-                if self._unwanted[channel] <= 0:
-                    del self._unwanted[channel]
-                continue
-            return size, channel, frame
+            channel, frame = _decoded(data := await self._read())
+            if self._wants(channel, frame):
+                return len(data), channel, frame
 
-    async def _next_frame(self) -> tuple[int, int, FrameTypes]:
-        """As of AMQP 0-9-1 section 4.2.3."""
+    def _wants(self, channel: int, frame: FrameTypes) -> bool:
+        """False for a part of a body that is too large."""
+        if isinstance(frame, ContentHeader):
+            self._unwanted.pop(channel, None)
+            if frame.body_size > MAX_PAYLOAD:
+                self._unwanted[channel] = frame.body_size
+                setattr(frame, _SIZE, frame.body_size)
+                frame.body_size = 0
+        elif isinstance(frame, ContentBody) and channel in self._unwanted:
+            self._unwanted[channel] -= len(frame.value)
+            if self._unwanted[channel] <= 0:
+                del self._unwanted[channel]
+            return False
+        return True
+
+    async def _read(self) -> bytes:
+        """One frame, as of AMQP 0-9-1 section 4.2.3, and nothing beyond it."""
         if self.reader.at_eof():
             raise StopAsyncIteration
         try:
             head = await self.reader.readexactly(HEAD)
-            data = head + await self.reader.readexactly(int.from_bytes(head[3:]) + 1)
+            return head + await self.reader.readexactly(int.from_bytes(head[3:]) + 1)
         except (OSError, asyncio.IncompleteReadError) as problem:
-            raise AMQPConnectionError(f"the broker's end was lost: {problem!r}") from problem
-        try:
-            return unmarshal(data)
-        except Exception as problem:
-            frame = _lenient(head[0], data[HEAD:-1])
-            if frame is None:
-                raise InvalidFrameError(str(problem)) from problem
-            return len(data), int.from_bytes(head[1:3]), frame
+            raise _lost(problem) from problem
+
+
+class OpenReceiver(_Receiver):
+    """Used while the connection is open: it reads many frames at once."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, direct: Mapping[int, DirectDeliveries]
+    ) -> None:
+        super().__init__(reader)
+        self._direct = direct
+        self._data, self._at = b"", 0
+        self._is_alive = False
+        """Whether frames have come that aiormq does not know of."""
+
+    async def get_frame(self) -> tuple[int, int, FrameTypes]:
+        """The next frame that is not part of a delivery for a consumer.
+
+        Those count for aiormq as one heartbeat, so that it does not take the connection for dead.
+        """
+        while data := self._next() or await self._more():
+            channel, frame = _decoded(data)
+            direct = self._direct.get(channel)
+            if not self._wants(channel, frame):
+                continue
+            if direct is None or not direct.collects(frame):
+                return len(data), channel, frame
+            self._is_alive = True
+        self._is_alive = False
+        return HEAD + 1, 0, Heartbeat()
+
+    def _next(self) -> bytes:
+        """The next frame, if all of it has been read."""
+        start, have = self._at, len(self._data)
+        body = start + HEAD
+        if have > body:
+            end = body + int.from_bytes(self._data[start + 3 : body]) + 1
+            if end <= have:
+                self._at = end
+                return self._data[start:end]
+        return b""
+
+    async def _more(self) -> bytes:
+        """The next frame, when it has come; nothing if aiormq has to hear of those before first."""
+        while not (found := self._next()) and not self._is_alive:
+            if self.reader.at_eof():
+                raise StopAsyncIteration
+            try:
+                arrived = await self.reader.read(AT_ONCE)
+            except OSError as problem:
+                raise _lost(problem) from problem
+            if not arrived:
+                raise _lost(EOFError(f"{len(self._data) - self._at} bytes of a frame"))
+            self._data, self._at = self._data[self._at :] + arrived, 0
+        return found
+
+
+def _lost(problem: Exception) -> AMQPConnectionError:
+    return AMQPConnectionError(f"the broker's end was lost: {problem!r}")
+
+
+def _decoded(data: bytes) -> tuple[int, FrameTypes]:
+    """The channel, and the frame."""
+    channel = int.from_bytes(data[1:3])
+    if known := delivery_frames.read(data):
+        return channel, known
+    try:
+        _, channel, frame = unmarshal(data)
+    except Exception as problem:
+        odd = lenient(data[0], data[HEAD:-1])
+        if odd is None:
+            raise InvalidFrameError(str(problem)) from problem
+        return channel, odd
+    return channel, frame
 
 
 class _OpeningReceiver(_Receiver):
@@ -164,82 +237,3 @@ class _OpeningReceiver(_Receiver):
             kind = ConnectionClosed if PASSES in said else ConnectionNotAllowed
             raise kind(NOT_ALLOWED, said)
         return size, channel, frame
-
-
-def _lenient(kind: int, payload: bytes) -> FrameTypes | None:
-    """A delivery's method or header, None for any other frame."""
-    if kind == constants.FRAME_HEADER:
-        return _header(payload)
-    if kind == constants.FRAME_METHOD and int.from_bytes(payload[:4]) == Basic.Deliver.index:
-        return _deliver(payload[4:])
-    return None
-
-
-def _deliver(data: bytes) -> Basic.Deliver:
-    """AMQP 0-9-1 section 1.8.3.9."""
-    delivery = Basic.Deliver()
-    size, delivery.consumer_tag = _text(data)
-    delivery.delivery_tag, again = struct.unpack_from(">QB", data, size)
-    at = size + 9
-    delivery.redelivered = bool(again & 1)
-    size, delivery.exchange = _text(data[at:])
-    _, delivery.routing_key = _text(data[at + size :])
-    return delivery
-
-
-def _header(data: bytes) -> ContentHeader:
-    """AMQP 0-9-1 section 4.2.6.1."""
-    header = ContentHeader()
-    header.class_id, header.weight, header.body_size, flags = struct.unpack_from(">HHQH", data)
-    data = data[14:]
-    with suppress(Exception):
-        for name in Basic.Properties.attributes():
-            if flags & Basic.Properties.flags[name]:
-                kind = Basic.Properties.amqp_type(name)
-                size, value = (_LENIENT.get(kind) or decode.METHODS[kind])(data)
-                setattr(header.properties, name, value)
-                data = data[size:]
-    return header
-
-
-def _text(data: bytes) -> Decoded:
-    end = data[0] + 1
-    return end, data[1:end].decode("utf-8", "backslashreplace")
-
-
-def _time(data: bytes) -> Decoded:
-    with suppress(ValueError, OverflowError, OSError):
-        return decode.timestamp(data)
-    return 8, None
-
-
-def _table(data: bytes) -> Decoded:
-    """Every header keeps its name, so that a missing header differs from an unreadable one."""
-    end = int.from_bytes(data[:4]) + 4
-    found, at = {}, 4
-    while at < end:
-        size, name = _text(data[at:])
-        at += size
-        size, found[name] = _value(data[at:])
-        at += size
-    return end, found
-
-
-def _value(data: bytes) -> Decoded:
-    kind = data[:1]
-    if kind == b"T":
-        size, value = _time(data[1:])
-        return size + 1, value
-    try:
-        return decode.embedded_value(data)
-    except Exception:
-        if kind not in (b"A", b"F"):
-            raise
-        return int.from_bytes(data[1:5]) + 5, None
-
-
-_LENIENT: dict[str, Callable[[bytes], Decoded]] = {
-    "shortstr": _text,
-    "timestamp": _time,
-    "table": _table,
-}

@@ -6,7 +6,6 @@ acked go back to the queue with the channel, and the prefetch bounds how many th
 
 from __future__ import annotations
 
-import inspect
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -16,7 +15,7 @@ from aio_pika.abc import AbstractChannel
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import ChannelFrame, DeliveredMessage
 
-Receive = Callable[[DeliveredMessage], None]
+from outbox.rabbitmq.direct_deliveries import Receive, receive_directly
 
 _ACK = struct.Struct(">BHIHHQBB")
 """A method frame with basic.ack (AMQP 0-9-1 sections 4.2.3 and 1.8.3.13)."""
@@ -45,7 +44,7 @@ class Receiver:
     async def begin(self, queue: str, *, prefetch: int, tag: str | None = None) -> None:
         """Begin to consume: `receive` may be called before this returns."""
         await self._channel.basic_qos(prefetch_count=prefetch)
-        _without_a_task_each(self._channel, self.delivered)
+        receive_directly(self._channel, self.delivered)
         await self._channel.basic_consume(queue, self._on_message, consumer_tag=tag)
 
     def delivered(self, delivery: DeliveredMessage) -> None:
@@ -97,15 +96,3 @@ class Receiver:
 
     async def _on_message(self, delivery: DeliveredMessage) -> None:
         self.delivered(delivery)
-
-
-def _without_a_task_each(channel: Any, delivered: Receive) -> None:
-    """aiormq starts a task for each delivery; if it is as known here, that is left out."""
-    internals = (getattr(channel, name, None) for name in ("_get_frame", "_read_content"))
-    if not all(inspect.iscoroutinefunction(one) for one in internals):
-        return
-
-    async def on_deliver(frame: object) -> None:
-        delivered(await channel._read_content(frame, await channel._get_frame()))
-
-    channel._on_deliver_frame = on_deliver
