@@ -70,7 +70,11 @@ async def test_other_frames_are_left_to_aiormq_and_deliveries_count_as_a_heartbe
 
 
 async def test_content_that_no_delivery_announced_is_left_to_aiormq() -> None:
-    got = [Basic.GetOk(7, False, "shop", "order.a", 0), ContentHeader(0, 3), ContentBody(b"got")]
+    got: list[FrameTypes] = [
+        Basic.GetOk(7, False, "shop", "order.a", 0),
+        ContentHeader(0, 3),
+        ContentBody(b"got"),
+    ]
     found, others = await received(*got, *delivery(1, b"one"), cut=10_000)
     assert [one.delivery_tag for one in found] == [1]
     assert [type(one) for one in others[:3]] == [type(one) for one in got]
