@@ -54,7 +54,7 @@ class Contract(BaseModel):
 
     def payload(self) -> bytes:
         """The body as UTF-8 JSON."""
-        return self.model_dump_json().encode()
+        return self.__pydantic_serializer__.to_json(self)
 
     @classmethod
     def from_envelope(cls, delivered: Delivered, /) -> Self:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service_orders.domains.orders.models import Order, OrderLine
 from service_orders.domains.orders.states import OrderStatus
+from servicekit.database.tables import fields_of
 from servicekit.http.fields import Line, Money, Timestamp, Whole
 
 MAX_QUANTITY = 1_000_000
@@ -71,5 +72,5 @@ class OrderView(OrderSummary):
 
     @classmethod
     def of(cls, order: Order, lines: Sequence[OrderLine]) -> Self:
-        products = [ProductView.model_validate(line, from_attributes=True) for line in lines]
-        return cls(**OrderSummary.model_validate(order).__dict__, products=products)
+        # One validation for the whole answer: this is made for every order that is placed.
+        return cls.model_validate({**fields_of(order), "products": lines}, from_attributes=True)
