@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,10 @@ def content(layout: Layout) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
+def words(text: bytes) -> set[bytes]:
+    return set(re.findall(rb"\w+", text.lower()))
+
+
 @pytest.mark.parametrize(("replies", "files"), [(False, 15), (True, 20)])
 def test_files_are_added_and_lists_get_one_more_line(
     layout: Layout, replies: bool, files: int
@@ -65,11 +70,11 @@ def test_files_are_added_and_lists_get_one_more_line(
         "service-processor/src/service_processor/domains/__init__.py",
     }
     for name in changed:
-        new = [line for line in after[name].splitlines() if line not in before[name].splitlines()]
-        assert all(
-            any(word in line.lower() for word in (b"example_things", b"example things"))
-            for line in new
-        ), name
+        # Words, not lines: a list that gets too long for its line is wrapped.
+        new = words(after[name]) - words(before[name])
+        assert new, name
+        assert all(b"example" in word or word == b"things" for word in new), name
+        assert words(before[name]) <= words(after[name]), name
     added = sorted(set(after) - set(before))
     assert len(added) == files
     assert all("example_things" in name for name in added)
@@ -137,7 +142,8 @@ def test_both_queues_of_a_domain_stand_in_one_row_beside_their_neighbours(layout
         "| `processor.example_things`, `orders.example_things` | the same about example things |"
         " the same |"
     )
-    assert "| the same about tickets | the same |" in rows[row - 1]
+    assert rows[row - 1].startswith("| `processor.")
+    assert rows[row - 1].endswith("| the same |")
 
 
 @pytest.mark.parametrize(

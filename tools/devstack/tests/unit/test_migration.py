@@ -39,3 +39,30 @@ def test_a_file_is_never_overwritten(checkout: Layout) -> None:
     with pytest.raises(Trouble, match=f"{taken.name} exists"):
         migration.run(checkout, ORDERS, "the parcels")
     assert taken.read_text() == "kept"
+
+
+def test_a_migration_that_drops_what_a_domain_declares_is_taken_back(checkout: Layout) -> None:
+    domain = checkout.checkout / "service-orders/src/service_orders/domains/parcels"
+    domain.mkdir(parents=True)
+    (domain / "models.py").write_text('PARCELS = table_of(Parcel, "parcels", METADATA)\n')
+    found = checkout.checkout / "20261126_index.py"
+    found.write_text('def upgrade():\n    op.drop_table("letters")\n')
+    migration.keep_declared_tables(checkout, ORDERS, found)
+    found.write_text(
+        'def upgrade():\n    op.drop_table("parcels")\n\n\ndef downgrade():\n    ...\n'
+    )
+    with pytest.raises(Trouble, match=r"would drop parcels, which .*parcels/models\.py declares"):
+        migration.keep_declared_tables(checkout, ORDERS, found)
+    assert not found.exists()
+
+
+def test_a_migration_whose_downgrade_drops_a_new_table_is_kept(checkout: Layout) -> None:
+    domain = checkout.checkout / "service-orders/src/service_orders/domains/parcels"
+    domain.mkdir(parents=True)
+    (domain / "models.py").write_text('PARCELS = table_of(Parcel, "parcels", METADATA)\n')
+    found = checkout.checkout / "20261126_parcels.py"
+    found.write_text(
+        'def upgrade():\n    ...\n\n\ndef downgrade():\n    op.drop_table("parcels")\n'
+    )
+    migration.keep_declared_tables(checkout, ORDERS, found)
+    assert found.exists()

@@ -36,6 +36,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Identity,
@@ -63,6 +64,7 @@ TYPES: Mapping[type[Any], TypeEngine[Any]] = {
     UUID: Uuid(),
     datetime: DateTime(timezone=True),
     int: BigInteger(),
+    bool: Boolean(),
     str: Text(),
 }
 

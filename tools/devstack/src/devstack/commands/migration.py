@@ -97,4 +97,20 @@ def _compare(layout: Layout, service: Service, sentence: str) -> Path:
             f"the tables of {service.folder} and its migrations agree, so none is written; does a"
             " new domain stand in domains/__init__.py?"
         )
+    keep_declared_tables(layout, service, found)
     return found
+
+
+def keep_declared_tables(layout: Layout, service: Service, migration: Path) -> None:
+    """Delete a migration that drops what a domain declares. Raises `Trouble` for it."""
+    upgrade = migration.read_text().partition("def downgrade")[0]
+    dropped = set(re.findall(r'drop_table\("(\w+)"', upgrade))
+    for models in sorted((layout.checkout / service.folder).glob("src/*/domains/*/models.py")):
+        declared = set(re.findall(r'"(\w+)"', models.read_text()))
+        if lost := sorted(dropped & declared):
+            migration.unlink()
+            raise Trouble(
+                f"the migration would drop {', '.join(lost)}, which"
+                f" {models.relative_to(layout.checkout)} declares, so none is written; does the"
+                " domain stand in domains/__init__.py?"
+            )
