@@ -45,7 +45,7 @@ async def run(bench: Bench) -> list[Figure]:
     found: dict[str, list[Measured]] = {name: [] for name in loads}
     theirs: list[float] = []
     with System(Layout(CHECKOUT, bench.stack.home / "pair")) as system:
-        async with _orders(system) as journeys:
+        async with order_journeys(system) as journeys:
             pair = Pair(system, journeys)
             found["warming up"] = [await pair.closed(16, WARM_UP)]
             for turn in bench.turns:
@@ -60,7 +60,8 @@ async def run(bench: Bench) -> list[Figure]:
 
 
 @asynccontextmanager
-async def _orders(system: System) -> AsyncIterator[Journeys]:
+async def order_journeys(system: System) -> AsyncIterator[Journeys]:
+    """Orders of one user, followed until they are settled."""
     request = post("/api/v1/orders", json.dumps({**ORDER, "user_id": USER}).encode())
     url = system.environment["orders"]["DATABASE_URL_ORDERS"]
     async with watched(Journeys(system.urls["orders"], lambda _: request), url) as journeys:
