@@ -144,19 +144,22 @@ async def test_an_event_that_comes_too_late_is_a_line_in_the_history(work: Work)
     )
 
 
-def step(id_: int, target: Status, **values: object) -> Step[int, Status]:
-    cause = Envelope(uuid4(), STREAM, 1, "parcel.moved", 1, NOW, b"{}", "correlation")
-    return Step(id_, target, cause, values=values)
+def moves(count: int) -> list[Envelope]:
+    return [
+        Envelope(uuid4(), STREAM, number, "parcel.moved", 1, NOW, b"{}", "correlation")
+        for number in range(1, count + 1)
+    ]
 
 
 async def test_events_of_a_batch_move_their_things_in_order(work: Work) -> None:
+    causes = moves(3)
     steps = [
-        step(3, Status.ROUTED, carrier="ship"),
-        step(1, Status.ROUTED, carrier="letter"),
-        step(3, Status.CANCELLED, carrier="nobody"),
+        Step(3, Status.ROUTED, values={"carrier": "ship"}),
+        Step(1, Status.ROUTED, values={"carrier": "letter"}),
+        Step(3, Status.CANCELLED, values={"carrier": "nobody"}),
     ]
     async with work.begin() as unit:
-        await CHANGES.follow_all(unit, steps)
+        await CHANGES.follow_all(unit, causes, steps)
     async with work.read() as connection:
         found = [await ROWS.get(connection, id_) for id_ in (1, 2, 3)]
     assert [(one.status.value, one.carrier) for one in found] == [
@@ -165,15 +168,16 @@ async def test_events_of_a_batch_move_their_things_in_order(work: Work) -> None:
         ("ROUTED", "ship"),
     ]
     assert [(one.status, one.reason, one.caused_by) for one in await entries(work, 3)] == [
-        ("ROUTED", None, steps[0].cause.id),
-        ("ROUTED", "ignored CANCELLED: the parcel was ROUTED already", steps[2].cause.id),
+        ("ROUTED", None, causes[0].id),
+        ("ROUTED", "ignored CANCELLED: the parcel was ROUTED already", causes[2].id),
     ]
 
 
 async def test_a_batch_with_an_unknown_thing_moves_nothing(work: Work) -> None:
+    steps = [Step(id_, Status.ROUTED) for id_ in (1, 9)]
     with pytest.raises(ParcelNotFound, match="There is no parcel 9"):
         async with work.begin() as unit:
-            await CHANGES.follow_all(unit, [step(1, Status.ROUTED), step(9, Status.ROUTED)])
+            await CHANGES.follow_all(unit, moves(2), steps)
     assert await entries(work, 1) == []
 
 

@@ -6,7 +6,7 @@ sent as one statement for each of the two tables. An event alone takes the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,7 +29,6 @@ class Step(Generic[K, S]):
 
     id: K
     target: S
-    cause: Envelope
     reason: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -40,17 +39,19 @@ class BatchedChanges(Changes[K, S, T]):
 
     store: RowsWithHistory[K, T]
 
-    async def follow_all(self, unit: UnitOfWork, steps: Iterable[Step[K, S]]) -> None:
-        """Do what `follow` does for each step, in their order.
+    async def follow_all(
+        self, unit: UnitOfWork, causes: Sequence[Envelope], steps: Sequence[Step[K, S]]
+    ) -> None:
+        """Do what `follow` does for each step, in their order; each is caused by an event.
 
         All steps set the same columns. Raises the `NotFound` of a thing that is not there.
         """
-        steps, at = list(steps), datetime.now(UTC)
+        at = datetime.now(UTC)
         things = await self.store.rows.lock_all(unit.connection, {step.id for step in steps})
         statuses = {id_: thing.status for id_, thing in things.items()}
         entries: list[tuple[K, HistoryEntry]] = []
         changed: dict[K, dict[str, Any]] = {}
-        for step in steps:
+        for step, cause in zip(steps, causes, strict=True):
             before = statuses[step.id]
             status, reason = step.target, step.reason
             if self.lifecycle.may_move(before, step.target):
@@ -59,7 +60,7 @@ class BatchedChanges(Changes[K, S, T]):
                 changed[step.id] = {**values, **step.values}
             else:
                 status, reason = before, self.lifecycle.came_too_late(before, step.target)
-            entries.append((step.id, HistoryEntry(status.value, at, reason, step.cause.id)))
+            entries.append((step.id, HistoryEntry(status.value, at, reason, cause.id)))
         await self.store.history.add_all(unit, entries)
         await self.store.rows.update_all(unit, changed)
         for id_ in changed:

@@ -21,10 +21,8 @@ async def on_checking(
     """The processor looks for tables."""
     await CHANGES.follow_all(
         unit,
-        [
-            Step(event.booking_id, BookingStatus.CHECKING_AVAILABILITY, cause)
-            for event, cause in zip(checking, causes, strict=True)
-        ],
+        causes,
+        [Step(event.booking_id, BookingStatus.CHECKING_AVAILABILITY) for event in checking],
     )
 
 
@@ -35,14 +33,10 @@ async def on_confirmed(
     """Tables are allocated. If a booking was cancelled before, the processor releases its table."""
     await CHANGES.follow_all(
         unit,
+        causes,
         [
-            Step(
-                event.booking_id,
-                BookingStatus.CONFIRMED,
-                cause,
-                values={"table_id": event.table_id},
-            )
-            for event, cause in zip(confirmed, causes, strict=True)
+            Step(event.booking_id, BookingStatus.CONFIRMED, values={"table_id": event.table_id})
+            for event in confirmed
         ],
     )
 
@@ -54,8 +48,6 @@ async def on_rejected(
     """There is no table for the bookings."""
     await CHANGES.follow_all(
         unit,
-        [
-            Step(event.booking_id, BookingStatus.REJECTED, cause, event.reason)
-            for event, cause in zip(rejected, causes, strict=True)
-        ],
+        causes,
+        [Step(event.booking_id, BookingStatus.REJECTED, event.reason) for event in rejected],
     )

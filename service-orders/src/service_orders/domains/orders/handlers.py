@@ -20,11 +20,7 @@ async def on_processing_started(
 ) -> None:
     """The orders are being processed."""
     await CHANGES.follow_all(
-        unit,
-        [
-            Step(event.order_id, OrderStatus.IN_PROGRESS, cause)
-            for event, cause in zip(started, causes, strict=True)
-        ],
+        unit, causes, [Step(event.order_id, OrderStatus.IN_PROGRESS) for event in started]
     )
 
 
@@ -35,8 +31,6 @@ async def on_processed(
     """The orders are settled, unless they were cancelled before."""
     await CHANGES.follow_all(
         unit,
-        [
-            Step(event.order_id, OrderStatus(event.outcome), cause, event.reason)
-            for event, cause in zip(processed, causes, strict=True)
-        ],
+        causes,
+        [Step(event.order_id, OrderStatus(event.outcome), event.reason) for event in processed],
     )
