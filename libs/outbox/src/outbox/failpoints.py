@@ -21,6 +21,7 @@ RELAY_STEPS = (
 
 CONSUMER_STEPS = (
     "consumer.delivered",
+    "consumer.noted",
     "consumer.locked",
     "consumer.handled",
     "consumer.committed",

@@ -118,6 +118,46 @@ async def test_workers_in_different_steps_and_two_processes_lose_nothing_when_on
     assert statuses == []
 
 
+@pytest.mark.parametrize("step", ["noted", "locked", "handled", "committed", "acked"])
+async def test_a_consumer_killed_with_redelivered_events_in_hand_blames_none_of_them(
+    world: World, step: str
+) -> None:
+    """The first process dies of nothing, the second with a batch of redelivered ones in hand."""
+    async with world.broker():
+        pass
+    names = [f"s{number}" for number in range(10)]
+    await publish(world, *(event for name in names for event in events(5, name)))
+    for failpoint in ("consumer.delivered", f"consumer.{step}"):
+        killed = await start(world, APP_ENV="test", OUTBOX_FAILPOINT=failpoint)
+        assert await ended(killed) == -signal.SIGKILL
+    async with supervised(world) as statuses:
+        await eventually(lambda: has_effects(world, 50))
+        await eventually(lambda: queue_is_empty(world))
+    assert await effects(world) == {name: [1, 2, 3, 4, 5] for name in names}
+    assert await parks(world, [])
+    assert await world.rows("SELECT * FROM inbox_attempts") == []
+    assert statuses == []
+
+
+async def test_two_events_that_kill_are_parked_and_the_innocent_in_hand_with_them_are_not(
+    world: World,
+) -> None:
+    async with world.broker():
+        pass
+    names = [f"s{number}" for number in range(40)]
+    guilty = [*events(1, "poison"), *events(2, "poison late")]
+    await publish(world, *(one for name in names for one in events(1, name)), *guilty)
+    await publish(world, *(one for name in names for one in events(2, name)[1:]))
+    async with supervised(world) as statuses:
+        await eventually(lambda: parks(world, [("crashed", 1), ("crashed", 2)]))
+        await eventually(lambda: has_effects(world, 81))
+        await eventually(lambda: queue_is_empty(world))
+        assert set(statuses) == {3}
+        assert len(statuses) <= 5
+    assert await effects(world) == {"poison late": [1], **{name: [1, 2] for name in names}}
+    assert await world.rows("SELECT * FROM inbox_attempts") == []
+
+
 async def test_a_failpoint_is_ignored_outside_of_tests(world: World) -> None:
     await publish(world, *events(1))
     process = await start(world, APP_ENV="prod", OUTBOX_FAILPOINT="consumer.handled")

@@ -120,7 +120,7 @@ async def test_a_redelivered_event_of_a_closed_type_is_no_attempt(
     kitchen.inbox.paused.close(PAUSED)
     first, second, _ = three()
     await kitchen.inbox.handle([first])
-    await kitchen.inbox.handle_redelivered(second)
+    await kitchen.inbox.handle_some([second], redelivered=[second])
     assert await parks(world, [("paused", 2)])
     assert await world.rows("SELECT count(*) FROM inbox_attempts") == [(0,)]
 

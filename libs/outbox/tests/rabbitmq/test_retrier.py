@@ -14,6 +14,7 @@ from kit.outbox.deliveries import effects, events, has_effects, record, stream_o
 from kit.outbox.world import QUEUE, World, running
 from kit.waiting import eventually
 from outbox import Envelope, Retry, UnitOfWork
+from outbox.inbox.batch import Batch, Left
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.operations import InboxOperations, ParkedSelection, list_parked
 from outbox.inbox.settings import InboxSettings
@@ -180,11 +181,15 @@ async def test_a_pool_that_is_empty_is_not_counted_as_a_crash(
             raise PoolTimeout("QueuePool limit of size 10 overflow 0 reached")
         return await handle(envelope, counted)
 
+    async def starved_batch(*_: object) -> Left:
+        raise PoolTimeout("QueuePool limit of size 10 overflow 0 reached")
+
     monkeypatch.setattr(careful, "_handle", starved)
+    monkeypatch.setattr(Batch, "_handle_together", starved_batch)
     while left:
         with pytest.raises(PoolTimeout):
-            await kitchen.inbox.handle_redelivered(event)
-    await kitchen.inbox.handle_redelivered(event)
+            await kitchen.inbox.handle_some([event], redelivered=[event])
+    await kitchen.inbox.handle_some([event], redelivered=[event])
     assert await effects(world) == {"a": [1]}
     assert await world.rows("SELECT count(*) FROM inbox_attempts") == [(0,)]
 

@@ -57,7 +57,7 @@ async def test_a_statement_that_runs_for_too_long_is_cancelled_and_nothing_of_it
     await inbox.handle([*events(1, "a"), *events(1, "hangs"), *events(2, "b")])
     assert await effects(world) == {"a": [1], "b": [1, 2]}
     assert await parks(world, [("failed", 1)])
-    assert len(hung) == 2, "in its batch, and alone"
+    assert len(hung) == 1, "its time is its own, so it is not tried again alone"
     [error] = await errors(world)
     assert error.startswith("TimeLimitExceeded: cancelled after 1.5 s (time_limit); it waited at ")
     assert f"{__file__}:" in error
@@ -68,6 +68,24 @@ async def test_a_statement_that_runs_for_too_long_is_cancelled_and_nothing_of_it
     assert await world.rows(ASKING) == [(0,)]
     await inbox.handle(events(3, "c"))
     assert (await effects(world))["c"] == [1, 2, 3]
+
+
+async def test_what_comes_before_an_overdue_event_is_applied_and_what_comes_behind_it_waits(
+    world: World,
+) -> None:
+    hung: list[Envelope] = []
+
+    async def waits(unit: UnitOfWork, event: Envelope) -> None:
+        await record(unit, event)
+        if is_hanging(event) and event.sequence == 2:
+            hung.append(event)
+            await asyncio.sleep(600)
+
+    inbox = Inbox(QUEUE, {"order.happened": waits}, world.work, FEW)
+    await inbox.handle([*events(3, "hangs"), *events(1, "a")])
+    assert await effects(world) == {"hangs": [1], "a": [1]}
+    assert await parks(world, [("failed", 2), ("behind", 3)])
+    assert len(hung) == 1
 
 
 async def test_a_statement_left_to_be_sent_is_cancelled_too(world: World) -> None:

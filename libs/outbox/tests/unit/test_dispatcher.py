@@ -71,31 +71,8 @@ def test_what_came_too_early_goes_behind_the_predecessor_that_came_meanwhile() -
     assert arrivals(dispatcher.assign(10)) == [1]
 
 
-def test_a_redelivered_event_is_a_batch_of_its_own() -> None:
+def test_redelivered_events_are_taken_with_others_in_the_order_of_arrival() -> None:
     dispatcher = dispatcher_of(
         received("a", 0), received("b", 1, redelivered=True), received("c", 2)
     )
-    alone = [dispatcher.starts_alone]
-    assert arrivals(dispatcher.assign(10)) == [0, 2]
-    alone += [dispatcher.starts_alone]
-    assert alone == [False, True]
-    assert arrivals(dispatcher.assign(10)) == [1]
-
-
-def test_one_redelivered_event_is_in_hand_at_a_time_and_others_go_on_beside_it() -> None:
-    dispatcher = dispatcher_of(
-        received("a", 0, redelivered=True),
-        received("b", 1, redelivered=True),
-        received("b", 2),
-        received("c", 3),
-    )
-    first = dispatcher.assign(10)
-    assert arrivals(first) == [0]
-    assert not dispatcher.starts_alone
-    assert arrivals(dispatcher.assign(10)) == [3], "b waits behind its redelivered event"
-    assert dispatcher.assign(10) == []
-    dispatcher.release(first)
-    second = dispatcher.assign(10)
-    assert arrivals(second) == [1]
-    dispatcher.release(second)
-    assert arrivals(dispatcher.assign(10)) == [2]
+    assert arrivals(dispatcher.assign(10)) == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""A batch of first deliveries: one transaction for all of them, unless a handler fails.
+"""A batch of deliveries: one transaction for all of them, unless a handler fails.
 
 Invariant: what `handle` does not return is committed. A stream that another process has in hand
 keeps no other stream waiting for longer than a moment.
@@ -6,14 +6,16 @@ keeps no other stream waiting for longer than a moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
-from outbox.event import Envelope
+from outbox.errors import TimeLimitExceeded
+from outbox.event import Envelope, Stream
 from outbox.failures import HandlerFailed, contending, is_loss
 from outbox.inbox.batch_size import Stopwatch
-from outbox.inbox.position import LOCK_SOON, StreamsLocked
+from outbox.inbox.position import LOCK_SOON, Position, StreamsLocked
 from outbox.inbox.recovery import Recovery
+from outbox.inbox.redelivered import Notes
 from outbox.inbox.transaction import InboxTransaction, Transactions
 
 SET_ASIDE = 3
@@ -35,38 +37,76 @@ def never(_event: Envelope) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
-    """How one batch is handled. `is_patient` says whether an event may wait for a predecessor."""
+    """How one batch is handled. `is_patient` says whether an event may wait for a predecessor.
+
+    A process may have died of those that are `redelivered`.
+    """
 
     transactions: Transactions
     recovery: Recovery
     is_patient: Callable[[Envelope], bool]
     stopwatch: Stopwatch
+    redelivered: Collection[Envelope] = ()
+    _careful: set[Stream] = field(init=False)
+    """A process may have died of what is parked there; each of that is counted, and one by one."""
+    _suspected: set[Stream] = field(default_factory=set)
+    _overdue: dict[Envelope, HandlerFailed] = field(default_factory=dict)
+    _behind: set[Stream] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._careful = {event.stream for event in self.redelivered}
 
     async def handle(self, events: Sequence[Envelope]) -> Left:
         """Handle the first events, as many as one transaction has time for.
 
         Where a handler fails, the rest of the batch is tried without its stream; where that does
-        not help, each event is handled alone.
+        not help, each event is handled alone. So are the streams of suspects.
         """
-        rest, aside, left = list(events), list[Envelope](), Left()
+        async with self.recovery.in_hand.beside_others():
+            if self.redelivered:
+                self._suspected = await self.recovery.note(self.redelivered)
+            together = [event for event in events if event.stream not in self._suspected]
+            with self.recovery.surviving(*self._noted(together)):
+                left, rest = await self._try_together(together)
+        for event in (*rest, *(one for one in events if one.stream in self._suspected)):
+            await self._handle_alone(event)
+        for stream in self._behind:
+            await self.recovery.catch_up(stream)
+        return left
+
+    async def _try_together(self, events: Sequence[Envelope]) -> tuple[Left, Sequence[Envelope]]:
+        """Returns what was not begun, and what has to be handled alone."""
+        rest, aside = list(events), list[Envelope]()
         for _ in range(SET_ASIDE + 1):
             try:
-                left = await contending(lambda: self._handle_together(rest))  # noqa: B023
-                rest = []
-                break
+                return await contending(lambda: self._handle_together(rest)), aside  # noqa: B023
             except Exception as problem:
                 if is_loss(problem):
                     raise
                 if not isinstance(problem, HandlerFailed) or problem.event is None:
                     break
+                if isinstance(problem.__cause__, TimeLimitExceeded):
+                    self._overdue[problem.event] = problem
                 failed = problem.event.stream
                 aside += [event for event in rest if event.stream == failed]
                 rest = [event for event in rest if event.stream != failed]
-        for event in (*rest, *aside):
+        return Left(), [*rest, *aside]
+
+    async def _handle_alone(self, event: Envelope) -> None:
+        if event in self._overdue:
+            # Handled again it would take as long: its time was its own, whoever was beside it.
+            await self.recovery.fail(event, self._overdue[event])
+        elif event not in self.redelivered:
             await self.recovery.handle(event)
-        return left
+        elif event.stream in self._suspected:
+            await self.recovery.handle_redelivered(event)
+        else:
+            await self.recovery.handle(event, is_counted=True)
+
+    def _noted(self, events: Sequence[Envelope]) -> Sequence[Envelope]:
+        return [one for one in events if one in self.redelivered] if self.redelivered else ()
 
     async def _handle_together(self, events: Sequence[Envelope]) -> Left:
         if not events:
@@ -82,6 +122,7 @@ class Batch:
             async with begin(streams, within=LOCK_SOON, new=new) as transaction:
                 return await self._handle_locked(transaction, events)
         except StreamsLocked:
+            self.recovery.survived(self._noted(events))
             return Left(early=events)
 
     async def _handle_locked(
@@ -95,7 +136,16 @@ class Batch:
         await transaction.waiting.read_behind(locked)
         with self.stopwatch.running():
             while handled < len(locked) and not (handled and transaction.is_long):
-                await transaction.handle(locked[handled], catch_up=True)
+                event = locked[handled]
+                await transaction.handle(event, catch_up=event.stream not in self._careful)
                 handled += 1
         early = transaction.waiting.give_back(self.is_patient)
+        if noted := self._noted(events):
+            await Notes(transaction.guard.raw, self.transactions.consumer).forget(noted)
+            self._behind = {s for s in self._careful if s in positions and _goes_on(positions[s])}
         return Left(early=[*early, *elsewhere], rest=locked[handled:])
+
+
+def _goes_on(position: Position) -> bool:
+    """Whether something is parked that may be next now."""
+    return position.parked > 0 and not position.blocked

@@ -42,50 +42,28 @@ class Dispatcher:
         self._ready: deque[Received] = deque()
         self._in_hand: dict[Stream, list[Received]] = {}
         """What waits until a worker has released the stream."""
-        self._has_redelivered_in_hand = False
 
     def __len__(self) -> int:
         """How many can be assigned; a few more while streams of theirs are in hand."""
         return len(self._ready)
-
-    @property
-    def starts_alone(self) -> bool:
-        """Whether the first is a redelivered one that can be handled now."""
-        is_redelivered = bool(self._ready) and self._ready[0].is_redelivered
-        return is_redelivered and not self._has_redelivered_in_hand
 
     def add(self, received: Received) -> None:
         """A delivery has arrived."""
         self._ready.append(received)
 
     def assign(self, most: int) -> list[Received]:
-        """The next deliveries for one worker, which has their streams in hand from now on.
-
-        A process may have died of a redelivered one. So it is a batch of its own, and there is one
-        in hand at a time: others would be counted with the guilty one.
-        """
+        """The next deliveries for one worker, which has their streams in hand from now on."""
         batch: list[Received] = []
-        passed: list[Received] = []
-        closed: set[Stream] = set()
         mine: set[Stream] = set()
         while self._ready and len(batch) < most:
             first = self._ready.popleft()
             stream = first.event.stream
             if stream not in mine and stream in self._in_hand:
                 self._in_hand[stream].append(first)
-            elif stream in closed:
-                passed.append(first)
-            elif first.is_redelivered and (batch or self._has_redelivered_in_hand):
-                passed.append(first)
-                closed.add(stream)
             else:
                 batch.append(first)
                 mine.add(stream)
                 self._in_hand.setdefault(stream, [])
-                if first.is_redelivered:
-                    self._has_redelivered_in_hand = True
-                    break
-        self._ready.extendleft(reversed(passed))
         return batch
 
     def release(self, batch: Sequence[Received], *, left: Collection[Received] = ()) -> None:
@@ -94,8 +72,6 @@ class Dispatcher:
         A stream is released whole: all that the batch has of it. What came too early goes behind
         the predecessor that has arrived meanwhile.
         """
-        if any(one.is_redelivered for one in batch):
-            self._has_redelivered_in_hand = False
         again = [one for one in batch if one in left]
         for stream in {received.event.stream for received in batch}:
             again += self._in_hand.pop(stream)

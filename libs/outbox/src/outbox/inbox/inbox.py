@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from types import NoneType
 
@@ -100,19 +100,18 @@ class Inbox:
         self,
         events: Sequence[Envelope],
         *,
+        redelivered: Collection[Envelope] = (),
         is_patient: Callable[[Envelope], bool] = never,
         stopwatch: Stopwatch | None = None,
     ) -> Left:
         """Do the same with the first events, as many as one transaction has time for.
 
+        Those that are `redelivered` came before and were not acked: perhaps a process died of one.
         The stopwatch runs while handlers do.
         """
-        batch = Batch(self._transactions, self._recovery, is_patient, stopwatch or Stopwatch())
+        watch = stopwatch or Stopwatch()
+        batch = Batch(self._transactions, self._recovery, is_patient, watch, redelivered)
         return await batch.handle(events)
-
-    async def handle_redelivered(self, event: Envelope) -> None:
-        """Handle an event that came before and was not acked: perhaps the process died of it."""
-        await self._recovery.handle_redelivered(event)
 
     async def retry_due(self, claims: StreamClaims | None = None) -> bool:
         """Try the parked events of some streams that are due; returns whether to go on at once.

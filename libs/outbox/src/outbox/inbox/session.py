@@ -127,10 +127,6 @@ class Session:
     async def _handle(self, batch: Sequence[Received]) -> tuple[set[Received], set[Received]]:
         """Returns what came too early, and what was not begun."""
         try:
-            if batch[0].is_redelivered:
-                # A process may have died of it, so it is the only one of its batch.
-                await self._inbox.handle_redelivered(batch[0].event)
-                return set(), set()
             return await self._handle_some(batch)
         except Exception as problem:
             if not is_contention(problem):
@@ -142,7 +138,10 @@ class Session:
     async def _handle_some(self, batch: Sequence[Received]) -> tuple[set[Received], set[Received]]:
         stopwatch = Stopwatch(self._workers.computing)
         left = await self._inbox.handle_some(
-            [one.event for one in batch], is_patient=self._patience(batch), stopwatch=stopwatch
+            [one.event for one in batch],
+            redelivered=[one.event for one in batch if one.is_redelivered],
+            is_patient=self._patience(batch),
+            stopwatch=stopwatch,
         )
         count = len(batch) - len(left.early) - len(left.rest)
         self._batch_size.learn(stopwatch.waited, count)

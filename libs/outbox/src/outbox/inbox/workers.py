@@ -102,7 +102,7 @@ class Workers:
         if not ready or not idle:
             return ()
         size = self._batch_size.fitting(ready, idle)
-        if not self._dispatcher.starts_alone and self._lingers(ready, size):
+        if self._lingers(ready, size):
             return ()
         granted = self._valve.grant(min(size, ready))
         if not granted:
