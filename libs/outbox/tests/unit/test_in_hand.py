@@ -25,7 +25,7 @@ class Handlers:
             self.running.remove(name)
 
 
-async def settled() -> None:
+async def all_have_run() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -33,13 +33,13 @@ async def settled() -> None:
 async def test_a_suspect_waits_for_what_is_in_hand_and_what_comes_later_waits_for_it() -> None:
     handlers = Handlers()
     tasks = [handlers.start("a"), handlers.start("b")]
-    await settled()
+    await all_have_run()
     tasks += [handlers.start("suspect", alone=True), handlers.start("other", alone=True)]
-    await settled()
+    await all_have_run()
     tasks += [handlers.start("c")]
     seen = []
     for name in ("a", "b", "suspect", "other", "c"):
-        await settled()
+        await all_have_run()
         seen.append(list(handlers.running))
         handlers.may_end[name].set()
     await asyncio.gather(*tasks)
@@ -49,13 +49,13 @@ async def test_a_suspect_waits_for_what_is_in_hand_and_what_comes_later_waits_fo
 async def test_a_suspect_that_is_cancelled_lets_others_begin() -> None:
     handlers = Handlers()
     suspect = handlers.start("suspect", alone=True)
-    await settled()
+    await all_have_run()
     later = handlers.start("a")
-    await settled()
+    await all_have_run()
     assert handlers.running == ["suspect"]
     suspect.cancel()
     handlers.running.clear()
-    await settled()
+    await all_have_run()
     assert handlers.running == ["a"]
     handlers.may_end["a"].set()
     await later
