@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psycopg
@@ -181,8 +182,10 @@ async def test_a_pool_that_is_empty_is_not_counted_as_a_crash(
             raise PoolTimeout("QueuePool limit of size 10 overflow 0 reached")
         return await handle(envelope, counted)
 
-    async def starved_batch(*_: object) -> Left:
-        raise PoolTimeout("QueuePool limit of size 10 overflow 0 reached")
+    async def starved_batch(_batch: Batch, together: Sequence[Envelope]) -> Left:
+        if together:
+            raise PoolTimeout("QueuePool limit of size 10 overflow 0 reached")
+        return Left()
 
     monkeypatch.setattr(careful, "_handle", starved)
     monkeypatch.setattr(Batch, "_handle_together", starved_batch)

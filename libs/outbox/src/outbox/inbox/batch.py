@@ -87,8 +87,6 @@ class Batch:
                     raise
                 if not isinstance(problem, HandlerFailed) or problem.event is None:
                     break
-                if isinstance(problem.__cause__, TimeLimitExceeded):
-                    self._overdue[problem.event] = problem
                 failed = problem.event.stream
                 aside += [event for event in rest if event.stream == failed]
                 rest = [event for event in rest if event.stream != failed]
@@ -136,14 +134,23 @@ class Batch:
         await transaction.waiting.read_behind(locked)
         with self.stopwatch.running():
             while handled < len(locked) and not (handled and transaction.is_long):
-                event = locked[handled]
-                await transaction.handle(event, catch_up=event.stream not in self._careful)
+                await self._handle_one(transaction, locked[handled])
                 handled += 1
         early = transaction.waiting.give_back(self.is_patient)
         if noted := self._noted(events):
             await Notes(transaction.guard.raw, self.transactions.consumer).forget(noted)
             self._behind = {s for s in self._careful if s in positions and _goes_on(positions[s])}
         return Left(early=[*early, *elsewhere], rest=locked[handled:])
+
+    async def _handle_one(self, transaction: InboxTransaction, event: Envelope) -> None:
+        try:
+            await transaction.handle(event, catch_up=event.stream not in self._careful)
+        except HandlerFailed as problem:
+            # While statements are sent that were left by others, it may be one of those that hangs.
+            is_its_own = not transaction.deferred.is_cut_off
+            if problem.event and isinstance(problem.__cause__, TimeLimitExceeded) and is_its_own:
+                self._overdue[problem.event] = problem
+            raise
 
 
 def _goes_on(position: Position) -> bool:

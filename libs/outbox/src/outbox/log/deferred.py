@@ -61,6 +61,8 @@ class DeferredStatements(Statements):
         self._connection = connection
         self._waiting: list[Statement] = []
         self._rows_wait = False
+        self.is_cut_off = False
+        """Whether an error or a cancellation has ended a flush."""
         # Before each statement that could see what the deferred ones write: decision 0501.
         event.listen(connection.sync_connection, "before_cursor_execute", self._before)
 
@@ -76,9 +78,11 @@ class DeferredStatements(Statements):
         """Send the deferred statements; raises the error of the first one that fails."""
         if not self._waiting:
             return
+        self.is_cut_off = True
         raw = await raw_connection(self._connection)
         async with raw.pipeline(), raw.cursor() as cursor:
             await run(cursor, self.hand_over())
+        self.is_cut_off = False
 
     def hand_over(self) -> list[Statement]:
         """The deferred statements, which the caller sends."""
