@@ -82,7 +82,7 @@ async def test_a_tripped_type_waits_untried_and_other_types_go_on(world: World) 
     assert await effects(world) == {"b": [1, 2]}
     assert await reasons(world) == {"failed": 3, "tripped": 22, "behind": 25}
     assert await world.rows("SELECT sum(attempts) FROM inbox_parked") == [(3,)]
-    assert inbox.closed_types == ["order.payed"]
+    assert inbox.closed_types("tripped") == ["order.payed"]
     # Retries and redrives of what failed before wait too.
     async with await world.psycopg() as connection:
         await InboxOperations(connection, QUEUE).redrive()
@@ -163,7 +163,7 @@ async def test_after_a_probe_that_succeeds_everything_goes_on_in_order(world: Wo
 async def is_open(inbox: Inbox) -> bool:
     for tripped in await inbox.prober.obey():
         await inbox.prober.probe(tripped)
-    return not inbox.closed_types
+    return not inbox.closed_types("tripped")
 
 
 async def test_status_names_a_tripped_type_and_nobody_is_needed(world: World) -> None:
@@ -214,7 +214,7 @@ async def test_an_outage_heals_by_itself_with_several_processes(world: World) ->
         await publish(world, *streams(0, count))
         await eventually(lambda: waits(world, 2 * count))
         tripped_after = bank.calls
-        assert one.closed_types == other.closed_types == ["order.payed"]
+        assert one.tripped_types == other.tripped_types == ["order.payed"]
         await publish(world, *(payed(3, f"s{n:02}")[2] for n in range(count)), *events(1, "b"))
         await eventually(lambda: has_effects(world, 1))
         [(probes,)] = await world.rows("SELECT probes FROM inbox_tripped")
@@ -224,7 +224,7 @@ async def test_an_outage_heals_by_itself_with_several_processes(world: World) ->
     assert tripped_after < count
     assert Counter(dict(await world.rows("SELECT reason, 1 FROM inbox_parked"))) == {}
     assert isinstance(probes, int)
-    assert one.closed_types == other.closed_types == []
+    assert one.tripped_types == other.tripped_types == []
 
 
 async def waits(world: World, count: int) -> bool:

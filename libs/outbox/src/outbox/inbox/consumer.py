@@ -19,6 +19,7 @@ from outbox.inbox.broker_traps import BrokerTraps
 from outbox.inbox.event_handlers import Handlers
 from outbox.inbox.handlers import HandlersByType, check_reached
 from outbox.inbox.inbox import Inbox
+from outbox.inbox.parked_rows import PAUSED, TRIPPED
 from outbox.inbox.retrier import Retrier
 from outbox.inbox.session import Session
 from outbox.inbox.settings import ConsumerSettings
@@ -97,9 +98,14 @@ class Consumer:
         return self._settings.concurrency + 2
 
     @property
-    def closed_types(self) -> list[str]:
-        """The event types that wait, paused or tripped, while others go on."""
-        return self.inbox.closed_types
+    def paused_types(self) -> list[str]:
+        """The event types that a person has paused, while others go on."""
+        return self.inbox.closed_types(PAUSED)
+
+    @property
+    def tripped_types(self) -> list[str]:
+        """The event types that wait because their dependency is away, while others go on."""
+        return self.inbox.closed_types(TRIPPED)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until told to stop, through any loss of database or broker.

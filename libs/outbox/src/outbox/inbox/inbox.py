@@ -81,10 +81,9 @@ class Inbox:
         self._recovery = Recovery(self._transactions, breaker)
         self.prober = Prober(consumer, work, breaker, self._recovery, self.resume, valve=self.valve)
 
-    @property
-    def closed_types(self) -> list[str]:
-        """The event types that are not handled now, whatever gate closes them."""
-        return sorted({type_ for gate in self._gates for type_ in gate.closed_types})
+    def closed_types(self, reason: str) -> list[str]:
+        """The event types that gates with this reason, one of `GATED`, close now."""
+        return self._gates.closed_types(reason)
 
     async def handle(self, events: Sequence[Envelope]) -> None:
         """Let each event take effect exactly once, or park it; all of it is committed on return.
@@ -159,7 +158,7 @@ class Inbox:
 
         Returns how many streams go on.
         """
-        closed, freed = self._gates.closed_types(reason), 0
+        closed, freed = self.closed_types(reason), 0
         while True:
             async with self._work.engine.begin() as connection:
                 parked = ParkedEvents(await raw_connection(connection), self.consumer)

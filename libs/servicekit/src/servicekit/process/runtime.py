@@ -163,8 +163,10 @@ async def run_services(base: Foundation, services: Mapping[str, BackgroundServic
 
 def _check_types(consumer: Consumer) -> Check:
     async def check() -> None:
-        if consumer.closed_types:
-            raise TypesWait(", ".join(consumer.closed_types))
+        if consumer.tripped_types:
+            raise TypesWait(", ".join(consumer.tripped_types))
+        if consumer.paused_types:
+            raise Paused
 
     return check
 

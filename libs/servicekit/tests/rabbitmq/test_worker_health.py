@@ -1,0 +1,90 @@
+"""The health of a worker process, while a person has paused something or a type has tripped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from kit.outbox.world import QUEUE, World, open_world
+from kit.servers import addresses
+from kit.waiting import eventually
+from outbox import Envelope, UnitOfWork
+from outbox.operations.controls import OfQueue, pause, resume
+from servicekit.http.access_rules import AccessRules
+from servicekit.process.runtime import Foundation, Service, run_services
+from servicekit.process.server import bind
+
+NAME = f"consumer {QUEUE}"
+TYPE = "order.happened"
+TRIP = f"""
+INSERT INTO inbox_tripped (consumer, type, cause, next_probe_at)
+VALUES ('{QUEUE}', '{TYPE}', 'the bank is away', now() + interval '1 hour')
+"""
+
+
+class Reachable:
+    """A database that is there, with its schema at head."""
+
+    async def database(self) -> None: ...
+
+    async def migrations(self) -> None: ...
+
+
+async def handle(unit: UnitOfWork, event: Envelope) -> None: ...
+
+
+@pytest.fixture
+async def world(broker_url: str) -> AsyncIterator[World]:
+    async with open_world(addresses.postgres(), broker_url) as world:
+        yield world
+
+
+@asynccontextmanager
+async def worker(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a worker process's consumer and its health; a client of that."""
+    stop, listener = asyncio.Event(), bind("127.0.0.1", 0, variable="PORT")
+    service = Service("service-test", "1", cast("Any", None), "DATABASE_URL")
+    base = Foundation(service, listener, "PORT", cast("Any", Reachable()), stop, AccessRules())
+    port = listener.getsockname()[1]
+    running = asyncio.create_task(run_services(base, {NAME: world.consumer(handle)}))
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            yield client
+    finally:
+        stop.set()
+        await running
+
+
+async def is_now(client: httpx.AsyncClient, *expected: object) -> bool:
+    """Status code, status, and the states of the consumer and of its event types."""
+    answer = await client.get("/health/ready")
+    body = answer.json()
+    states = (body["checks"][name]["state"] for name in (NAME, f"{NAME} types"))
+    return (answer.status_code, body["status"], *states) == expected
+
+
+async def test_a_worker_with_a_paused_type_is_ready_and_says_paused(world: World) -> None:
+    async with worker(world) as client, await world.psycopg() as operator:
+        await eventually(lambda: is_now(client, 200, "ready", "up", "up"))
+        await pause(operator, OfQueue(QUEUE, TYPE), by="ann")
+        await eventually(lambda: is_now(client, 200, "ready", "up", "paused"))
+        await pause(operator, OfQueue(QUEUE), by="ann")
+        await eventually(lambda: is_now(client, 200, "ready", "paused", "paused"))
+        await resume(operator, OfQueue(QUEUE))
+        await resume(operator, OfQueue(QUEUE, TYPE))
+        await eventually(lambda: is_now(client, 200, "ready", "up", "up"))
+
+
+async def test_a_worker_with_a_tripped_type_is_degraded_even_if_the_type_is_paused(
+    world: World,
+) -> None:
+    await world.execute(TRIP)
+    async with worker(world) as client, await world.psycopg() as operator:
+        await eventually(lambda: is_now(client, 200, "degraded", "up", "down"))
+        await pause(operator, OfQueue(QUEUE, TYPE), by="ann")
+        await eventually(lambda: is_now(client, 200, "degraded", "up", "down"))
