@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
@@ -39,7 +40,7 @@ from servicekit.observe.health import Health
 from servicekit.observe.metrics import HttpMetrics
 from servicekit.process.runtime import Service, api_health
 from servicekit.process.settings import load
-from servicekit.service.bootstrap import Role, ServiceBootstrap
+from servicekit.service.bootstrap import Api, Role, ServiceBootstrap
 from servicekit.service.domain import problems_of, queues_of, routers_of
 from servicekit.service.rows import Readers
 
@@ -57,10 +58,13 @@ async def migrate() -> None:
 async def api() -> None:
     """Answer requests until told to stop; the broker may be away."""
     settings = load(Settings)
+    await _bootstrap(settings).run_api(
+        settings.orders_port, "ORDERS_PORT", partial(_answer, settings)
+    )
+
+
+async def _answer(settings: Settings, base: Api) -> None:
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(
-            _bootstrap(settings).api(settings.orders_port, "ORDERS_PORT")
-        )
         waiters = await stack.enter_async_context(
             Waiters(settings.database_url, SETTLED, stop=base.foundation.stop)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
@@ -31,7 +32,7 @@ from servicekit.process import runtime
 from servicekit.process.runtime import Service, api_health
 from servicekit.process.settings import AppEnv, load
 from servicekit.process.startup_errors import StartupProblem
-from servicekit.service.bootstrap import Role, ServiceBootstrap
+from servicekit.service.bootstrap import Api, Role, ServiceBootstrap
 from servicekit.service.domain import problems_of, queues_of, routers_of
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
@@ -70,15 +71,19 @@ async def replay_audit(begin: Offset) -> None:
 async def api() -> None:
     """Answer requests until told to stop; the broker may be away."""
     settings = load(Settings)
-    port = settings.processor_port
-    async with _bootstrap(settings).api(port, "PROCESSOR_PORT") as base:
-        app = build_app(
-            settings,
-            build_dependencies(settings, base.work),
-            api_health(base.foundation, base.broker),
-            access=base.foundation.access,
-        )
-        await base.foundation.serve(app)
+    await _bootstrap(settings).run_api(
+        settings.processor_port, "PROCESSOR_PORT", partial(_answer, settings)
+    )
+
+
+async def _answer(settings: Settings, base: Api) -> None:
+    app = build_app(
+        settings,
+        build_dependencies(settings, base.work),
+        api_health(base.foundation, base.broker),
+        access=base.foundation.access,
+    )
+    await base.foundation.serve(app)
 
 
 def build_dependencies(settings: Settings, work: Work) -> Dependencies:

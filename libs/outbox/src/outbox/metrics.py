@@ -18,6 +18,7 @@ DAYS_AHEAD = Gauge(
     "partition_days_ahead",
     "Days for which inserts have a partition; below 3 is an alarm.",
     ["table"],
+    multiprocess_mode="livemin",
 )
 REFUSED = Gauge(
     "outbox_topology_refused",

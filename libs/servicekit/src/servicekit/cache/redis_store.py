@@ -36,7 +36,11 @@ FAILURES = 2
 LARGEST = 256 * 1024
 """Bytes. A longer body is not stored: other calls would wait behind it."""
 
-AVAILABLE = Gauge("cache_available", "1 while Redis is asked, 0 while it is left alone.")
+AVAILABLE = Gauge(
+    "cache_available",
+    "1 while Redis is asked, 0 while it is left alone.",
+    multiprocess_mode="livemin",
+)
 
 T = TypeVar("T")
 logger = structlog.get_logger(__name__)

@@ -1,9 +1,12 @@
 """Prometheus: how many requests, by route and status, and how long they took."""
 
+import asyncio
+import os
 from functools import cache
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
 
 from servicekit.http.routing import ProbeRoute, Router
@@ -11,6 +14,8 @@ from servicekit.http.routing import ProbeRoute, Router
 __all__ = ["HttpMetrics", "http_metrics", "metrics_router"]
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+"""Where processes that share a port keep their metrics; read by prometheus_client too."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -55,6 +60,14 @@ def metrics_router(registry: CollectorRegistry = REGISTRY) -> Router:
 
     @router.get("/metrics")
     async def metrics() -> Response:
-        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        several = registry is REGISTRY and METRICS in os.environ
+        text = await asyncio.to_thread(_of_all_processes) if several else generate_latest(registry)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return router
+
+
+def _of_all_processes() -> bytes:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

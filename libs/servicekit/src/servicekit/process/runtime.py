@@ -26,6 +26,7 @@ from servicekit.observe.health import Check, Health, Paused
 from servicekit.process.broker import BrokerProbe, refuse_bad_credentials
 from servicekit.process.entrypoint import stop_on_signals
 from servicekit.process.former_names import unread_variables
+from servicekit.process.parent import inherited_listener
 from servicekit.process.server import bind, serve
 from servicekit.process.settings import ServiceSettings
 from servicekit.process.urls import PostgresUrl
@@ -102,7 +103,9 @@ async def foundation(
     for sentence in unread_variables():
         logger.warning("setting_not_read", reason=sentence)
     stop = stop_on_signals()
-    listener = bind(settings.http_host, port, variable=port_variable)
+    listener = inherited_listener(stop) or bind(
+        settings.http_host, port, variable=port_variable
+    )
     probe = DatabaseProbe(url, service.ini)
     try:
         await ensure_database(service, url)

@@ -92,6 +92,17 @@ def _known_auth(value: object) -> object:
     return value
 
 
+def _number_of_processes(value: object) -> object:
+    if value == "auto":
+        return os.cpu_count() or 1
+    if isinstance(value, str) and not value.isdecimal():
+        raise ValueError("is neither auto nor a whole number of at least 1")
+    return value
+
+
+Processes = Annotated[int, BeforeValidator(_number_of_processes), Field(ge=1, le=256)]
+
+
 class ProcessSettings(BaseSettings):
     """The variables every process has. Nothing but the environment is read: no `.env`."""
 
@@ -149,12 +160,15 @@ class ServiceSettings(ProcessSettings):
 
     shared_prefixes: ClassVar[tuple[str, ...]] = (
         *ProcessSettings.shared_prefixes,
+        "API_PROC",
         "IDEMPOTENCY_",
         "HANDLER_",
         "INBOX_",
     )
 
     rabbitmq_url: AmqpUrl
+    api_processes: Processes = 1
+    """How many processes answer requests on the API's port."""
     idempotency_key_ttl_hours: int = Field(24, ge=1, le=8760)
     handler_time_limit: float = Field(15.0, ge=0, lt=60, allow_inf_nan=False)
     """Below `ConsumerSettings.hangs_after`."""

@@ -7,7 +7,7 @@ was started for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -34,6 +34,7 @@ from servicekit.http.idempotency_keys import delete_expired_batch
 from servicekit.observe import trace
 from servicekit.process import runtime
 from servicekit.process.broker import BrokerProbe
+from servicekit.process.parent import Parent, is_child
 from servicekit.process.runtime import Foundation, Service, foundation, run_services
 from servicekit.process.settings import ServiceSettings
 from servicekit.process.startup_errors import StartupProblem
@@ -141,16 +142,26 @@ class ServiceBootstrap:
         ) as work:
             yield work
 
-    @asynccontextmanager
-    async def api(self, port: int, port_variable: str) -> AsyncIterator[Api]:
-        """What an API needs; the broker may be away."""
+    async def run_api(
+        self, port: int, port_variable: str, answer: Callable[[Api], Awaitable[None]]
+    ) -> None:
+        """Call `answer` with what an API needs, here or in each of API_PROCESSES children.
+
+        The broker may be away. With children, this process only checks the start and watches them.
+        """
+        async with self._foundation(port, port_variable) as base:
+            if self.settings.api_processes > 1 and not is_child():
+                await Parent(base.listener, self.settings.api_processes, base.stop).run()
+            else:
+                await self._answer(base, answer)
+
+    async def _answer(self, base: Foundation, answer: Callable[[Api], Awaitable[None]]) -> None:
         name = f"{self.service.name} api health"
         async with (
-            self._foundation(port, port_variable) as base,
             self.open_work("api") as work,
             BrokerProbe(self.settings.rabbitmq_url, name=name) as broker,
         ):
-            yield Api(base, work, broker)
+            await answer(Api(base, work, broker))
 
     @asynccontextmanager
     async def worker(
