@@ -46,14 +46,14 @@ def environment(database: PostgresUrl, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def api(database: PostgresUrl, log: Path) -> Iterator[httpx.Client]:
+def api(database: PostgresUrl, log: Path, **more: str) -> Iterator[httpx.Client]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     with log.open("wb") as said:
         process = subprocess.Popen(
             command("api"),
-            env=environment(database, ORDERS_PORT=port),
+            env=environment(database, ORDERS_PORT=port, **more),
             stdout=said,
             stderr=subprocess.STDOUT,
         )
@@ -83,6 +83,24 @@ def test_the_first_request_after_weeks_without_a_worker_succeeds(
     with api(left_alone, log) as http:
         answer = http.post("/api/v1/orders", json=ORDER)
     assert answer.status_code == 201, log.read_text()
+
+
+def test_an_api_of_two_processes_takes_orders_and_its_one_scrape_counts_all(
+    left_alone: PostgresUrl, tmp_path: Path
+) -> None:
+    log = tmp_path / "api.log"
+    with api(left_alone, log, API_PROCESSES="2") as http:
+        base = str(http.base_url)
+        for _ in range(20):
+            httpx.post(f"{base}/api/v1/orders", json=ORDER, timeout=WITHIN).raise_for_status()
+        order = http.post("/api/v1/orders", json=ORDER).json()["id"]
+        seen = http.get(f"/api/v1/orders/{order}/status", params={"wait": 0.1})
+        metrics = httpx.get(f"{base}/metrics", timeout=WITHIN).text.splitlines()
+    assert seen.status_code == 200
+    counted = 'http_requests_total{method="POST",route="/api/v1/orders",status="201"} 21.0'
+    assert counted in metrics
+    assert [one for one in metrics if "pid=" in one] == []
+    assert log.read_text().count('"event": "listening"') == 2
 
 
 def test_migrating_makes_the_days_to_come_of_a_schema_that_is_at_head(

@@ -1,6 +1,6 @@
 """An API of two processes: `python api_process.py FOLDER` prints its port.
 
-`GET /api/v1/waiting` begins with a file `waiting` in FOLDER, and is answered when there is a file `go`.
+`GET /api/v1/waiting` makes a file `waiting` in FOLDER, and is answered when a file `go` is there.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -323,3 +324,25 @@ def test_a_name_of_another_system_alone_stops_nothing(monkeypatch: pytest.Monkey
     assert unread_variables() == [
         "DB_HOST is not read here: use DATABASE_URL_ORDERS and DATABASE_URL_PROCESSOR"
     ]
+
+
+@pytest.mark.parametrize(("value", "processes"), [("3", 3), ("auto", os.cpu_count())])
+def test_api_processes_are_a_number_or_one_per_core(
+    monkeypatch: pytest.MonkeyPatch, value: str, processes: int
+) -> None:
+    assert load(ToySettings).api_processes == 1
+    monkeypatch.setenv("API_PROCESSES", value)
+    assert load(ToySettings).api_processes == processes
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "2.0", "many", "AUTO", "257", "1_0"])
+def test_another_number_of_api_processes_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    line = refusal(monkeypatch, API_PROCESSES=value)
+    assert line.startswith(f"API_PROCESSES {value!r}: ")
+    assert line.endswith("(example: API_PROCESSES=1)")
+
+
+def test_a_misspelt_api_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "did you mean API_PROCESSES?" in refusal(monkeypatch, API_PROCESS="2")

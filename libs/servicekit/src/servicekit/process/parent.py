@@ -82,7 +82,7 @@ class Parent:
         try:
             status = await self._end_of(child)
         finally:
-            mark_process_dead(child.pid, metrics)
+            mark_process_dead(child.pid, metrics)  # type: ignore[no-untyped-call]
         if not self._stop.is_set():
             raise ChildEnded(child.pid, status)
 

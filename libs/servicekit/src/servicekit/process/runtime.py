@@ -103,9 +103,7 @@ async def foundation(
     for sentence in unread_variables():
         logger.warning("setting_not_read", reason=sentence)
     stop = stop_on_signals()
-    listener = inherited_listener(stop) or bind(
-        settings.http_host, port, variable=port_variable
-    )
+    listener = inherited_listener(stop) or bind(settings.http_host, port, variable=port_variable)
     probe = DatabaseProbe(url, service.ini)
     try:
         await ensure_database(service, url)

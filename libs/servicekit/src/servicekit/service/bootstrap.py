@@ -3,6 +3,8 @@
 An API process and a worker begin alike: the foundation of `process.runtime`, then partitions for
 today, then units of work. A worker adds background services and runs those of the roles that it
 was started for.
+
+One file, because an API and a worker share most of what is built here.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox import (
@@ -41,6 +44,11 @@ from servicekit.process.startup_errors import StartupProblem
 from servicekit.process.urls import PostgresUrl
 
 __all__ = ["Api", "Role", "ServiceBootstrap", "ServiceDatabase", "Worker"]
+
+_LISTENING_AND_HEALTH = 2
+"""Connections of an API process that are not of its pool."""
+
+logger = structlog.get_logger(__name__)
 
 
 class Role(StrEnum):
@@ -150,8 +158,11 @@ class ServiceBootstrap:
         The broker may be away. With children, this process only checks the start and watches them.
         """
         async with self._foundation(port, port_variable) as base:
-            if self.settings.api_processes > 1 and not is_child():
-                await Parent(base.listener, self.settings.api_processes, base.stop).run()
+            processes = self.settings.api_processes
+            if processes > 1 and not is_child():
+                most = processes * (POOL_SIZE + _LISTENING_AND_HEALTH)
+                logger.info("api_processes", processes=processes, database_connections_at_most=most)
+                await Parent(base.listener, processes, base.stop).run()
             else:
                 await self._answer(base, answer)
 
