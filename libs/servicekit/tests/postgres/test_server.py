@@ -12,6 +12,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from kit.waiting import eventually
+from servicekit.http import protocol
 from servicekit.http.app import ServiceApp, create_app
 from servicekit.http.edge import Edge
 from servicekit.http.fields import WaitSeconds
@@ -79,6 +80,25 @@ async def test_the_end_waits_for_a_request_in_flight() -> None:
         assert not server.done()
         finish.set()
         assert (await request).text == "done"
+    await server
+
+
+async def test_the_end_waits_for_the_first_request_of_a_new_connection(
+    toy_app: ServiceApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "FIRST_REQUEST", 30)
+    listener = bind("127.0.0.1", 0, variable="TOYS_PORT")
+    host, port = listener.getsockname()
+    stop = asyncio.Event()
+    server = asyncio.create_task(serve(toy_app, listener, stop=stop, variable="TOYS_PORT"))
+    while await refused(port):
+        assert not server.done()
+    reader, writer = await asyncio.open_connection(host, port)
+    stop.set()
+    await eventually(lambda: refused(port))
+    writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
     await server
 
 

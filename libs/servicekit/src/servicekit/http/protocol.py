@@ -27,6 +27,7 @@ MAX_HEAD = 64 * 1024  # see decision 0201
 PATIENCE = 30.0
 # Closing a connection while the caller still sends resets it and loses the answer (RFC 9112, 9.6).
 LINGER = 1.0
+FIRST_REQUEST = 0.1  # seconds that a stopping process leaves to a connection it just accepted
 
 _AUTHORITY_END = re.compile(rb"[/?#]")
 _URI = "/%:@!$&'()*+,;=-._~"
@@ -109,6 +110,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._expect_nothing()
         self._flushing.end()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Finish the request in flight; a connection that is new may still send its first one."""
+        self.loop.call_later(0 if self.cycle else FIRST_REQUEST, super().shutdown)
 
     def pause_writing(self) -> None:
         super().pause_writing()
