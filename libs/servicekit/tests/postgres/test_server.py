@@ -187,6 +187,8 @@ async def refused(port: int) -> bool:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        return False  # it waited to be accepted when the listener was closed
     writer.close()
     return False
 
