@@ -1,8 +1,9 @@
 """Beside the consumer: obeys what has tripped anywhere, and tries one event of it now and then.
 
 Invariant: a type that has tripped in one process is closed in all of them within a second, and
-opens in all of them within a second after a probe has succeeded. One process at a time probes.
-Processes notify each other of both.
+opens in all of them within a second after a probe has succeeded. Processes notify each other of
+both. One process at a time probes, under a short lease that it extends: if it dies, another one
+probes a few seconds later.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
 from outbox.postgres.controls import Valve
 from outbox.postgres.notify import INBOX_CHANGES
-from outbox.supervise import Up, keep_running, pause
+from outbox.postgres.sessions import connect
+from outbox.supervise import Up, end, keep_running, pause
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +34,9 @@ EVERY = 10.0
 """Seconds after which the table is read again without a reason."""
 AT_LEAST = 0.01
 """Seconds between two readings: clocks differ a little."""
-LEASE = 120.0
-"""Seconds after which another process probes: the one that began has died."""
+LEASE = 5.0
+"""Seconds after which another process probes, if the one that began has died."""
+EXTEND_EVERY = LEASE / 5
 
 
 class Prober:
@@ -96,11 +99,11 @@ class Prober:
         async with self._work.engine.begin() as connection:
             raw = await raw_connection(connection)
             types = TrippedTypes(raw, self._consumer)
-            if settings is None or not await types.claim_probe(tripped.type, lease=LEASE):
+            if settings is None or not await types.claim_probe(tripped, lease=LEASE):
                 return
             event = await ParkedQueries(raw, self._consumer).next_probe(tripped.type)
         # If none waits any more, nothing is known against the type.
-        heals = event is None or await self._try(*event)
+        heals = event is None or await self._try(tripped, *event)
         outcome = "applied" if heals else "failed"
         metrics.PROBES.labels(self._consumer, tripped.type, outcome).inc()
         async with self._work.engine.begin() as connection:
@@ -109,17 +112,30 @@ class Prober:
                 await types.reset(tripped.type)
             else:
                 delay = settings.delay(tripped.probes + 1)
-                await types.probe_failed(tripped.type, delay=delay)
+                await types.probe_failed(tripped, delay=delay)
         if heals:
             await self.obey()
 
-    async def _try(self, stream: Stream, sequence: int) -> bool:
+    async def _try(self, tripped: TrippedType, stream: Stream, sequence: int) -> bool:
+        keeping = asyncio.create_task(self._keep_lease(tripped))
         try:
             return await self._recovery.probe(stream, sequence)
         except Exception as problem:
             if not is_contention(problem):
                 raise
             return False
+        finally:
+            await end(keeping)
+
+    async def _keep_lease(self, tripped: TrippedType) -> None:
+        """Extend the lease until this is cancelled. If it fails, another process may probe too."""
+        await asyncio.sleep(EXTEND_EVERY)
+        # The workers may have all connections of the pool.
+        async with await connect(self._work.engine) as connection:
+            types = TrippedTypes(connection, self._consumer)
+            while True:
+                await types.extend_probe(tripped, lease=LEASE)
+                await asyncio.sleep(EXTEND_EVERY)
 
     async def _obey(self) -> Sequence[TrippedType]:
         new, settings = self._breaker.newly_tripped(), self._breaker.settings

@@ -1,6 +1,7 @@
 """The table `inbox_tripped`: the event types of a consumer that are not handled for now.
 
-Invariant: a type is tripped for all processes while it has a row, and one process at a time probes.
+Invariant: a type is tripped for all processes while it has a row, and one process at a time probes:
+the one that claimed it and extends its claim.
 """
 
 from __future__ import annotations
@@ -30,16 +31,14 @@ SELECT consumer, type, cause, tripped_at, probes, next_probe_at,
  WHERE %(consumer)s::text IS NULL OR consumer = %(consumer)s
  ORDER BY consumer, type
 """
-# The lease is for a process that dies: another one probes after it.
-_CLAIM = """
-UPDATE inbox_tripped SET next_probe_at = clock_timestamp() + make_interval(secs => %(lease)s)
- WHERE consumer = %(consumer)s AND type = %(type)s AND next_probe_at <= clock_timestamp()
+# The number of failed probes is part of the key: a process that was stalled changes nothing after
+# another one has probed.
+_EXTEND = """
+UPDATE inbox_tripped SET next_probe_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+ WHERE consumer = %(consumer)s AND type = %(type)s AND probes = %(probes)s
 """
-_PROBE_FAILED = """
-UPDATE inbox_tripped
-   SET probes = probes + 1, next_probe_at = clock_timestamp() + make_interval(secs => %s)
- WHERE consumer = %s AND type = %s
-"""
+_CLAIM = f"{_EXTEND} AND next_probe_at <= clock_timestamp()"
+_PROBE_FAILED = _EXTEND.replace("SET", "SET probes = probes + 1,")
 _RESET = f"""
 WITH gone AS (
   DELETE FROM inbox_tripped WHERE consumer = %s AND type = %s RETURNING consumer
@@ -78,15 +77,23 @@ class TrippedTypes:
         cursor = self.connection.cursor(row_factory=class_row(TrippedType))
         return await (await cursor.execute(_ALL, {"consumer": self.consumer})).fetchall()
 
-    async def claim_probe(self, event_type: str, *, lease: float) -> bool:
-        """Whether it is time for a probe, and this process makes it."""
-        key = {"consumer": self.consumer, "type": event_type, "lease": lease}
-        return (await self.connection.execute(_CLAIM, key)).rowcount == 1
+    async def claim_probe(self, tripped: TrippedType, *, lease: float) -> bool:
+        """Whether it is time for a probe, and this process makes it within so many seconds."""
+        return await self._change(_CLAIM, tripped, lease)
 
-    async def probe_failed(self, event_type: str, *, delay: float) -> None:
-        """Probe again after so many seconds."""
-        await self.connection.execute(_PROBE_FAILED, [delay, self.consumer, event_type])
+    async def extend_probe(self, tripped: TrippedType, *, lease: float) -> bool:
+        """Let no other process probe for so many seconds; false if another one has."""
+        return await self._change(_EXTEND, tripped, lease)
+
+    async def probe_failed(self, tripped: TrippedType, *, delay: float) -> bool:
+        """Probe again after so many seconds; false if another process has meanwhile."""
+        return await self._change(_PROBE_FAILED, tripped, delay)
 
     async def reset(self, event_type: str) -> None:
         """Let the type be handled again."""
         await self.connection.execute(_RESET, [self.consumer, event_type])
+
+    async def _change(self, statement: str, tripped: TrippedType, seconds: float) -> bool:
+        key = {"consumer": self.consumer, "type": tripped.type, "probes": tripped.probes}
+        cursor = await self.connection.execute(statement, {**key, "seconds": seconds})
+        return cursor.rowcount == 1
