@@ -21,6 +21,7 @@ from outbox.cli import (
     schema,
     status,
     timeline,
+    tripped,
 )
 
 HELP = """Look after an outbox and an inbox. Give the database as --database-url or DATABASE_URL,
@@ -57,6 +58,7 @@ app.command("timeline")(timeline.timeline)
 app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
 app.add_typer(parked.app, name="parked")
+app.add_typer(tripped.app, name="tripped")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(queues.app, name="queues")
 app.command("replay")(replay.replay)

@@ -89,9 +89,10 @@ class TrippedTypes:
         """Probe again after so many seconds; false if another process has meanwhile."""
         return await self._change(_PROBE_FAILED, tripped, delay)
 
-    async def reset(self, event_type: str) -> None:
-        """Let the type be handled again."""
-        await self.connection.execute(_RESET, [self.consumer, event_type])
+    async def reset(self, event_type: str) -> bool:
+        """Let the type be handled again; false if it has not tripped."""
+        cursor = await self.connection.execute(_RESET, [self.consumer, event_type])
+        return cursor.rowcount == 1
 
     async def _change(self, statement: str, tripped: TrippedType, seconds: float) -> bool:
         key = {"consumer": self.consumer, "type": tripped.type, "probes": tripped.probes}
