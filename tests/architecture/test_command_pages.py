@@ -19,7 +19,7 @@ PAGES = [
 ]
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 CALL = re.compile(
-    r"(?:^|[`$] ?)outbox ((?:parked |jobs |queues )?[a-z]+)\b([^`\n#|]*)", re.MULTILINE
+    r"(?:^|[`$] ?)outbox ((?:parked |jobs |queues |tripped )?[a-z]+)\b([^`\n#|]*)", re.MULTILINE
 )
 CONNECTIONS = {"relay", "cli"}
 """What the library calls its connections to RabbitMQ: `outbox relay`."""
