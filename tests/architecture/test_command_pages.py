@@ -18,8 +18,9 @@ PAGES = [
     *ROOT.glob("examples/*/*.md"),
 ]
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+GROUPS = ("parked", "jobs", "queues", "tripped")
 CALL = re.compile(
-    r"(?:^|[`$] ?)outbox ((?:parked |jobs |queues |tripped )?[a-z]+)\b([^`\n#|]*)", re.MULTILINE
+    rf"(?:^|[`$] ?)outbox ((?:(?:{'|'.join(GROUPS)}) )?[a-z]+)\b([^`\n#|]*)", re.MULTILINE
 )
 CONNECTIONS = {"relay", "cli"}
 """What the library calls its connections to RabbitMQ: `outbox relay`."""
@@ -58,9 +59,9 @@ def test_every_command_is_in_the_table_of_the_page() -> None:
     cells = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
     words = [re.findall(r"[a-z]+", re.sub(r"--\S+|\[.*?\]", "", cell)) for cell in cells]
     listed = {
-        f"{row[0]} {one}" if row[0] in ("parked", "jobs", "queues") else one
+        f"{row[0]} {one}" if row[0] in GROUPS else one
         for row in words
         if row
-        for one in (row[1:] if row[0] in ("parked", "jobs", "queues") else row)
+        for one in (row[1:] if row[0] in GROUPS else row)
     }
     assert sorted(commands().keys() - listed) == []
