@@ -10,7 +10,7 @@ export ARGS SERVICE M STACK YES FROM NAME SIDES SINGULAR
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
         test test-unit test-orders test-processor test-libs test-versions servers servers-stop \
-        bench chaos lint types format contracts migrate migrate-orders migrate-processor migration domain seed republish-restaurants audit outbox venv install lock \
+        bench pictures chaos lint types format contracts migrate migrate-orders migrate-processor migration domain seed republish-restaurants audit outbox venv install lock \
         audit-dependencies secrets clean
 
 help: ## print this list
@@ -57,6 +57,9 @@ test-versions: ## the library's wheel on its lowest and newest versions (ARGS="-
 	@$(DEVSTACK) test-versions $$ARGS
 bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" ROUNDS=3)
 	@$(VENV)python -m bench --rounds $${ROUNDS:-1} $$ARGS
+pictures: venv ## draw the pictures of docs/benchmarks.md (ARGS="RESULTS.json FOLDER"; else the latest)
+	@$(VENV)pip install --quiet --disable-pip-version-check --require-hashes -r requirements/pictures.txt
+	@$(VENV)python -m bench.pictures $$ARGS
 chaos: venv ## the long randomised runs (counts in chaos/counts.sh)
 	@. chaos/counts.sh && $(DEVSTACK) test --args="-s chaos tests/e2e tests/hostile_http tests/security \
 	 service-processor/tests/postgres/test_concurrent_seating.py service-orders/tests/postgres/test_tickets_at_once.py $$ARGS"
@@ -100,7 +103,7 @@ venv: ## make venv/ what the lock files say
 install: venv ## the same as venv
 lock: ## resolve requirements/*.in into new hashed lock files (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	@for name in runtime dev; do uv pip compile --quiet --universal --python-version 3.11 \
+	@for name in runtime dev pictures; do uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	  requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 audit-dependencies: ## known vulnerabilities of what is locked (needs pip-audit and its data)

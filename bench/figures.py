@@ -46,6 +46,8 @@ class Figure:
     better: Better = Better.HIGHER
     cpu: float | None = None
     """Microseconds of the measured process's CPU per event."""
+    offered: float | None = None
+    """Requests a second that an open loop sent."""
     remark: str = ""
     turns: dict[str, list[float]] = field(default_factory=dict)
 

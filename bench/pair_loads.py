@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.journeys import Journeys
 from bench.open_loop_load import percentile
@@ -52,6 +52,8 @@ class Measured:
     """At the end of the load."""
     posted: int
     refused: int
+    offered: float | None = None
+    """Journeys a second that an open loop began."""
 
     @property
     def system_cpu(self) -> float:
@@ -81,7 +83,8 @@ class Pair:
         return await self._measure(load, seconds)
 
     async def open(self, rate: float, seconds: float) -> Measured:
-        return await self._measure(self._journeys.open_loop(rate, seconds), seconds)
+        load = self._journeys.open_loop(rate, seconds)
+        return replace(await self._measure(load, seconds), offered=rate)
 
     async def _measure(self, load: Coroutine[None, None, None], seconds: float) -> Measured:
         times, processes = self._journeys.begin(), CpuTimes(self._system)

@@ -28,6 +28,8 @@ from devstack.native.system import CHECKOUT, Layout, System
 SECONDS, WARM_UP = 20, 3
 LOW, RATES = 50, "100 200 400 600"
 USER = "pair"
+FLAT = "pair: flat backlog"
+"""The first figure: that of another load once more, with its bounds."""
 _COUNTS = """
 SELECT count(*), count(*) FILTER (WHERE status IN ('COMPLETED', 'FAILED')),
        (SELECT count(*) FROM order_history h JOIN orders o ON o.id = h.order_id
@@ -110,7 +112,7 @@ def _figures(found: dict[str, list[Measured]], theirs: list[float]) -> list[Figu
     best = max(flat, key=lambda figure: figure.ratio or 0, default=None)
     if best is not None:
         said = f"the highest of the loads whose backlog stayed flat ({best.name})"
-        best = replace(best, name="pair: flat backlog", least=0.25, aim=0.4, remark=said)
+        best = replace(best, name=FLAT, least=0.25, aim=0.4, remark=said)
         figures = [best, *figures]
     low = found[f"{LOW} a second"]
     pause = [run.answer[1] for run in found["64 clients without pause"]]
@@ -141,6 +143,7 @@ def load_figure(name: str, runs: list[Measured], theirs: list[float]) -> Figure:
         statistics.median(theirs),
         compare(settled, theirs),
         cpu=statistics.median(run.system_cpu for run in runs),
+        offered=runs[0].offered,
         remark=str(middle),
         turns=turns,
     )

@@ -27,13 +27,14 @@ def run(path: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_both_lock_files_are_audited_and_what_was_skipped_fails(tmp_path: Path) -> None:
+def test_all_lock_files_are_audited_and_what_was_skipped_fails(tmp_path: Path) -> None:
     done = audit(tmp_path, "No known vulnerabilities found", 0)
     assert (done.returncode, done.stderr) == (0, "")
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [call.split()[-1] for call in calls] == [
-        "requirements/runtime.txt",
         "requirements/dev.txt",
+        "requirements/pictures.txt",
+        "requirements/runtime.txt",
     ]
     assert all("--strict" in call for call in calls)
 
@@ -50,7 +51,11 @@ def test_data_that_cannot_be_reached_is_one_line_and_a_failure(tmp_path: Path, s
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"{lock} was not audited: the vulnerability data cannot be reached from here"
-        for lock in ("requirements/runtime.txt", "requirements/dev.txt")
+        for lock in (
+            "requirements/dev.txt",
+            "requirements/pictures.txt",
+            "requirements/runtime.txt",
+        )
     ]
 
 
