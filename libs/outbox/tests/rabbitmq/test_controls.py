@@ -182,7 +182,7 @@ async def test_a_throttle_of_nothing_or_of_a_type_is_refused(operator: Connectio
 
 
 async def test_the_commands_pause_show_and_resume(world: World) -> None:
-    urls = {"DATABASE_URL": world.database_url}
+    urls = {"DATABASE_URL": world.database_url, "OUTBOX_APP": "kit.outbox.topology:LATER"}
     words = ("--by", "ann", "--why", "wrong prices", "--for", "30m")
     said = await say(urls, "pause", QUEUE, "--type", "order.payed", *words)
     assert f"{QUEUE} order.payed is paused by ann until" in said.out

@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from outbox.cli.console import emit, say
-from outbox.cli.options import DatabaseUrl, Json
-from outbox.cli.running import FOUND, fail, run
+from outbox.cli.options import Application, DatabaseUrl, Json
+from outbox.cli.running import FOUND, application_of, fail, run
 from outbox.operations import controls
 from outbox.operations.controls import Control, OfQueue, OfRelay, Target
 from outbox.operations.database import Connection, open_database
+from outbox.operations.known_names import unknown_name
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -30,6 +31,9 @@ By = Annotated[
 For = Annotated[
     str | None, typer.Option("--for", metavar="TIME", help="It ends by itself after 90s, 30m, 2h.")
 ]
+Unknown = Annotated[
+    bool, typer.Option("--unknown", help="The names need not be known to --app or the database.")
+]
 
 
 def pause(
@@ -41,6 +45,8 @@ def pause(
     why: Why = "",
     by: By = None,
     lasts: For = None,
+    app: Application = None,
+    unknown: Unknown = False,
     as_json: Json = False,
 ) -> None:
     """Stop a queue, an event type or a relay, in all processes within a second.
@@ -49,6 +55,8 @@ def pause(
     attempt, and go on in order afterwards. A paused relay publishes nothing.
     """
     target, seconds = _target(name, type, relay=relay), _seconds(lasts)
+    if not unknown:
+        _check(database_url, target, app)
     who = by or getpass.getuser()
     _order(
         database_url,
@@ -66,10 +74,14 @@ def throttle(
     why: Why = "",
     by: By = None,
     lasts: For = None,
+    app: Application = None,
+    unknown: Unknown = False,
     as_json: Json = False,
 ) -> None:
     """Let at most RATE events a second pass, in each process of a queue's consumer or a relay."""
     target, seconds = _target(name, None, relay=relay), _seconds(lasts)
+    if not unknown:
+        _check(database_url, target, app)
     who = by or getpass.getuser()
     _order(
         database_url,
@@ -122,6 +134,20 @@ def _target(name: str, type_: str | None, *, relay: bool) -> Target:
     if type_ is not None:
         fail("--type is for a queue: a relay publishes all types in order")
     return OfRelay(name)
+
+
+def _check(url: str, target: Target, app: str | None) -> None:
+    """Refuse a name that nothing knows: no process would obey it, and nobody would notice."""
+    application = application_of(app) if app else None
+
+    async def ask() -> str | None:
+        async with open_database(url) as connection:
+            return await unknown_name(connection, target, application)
+
+    wrong = run(ask())
+    if wrong is not None:
+        others = "" if app else "--app knows the names of an application, "
+        fail(f"{wrong}; {others}--unknown is for a name that is yet to come")
 
 
 def _seconds(given: str | None) -> float | None:

@@ -311,6 +311,16 @@ SELECT consumer, count(*) AS streams, count(*) FILTER (WHERE blocked) AS blocked
 """
 """The consumers with the number of their streams, and of those that are blocked."""
 
+CONSUMER_NAMES = """
+WITH RECURSIVE names(name) AS (
+  SELECT min(consumer) FROM inbox
+  UNION ALL
+  SELECT (SELECT min(consumer) FROM inbox WHERE consumer > name) FROM names WHERE name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL ORDER BY name
+"""
+"""The consumers alone: one step in the index for each, however many streams there are."""
+
 
 CONSUMED_KINDS = "SELECT DISTINCT consumer, source, aggregate_type FROM inbox"
 """The sources and aggregate types that each consumer has received."""
