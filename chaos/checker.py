@@ -52,6 +52,11 @@ class Report:
     events: int = 0
 
     @property
+    def applied(self) -> int:
+        """How many events took effect."""
+        return self.events - self.waiting - len(self.absent) - len(self.lost)
+
+    @property
     def wrong(self) -> dict[str, list[str]]:
         """What must be empty once nothing is under way."""
         allowed = {"absent", "gaps", "waiting", "events"}

@@ -6,22 +6,55 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from chaos.scenario import SIDES, Environment, Side
 
 
+@dataclass(frozen=True)
+class Target:
+    """The queue that a side consumes, or one event type of it."""
+
+    side: Side
+    type: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """How a command names it."""
+        return (self.side.queue, "--type", self.type) if self.type else (self.side.queue,)
+
+
 async def outbox(environment: Environment, *words: str, statuses: tuple[int, ...] = (0,)) -> Any:
     """The answer of `outbox WORDS --json`."""
-    process = await asyncio.create_subprocess_exec(
+    process = await _begun(environment, *words)
+    out, problem = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode in statuses, f"outbox {words}: {out.decode()} {problem.decode()}"
+    return json.loads(out)
+
+
+async def attempt(environment: Environment, side: Side, *words: str, killed_after: float) -> bool:
+    """Run a command that may fail, and kill it after so many seconds; whether it succeeded."""
+    process = await _begun(environment, *words, *_database(environment, side))
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.communicate(), killed_after)
+    if process.returncode is None:
+        process.kill()
+    return await process.wait() == 0
+
+
+async def _begun(environment: Environment, *words: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "outbox.cli", *words, "--json"),
         env={**os.environ, "RABBITMQ_URL": environment.broker_url},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, problem = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode in statuses, f"outbox {words}: {out.decode()} {problem.decode()}"
-    return json.loads(out)
+
+
+def _database(environment: Environment, side: Side) -> tuple[str, str]:
+    return ("--database-url", environment.databases[side.name])
 
 
 async def missing_events(environment: Environment, consumer: Side) -> set[str]:
@@ -34,23 +67,47 @@ async def missing_events(environment: Environment, consumer: Side) -> set[str]:
 
 async def gaps(environment: Environment, consumer: Side) -> set[tuple[str, int]]:
     """Aggregate and first sequence of each gap that the consumer itself knows."""
-    url = ("--database-url", environment.databases[consumer.name])
+    url = _database(environment, consumer)
     found = await outbox(environment, "parked", "gaps", consumer.queue, *url, "--limit", "10000")
     return {(gap["stream"]["aggregate_id"], gap["first"]) for gap in found}
 
 
 async def redrive(environment: Environment, consumer: Side) -> int:
     """Redrive everything; returns the number of streams."""
-    url = ("--database-url", environment.databases[consumer.name])
+    url = _database(environment, consumer)
     said = await outbox(environment, "parked", "redrive", consumer.queue, *url, "--yes")
     return int(said["streams"])
 
 
 async def replay(environment: Environment, producer: Side, *what: str) -> int:
     """Replay; returns the number of events."""
-    url = ("--database-url", environment.databases[producer.name])
+    url = _database(environment, producer)
     said = await outbox(environment, "replay", *what, *url, "--yes")
     return int(said["replayed"])
+
+
+async def paused(environment: Environment, side: Side) -> list[Target]:
+    """What `outbox status` shows as paused."""
+    found = await _status(environment, side)
+    return [Target(side, one["type"]) for one in found["controls"]]
+
+
+async def tripped(environment: Environment, side: Side) -> list[str]:
+    """The event types that `outbox status` shows as tripped."""
+    found = await _status(environment, side)
+    return [one["type"] for one in found["inbox"]["tripped"]]
+
+
+async def resume(environment: Environment, target: Target) -> bool:
+    """End a pause; false if there was none."""
+    url = _database(environment, target.side)
+    said = await outbox(environment, "resume", *target.words, *url, statuses=(0, 1))
+    return bool(said["resumed"])
+
+
+async def _status(environment: Environment, side: Side) -> Any:
+    # Status 1: something is parked for a person.
+    return await outbox(environment, "status", *_database(environment, side), statuses=(0, 1))
 
 
 def producer_of(consumer: Side) -> Side:

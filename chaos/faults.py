@@ -6,17 +6,21 @@ import random
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import psycopg
 
 from chaos import broker_tampering, stack
+from chaos.commands import Target
 from chaos.fleet import Fleet
+from chaos.pauses import Pauses
 from chaos.scenario import EXITS, KITCHEN, RAISES, SHOP, Environment
 from chaos.workload import Workload
 from devstack.native.system import System
+from kit.waiting import eventually
 from outbox.failpoints import CONSUMER_STEPS, RELAY_STEPS
 from outbox.inbox.operations import InboxOperations, ParkedSelection, list_parked
 
@@ -25,12 +29,21 @@ STEPS = (*RELAY_STEPS, *CONSUMER_STEPS)
 BOTH = (SHOP, KITCHEN)
 LATEST = 30
 HIT_WITHIN = 4.0
+TRIPS_WITHIN = 6.0
+"""Seconds after which an outage ends although the type has not tripped: nothing may come in."""
 OUTAGE = "INSERT INTO outages SELECT clock_timestamp() + make_interval(secs => %s)"
+OVER_SOON = """
+UPDATE outages SET ends_at = least(ends_at, clock_timestamp() + make_interval(secs => %s))
+"""
+TRIPPED = "SELECT tripped_at FROM inbox_tripped"
 
 
 @dataclass
 class Faults:
-    """`one` injects the next fault of a seeded sequence; `done` counts them by name."""
+    """`one` injects the next fault of a seeded sequence; `done` counts them by name.
+
+    `tripped_at` has the time of each opening of a breaker that was seen.
+    """
 
     machines: System
     environment: Environment
@@ -38,10 +51,12 @@ class Faults:
     workload: Workload
     rng: random.Random
     done: Counter[str] = field(default_factory=Counter)
+    tripped_at: set[datetime] = field(default_factory=set)
     _first: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Every step and every kind comes once before the choice is random."""
+        self.pauses = Pauses(self.environment, self.rng)
         self._first = [*STEPS, *self._kinds]
         self.rng.shuffle(self._first)
 
@@ -57,7 +72,9 @@ class Faults:
             "handler exits": (3, lambda: self._poison(EXITS)),
             "redriven in vain": (8, self._redrive),
             "some redriven": (8, self._redrive_some),
-            "dependency away": (4, self._let_be_away),
+            "dependency away": (6, self._let_be_away),
+            "event type paused": (5, lambda: self._pause(of_a_type=True)),
+            "queue paused": (4, lambda: self._pause(of_a_type=False)),
             "consumers restarted": (3, self._restart_consumers),
             "message stolen": (6, self._steal),
             "broker killed": (2, lambda: stack.kill(self.machines, "rabbitmq")),
@@ -119,10 +136,26 @@ class Faults:
             await InboxOperations(connection, KITCHEN.queue).redrive(selection)
 
     async def _let_be_away(self) -> None:
-        """For a while every handler of one side fails; then all streams go on by themselves."""
-        seconds = self.rng.uniform(0.5, 3)
-        with self.environment.connect(self.rng.choice(BOTH)) as connection:
-            connection.execute(OUTAGE, [seconds])
+        """Every handler of one side fails until its event type trips, and a moment longer.
+
+        Then all streams go on by themselves.
+        """
+        side, longer = self.rng.choice(BOTH), self.rng.uniform(0, 2)
+        with self.environment.connect(side) as connection:
+            connection.execute(OUTAGE, [TRIPS_WITHIN])
+
+            async def trips() -> bool:
+                found = {at for (at,) in connection.execute(TRIPPED).fetchall()}
+                self.tripped_at.update(at for at in found if isinstance(at, datetime))
+                return bool(found)
+
+            with suppress(TimeoutError):
+                await eventually(trips, within=TRIPS_WITHIN)
+            connection.execute(OVER_SOON, [longer])
+
+    async def _pause(self, *, of_a_type: bool) -> None:
+        side = self.rng.choice(BOTH)
+        await self.pauses.begin(Target(side, side.event_type if of_a_type else ""))
 
     async def _restart_consumers(self) -> None:
         """One after the other, as at a release: most are asked to stop, some are killed."""

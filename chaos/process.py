@@ -74,7 +74,7 @@ async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio
     async with open_work(engine, database_url, Outbox(side.name)) as work:
         await Consumer(
             queue=side.queue,
-            handlers={f"{side.consumes}.told": handler_of(side)},
+            handlers={side.event_type: handler_of(side)},
             work=work,
             broker_url=broker_url,
             topology=TOPOLOGY,

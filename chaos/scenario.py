@@ -45,6 +45,11 @@ class Side:
     source: str
     consumes: str
 
+    @property
+    def event_type(self) -> str:
+        """The one type of the events that it consumes."""
+        return f"{self.consumes}.told"
+
 
 SHOP = Side("shop", "order", "shop.meals", "kitchen", "meal")
 KITCHEN = Side("kitchen", "meal", "kitchen.orders", "shop", "order")

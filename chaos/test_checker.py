@@ -10,6 +10,7 @@ import pytest
 from chaos import broker_tampering, commands
 from chaos.checker import Report, examine
 from chaos.fleet import Fleet
+from chaos.quiescence import settled
 from chaos.scenario import KITCHEN, SHOP, WRITE, Environment, Event
 from kit.waiting import eventually
 from outbox import Outbox
@@ -116,3 +117,8 @@ async def test_an_event_that_is_lost_without_a_thief_is_seen(
     with queued.connect(KITCHEN) as connection:
         connection.execute("TRUNCATE stolen")
     assert set((await consumed(queued, fleet, "")).wrong) == {"lost"}
+
+
+async def test_a_run_that_is_stuck_ends_with_what_is_lost(queued: Environment) -> None:
+    with pytest.raises(AssertionError, match=r"nothing moves: 0 on their way .*'lost'"):
+        await settled(queued, still=1)

@@ -18,19 +18,20 @@ from chaos import commands
 from chaos.checker import Report
 from chaos.faults import STEPS, Faults
 from chaos.fleet import Fleet
-from chaos.quiescence import settled
+from chaos.quiescence import Progress, settled
 from chaos.scenario import KITCHEN, SHOP, Environment, Side
 from chaos.workload import Workload
 from devstack.native.system import System
 from kit.waiting import eventually
 
-FAULTS = int(os.environ.get("CHAOS_FAULTS") or 25)
+FAULTS = int(os.environ.get("CHAOS_FAULTS") or 30)
 SECONDS = int(os.environ.get("CHAOS_SECONDS") or 1200)
 SEED = int(os.environ.get("CHAOS_SEED") or 20261121)
 ROUND = 100
 CONSUMERS = {SHOP: 2, KITCHEN: 4}
 """So many processes of eight workers each compete for the queue of a side."""
 ENOUGH_FOR_EACH_STEP = 200
+"""Faults after which each step, a pause and an opened breaker must have been seen."""
 CRASHES = "6"
 """The run may kill a process three times during one event, but not six times in a row."""
 MEND = "INSERT INTO mended SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
@@ -52,14 +53,17 @@ async def test_random_faults_lose_double_and_misorder_nothing(
     try:
         while faults.done.total() < FAULTS:
             await play(environment, faults, workload, min(ROUND, FAULTS - faults.done.total()))
+            await faults.pauses.end()
             seen += await check_round(environment) - Counter(applied=seen["applied"])
             print(f"{faults.done.total()} faults, {dict(seen)}", flush=True)
     except BaseException:
         print(f"failed with CHAOS_SEED={SEED} after {dict(faults.done)}", flush=True)
         raise
     print(f"faults {dict(faults.done)}\nends of processes {dict(fleet.ends)}", flush=True)
+    pauses, openings = faults.pauses.begun, len(faults.tripped_at)
+    print(f"{pauses} pauses, {openings} openings of a breaker", flush=True)
     reached = {step for step in STEPS if fleet.ends[step]}
-    assert FAULTS < ENOUGH_FOR_EACH_STEP or reached == set(STEPS)
+    assert FAULTS < ENOUGH_FOR_EACH_STEP or (reached == set(STEPS) and pauses and openings)
 
 
 async def play(environment: Environment, faults: Faults, workload: Workload, count: int) -> None:
@@ -95,7 +99,17 @@ async def check_round(environment: Environment) -> Counter[str]:
         found["poison"] = mended.rowcount
     await heal(environment)
     found["applied"] = sum(report.events for report in await settled(environment))
+    await eventually(lambda: all_types_pass(environment))
     return found
+
+
+async def all_types_pass(environment: Environment) -> bool:
+    """Whether nothing is paused, and nothing is tripped any more."""
+    for side in (KITCHEN, SHOP):
+        assert not await commands.paused(environment, side)
+        if await commands.tripped(environment, side):
+            return False
+    return True
 
 
 async def notices(environment: Environment, side: Side, report: Report) -> None:
@@ -105,9 +119,9 @@ async def notices(environment: Environment, side: Side, report: Report) -> None:
 
 
 async def heal(environment: Environment) -> None:
-    """By the commands alone: replay what is missing, redrive what is parked."""
-
-    async def whole() -> bool:
+    """By the commands alone: replay what is missing, redrive what is parked, until all is whole."""
+    progress = Progress()
+    while True:
         missed = 0
         for side in (KITCHEN, SHOP):
             missed += len(await commands.missing_events(environment, side))
@@ -115,6 +129,6 @@ async def heal(environment: Environment) -> None:
                 await commands.replay(environment, commands.producer_of(side), "--since", "1h")
             await commands.redrive(environment, side)
         reports = await settled(environment)
-        return not any(report.absent or report.waiting for report in reports)
-
-    await eventually(whole, within=180)
+        if not any(report.absent or report.waiting for report in reports):
+            return
+        assert progress.is_made_by(reports), "the commands mend nothing more"
