@@ -38,7 +38,9 @@ async def attempt(environment: Environment, side: Side, *words: str, killed_afte
     """Run a command that may fail, and kill it after so many seconds; whether it succeeded."""
     process = await _begun(environment, *words, *_database(environment, side))
     with suppress(TimeoutError):
-        await asyncio.wait_for(process.communicate(), killed_after)
+        _, problem = await asyncio.wait_for(process.communicate(), killed_after)
+        if process.returncode:
+            print(f"outbox {words}: {process.returncode} {problem.decode()}", flush=True)
     if process.returncode is None:
         process.kill()
     return await process.wait() == 0

@@ -30,8 +30,10 @@ RATE, FAILING = 50, 100
 """Healthy events a second; and of so many one is poisoned."""
 QUIET_SECONDS = 5 if PARKED < FULL else 30
 CONSUMERS = 2
-TIMES, NOTICEABLE = 2, 0.1
-"""The p99 may be so many times that before; below so many seconds, chance decides."""
+TIMES = 2
+NOTICEABLE = 5.0 if PARKED < FULL else 0.1
+"""Seconds that the p99 may always have. A short run is over when both commands have started, and
+other tests run beside it: there it shows only that healthy streams do not stand still."""
 
 _LEFT = "SELECT count(*) FROM inbox_parked WHERE aggregate_id LIKE 'parked%'"
 _REDRIVEN = "SELECT count(*) FROM inbox_parked WHERE next_attempt_at = '-infinity'"
