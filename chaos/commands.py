@@ -39,7 +39,7 @@ async def attempt(environment: Environment, side: Side, *words: str, killed_afte
     process = await _begun(environment, *words, *_database(environment, side))
     with suppress(TimeoutError):
         _, problem = await asyncio.wait_for(process.communicate(), killed_after)
-        if process.returncode:
+        if process.returncode not in (0, 1):  # 1: there was nothing to resume
             print(f"outbox {words}: {process.returncode} {problem.decode()}", flush=True)
     if process.returncode is None:
         process.kill()

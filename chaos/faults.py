@@ -29,7 +29,7 @@ STEPS = (*RELAY_STEPS, *CONSUMER_STEPS)
 BOTH = (SHOP, KITCHEN)
 LATEST = 30
 HIT_WITHIN = 4.0
-TRIPS_WITHIN = 6.0
+TRIPS_WITHIN = 15.0
 """Seconds after which an outage ends although the type has not tripped: nothing may come in."""
 OUTAGE = "INSERT INTO outages SELECT clock_timestamp() + make_interval(secs => %s)"
 OVER_SOON = """
