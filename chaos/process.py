@@ -42,7 +42,6 @@ from outbox import (
     failpoints,
     open_work,
 )
-from outbox.inbox import prober
 from outbox.inbox.position import Decision, Position
 
 _EFFECT = "INSERT INTO effects (token, aggregate_id) VALUES (%(token)s, %(aggregate)s)"
@@ -69,7 +68,6 @@ async def relay(side: Side, database_url: str, broker_url: str, stop: asyncio.Ev
 
 
 async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio.Event) -> None:
-    prober.LEASE = 5.0  # as short as everything here, in which a process often dies of a probe
     engine = create_async_engine(with_driver(database_url))
     async with open_work(engine, database_url, Outbox(side.name)) as work:
         await Consumer(
