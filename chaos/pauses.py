@@ -15,7 +15,7 @@ from chaos.scenario import SIDES, Environment
 
 LONGEST = 8
 """Seconds after which a pause ends by itself."""
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds for a command that is not killed."""
 
 
