@@ -31,7 +31,8 @@ class Pauses:
     async def begin(self, target: Target) -> None:
         """Pause now, and resume later."""
         lasts = str(self.rng.randint(1, LONGEST)) + "s"
-        words = ("pause", *target.words, "--for", lasts, "--why", "chaos")
+        # Of the type nothing may have been parked yet, so that the database does not know it.
+        words = ("pause", *target.words, "--for", lasts, "--why", "chaos", "--unknown")
         killed_after, seconds = self._killed_after(), self.rng.uniform(0.5, LONGEST / 2)
         self.begun += await commands.attempt(
             self.environment, target.side, *words, killed_after=killed_after
