@@ -8,13 +8,20 @@ import time
 from collections.abc import Callable, Sequence
 
 from chaos.checker import Report, examine
-from chaos.scenario import KITCHEN, SHOP, Environment
+from chaos.scenario import KITCHEN, SHOP, Environment, Side
 
 UNSETTLED = """
 SELECT (SELECT count(*) FROM outbox_scheduled)
      + (SELECT count(*) FROM outbox WHERE published_at IS NULL)
 """
-
+HEADS = """
+SELECT p.aggregate_id, p.sequence, p.reason, p.attempts, p.next_attempt_at, p.last_error,
+       i.last_sequence, i.blocked, i.parked, a.attempts AS crashes
+  FROM inbox i JOIN inbox_parked p USING (consumer, source, aggregate_type, aggregate_id)
+  LEFT JOIN inbox_attempts a USING (consumer, source, aggregate_type, aggregate_id, sequence)
+ WHERE p.sequence <= i.last_sequence + 1
+"""
+"""What waits first in each stream, for the message of a run that is stuck."""
 
 STILL = 60.0
 """Seconds without progress after which something is stuck."""
@@ -65,8 +72,15 @@ async def settled(environment: Environment, *, still: float = STILL) -> tuple[Re
         if not any(wrong.values()) and not waits:
             return found[0], found[1]
         moves = progress.is_made_by(found, on_their_way=waits)
-        assert moves, f"nothing moves: {waits} on their way to the broker; {wrong}"
+        if not moves:
+            heads = [await asyncio.to_thread(_heads, environment, side) for side in (KITCHEN, SHOP)]
+            raise AssertionError(f"nothing moves: {waits} on their way; {wrong}; first: {heads}")
         await asyncio.sleep(0.2)
+
+
+def _heads(environment: Environment, side: Side) -> list[str]:
+    with environment.connect(side) as connection:
+        return [str(row) for row in connection.execute(HEADS).fetchall()]
 
 
 def _unsettled(environment: Environment) -> int:

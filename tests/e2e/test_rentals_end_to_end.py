@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import psycopg
 import pytest
 
@@ -170,13 +170,19 @@ async def test_hot_rentals_are_read_with_few_transactions(rider: Rider, shop: Sh
 
 
 async def _read(url: str, ids: list[str]) -> None:
-    async def read(number: int) -> None:
-        for turn in range(READS // READERS):
-            answer = await http.get(f"{url}/{ids[(number + turn) % len(ids)]}")
-            assert answer.status_code == 200
-
-    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=READERS)) as http:
-        await asyncio.gather(*(read(number) for number in range(READERS)))
+    """All readers ask at once, each on its connection, and again when all are answered."""
+    asked = urlsplit(url)
+    readers = [await asyncio.open_connection(asked.hostname, asked.port) for _ in range(READERS)]
+    for turn in range(READS // READERS):
+        for number, (_, writer) in enumerate(readers):
+            path = f"{asked.path}/{ids[(number + turn) % len(ids)]}"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {asked.netloc}\r\n\r\n".encode())
+        for answers, _ in readers:
+            head = await answers.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 "), head
+            await answers.readexactly(int(head.lower().split(b"content-length:")[1].split()[0]))
+    for _, writer in readers:
+        writer.close()
 
 
 def _transactions(rider: Rider) -> int:
