@@ -125,7 +125,7 @@ async def test_a_silent_broker_costs_the_lanes_until_it_speaks_again(
 async def test_while_the_broker_owes_confirms_no_transaction_is_open_and_no_row_is_locked(
     world: World, victim: System
 ) -> None:
-    relay = world.relay()
+    relay = world.relay(confirm_timeout=60.0)  # the looks may take longer than the default
     async with running(relay):
         await world.emit(Happened("a"))
         await world.delivered(1)
