@@ -6,15 +6,13 @@ What is looked at is only what the database and the queue say afterwards.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
+from kit.outbox.consumer_process import start
 from kit.outbox.deliveries import (
     effects,
     events,
@@ -27,25 +25,6 @@ from kit.outbox.deliveries import (
 from kit.outbox.world import QUEUE, World
 from kit.waiting import eventually
 from outbox.inbox.operations import InboxOperations, ParkedSelection
-
-TESTS = Path(__file__).parents[4] / "tests"
-
-
-async def start(world: World, **environment: str) -> asyncio.subprocess.Process:
-    return await run(world, asyncio.subprocess.DEVNULL, environment)
-
-
-async def run(
-    world: World, stderr: int, environment: Mapping[str, str]
-) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(TESTS / "kit/outbox/processes/consumer.py"),
-        world.database_url,
-        world.broker_url,
-        env={**os.environ, "PYTHONPATH": str(TESTS), **environment},
-        stderr=stderr,
-    )
 
 
 async def ended(process: asyncio.subprocess.Process) -> int:
@@ -233,7 +212,7 @@ async def test_a_process_that_hangs_ends_and_says_at_which_line(
 ) -> None:
     [event] = events(1, aggregate)
     await publish(world, event)
-    process = await run(world, asyncio.subprocess.PIPE, {"HANGS_AFTER": "2"})
+    process = await start(world, asyncio.subprocess.PIPE, HANGS_AFTER="2")
     async with asyncio.timeout(60):
         _, told = await process.communicate()
     assert process.returncode == 70

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
-import sys
 import time
-from pathlib import Path
 
+from kit.outbox.consumer_process import start
 from kit.outbox.deliveries import events
 from kit.outbox.world import QUEUE, World, running
 from kit.waiting import eventually
 from outbox import CircuitBreaker, Envelope, UnitOfWork
 from outbox.inbox.prober import LEASE
 
-TESTS = Path(__file__).parents[4] / "tests"
 STREAMS = 3
 
 
@@ -29,17 +25,6 @@ async def trip(world: World) -> None:
     await inbox.handle([event for n in range(STREAMS) for event in events(1, f"s{n}")])
     await inbox.prober.obey()
     await world.execute("UPDATE inbox_tripped SET next_probe_at = now()")
-
-
-async def start(world: World, **environment: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(TESTS / "kit/outbox/processes/consumer.py"),
-        world.database_url,
-        world.broker_url,
-        env={**os.environ, "PYTHONPATH": str(TESTS), **environment},
-        stderr=asyncio.subprocess.DEVNULL,
-    )
 
 
 async def lease_ends(world: World, *, after: float) -> bool:
