@@ -74,7 +74,9 @@ async def settled(environment: Environment, *, still: float = STILL) -> tuple[Re
         moves = progress.is_made_by(found, on_their_way=waits)
         if not moves:
             heads = [await asyncio.to_thread(_heads, environment, side) for side in (KITCHEN, SHOP)]
-            raise AssertionError(f"nothing moves: {waits} on their way; {wrong}; first: {heads}")
+            raise AssertionError(
+                f"nothing moves: {waits} on their way to the broker; {wrong}; first: {heads}"
+            )
         await asyncio.sleep(0.2)
 
 
