@@ -20,7 +20,7 @@ from outbox.addresses import BrokerAddress, Database, DatabaseAddress, masked
 from outbox.errors import InvalidSetting
 from outbox.operations.database import open_database
 from outbox.postgres.notify import DOORBELL, Listener
-from outbox.postgres.sessions import open_lock_session
+from outbox.postgres.sessions import connect, open_lock_session
 
 SECRET = "s3/c r@t"
 QUOTED = "s3%2Fc%20r%40t"
@@ -138,7 +138,8 @@ def forms_of(world: World) -> list[Database]:
 
 
 async def test_each_form_works_wherever_an_address_is_asked_for(world: World) -> None:
-    async with Listener.on(world.engine, DOORBELL) as listener:
+    async with await connect(world.engine) as connection:
+        listener = await Listener.over(connection, DOORBELL)
         for given in forms_of(world):
             async with await open_lock_session(given, "test") as keeper:
                 await keeper.execute("SELECT 1")

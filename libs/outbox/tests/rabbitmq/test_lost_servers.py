@@ -15,6 +15,7 @@ from kit.outbox.world import World, running
 from outbox import Notifier
 from outbox.postgres import sessions
 from outbox.postgres.notify import Listener
+from outbox.postgres.sessions import connect
 
 WITHIN = 20_000
 """Milliseconds; the kernel's own patience with what it has sent is a quarter of an hour."""
@@ -60,7 +61,8 @@ async def test_the_notifier_notices(world: World, opened: asyncio.Queue[tuple[in
 
 
 async def test_a_listener_notices(world: World, opened: asyncio.Queue[tuple[int, int]]) -> None:
-    async with Listener.on(world.engine, "anything"):
+    async with await connect(world.engine) as connection:
+        await Listener.over(connection, "anything")
         assert_short(opened.get_nowait())
 
 

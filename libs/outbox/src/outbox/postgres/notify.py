@@ -12,7 +12,7 @@ import json
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -53,13 +53,6 @@ class Listener:
         self._connection = connection
         self._heard: deque[tuple[str, str]] = deque()
         connection.add_notify_handler(lambda one: self._heard.append((one.channel, one.payload)))
-
-    @classmethod
-    @asynccontextmanager
-    async def on(cls, database: Database, channel: str) -> AsyncIterator[Listener]:
-        """Connect to this database, and listen."""
-        async with await connect(database) as connection:
-            yield await cls.over(connection, channel)
 
     @classmethod
     async def over(cls, connection: psycopg.AsyncConnection[Any], channel: str) -> Listener:
