@@ -168,6 +168,17 @@ async def test_a_pool_that_is_empty_for_a_while_ends_no_service() -> None:
     assert sessions == 2
 
 
+@pytest.mark.parametrize("arrival", [(1, 0, 2), (2, 1, 0)])
+async def test_what_came_before_a_redelivered_event_of_one_batch_is_handled_after_it(
+    world: World, arrival: Sequence[int]
+) -> None:
+    kitchen, three = Kitchen(world), events(3, "a")
+    batch = [three[place] for place in arrival]
+    await kitchen.inbox.handle_some(batch, redelivered=[three[0]])
+    assert await effects(world) == {"a": [1, 2, 3]}
+    assert await world.rows("SELECT count(*) FROM inbox_parked") == [(0,)]
+
+
 async def test_a_pool_that_is_empty_is_not_counted_as_a_crash(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from outbox.errors import TimeLimitExceeded
 from outbox.event import Envelope, Stream
 from outbox.failures import HandlerFailed, contending, is_loss
 from outbox.inbox.batch_size import Stopwatch
-from outbox.inbox.position import LOCK_SOON, Position, StreamsLocked
+from outbox.inbox.position import LOCK_SOON, StreamsLocked
 from outbox.inbox.recovery import Recovery
 from outbox.inbox.redelivered import Notes
 from outbox.inbox.transaction import InboxTransaction, Transactions
@@ -139,7 +139,8 @@ class Batch:
         early = transaction.waiting.give_back(self.is_patient)
         if noted := self._noted(events):
             await Notes(transaction.guard.raw, self.transactions.consumer).forget(noted)
-            self._behind = {s for s in self._careful if s in positions and _goes_on(positions[s])}
+            mine = (stream for stream in self._careful if stream in positions)
+            self._behind = {stream for stream in mine if transaction.waiting.may_go_on(stream)}
         return Left(early=[*early, *elsewhere], rest=locked[handled:])
 
     async def _handle_one(self, transaction: InboxTransaction, event: Envelope) -> None:
@@ -151,8 +152,3 @@ class Batch:
             if problem.event and isinstance(problem.__cause__, TimeLimitExceeded) and is_its_own:
                 self._overdue[problem.event] = problem
             raise
-
-
-def _goes_on(position: Position) -> bool:
-    """Whether something is parked that may be next now."""
-    return position.parked > 0 and not position.blocked

@@ -150,7 +150,7 @@ class InboxTransaction:
             self.decisions["ignore" if handlers.ignores(event) else decision] += 1
             await self._apply(event)
         # Also after a duplicate: the process that applied it may have died before it caught up.
-        if catch_up and not position.blocked and waiting.are_in(stream):
+        if catch_up and waiting.may_go_on(stream):
             await self.catch_up(stream)
 
     async def catch_up(self, stream: Stream, *, limit: int = CATCH_UP) -> int:

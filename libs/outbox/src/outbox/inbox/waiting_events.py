@@ -35,6 +35,10 @@ class WaitingEvents:
         """Whether anything waits in a stream."""
         return self._positions[stream].parked > 0 or stream in self._added
 
+    def may_go_on(self, stream: Stream) -> bool:
+        """Whether what waits in a stream may be next now."""
+        return self.are_in(stream) and not self._positions[stream].blocked
+
     async def read_behind(self, events: Iterable[Envelope]) -> None:
         """Read what waits behind those of these events that are next: one statement for all."""
         positions = self._positions
