@@ -1,0 +1,144 @@
+"""The events by which a consumer asks a producer to send again, and by which it is answered.
+
+They go through the outboxes of both like any event. Each has a stream of its own: they repair
+streams, so they must not wait for an earlier one of their own that was lost. A request that got
+lost is repeated, so no beacon speaks of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from uuid_utils.compat import uuid7
+
+RESENDING = "stream"
+"""The aggregate type of these events."""
+MAX_EVENTS = 1_000
+"""A request asks for at most so many events: what is sent again delays what is new."""
+
+Ranges = tuple[tuple[int, int], ...]
+"""Sequences from … through …, in order and apart from each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRanges:
+    """Some events of one stream."""
+
+    aggregate_type: str
+    aggregate_id: str
+    ranges: Ranges
+
+    @property
+    def count(self) -> int:
+        """How many events."""
+        return sum(last - first + 1 for first, last in self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconsMissed:
+    """Beacons of an aggregate type got lost: what was published since then has to be told again."""
+
+    aggregate_type: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ResendRequested:
+    """A consumer misses these events of a source, or beacons of it."""
+
+    type: ClassVar[str] = "stream.resend_requested"
+    version: ClassVar[int] = 1
+    aggregate_type: ClassVar[str] = RESENDING
+
+    source: str
+    """The producer that is asked; others ignore it."""
+    consumer: str
+    streams: tuple[StreamRanges, ...] = ()
+    beacons: tuple[BeaconsMissed, ...] = ()
+    aggregate_id: str = field(default_factory=lambda: str(uuid7()))
+
+    def payload(self) -> bytes:
+        """The body."""
+        beacons = [
+            {"aggregate_type": one.aggregate_type, "since": one.since.isoformat()}
+            for one in self.beacons
+        ]
+        streams = _to_json(self.streams)
+        body = {"request_id": self.aggregate_id, "source": self.source, "consumer": self.consumer}
+        return json.dumps({**body, "streams": streams, "beacons": beacons}).encode()
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Raises `ValueError`, `KeyError` or `TypeError` for what is no request."""
+        found = json.loads(body)
+        beacons = tuple(
+            BeaconsMissed(str(one["aggregate_type"]), datetime.fromisoformat(one["since"]))
+            for one in found["beacons"]
+        )
+        if any(one.since.tzinfo is None for one in beacons):
+            raise ValueError("a time without an offset")
+        return cls(
+            str(found["source"]),
+            str(found["consumer"]),
+            _from_json(found["streams"]),
+            beacons,
+            str(found["request_id"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventsUnavailable:
+    """A producer cannot send these events again: it does not keep them any more."""
+
+    type: ClassVar[str] = "stream.events_unavailable"
+    version: ClassVar[int] = 1
+    aggregate_type: ClassVar[str] = RESENDING
+
+    source: str
+    consumer: str
+    """The one that has asked; others ignore it."""
+    streams: tuple[StreamRanges, ...]
+    aggregate_id: str = field(default_factory=lambda: str(uuid7()))
+
+    def payload(self) -> bytes:
+        """The body."""
+        body = {"answer_id": self.aggregate_id, "source": self.source, "consumer": self.consumer}
+        return json.dumps({**body, "streams": _to_json(self.streams)}).encode()
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Raises `ValueError`, `KeyError` or `TypeError` for what is no answer."""
+        found = json.loads(body)
+        streams = _from_json(found["streams"])
+        return cls(str(found["source"]), str(found["consumer"]), streams, str(found["answer_id"]))
+
+
+def _to_json(streams: Iterable[StreamRanges]) -> list[dict[str, Any]]:
+    return [
+        {
+            "aggregate_type": one.aggregate_type,
+            "aggregate_id": one.aggregate_id,
+            "ranges": [list(range_) for range_ in one.ranges],
+        }
+        for one in streams
+    ]
+
+
+def _from_json(streams: Iterable[dict[str, Any]]) -> tuple[StreamRanges, ...]:
+    found = tuple(
+        StreamRanges(
+            str(one["aggregate_type"]),
+            str(one["aggregate_id"]),
+            tuple((int(first), int(last)) for first, last in one["ranges"]),
+        )
+        for one in streams
+    )
+    if any(not 0 < first <= last for one in found for first, last in one.ranges):
+        raise ValueError("a range that is none")
+    if sum(one.count for one in found) > MAX_EVENTS:
+        raise ValueError(f"more than {MAX_EVENTS} events")
+    return found
