@@ -28,7 +28,7 @@ def delivered(beacon: Beacon, **changes: Any) -> Any:
     message = beacon.to_message()
     body = {**json.loads(message.body), **changes}
     properties = SimpleNamespace(
-        app_id=message.app_id, type=message.type, headers=dict(message.headers)
+        app_id=message.app_id, message_type=message.type, headers=dict(message.headers)
     )
     return SimpleNamespace(
         exchange=BEACONS,

@@ -89,7 +89,7 @@ def beacon_key(source: str, aggregate_type: str) -> str:
 
 def is_beacon(delivery: DeliveredMessage) -> bool:
     """Whether a delivery says that it is one. What it says is checked by `Beacon.from_delivery`."""
-    return delivery.header.properties.type == TYPE and delivery.exchange == BEACONS
+    return delivery.header.properties.message_type == TYPE and delivery.exchange == BEACONS
 
 
 def _times(body: Mapping[str, Any]) -> tuple[int, datetime, datetime]:
