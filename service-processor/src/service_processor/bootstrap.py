@@ -37,6 +37,8 @@ from servicekit.service.domain import problems_of, queues_of, routers_of
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
 TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
+AUDIT_LINGER = 0.25
+"""Seconds that the audit gathers events for one batch, which stores the position once."""
 
 
 async def migrate() -> None:
@@ -146,6 +148,7 @@ def _audit(settings: Settings, work: Work) -> Leader:
         topology=TOPOLOGY,
         begin=journal.position,
         handle=journal.write,
+        linger=AUDIT_LINGER,
     )
     return Leader(reader, name=AUDIT, database_url=settings.database_url)  # see decision 0851
 

@@ -48,6 +48,35 @@ async def test_a_stream_queue_receives_what_no_queue_does_and_keeps_what_is_read
     assert {envelope.type for envelope in envelopes} == {"order.happened", "stray.happened"}
 
 
+async def test_what_comes_within_the_linger_is_one_batch(world: World) -> None:
+    world.topology = Topology([EXCHANGE], [TAKES], {"everything": timedelta(days=1)})
+    batches: list[int] = []
+
+    async def first(_: stream_reader.StreamBounds) -> str:
+        return "first"
+
+    async def look(events: Sequence[stream_reader.StreamedEvent]) -> None:
+        batches.append(len(events))
+
+    reader = stream_reader.StreamReader(
+        stream="everything",
+        broker_url=world.broker_url,
+        topology=world.topology,
+        begin=first,
+        handle=look,
+        linger=60.0,
+    )
+
+    async def is_full() -> bool:
+        return bool(batches)
+
+    async with running(world.relay(), reader):
+        for number in range(1, stream_reader.BATCH + 1, 100):
+            await world.emit(*(Happened("a", n) for n in range(number, number + 100)))
+        await eventually(is_full)
+    assert batches == [stream_reader.BATCH]
+
+
 async def _has(seen: list[stream_reader.StreamedEvent], count: int) -> bool:
     return len(seen) >= count
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Self
 
 from aio_pika.abc import AbstractChannel
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 from pamqp.common import FieldTable
+
+from outbox.rabbitmq.direct_deliveries import receive_directly
 
 
 class ConsumerCancelled(ConnectionError):
@@ -28,6 +31,7 @@ class DeliveryBuffer:
         self._queue = queue
         self._batch = batch
         self._received: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
+        self._is_full = asyncio.Event()
 
     @classmethod
     async def open(
@@ -39,14 +43,14 @@ class DeliveryBuffer:
         batch: int = 1,
         arguments: FieldTable | None = None,
     ) -> Self:
-        """Begin to consume. Deliveries come from beneath aio-pika, which costs half the CPU."""
+        """Begin to consume."""
         await channel.set_qos(prefetch_count=prefetch)
         underlay = await channel.get_underlay_channel()
         buffer = cls(underlay, queue, batch=batch)
         underlay.on_consumer_cancel_callbacks.add(lambda _frame: buffer.wake())
         channel.close_callbacks.add(lambda *_: buffer.wake())
-        receive = buffer._receive
-        await underlay.basic_consume(queue, receive, arguments=arguments)
+        receive_directly(underlay, buffer._received_one)
+        await underlay.basic_consume(queue, buffer._on_message, arguments=arguments)
         return buffer
 
     @property
@@ -57,14 +61,22 @@ class DeliveryBuffer:
     def wake(self) -> None:
         """Make the wait for a delivery raise `ConsumerCancelled`."""
         self._received.put_nowait(None)
+        self._is_full.set()
 
     async def next(self) -> DeliveredMessage:
         """Wait for one delivery. Raises `ConsumerCancelled` at the end."""
         return self._delivered(await self._received.get())
 
-    async def next_batch(self) -> list[DeliveredMessage]:
-        """Wait for a delivery, and add what else is there. Raises as `next` does."""
+    async def next_batch(self, *, linger: float = 0.0) -> list[DeliveredMessage]:
+        """Wait for a delivery, and add what else is there. Raises as `next` does.
+
+        What comes within `linger` seconds is added too, until the batch is full.
+        """
         batch = [await self.next()]
+        if linger and not self._fills_a_batch:
+            self._is_full.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_full.wait(), linger)
         while len(batch) < self._batch and not self.is_empty:
             batch.append(self._delivered(self._received.get_nowait()))
         return batch
@@ -81,5 +93,15 @@ class DeliveryBuffer:
             raise ConsumerCancelled(f"the broker ended the consumer of {self._queue}")
         return received
 
-    async def _receive(self, delivery: DeliveredMessage) -> None:
+    @property
+    def _fills_a_batch(self) -> bool:
+        """Beside the one that has been taken."""
+        return self._received.qsize() >= self._batch - 1
+
+    def _received_one(self, delivery: DeliveredMessage) -> None:
         self._received.put_nowait(delivery)
+        if self._fills_a_batch:
+            self._is_full.set()
+
+    async def _on_message(self, delivery: DeliveredMessage) -> None:
+        self._received_one(delivery)

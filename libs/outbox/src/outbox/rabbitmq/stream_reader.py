@@ -125,12 +125,15 @@ class StreamReader:
         topology: Topology,
         begin: Callable[[StreamBounds], Coroutine[None, None, Offset]],
         handle: Callable[[Sequence[StreamedEvent]], Awaitable[None]],
+        linger: float = 0.0,
     ) -> None:
+        """`linger` is how many seconds a batch waits to be full: what it costs is then shared."""
         self._stream = stream
         self._broker = BrokerAddress.of(broker_url)
         self._topology = topology
         self._begin = begin
         self._handle = handle
+        self._linger = linger
         self.running = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -167,7 +170,7 @@ class StreamReader:
     async def _read(self, buffer: DeliveryBuffer, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                deliveries = await buffer.next_batch()
+                deliveries = await buffer.next_batch(linger=self._linger)
             except ConsumerCancelled:
                 if stop.is_set():
                     return
