@@ -42,6 +42,7 @@ def test_there_is_no_guest_and_one_administrator() -> None:
         ("processor", "processor", True),
         ("processor", "orders", False),
         ("processor", "dead", True),
+        ("processor", "beacons", True),
         ("processor", "amq.topic", False),
     ],
 )

@@ -37,10 +37,10 @@ _PLACES = (
 ADMIN, ADMIN_PASSWORD = "admin", "admin-dev-only"
 # Both declare all of it. Whoever makes a queue with a dead-letter exchange must be allowed to read
 # it (RabbitMQ, "Dead Letter Exchanges"); dead letters are read by the service they belong to only.
-_DECLARED = r"^(orders|processor)(\..*)?$|^(dead|audit)$"
+_DECLARED = r"^(orders|processor)(\..*)?$|^(dead|audit|beacons)$"
 _READ = {
-    "orders": r"^(orders(\..*)?|processor(\..*)?(?<!\.dead)|dead)$",
-    "processor": r"^(processor(\..*)?|orders(\..*)?(?<!\.dead)|dead|audit)$",
+    "orders": r"^(orders(\..*)?|processor(\..*)?(?<!\.dead)|dead|beacons)$",
+    "processor": r"^(processor(\..*)?|orders(\..*)?(?<!\.dead)|dead|audit|beacons)$",
 }
 _SERVICES = ("orders", "processor")
 
@@ -95,10 +95,8 @@ def _rights(user: str, configure: str, write: str, read: str) -> dict[str, str]:
 def definitions(password: Callable[[str], str] = "{}-dev-only".format) -> dict[str, object]:
     """Users and rights that are loaded at boot. With them RabbitMQ makes no guest user."""
     services = [_user(name, password(name)) for name in _SERVICES]
-    rights = [
-        _rights(name, _DECLARED, rf"^({name}|dead|audit|(orders|processor)\..*)$", _READ[name])
-        for name in _SERVICES
-    ]
+    written = r"^({}|dead|audit|beacons|(orders|processor)\..*)$".format
+    rights = [_rights(name, _DECLARED, written(name), _READ[name]) for name in _SERVICES]
     return {
         "vhosts": [{"name": "/"}],
         "users": [_user(ADMIN, password(ADMIN), "administrator", "impersonator"), *services],
