@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -34,6 +35,9 @@ INSERT INTO users (id) SELECT generate_series(1, 1000);
 
 SUBSCRIPTION = Subscription(EXCHANGE, QUEUE, SOURCE, ("order",))
 TOPOLOGY = Topology([EXCHANGE], [SUBSCRIPTION])
+AUDIT_QUEUE = "audit"
+AUDITED = Topology([EXCHANGE], [SUBSCRIPTION], {AUDIT_QUEUE: timedelta(days=7)})
+"""The same with a stream queue that takes everything."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from bench.figures import Bench, Figure
 from bench.rows import (
     audit,
+    auditing,
     bookings,
     competing,
     consuming,
@@ -45,6 +46,7 @@ ROWS: dict[str, Row] = {
     "waiting": waiting,
     "competing": competing,
     "audit": audit,
+    "auditing": auditing,
     "poison": poison,
     "outage": outage,
     "post-orders": post_orders,

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import aio_pika
 
 from bench.drain import EVENTS, Drained, drain, median
-from bench.environment import TOPOLOGY, Environment, fresh_environment
+from bench.environment import AUDITED, Environment, fresh_environment
 from bench.figures import Bench, Figure, compare, setting
-from outbox import Topology
-
-AUDITED = Topology(TOPOLOGY.exchanges, TOPOLOGY.subscriptions, streams={"audit": timedelta(days=7)})
 
 
 async def run(bench: Bench) -> list[Figure]:

@@ -11,7 +11,9 @@ import json
 import re
 import statistics
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from bench.figures import Bench, Figure, compare
 from bench.load import post, requests_per_second
@@ -19,11 +21,13 @@ from devstack.native.postgres import binaries
 from devstack.native.system import CHECKOUT, Layout, System
 
 SECONDS, CLIENTS = 5, 16
+"""Of each measurement, and of pgbench."""
 ORDER = {
     "user_id": "user_1",
     "products": [{"product_id": f"product_{n}", "quantity": n + 1} for n in range(3)],
     "amount": "140.00",
 }
+BODY = json.dumps(ORDER).encode()
 TRANSACTION = r"""
 \set number random(1, 1000000000000)
 BEGIN;
@@ -65,34 +69,60 @@ def pgbench(system: System, folder: Path) -> float:
     return float(found[1])
 
 
+@dataclass(frozen=True)
+class Load:
+    """Clients that post one after the other, and what share of pgbench's rate is wanted."""
+
+    name: str
+    clients: int
+    least: float
+    aim: float
+    has_keys: bool = False
+
+    def request(self) -> bytes:
+        """One POST; with keys, each has another one."""
+        key = f"Idempotency-Key: {uuid4()}\r\n" if self.has_keys else ""
+        return post("/api/v1/orders", BODY, key)
+
+
+LOADS = (
+    Load("16 clients", 16, least=0.5, aim=0.9),
+    Load("64 clients", 64, least=0.6, aim=1.1),
+    Load("64 clients, Idempotency-Key", 64, least=0.35, aim=0.6, has_keys=True),
+)
+
+
 async def run(bench: Bench) -> list[Figure]:
     """A system with services of its own, beside which the bench's own stack stands idle."""
-    ours: list[float] = []
+    ours: dict[Load, list[float]] = {load: [] for load in LOADS}
     theirs: list[float] = []
     layout = Layout(CHECKOUT, bench.stack.home / "system")
     with System(layout) as system:
         for worker in ("orders-worker", "processor-worker", "processor-api"):
             system.stop_process(worker)
-        request = post("/api/v1/orders", json.dumps(ORDER).encode())
         url = system.urls["orders"]
         for turn in bench.turns:
-            rate, latency = await requests_per_second(
-                url, request, connections=CLIENTS, seconds=SECONDS
-            )
-            ours.append(rate)
+            for load in LOADS:
+                request = load.request if load.has_keys else load.request()
+                rate, latency = await requests_per_second(
+                    url, request, connections=load.clients, seconds=SECONDS
+                )
+                ours[load].append(rate)
+                bench.note(f"turn {turn + 1}: {load.name} {rate:,.0f}/s ({latency:.1f} ms mean)")
             theirs.append(await asyncio.to_thread(pgbench, system, bench.stack.home))
-            bench.note(
-                f"turn {turn + 1}: POST /orders {rate:,.0f}/s ({latency:.1f} ms mean), "
-                f"pgbench {theirs[-1]:,.0f}/s"
-            )
-    return [
-        Figure(
-            "POST /orders / like transaction",
-            statistics.median(ours),
-            "/s",
-            "pgbench",
-            statistics.median(theirs),
-            compare(ours, theirs),
-            turns={"POST /orders": ours, "pgbench": theirs},
-        )
-    ]
+            bench.note(f"turn {turn + 1}: pgbench {theirs[-1]:,.0f}/s")
+    return [_figure(load, rates, theirs) for load, rates in ours.items()]
+
+
+def _figure(load: Load, rates: list[float], theirs: list[float]) -> Figure:
+    return Figure(
+        f"POST /orders, {load.name}",
+        statistics.median(rates),
+        "/s",
+        "pgbench",
+        statistics.median(theirs),
+        compare(rates, theirs),
+        least=load.least,
+        aim=load.aim,
+        turns={"POST /orders": rates, "pgbench": theirs},
+    )

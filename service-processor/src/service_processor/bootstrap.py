@@ -14,7 +14,7 @@ from outbox.jobs import JobWorker
 from outbox.postgres.leadership import Leader
 from outbox.rabbitmq import stream_reader
 from service_processor import NAME, VERSION, republishing, seeding
-from service_processor.audit.journal import Journal
+from service_processor.audit.journal import LINGER, Journal
 from service_processor.audit.replay import Offset, replay
 from service_processor.dependencies import Dependencies
 from service_processor.domains import domains
@@ -37,8 +37,6 @@ from servicekit.service.domain import problems_of, queues_of, routers_of
 
 SERVICE = Service(NAME, VERSION, Path(__file__).parents[2] / "alembic.ini", DATABASE_VARIABLE)
 TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
-AUDIT_LINGER = 0.25
-"""Seconds that the audit gathers events for one batch, which stores the position once."""
 
 
 async def migrate() -> None:
@@ -148,7 +146,7 @@ def _audit(settings: Settings, work: Work) -> Leader:
         topology=TOPOLOGY,
         begin=journal.position,
         handle=journal.write,
-        linger=AUDIT_LINGER,
+        linger=LINGER,
     )
     return Leader(reader, name=AUDIT, database_url=settings.database_url)  # see decision 0851
 

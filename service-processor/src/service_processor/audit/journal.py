@@ -18,8 +18,9 @@ from service_processor.audit.models import audit_positions
 # Not filtered by LOG_LEVEL: the position moves with each line.
 logger = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(0))
 
-
 MAX_DATA, MAX_BEGIN = 8_192, 1_024
+LINGER = 0.25
+"""Seconds that events are gathered for one batch, which stores the position once."""
 
 
 class PositionMoved(ConnectionError):

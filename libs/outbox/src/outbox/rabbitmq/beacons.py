@@ -77,7 +77,7 @@ class Beacon:
             raise UnreadableMessage("app_id and aggregate_type of a beacon")
         try:
             body = json.loads(delivery.body)
-            return cls(source, kind, *_times(body), _streams(body["streams"]))
+            return cls(source, kind, *_times(body), _positions(body["streams"]))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
             raise UnreadableMessage(f"body of a beacon: {type(problem).__name__}") from None
 
@@ -100,7 +100,7 @@ def _times(body: Mapping[str, Any]) -> tuple[int, datetime, datetime]:
     return number, since, until
 
 
-def _streams(found: Mapping[str, Any]) -> dict[str, int]:
+def _positions(found: Mapping[str, Any]) -> dict[str, int]:
     if len(found) > MAX_STREAMS:
         raise ValueError("too many streams")
     streams = {id_: _sequence(last) for id_, last in found.items()}
