@@ -46,11 +46,16 @@ class Environment:
 
     database_url: str
     broker_url: str
+    audited: bool = False
 
     @property
     def variables(self) -> dict[str, str]:
         """For the processes under measurement."""
-        return {"BENCH_DATABASE_URL": self.database_url, "BENCH_BROKER_URL": self.broker_url}
+        return {
+            "BENCH_DATABASE_URL": self.database_url,
+            "BENCH_BROKER_URL": self.broker_url,
+            "BENCH_AUDITED": "yes" if self.audited else "",
+        }
 
     def engine(self) -> AsyncEngine:
         return create_async_engine(_with_driver(self.database_url))
@@ -61,18 +66,18 @@ class Environment:
 
 
 @asynccontextmanager
-async def fresh_environment(stack: Stack) -> AsyncIterator[Environment]:
-    """Both are removed after the block."""
+async def fresh_environment(stack: Stack, *, audited: bool = False) -> AsyncIterator[Environment]:
+    """Both are removed after the block. If `audited`, a stream queue gets every event too."""
     with _database(stack) as database_url, _vhost(stack) as broker_url:
-        yield await prepared(database_url, broker_url)
+        yield await prepared(database_url, broker_url, audited=audited)
 
 
-async def prepared(database_url: str, broker_url: str) -> Environment:
+async def prepared(database_url: str, broker_url: str, *, audited: bool = False) -> Environment:
     """Put tables and topology into an empty database and an empty vhost."""
     _install(database_url)
     async with await aio_pika.connect(broker_url) as connection:
-        await TOPOLOGY.ensure(connection)
-    return Environment(database_url, broker_url)
+        await (AUDITED if audited else TOPOLOGY).ensure(connection)
+    return Environment(database_url, broker_url, audited)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bench.environment import EXCHANGE, TOPOLOGY
+from bench.environment import AUDITED, EXCHANGE, TOPOLOGY
 from bench.processes.control_protocol import serve
 from outbox import Relay
 
@@ -14,7 +14,7 @@ def main() -> None:
         database_url=os.environ["BENCH_DATABASE_URL"],
         broker_url=os.environ["BENCH_BROKER_URL"],
         exchange=EXCHANGE,
-        topology=TOPOLOGY,
+        topology=AUDITED if os.environ.get("BENCH_AUDITED") else TOPOLOGY,
     )
     serve(relay.run, ready=lambda: relay.running, lanes=lambda: len(relay.lanes))
 

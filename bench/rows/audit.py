@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import aio_pika
-
 from bench.drain import EVENTS, Drained, drain, median
-from bench.environment import AUDITED, Environment, fresh_environment
+from bench.environment import fresh_environment
 from bench.figures import Bench, Figure, compare, setting
 
 
@@ -16,8 +14,7 @@ async def run(bench: Bench) -> list[Figure]:
     for turn in bench.turns:
         async with fresh_environment(bench.stack) as environment:
             alone.append(await drain(environment, events=events))
-        async with fresh_environment(bench.stack) as environment:
-            await _audit(environment)
+        async with fresh_environment(bench.stack, audited=True) as environment:
             audited.append(await drain(environment, events=events))
         bench.note(
             f"turn {turn + 1}: queue {alone[-1].rate:,.0f}/s,"
@@ -36,8 +33,3 @@ async def run(bench: Bench) -> list[Figure]:
             turns={"queue and stream": rates, "queue alone": others},
         )
     ]
-
-
-async def _audit(environment: Environment) -> None:
-    async with await aio_pika.connect(environment.broker_url) as connection:
-        await AUDITED.ensure(connection)

@@ -116,7 +116,7 @@ async def test_what_is_no_event_has_a_line_too(service: Service, broker_url: str
     async with await aio_pika.connect(broker_url) as connection:
         await TOPOLOGY.ensure(connection)
         channel = await connection.channel()
-        exchange = await channel.get_exchange("orders")
+        exchange = await channel.get_exchange(TOPOLOGY.entry("orders"))
         await exchange.publish(aio_pika.Message(b"?"), "stray")
     async with audited(service, broker_url, 1) as lines:
         assert [(line["offset"], line["readable"]) for line in lines] == [(0, False)]

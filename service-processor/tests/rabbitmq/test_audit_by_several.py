@@ -29,7 +29,7 @@ async def exchange(broker_url: str) -> AsyncIterator[AbstractExchange]:
     async with await aio_pika.connect(broker_url) as connection:
         await TOPOLOGY.ensure(connection)
         channel = await connection.channel()
-        yield await channel.get_exchange("orders")
+        yield await channel.get_exchange(TOPOLOGY.entry("orders"))
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def events(count: int, aggregate: str = "a", *, first: int = 1) -> list[Envelope
 
 async def publish(world: World, *envelopes: Envelope) -> None:
     async with world.broker() as channel:
-        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+        exchange = await channel.get_exchange(world.topology.entry(EXCHANGE), ensure=False)
         for envelope in envelopes:
             await exchange.publish(to_message(envelope), envelope.type)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from kit.outbox.world import EXCHANGE, QUEUE, TAKES
 from outbox import Application, ConsumerSettings, Topology, ignore
 
 TOPOLOGY = Topology([EXCHANGE], [TAKES])
+AUDITED = Topology([EXCHANGE], [TAKES], {"everything": timedelta(days=1)})
+"""With a stream queue that takes every event."""
 WITH_MENU = Topology(
     [EXCHANGE],
     [

@@ -18,6 +18,7 @@ RELAY_STEPS = (
     "relay.marked",
     "relay.handing_over",
 )
+UNROUTED_STEPS = ("relay.rebound", "relay.unpublished")
 
 CONSUMER_STEPS = (
     "consumer.delivered",

@@ -25,6 +25,16 @@ REFUSED = Gauge(
     "1 while the broker refuses an exchange, a queue or a stream queue as it should be.",
     ["part"],
 )
+UNROUTED = Counter(
+    "outbox_unrouted_events_total",
+    "Events that only stream queues took: resent, unwanted by any subscription, or unknown.",
+    ["exchange", "outcome"],
+)
+UNBOUND_QUEUES = Gauge(
+    "outbox_unbound_queues",
+    "Queues whose binding is missing, noticed by events that did not reach them.",
+    ["exchange"],
+)
 BACKED_OFF = Gauge(
     "outbox_backed_off_aggregates",
     "Aggregates whose first event failed, waiting for a retry or for a person.",

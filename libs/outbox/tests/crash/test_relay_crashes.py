@@ -14,9 +14,11 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from kit.outbox.processes.relay import relay_process
-from kit.outbox.world import Happened, World
+from kit.outbox.topology import AUDITED
+from kit.outbox.world import EXCHANGE, QUEUE, Happened, World
 from kit.waiting import eventually
-from outbox.failpoints import RELAY_STEPS
+from outbox.failpoints import RELAY_STEPS, UNROUTED_STEPS
+from outbox.rabbitmq.topology import unrouted_of
 from outbox.supervise import pause
 
 AGGREGATES = 12
@@ -48,10 +50,40 @@ async def test_a_relay_killed_while_lanes_change_hands_loses_and_misorders_nothi
         await check(world)
 
 
+@pytest.mark.parametrize("step", UNROUTED_STEPS)
+async def test_a_relay_killed_while_it_restores_a_binding_loses_nothing(
+    world: World, step: str
+) -> None:
+    world.topology = AUDITED
+    async with relay(world, die_at=step, audited=1, topology_check=300) as doomed:
+        await eventually(lambda: world.has_owned_lanes(16))
+        async with world.broker(declare=False) as channel:
+            queue = await channel.get_queue(QUEUE, ensure=False)
+            await queue.unbind(EXCHANGE, "order.#")
+        await world.emit(*(Happened(f"a{n}", n) for n in range(AGGREGATES)))
+        assert await asyncio.wait_for(doomed.wait(), 30) == -signal.SIGKILL
+    async with relay(world, audited=1):
+        await eventually(lambda: has_come(world, AGGREGATES), within=30)
+        await eventually(lambda: has_none_unrouted(world), within=30)
+        await check(world)
+
+
+async def has_come(world: World, count: int) -> bool:
+    async with world.broker(declare=False) as channel:
+        queue = await channel.declare_queue(QUEUE, passive=True)
+    return (queue.declaration_result.message_count or 0) >= count
+
+
+async def has_none_unrouted(world: World) -> bool:
+    async with world.broker(declare=False) as channel:
+        queue = await channel.declare_queue(unrouted_of(EXCHANGE), passive=True)
+    return queue.declaration_result.message_count == 0
+
+
 def relay(
-    world: World, *, die_at: str = ""
+    world: World, *, die_at: str = "", **settings: int
 ) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
-    return relay_process(world.database_url, world.broker_url, die_at=die_at, window=7)
+    return relay_process(world.database_url, world.broker_url, die_at=die_at, window=7, **settings)
 
 
 @asynccontextmanager

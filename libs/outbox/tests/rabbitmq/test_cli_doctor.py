@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from aio_pika import Message
 
 from kit.outbox.deliveries import events
 from kit.outbox.operator import Pair, management_url, open_pair, record
+from kit.outbox.topology import AUDITED
 from kit.outbox.world import EXCHANGE, QUEUE, Happened, running
 from kit.waiting import eventually
 from outbox import Application, Consumer, HandlersByType, Relay
@@ -19,7 +21,7 @@ from outbox.inbox.inbox import Inbox
 from outbox.operations.database import open_database
 from outbox.operations.doctor import examine
 from outbox.rabbitmq.management_api import Management
-from outbox.rabbitmq.topology import queue_arguments
+from outbox.rabbitmq.topology import entry_of, queue_arguments, unrouted_of
 
 APP = ("--app", "kit.outbox.topology:TOPOLOGY")
 
@@ -123,6 +125,33 @@ async def test_an_unbound_queue_is_named(pair: Pair) -> None:
     assert (await errors(pair, *APP))[
         "bindings"
     ] == f"{QUEUE} is not bound to {EXCHANGE} by order.#"
+
+
+async def test_what_hides_a_missing_binding_beside_stream_queues_is_named(pair: Pair) -> None:
+    pair.producer.topology = AUDITED
+    async with pair.producer.broker() as channel:
+        shop = await channel.get_exchange(EXCHANGE, ensure=False)
+        await shop.unbind(entry_of(EXCHANGE), "#")
+        await shop.publish(Message(b"{}"), "stray.happened")
+        await (await channel.declare_queue("tap", exclusive=True)).bind(EXCHANGE, "#")
+        app = ("--app", "kit.outbox.topology:AUDITED")
+        said = await pair.say("doctor", "--json", *app, status=1)
+    found = {(f["check"], f["level"], f["says"]) for f in said.json["findings"]}
+    lost = f"{EXCHANGE} is not bound to {entry_of(EXCHANGE)}: no queue gets its events"
+    hides = f"tap is bound to {EXCHANGE} by #, which hides missing bindings of others"
+    assert ("bindings", "error", lost) in found
+    assert ("bindings", "warning", hides) in found
+    waits = "1 event reached no queue: a binding is missing"
+    assert (f"queue {unrouted_of(EXCHANGE)}", "error", waits) in found
+
+
+async def test_an_exchange_of_an_earlier_release_is_named(pair: Pair) -> None:
+    async with pair.producer.broker():
+        said = await pair.say("doctor", "--json", "--app", "kit.outbox.topology:AUDITED", status=1)
+    found = {f["check"]: f["says"] for f in said.json["findings"]}
+    assert found[f"exchange {EXCHANGE}"] == (
+        f"alternate-exchange is none, not {unrouted_of(EXCHANGE)}"
+    )
 
 
 async def test_the_brokers_version_and_consumer_timeout_are_shown(pair: Pair) -> None:

@@ -48,7 +48,7 @@ async def publish_frames(
     async with world.broker() as channel:
         wire = RawChannel(await channel.get_underlay_channel())
         frames = (
-            Basic.Publish(exchange=EXCHANGE, routing_key=key),
+            Basic.Publish(exchange=world.topology.entry(EXCHANGE), routing_key=key),
             ContentHeader(body_size=len(message.body), properties=message.properties),
             ContentBody(message.body),
         )

@@ -10,16 +10,16 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from kit.outbox.world import QUEUE, World, open_world
+from kit.outbox.topology import AUDITED
+from kit.outbox.world import QUEUE, Happened, World, open_world
 from kit.servers import addresses
 from kit.waiting import eventually
-from outbox import Envelope, UnitOfWork
+from outbox import BackgroundService, Envelope, UnitOfWork
 from outbox.operations.controls import OfQueue, pause, resume
 from servicekit.http.access_rules import AccessRules
 from servicekit.process.runtime import Foundation, Service, run_services
 from servicekit.process.server import bind
 
-NAME = f"consumer {QUEUE}"
 TYPE = "order.happened"
 TRIP = f"""
 INSERT INTO inbox_tripped (consumer, type, cause, next_probe_at)
@@ -45,13 +45,13 @@ async def world(broker_url: str) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def worker(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    """Run a worker process's consumer and its health; a client of that."""
+async def worker(**services: BackgroundService) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a worker process's background services and its health; a client of that."""
     stop, listener = asyncio.Event(), bind("127.0.0.1", 0, variable="PORT")
     service = Service("service-test", "1", cast("Any", None), "DATABASE_URL")
     base = Foundation(service, listener, "PORT", cast("Any", Reachable()), stop, AccessRules())
     port = listener.getsockname()[1]
-    running = asyncio.create_task(run_services(base, {NAME: world.consumer(handle)}))
+    running = asyncio.create_task(run_services(base, services))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             yield client
@@ -61,15 +61,16 @@ async def worker(world: World) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def is_now(client: httpx.AsyncClient, *expected: object) -> bool:
-    """Status code, status, and the states of the consumer and of its event types."""
+    """Status code, status, and the states of the background service and of its second check."""
     answer = await client.get("/health/ready")
     body = answer.json()
-    states = (body["checks"][name]["state"] for name in (NAME, f"{NAME} types"))
+    states = [check["state"] for check in body["checks"].values()][2:]
     return (answer.status_code, body["status"], *states) == expected
 
 
 async def test_a_worker_with_a_paused_type_is_ready_and_says_paused(world: World) -> None:
-    async with worker(world) as client, await world.psycopg() as operator:
+    consumer = world.consumer(handle)
+    async with worker(consumer=consumer) as client, await world.psycopg() as operator:
         await eventually(lambda: is_now(client, 200, "ready", "up", "up"))
         await pause(operator, OfQueue(QUEUE, TYPE), by="ann")
         await eventually(lambda: is_now(client, 200, "ready", "up", "paused"))
@@ -84,7 +85,22 @@ async def test_a_worker_with_a_tripped_type_is_degraded_even_if_the_type_is_paus
     world: World,
 ) -> None:
     await world.execute(TRIP)
-    async with worker(world) as client, await world.psycopg() as operator:
+    consumer = world.consumer(handle)
+    async with worker(consumer=consumer) as client, await world.psycopg() as operator:
         await eventually(lambda: is_now(client, 200, "degraded", "up", "down"))
         await pause(operator, OfQueue(QUEUE, TYPE), by="ann")
         await eventually(lambda: is_now(client, 200, "degraded", "up", "down"))
+
+
+async def test_a_worker_is_degraded_while_a_queue_lacks_its_binding(world: World) -> None:
+    world.topology = AUDITED
+    async with worker(relay=world.relay(topology_check=0.5)) as client:
+        await eventually(lambda: is_now(client, 200, "ready", "up", "up"))
+        async with world.broker(declare=False) as channel:
+            await channel.queue_delete(QUEUE)
+            await channel.declare_queue(QUEUE, durable=True)
+        await world.emit(Happened("a"))
+        await eventually(lambda: is_now(client, 200, "degraded", "up", "down"))
+        async with world.broker(declare=False) as channel:
+            await channel.queue_delete(QUEUE)
+        await eventually(lambda: is_now(client, 200, "ready", "up", "up"))

@@ -14,18 +14,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from kit.outbox.world import EXCHANGE, TAKES
-from outbox import Relay, RelaySettings, Topology
+from kit.outbox.topology import AUDITED, TOPOLOGY
+from kit.outbox.world import EXCHANGE
+from outbox import Relay, RelaySettings
 
 
-async def relay(database_url: str, broker_url: str, **settings: Any) -> None:
+async def relay(database_url: str, broker_url: str, *, audited: int = 0, **settings: Any) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await Relay(
         database_url=database_url,
         broker_url=broker_url,
         exchange=EXCHANGE,
-        topology=Topology([EXCHANGE], [TAKES]),
+        topology=AUDITED if audited else TOPOLOGY,
         settings=RelaySettings(**settings),
     ).run(stop)
 
@@ -34,7 +35,10 @@ async def relay(database_url: str, broker_url: str, **settings: Any) -> None:
 async def relay_process(
     database_url: str, broker_url: str, *, die_at: str = "", **settings: Any
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run one for the length of the block; `die_at` names a step, as in `relay.read:2`."""
+    """Run one for the length of the block; `die_at` names a step, as in `relay.read:2`.
+
+    With `audited=1` a stream queue gets every event too.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         __file__,

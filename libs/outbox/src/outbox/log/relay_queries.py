@@ -11,8 +11,10 @@ One file, because it is the one place with the relay's SQL on the tables `outbox
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
@@ -21,6 +23,7 @@ from outbox.errors import DatabaseEncoding
 from outbox.event import Envelope, Stream
 from outbox.log.row import OutboxRow
 from outbox.postgres.controls import Valve
+from outbox.postgres.notify import DOORBELL
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -94,6 +97,22 @@ UPDATE outbox SET attempts = attempts + 1, last_error = failed.error,
 _PARKED = """
 SELECT aggregate_type || '/' || aggregate_id, min(id) FROM outbox
  WHERE parked_at IS NOT NULL AND published_at IS NULL GROUP BY 1
+"""
+
+# An event is published after its creation: the first time bounds both columns, and the times spare
+# the partitions of other days. Both halves see the table as it was before the statement.
+_UNPUBLISH = """
+WITH unpublished AS (
+  UPDATE outbox SET published_at = NULL, attempts = 0, last_error = NULL
+   WHERE event_id = ANY(%(ids)s) AND published_at >= %(first)s
+     AND created_at BETWEEN %(first)s AND %(last)s
+  RETURNING event_id
+)
+SELECT event_id, true FROM unpublished
+ UNION ALL
+SELECT event_id, false FROM outbox
+ WHERE published_at IS NULL AND event_id = ANY(%(ids)s)
+   AND created_at BETWEEN %(first)s AND %(last)s
 """
 
 _BACKLOG = """
@@ -268,6 +287,19 @@ class OutboxMarker:
         cursor = await self._connection.execute(_BACKLOG)
         count, age = await cursor.fetchone() or (0, 0.0)
         return count, age
+
+
+async def unpublish(connection: Connection, events: Mapping[UUID, datetime]) -> dict[UUID, bool]:
+    """Have published events published again; `events` are ids with the times of their creation.
+
+    Returns true for these, and false for those that were not published yet. Others are not kept.
+    """
+    times = events.values()
+    parameters = {"ids": list(events), "first": min(times), "last": max(times)}
+    cursor = await connection.execute(_UNPUBLISH, parameters)
+    found = dict(await cursor.fetchall())
+    await connection.execute("SELECT pg_notify(%s, 'rescan')", [DOORBELL])
+    return found
 
 
 class Schedule:

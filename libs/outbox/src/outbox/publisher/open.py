@@ -76,6 +76,11 @@ async def ensure_topology(topology: Topology, declarer: Declarer) -> None:
     A blocked broker stops the clock here as well; it is asked when it reads again. A silent broker
     is asked twice: it may have been blocked and read on while this waited.
     """
+    async with declarer.lock:
+        await _ensure_topology(topology, declarer)
+
+
+async def _ensure_topology(topology: Topology, declarer: Declarer) -> None:
     silent = 0
     while True:
         channel = await (await declarer.channel()).get_underlay_channel()

@@ -7,6 +7,7 @@ A refused part is logged once, tried again at every check, and logged again when
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Sequence
 
@@ -44,6 +45,8 @@ class Declarer:
         self._confirms = confirms
         self._channel: AbstractChannel | None = None
         self._left: set[str] = set()
+        self.lock = asyncio.Lock()
+        """Held by a task that declares, where several do; they share one channel."""
         self.refused: dict[str, str] = {}
         """The parts that the broker refuses, and why."""
 

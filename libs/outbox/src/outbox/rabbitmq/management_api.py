@@ -33,12 +33,12 @@ class Management:
         self._authorization = "Basic " + base64.b64encode(login).decode()
         self._vhost = quote(broker.vhost, safe="")
 
-    def bindings(self) -> set[tuple[str, str, str]]:
-        """(exchange, queue, routing key) of every binding to a queue."""
+    def bindings(self, *, to: str = "queue") -> set[tuple[str, str, str]]:
+        """(exchange, queue, routing key) of every binding to a queue, or to an "exchange"."""
         return {
             (binding["source"], binding["destination"], binding["routing_key"])
             for binding in self._get(f"/api/bindings/{self._vhost}")
-            if binding["destination_type"] == "queue"
+            if binding["destination_type"] == to
         }
 
     def consumer_tags(self) -> list[tuple[str, str]]:

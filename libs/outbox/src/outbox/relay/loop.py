@@ -24,6 +24,7 @@ from outbox.relay.in_flight import InFlight
 from outbox.relay.lanes import Lanes
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settlement import Settlement, Unroutable
+from outbox.relay.unrouted import UnroutedEvents
 from outbox.relay.watermark import LowWatermark
 from outbox.supervise import pause, run_until_first
 
@@ -49,6 +50,7 @@ class RelayLoop:
     housekeeping: Housekeeping
     unroutable: Unroutable
     valve: Valve
+    unrouted: UnroutedEvents | None = None
     suspects: set[int] = field(default_factory=set)
     """Rows one of which made the broker close the channel: they go one by one (decision 0403)."""
     backoff: Backoff = field(default_factory=Backoff)
@@ -76,6 +78,7 @@ class RelayLoop:
             self._settlement.run(),
             self.housekeeping.run(self.backoff, self.lanes),
             self.in_flight.wake_on(stop),
+            *([self.unrouted.run()] if self.unrouted else []),
         )
 
     async def _publish(self, stop: asyncio.Event) -> None:

@@ -12,6 +12,8 @@ import time
 from contextlib import AsyncExitStack
 from types import NoneType
 
+from aio_pika.abc import AbstractConnection
+
 from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
 from outbox.argument_checks import instance, named
@@ -32,6 +34,7 @@ from outbox.relay.lanes import Lanes
 from outbox.relay.loop import RelayLoop
 from outbox.relay.settings import RelaySettings
 from outbox.relay.settlement import ChannelClosed, Unroutable
+from outbox.relay.unrouted import UnboundQueues, UnroutedEvents
 from outbox.supervise import Enduring, Up, keep_running
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class Relay:
         self._loop: RelayLoop | None = None
         self._suspects: set[int] = set()
         self._unroutable = Unroutable(exchange)
+        self._unbound = UnboundQueues(exchange)
         self._valve = Valve(OUTBOX_CONTROLS, exchange)
         self._lanes_owned = metrics.LANES_OWNED.labels(exchange)
 
@@ -80,6 +84,11 @@ class Relay:
     def is_paused(self) -> bool:
         """Whether a person has paused it: it keeps its lanes and publishes nothing."""
         return self._valve.is_closed
+
+    @property
+    def unbound_queues(self) -> tuple[str, ...]:
+        """Queues that do not get their events, because their bindings are missing."""
+        return self._unbound.names
 
     @property
     def lanes(self) -> frozenset[int]:
@@ -117,12 +126,14 @@ class Relay:
         """Broker first: a relay that cannot publish must not own lanes."""
         broker = await connect(self._broker, "outbox relay")
         stack.push_async_callback(close, broker)
-        own = f"exchange {self._exchange}"
-        declarer = Declarer(broker, self._topology.parts(), needed={own}, confirms=True)
+        entry = self._topology.entry(self._exchange)
+        parts = self._topology.parts([self._exchange])
+        needed = {f"exchange {name}" for name in (self._exchange, entry)}
+        declarer = Declarer(broker, parts, needed=needed, confirms=True)
         await ensure_topology(self._topology, declarer)
         publisher = await open_publisher(
             broker,
-            self._exchange,
+            entry,
             patience=self._settings.confirm_timeout,
             frames=self._settings.frames,
         )
@@ -151,6 +162,23 @@ class Relay:
             unroutable=self._unroutable,
             valve=self._valve,
             suspects=self._pop_suspects(),
+            unrouted=self._unrouted(broker, declarer),
+        )
+
+    def _unrouted(self, broker: AbstractConnection, declarer: Declarer) -> UnroutedEvents | None:
+        """Needed where an event that its queue did not get is confirmed (decision 1801)."""
+        if not self._topology.stream_queues:
+            return None
+        return UnroutedEvents(
+            broker=broker,
+            database=self._database,
+            exchange=self._exchange,
+            topology=self._topology,
+            ensure_topology=lambda: ensure_topology(self._topology, declarer),
+            refused=declarer.refused,
+            topology_check=self._settings.topology_check,
+            clock=time.monotonic,
+            unbound=self._unbound,
         )
 
     def _pop_suspects(self) -> set[int]:

@@ -68,6 +68,10 @@ class TypesWait(Exception):
     """Events of these types are not handled now; other types are."""
 
 
+class BindingsMissing(Exception):
+    """These queues do not get their events; others do."""
+
+
 @dataclass(frozen=True)
 class Foundation:
     """What a process stands on, once everything it needs was checked."""
@@ -145,10 +149,13 @@ async def run_services(base: Foundation, services: Mapping[str, BackgroundServic
         for name, service in services.items()
         if isinstance(service, Consumer)
     }
-    health = Health(
-        {"database": base.probe.database, "migrations": base.probe.migrations, **checks, **types},
-        tolerated=types,
-    )
+    bindings = {
+        f"{name} bindings": _check_bindings(service)
+        for name, service in services.items()
+        if isinstance(service, Relay)
+    }
+    own = {"database": base.probe.database, "migrations": base.probe.migrations}
+    health = Health({**own, **checks, **types, **bindings}, tolerated={*types, *bindings})
     app = create_app(
         title=f"{base.service.name} worker",
         version=base.service.version,
@@ -168,6 +175,14 @@ def _check_types(consumer: Consumer) -> Check:
             raise TypesWait(", ".join(consumer.tripped_types))
         if consumer.paused_types:
             raise Paused
+
+    return check
+
+
+def _check_bindings(relay: Relay) -> Check:
+    async def check() -> None:
+        if relay.unbound_queues:
+            raise BindingsMissing(", ".join(relay.unbound_queues))
 
     return check
 

@@ -39,8 +39,12 @@ ADMIN, ADMIN_PASSWORD = "admin", "admin-dev-only"
 # it (RabbitMQ, "Dead Letter Exchanges"); dead letters are read by the service they belong to only.
 _DECLARED = r"^(orders|processor)(\..*)?$|^(dead|audit|beacons)$"
 _READ = {
-    "orders": r"^(orders(\..*)?|processor(\..*)?(?<!\.dead)|dead|beacons)$",
-    "processor": r"^(processor(\..*)?|orders(\..*)?(?<!\.dead)|dead|audit|beacons)$",
+    "orders": r"^(orders(\..*)?|processor(\..*)?(?<!\.dead)(?<!\.unrouted)|dead|beacons)$",
+    "processor": r"^(processor(\..*)?|orders(\..*)?(?<!\.dead)(?<!\.unrouted)|dead|audit|beacons)$",
+}
+_WRITTEN = {
+    "orders": r"^(?!processor\.published$)(orders|dead|audit|beacons|(orders|processor)\..*)$",
+    "processor": r"^(?!orders\.published$)(processor|dead|audit|beacons|(orders|processor)\..*)$",
 }
 _SERVICES = ("orders", "processor")
 
@@ -95,8 +99,7 @@ def _rights(user: str, configure: str, write: str, read: str) -> dict[str, str]:
 def definitions(password: Callable[[str], str] = "{}-dev-only".format) -> dict[str, object]:
     """Users and rights that are loaded at boot. With them RabbitMQ makes no guest user."""
     services = [_user(name, password(name)) for name in _SERVICES]
-    written = r"^({}|dead|audit|beacons|(orders|processor)\..*)$".format
-    rights = [_rights(name, _DECLARED, written(name), _READ[name]) for name in _SERVICES]
+    rights = [_rights(name, _DECLARED, _WRITTEN[name], _READ[name]) for name in _SERVICES]
     return {
         "vhosts": [{"name": "/"}],
         "users": [_user(ADMIN, password(ADMIN), "administrator", "impersonator"), *services],

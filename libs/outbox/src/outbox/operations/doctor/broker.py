@@ -2,13 +2,16 @@
 
 AMQP says whether a queue exists. A queue that exists is declared once more: if an
 argument differs, the broker refuses and names it. Only the management API shows bindings.
+
+One file, because it is the one list of what a broker should have.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from typing import Any
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractConnection
@@ -29,9 +32,11 @@ from outbox.rabbitmq.topology import (
     DEAD_LETTERS,
     Topology,
     dead_letters_of,
+    unrouted_of,
 )
 from outbox.worker import Application
 
+Bindings = Collection[tuple[str, str, str]]
 START = "start a worker, which declares everything; if one runs, look at its log"
 _WHY = {
     "x-queue-type": "only a quorum queue keeps what it confirmed when a node is lost",
@@ -60,7 +65,7 @@ async def check_broker(
     async with connection:
         found = [ok("broker", "accepts connections"), _version(version_of(connection), topology)]
         for exchange in topology.exchanges:
-            found.append(await _exchange(connection, exchange, ExchangeType.TOPIC))
+            found += await _exchanges(connection, topology, exchange)
         found.append(await _exchange(connection, DEAD_LETTERS, ExchangeType.DIRECT))
         for queue in topology.queues:
             found += await _queue(connection, topology, queue)
@@ -96,7 +101,39 @@ def _timeout(application: Application, queue: str, management: Management | None
     return ok("consumer timeout", says)
 
 
-async def _exchange(connection: AbstractConnection, name: str, kind: ExchangeType) -> Finding:
+async def _exchanges(
+    connection: AbstractConnection, topology: Topology, name: str
+) -> list[Finding]:
+    """An exchange and, where there are stream queues, what is before and behind it."""
+    arguments = topology.exchange_arguments(name)
+    found = [await _exchange(connection, name, ExchangeType.TOPIC, arguments)]
+    if topology.stream_queues:
+        found.append(await _exchange(connection, topology.entry(name), ExchangeType.TOPIC))
+        found.append(await _exchange(connection, unrouted_of(name), ExchangeType.FANOUT))
+        found.append(await _unrouted(connection, name))
+    return found
+
+
+async def _unrouted(connection: AbstractConnection, exchange: str) -> Finding:
+    queue = unrouted_of(exchange)
+    check = f"queue {queue}"
+    ready, consumers = await declared(connection, queue)
+    if ready is None:
+        return error(check, "does not exist: a missing binding goes unnoticed", START)
+    if ready:
+        says = f"{counted(ready, 'event', 'events')} reached no queue: a binding is missing"
+        return (warning if consumers else error)(
+            check, says, "a relay declares it again: start one"
+        )
+    return ok(check, "every event reached a queue that subscribes to it")
+
+
+async def _exchange(
+    connection: AbstractConnection,
+    name: str,
+    kind: ExchangeType,
+    arguments: dict[str, Any] | None = None,
+) -> Finding:
     check = f"exchange {name}"
     async with connection.channel() as channel:
         try:
@@ -106,7 +143,7 @@ async def _exchange(connection: AbstractConnection, name: str, kind: ExchangeTyp
         except ChannelAccessRefused:
             return skipped(check, "this user may not look at it", "use one with more rights")
         try:
-            await channel.declare_exchange(name, kind, durable=True)
+            await channel.declare_exchange(name, kind, durable=True, arguments=arguments)
         except ChannelPreconditionFailed as problem:
             return error(check, _inequivalent(problem), "delete it and start a worker")
         except ChannelAccessRefused:
@@ -163,6 +200,7 @@ def _bindings(topology: Topology, management: Management | None) -> list[Finding
         return [skipped("bindings", why, "give --management-url")]
     try:
         bound = management.bindings()
+        behind = management.bindings(to="exchange")
         alarms = management.alarms()
         tags = management.consumer_tags()
     except ManagementFailed as problem:
@@ -178,9 +216,38 @@ def _bindings(topology: Topology, management: Management | None) -> list[Finding
         for queue in topology.queues
         if (DEAD_LETTERS, dead_letters_of(queue), queue) not in bound
     ]
+    missing += _entry_bindings(topology, bound, behind)
     found = missing or [ok("bindings", "every subscription is bound")]
     found += [error("broker", alarm, "free memory or disk") for alarm in alarms]
     return [*found, *(finding for queue in topology.queues for finding in _databases(queue, tags))]
+
+
+def _entry_bindings(topology: Topology, bound: Bindings, behind: Bindings) -> list[Finding]:
+    """Of what makes a missing binding known beside stream queues: see decision 1801."""
+    found: list[Finding] = []
+    for exchange in topology.exchanges if topology.stream_queues else ():
+        entry, unrouted = topology.entry(exchange), unrouted_of(exchange)
+        if (entry, exchange, "#") not in behind:
+            says = f"{exchange} is not bound to {entry}: no queue gets its events"
+            found.append(error("bindings", says, START))
+        if (unrouted, unrouted, "") not in bound:
+            says = f"queue {unrouted} is not bound: a missing binding goes unnoticed"
+            found.append(error("bindings", says, START))
+        found += [
+            error("bindings", f"{stream_queue} is not bound to {entry}", START)
+            for stream_queue in topology.stream_queues
+            if (entry, stream_queue, "#") not in bound
+        ]
+        found += [
+            warning(
+                "bindings",
+                f"{queue} is bound to {exchange} by #, which hides missing bindings of others",
+                f"bind it to {entry} instead",
+            )
+            for source, queue, key in sorted(bound)
+            if (source, key) == (exchange, "#")
+        ]
+    return found
 
 
 def _databases(queue: str, tags: Sequence[tuple[str, str]]) -> list[Finding]:
