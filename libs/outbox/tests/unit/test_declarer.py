@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from pytest_mock import MockerFixture
 
@@ -14,6 +16,7 @@ from outbox.rabbitmq.topology import Topology
 def declarer(mocker: MockerFixture) -> Declarer:
     mocker.patch("outbox.publisher.open.is_blocked", return_value=False)
     declarer = mocker.create_autospec(Declarer, instance=True)
+    declarer.lock = asyncio.Lock()
     wire = mocker.Mock(is_closed=False)
     declarer.channel.return_value.get_underlay_channel = mocker.AsyncMock(return_value=wire)
     return declarer
