@@ -126,14 +126,11 @@ class Relay:
         """Broker first: a relay that cannot publish must not own lanes."""
         broker = await connect(self._broker, "outbox relay")
         stack.push_async_callback(close, broker)
-        entry = self._topology.entry(self._exchange)
-        parts = self._topology.parts([self._exchange])
-        needed = {f"exchange {name}" for name in (self._exchange, entry)}
-        declarer = Declarer(broker, parts, needed=needed, confirms=True)
+        declarer = self._declarer(broker)
         await ensure_topology(self._topology, declarer)
         publisher = await open_publisher(
             broker,
-            entry,
+            self._topology.entry(self._exchange),
             patience=self._settings.confirm_timeout,
             frames=self._settings.frames,
         )
@@ -163,6 +160,15 @@ class Relay:
             valve=self._valve,
             suspects=self._pop_suspects(),
             unrouted=self._unrouted(broker, declarer),
+        )
+
+    def _declarer(self, broker: AbstractConnection) -> Declarer:
+        needed = (self._exchange, self._topology.entry(self._exchange))
+        return Declarer(
+            broker,
+            self._topology.parts([self._exchange]),
+            needed=[f"exchange {name}" for name in needed],
+            confirms=True,
         )
 
     def _unrouted(self, broker: AbstractConnection, declarer: Declarer) -> UnroutedEvents | None:
