@@ -20,9 +20,10 @@ _LATER = 50
 def fill_queue(environment: Environment, deliveries: int) -> int:
     """Returns how many different events they are."""
     events = deliveries - int(deliveries * DUPLICATES)
+    exchange = environment.topology.entry(EXCHANGE)
     publish(
         environment.broker_url,
-        [_frames(number) for number in delivered_numbers(events, deliveries)],
+        [_frames(number, exchange) for number in delivered_numbers(events, deliveries)],
     )
     return events
 
@@ -60,11 +61,11 @@ def delivered_numbers(events: int, deliveries: int) -> list[int]:
     return [number for _, number in sorted(places)]
 
 
-def _frames(number: int) -> bytes:
-    return _frames_of(number % AGGREGATES, number // AGGREGATES + 1, AGGREGATES)
+def _frames(number: int, exchange: str) -> bytes:
+    return _frames_of(number % AGGREGATES, number // AGGREGATES + 1, AGGREGATES, exchange)
 
 
-def _frames_of(stream: int, sequence: int, streams: int) -> bytes:
+def _frames_of(stream: int, sequence: int, streams: int, exchange: str = EXCHANGE) -> bytes:
     number = (sequence - 1) * streams + stream
     given = properties(EVENT_ID.format(number), aggregate_id(stream), sequence, datetime.now(UTC))
-    return frames_of(EXCHANGE, TYPE, given, payload(number))
+    return frames_of(exchange, TYPE, given, payload(number))

@@ -49,6 +49,11 @@ class Environment:
     audited: bool = False
 
     @property
+    def topology(self) -> Topology:
+        """With the stream queue if the environment has one."""
+        return AUDITED if self.audited else TOPOLOGY
+
+    @property
     def variables(self) -> dict[str, str]:
         """For the processes under measurement."""
         return {
@@ -76,8 +81,9 @@ async def prepared(database_url: str, broker_url: str, *, audited: bool = False)
     """Put tables and topology into an empty database and an empty vhost."""
     _install(database_url)
     async with await aio_pika.connect(broker_url) as connection:
-        await (AUDITED if audited else TOPOLOGY).ensure(connection)
-    return Environment(database_url, broker_url, audited)
+        environment = Environment(database_url, broker_url, audited)
+        await environment.topology.ensure(connection)
+    return environment
 
 
 @contextmanager

@@ -6,11 +6,10 @@ import asyncio
 import statistics
 import time
 
-import aio_pika
 import psycopg
 
 from bench.deliveries import fill_queue
-from bench.environment import AUDIT_QUEUE, AUDITED, Environment, fresh_environment
+from bench.environment import AUDIT_QUEUE, Environment, fresh_environment
 from bench.figures import Bench, Better, Figure, Judged, setting
 from bench.subject_process import subject_process
 
@@ -22,7 +21,7 @@ async def run(bench: Bench) -> list[Figure]:
     events = setting("BENCH_DELIVERIES", EVENTS, least=1000, most=1_000_000)
     costs: list[float] = []
     for turn in bench.turns:
-        async with fresh_environment(bench.stack) as environment:
+        async with fresh_environment(bench.stack, audited=True) as environment:
             costs.append(await _audit(environment, events))
         bench.note(f"turn {turn + 1}: {costs[-1]:.1f} µs of CPU an event")
     return [
@@ -40,8 +39,6 @@ async def run(bench: Bench) -> list[Figure]:
 
 async def _audit(environment: Environment, events: int) -> float:
     """Microseconds of CPU. The first event is there before the clock starts."""
-    async with await aio_pika.connect(environment.broker_url) as connection:
-        await AUDITED.ensure(connection)
     async with subject_process("auditor", environment) as auditor:
         await asyncio.to_thread(fill_queue, environment, 10)
         await asyncio.to_thread(_written, environment, 10)
