@@ -128,6 +128,7 @@ def test_the_public_api_of_the_outbox_is_pinned() -> None:
         "ignore",
         "jobs",
         "open_work",
+        "resend_handlers",
         "schema",
     ]
     assert all(hasattr(outbox, name) for name in outbox.__all__)

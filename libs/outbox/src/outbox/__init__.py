@@ -41,6 +41,7 @@ from outbox.rabbitmq.subscription import Subscription
 from outbox.rabbitmq.topology import Topology
 from outbox.relay.relay import Relay
 from outbox.relay.settings import RelaySettings
+from outbox.resending import resend_handlers
 from outbox.worker import Application, BackgroundService, build_worker, open_work
 
 __version__ = _version("outbox-rabbitmq")
@@ -88,5 +89,6 @@ __all__ = [
     "ignore",
     "jobs",
     "open_work",
+    "resend_handlers",
     "schema",
 ]

@@ -28,6 +28,7 @@ CONSUMER_STEPS = (
     "consumer.committed",
     "consumer.acked",
 )
+BEACON_STEPS = ("beacons.published",)
 WORK_STEPS = ("group.committed",)
 JOB_STEPS = ("job.claimed", "job.called", "job.committed")
 MIGRATION_STEPS = (

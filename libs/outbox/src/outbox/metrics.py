@@ -40,6 +40,8 @@ BACKED_OFF = Gauge(
     "Aggregates whose first event failed, waiting for a retry or for a person.",
     ["exchange"],
 )
+BEACONS = Counter("outbox_beacons_total", "Beacons that the broker has confirmed.")
+RESENT = Counter("outbox_resent_events_total", "Events that go again because a consumer asked.")
 
 CONSUMED = Counter(
     "inbox_events_total", "Deliveries, by what was decided.", ["consumer", "decision"]

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Self
 
 from uuid_utils.compat import uuid7
 
+from outbox.argument_checks import MAX_SHORT_STRING
+
 RESENDING = "stream"
 """The aggregate type of these events."""
 MAX_EVENTS = 1_000
@@ -76,17 +78,17 @@ class ResendRequested:
         """Raises `ValueError`, `KeyError` or `TypeError` for what is no request."""
         found = json.loads(body)
         beacons = tuple(
-            BeaconsMissed(str(one["aggregate_type"]), datetime.fromisoformat(one["since"]))
-            for one in found["beacons"]
+            BeaconsMissed(_name(one["aggregate_type"]), datetime.fromisoformat(one["since"]))
+            for one in _few(found["beacons"])
         )
         if any(one.since.tzinfo is None for one in beacons):
             raise ValueError("a time without an offset")
         return cls(
-            str(found["source"]),
-            str(found["consumer"]),
+            _name(found["source"]),
+            _name(found["consumer"]),
             _from_json(found["streams"]),
             beacons,
-            str(found["request_id"]),
+            _name(found["request_id"]),
         )
 
 
@@ -114,7 +116,8 @@ class EventsUnavailable:
         """Raises `ValueError`, `KeyError` or `TypeError` for what is no answer."""
         found = json.loads(body)
         streams = _from_json(found["streams"])
-        return cls(str(found["source"]), str(found["consumer"]), streams, str(found["answer_id"]))
+        source, consumer, id_ = (_name(found[key]) for key in ("source", "consumer", "answer_id"))
+        return cls(source, consumer, streams, id_)
 
 
 def _to_json(streams: Iterable[StreamRanges]) -> list[dict[str, Any]]:
@@ -128,17 +131,32 @@ def _to_json(streams: Iterable[StreamRanges]) -> list[dict[str, Any]]:
     ]
 
 
-def _from_json(streams: Iterable[dict[str, Any]]) -> tuple[StreamRanges, ...]:
+def _from_json(streams: list[dict[str, Any]]) -> tuple[StreamRanges, ...]:
     found = tuple(
         StreamRanges(
-            str(one["aggregate_type"]),
-            str(one["aggregate_id"]),
+            _name(one["aggregate_type"]),
+            _name(one["aggregate_id"]),
             tuple((int(first), int(last)) for first, last in one["ranges"]),
         )
-        for one in streams
+        for one in _few(streams)
     )
-    if any(not 0 < first <= last for one in found for first, last in one.ranges):
+    if any(not 0 < first <= last < 2**63 for one in found for first, last in one.ranges):
         raise ValueError("a range that is none")
     if sum(one.count for one in found) > MAX_EVENTS:
         raise ValueError(f"more than {MAX_EVENTS} events")
     return found
+
+
+def _few(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if len(found) > MAX_EVENTS:
+        raise ValueError(f"more than {MAX_EVENTS}")
+    return found
+
+
+def _name(value: object) -> str:
+    """A text that AMQP and PostgreSQL take: the text of a hostile body may be anything."""
+    if not isinstance(value, str) or "\0" in value:
+        raise TypeError("a name that is no text")
+    if not 0 < len(value.encode()) <= MAX_SHORT_STRING:
+        raise ValueError("a name that is empty or too long")
+    return value

@@ -57,6 +57,16 @@ def declare_outbox(metadata: MetaData) -> None:
         Column("last", BigInteger, nullable=False),
         comment=comment(),
     )
+    # How far the beacons have come, by what each of them is about.
+    Table(
+        "outbox_beacons",
+        metadata,
+        Column("source", Text, primary_key=True),
+        Column("aggregate_type", Text, primary_key=True),
+        Column("number", BigInteger, nullable=False),
+        Column("until", DateTime(True), nullable=False),
+        comment=comment(),
+    )
     Table(
         "outbox_settings",
         metadata,
@@ -99,6 +109,20 @@ def _declare_events(metadata: MetaData) -> None:
         outbox.c.id,
         outbox.c.bucket,
         postgresql_where=text("published_at IS NULL"),
+    )
+    # Serves the beacons: what was published since a time. A row enters it when it is marked, so
+    # adding events does not pay for it.
+    Index(
+        "outbox_published",
+        outbox.c.published_at,
+        postgresql_where=text("published_at IS NOT NULL"),
+    )
+    # Serves requests for events: some sequences of some streams. The same holds.
+    Index(
+        "outbox_published_events",
+        outbox.c.aggregate_id,
+        outbox.c.sequence,
+        postgresql_where=text("published_at IS NOT NULL"),
     )
 
 

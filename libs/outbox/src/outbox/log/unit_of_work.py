@@ -54,6 +54,11 @@ class UnitOfWork:
         self._lifetime = lifetime or _Lifetime()
 
     @property
+    def source(self) -> str:
+        """The source of the events that it emits."""
+        return self._outbox.source
+
+    @property
     def connection(self) -> AsyncConnection:
         """The transaction's connection. Its commit and rollback are refused; savepoints work."""
         self._must_be_open()

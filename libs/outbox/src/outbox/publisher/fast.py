@@ -24,6 +24,7 @@ class FastPublisher:
             exchange, channel=channel.number, frame_max=channel.frame_max, user=user
         )
         self._patience = patience
+        self.user = user
         self._confirms = Confirms()
         self._answers = 0
         channel.listen(self._answered, self._returned, self._closed)

@@ -38,7 +38,7 @@ class PlainPublisher:
         self._channel = channel
         self._exchange = exchange
         self._patience = patience
-        self._user = user
+        self.user = user
         self._over_a_publish = False
 
     async def send(self, rows: Sequence[OutboxRow]) -> _Flight:
@@ -52,7 +52,7 @@ class PlainPublisher:
 
     async def _publish(self, row: OutboxRow) -> Outcome:
         try:
-            message = to_message(row.envelope(), user=self._user)
+            message = to_message(row.envelope(), user=self.user)
             key = row.type.decode()
             await self._within_time(self._exchange.publish(message, key, mandatory=True))
         except PublishError:

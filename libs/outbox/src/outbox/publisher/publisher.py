@@ -48,4 +48,9 @@ class Publisher(Protocol):
     `blocked` stops the clock.
     """
 
+    @property
+    def user(self) -> str | None:
+        """The sender that its messages name; None if the broker knows the login as another."""
+        ...
+
     async def send(self, rows: Sequence[OutboxRow]) -> Flight: ...

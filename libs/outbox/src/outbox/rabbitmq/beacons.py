@@ -11,12 +11,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Self
 from uuid import uuid4
 
 from aio_pika import DeliveryMode, Message
 from aiormq.abc import DeliveredMessage
 
+from outbox.argument_checks import MAX_SHORT_STRING
 from outbox.errors import UnreadableMessage
 from outbox.rabbitmq.cloudevents import CONTENT_TYPE, MAX_SEQUENCE, short_text
 
@@ -83,8 +85,12 @@ class Beacon:
 
 
 def beacon_key(source: str, aggregate_type: str) -> str:
-    """The key by which a queue is bound to beacons of this source and aggregate type."""
-    return f"{source}/{aggregate_type}"
+    """The key by which a queue is bound to beacons of this source and aggregate type.
+
+    A digest stands for names that are too long for a key together.
+    """
+    key = f"{source}/{aggregate_type}".encode()
+    return key.decode() if len(key) <= MAX_SHORT_STRING else sha256(key).hexdigest()
 
 
 def is_beacon(delivery: DeliveredMessage) -> bool:

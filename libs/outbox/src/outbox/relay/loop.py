@@ -18,6 +18,7 @@ from outbox.log.row import OutboxRow
 from outbox.postgres.controls import Valve
 from outbox.publisher.publisher import Publisher
 from outbox.relay.backoff import Backoff
+from outbox.relay.beacons import Beacons
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.housekeeping import Housekeeping
 from outbox.relay.in_flight import InFlight
@@ -48,6 +49,7 @@ class RelayLoop:
     settings: RelaySettings
     clock: Callable[[], float]
     housekeeping: Housekeeping
+    beacons: Beacons
     unroutable: Unroutable
     valve: Valve
     unrouted: UnroutedEvents | None = None
@@ -77,6 +79,7 @@ class RelayLoop:
             self._publish(stop),
             self._settlement.run(),
             self.housekeeping.run(self.backoff, self.lanes),
+            self.beacons.run(self.lanes),
             self.in_flight.wake_on(stop),
             *([self.unrouted.run()] if self.unrouted else []),
         )

@@ -18,16 +18,19 @@ from outbox import metrics
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
 from outbox.argument_checks import instance, named
 from outbox.errors import InvalidSetting
-from outbox.log.relay_queries import OutboxMarker, OutboxReader, Schedule
+from outbox.log.beacon_queries import BeaconQueries
+from outbox.log.relay_queries import Connection, OutboxMarker, OutboxReader, Schedule
 from outbox.log.tables import OUTBOX_TABLES
 from outbox.postgres.controls import OUTBOX_CONTROLS, Valve
 from outbox.postgres.notifications import Notifications
 from outbox.postgres.sessions import open_lock_session
 from outbox.postgres.table_groups import check
+from outbox.publisher.beacons import BeaconPublisher
 from outbox.publisher.open import ensure_topology, open_publisher
 from outbox.rabbitmq.connection import close, connect
 from outbox.rabbitmq.declarer import Declarer
 from outbox.rabbitmq.topology import Topology
+from outbox.relay.beacons import Beacons
 from outbox.relay.doorbell import Doorbell
 from outbox.relay.housekeeping import Housekeeping
 from outbox.relay.lanes import Lanes
@@ -136,10 +139,11 @@ class Relay:
         )
         doorbell = Doorbell(self._notifications, self._exchange)
         await stack.enter_async_context(doorbell.listening())
-        reader, marker, lanes, schedule = await self._open_database(stack)
+        reader, lock_session, lanes = await self._open_database(stack)
+        marker = OutboxMarker(lock_session)
         housekeeping = Housekeeping(
             marker=marker,
-            schedule=schedule,
+            schedule=Schedule(lock_session),
             doorbell=doorbell,
             ensure_topology=lambda: ensure_topology(self._topology, declarer),
             clock=time.monotonic,
@@ -156,6 +160,11 @@ class Relay:
             settings=self._settings,
             clock=time.monotonic,
             housekeeping=housekeeping,
+            beacons=Beacons(
+                BeaconQueries(lock_session),
+                BeaconPublisher(broker, publisher.user),
+                self._settings.beacon_every,
+            ),
             unroutable=self._unroutable,
             valve=self._valve,
             suspects=self._pop_suspects(),
@@ -191,9 +200,7 @@ class Relay:
         suspects, self._suspects = self._suspects, set()
         return suspects
 
-    async def _open_database(
-        self, stack: AsyncExitStack
-    ) -> tuple[OutboxReader, OutboxMarker, Lanes, Schedule]:
+    async def _open_database(self, stack: AsyncExitStack) -> tuple[OutboxReader, Connection, Lanes]:
         """Two connections: a lock session owns the lanes and marks, the other reads."""
         lock_session = await stack.enter_async_context(
             await open_lock_session(self._database, "outbox relay")
@@ -208,4 +215,4 @@ class Relay:
         reader, lanes = OutboxReader(reading), Lanes(lock_session)
         await reader.open()
         await lanes.join(self._settings.lanes)
-        return reader, OutboxMarker(lock_session), lanes, Schedule(lock_session)
+        return reader, lock_session, lanes

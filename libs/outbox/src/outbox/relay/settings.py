@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from outbox.argument_checks import counts, ordered, seconds
+from outbox.argument_checks import counts, ordered, seconds, seconds_or_zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class RelaySettings:
     """How long a relay that is told to stop waits for what is in flight."""
     topology_check: float = 10.0
     rescan_interval: float = 5.0
+    beacon_every: float = 60.0
+    """How often beacons are published while events are; 0 is never."""
     lanes: int | None = None
     """If given, must equal the number in the database."""
     frames: bool = True
@@ -32,6 +34,7 @@ class RelaySettings:
         counts(self, "window", "windows_in_flight")
         seconds(self, "poll_first", "poll_ceiling", "confirm_timeout", "drain_within")
         seconds(self, "topology_check", "rescan_interval")
+        seconds_or_zero(self, "beacon_every")
         ordered(self, "poll_first", "poll_ceiling")
         if self.lanes is not None:
             counts(self, "lanes")

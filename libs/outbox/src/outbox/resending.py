@@ -1,0 +1,109 @@
+"""Asking for events again, from both sides: the handlers of the queue for the way back.
+
+A consumer that misses events asks for them by `ResendRequested`, through its own outbox. Its
+producer's service has them published again and answers by `EventsUnavailable` what it has not kept.
+
+on = resend_handlers(SHOP_STREAMS)      # a Subscription to the aggregate type "stream"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from outbox import metrics
+from outbox.inbox.event_handlers import Handlers
+from outbox.log.resend_queries import BACKLOG, BEACONS_AGAIN, RESEND
+from outbox.log.unit_of_work import UnitOfWork
+from outbox.postgres.notify import DOORBELL
+from outbox.rabbitmq.subscription import Subscribed
+from outbox.relay.doorbell import RESCAN
+from outbox.resend_events import (
+    EventsUnavailable,
+    Ranges,
+    ResendRequested,
+    StreamRanges,
+)
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""Nothing was published before: a request may name a time that PostgreSQL cannot give back."""
+
+Row = tuple[str, str, int]
+"""Aggregate type, aggregate id, sequence."""
+
+
+def resend_handlers(subscription: Subscribed) -> Handlers:
+    """The handlers of a queue that takes the aggregate type `stream` from other sources.
+
+    They answer requests to the source of their own unit of work and ignore all others.
+    """
+    on = Handlers(subscription, ResendRequested, EventsUnavailable)
+    on(ResendRequested)(answer)
+    on.ignores(EventsUnavailable)
+    return on
+
+
+async def answer(unit: UnitOfWork, request: ResendRequested) -> None:
+    """Have events published again, say which are not kept, and have beacons begin earlier."""
+    if request.source != unit.source:
+        return
+    if request.beacons:
+        await unit.send(
+            BEACONS_AGAIN,
+            {
+                "source": unit.source,
+                "types": [one.aggregate_type for one in request.beacons],
+                "sinces": [max(one.since, EARLIEST) for one in request.beacons],
+            },
+        )
+    if asked := sorted(set(_rows(request.streams))):
+        await _resend(unit, request.consumer, asked)
+
+
+async def _resend(unit: UnitOfWork, consumer: str, asked: list[Row]) -> None:
+    types, ids, sequences = (list(column) for column in zip(*asked, strict=True))
+    found = await unit.connection.exec_driver_sql(
+        RESEND,
+        {
+            "source": unit.source,
+            "types": types,
+            "ids": ids,
+            "sequences": sequences,
+            "backlog": BACKLOG,
+        },
+    )
+    rows: list[Any] = list(found)
+    metrics.RESENT.inc(rows[0][0])
+    unit.announce(DOORBELL, RESCAN)
+    if unavailable := [(kind, id_, n) for _, kind, id_, n in rows if kind is not None]:
+        await unit.emit(EventsUnavailable(unit.source, consumer, _ranges(unavailable)))
+
+
+def _rows(streams: Iterable[StreamRanges]) -> Iterator[Row]:
+    for one in streams:
+        for first, last in one.ranges:
+            for sequence in range(first, last + 1):
+                yield one.aggregate_type, one.aggregate_id, sequence
+
+
+def _ranges(rows: Iterable[Row]) -> tuple[StreamRanges, ...]:
+    """The same events by stream; `rows` are in order."""
+    streams = groupby(rows, key=itemgetter(0, 1))
+    return tuple(
+        StreamRanges(kind, id_, _joined(sequence for _, _, sequence in of_stream))
+        for (kind, id_), of_stream in streams
+    )
+
+
+def _joined(sequences: Iterable[int]) -> Ranges:
+    """Sequences in order, as ranges apart from each other."""
+    joined: list[tuple[int, int]] = []
+    for sequence in sequences:
+        if joined and joined[-1][1] == sequence - 1:
+            joined[-1] = (joined[-1][0], sequence)
+        else:
+            joined.append((sequence, sequence))
+    return tuple(joined)
