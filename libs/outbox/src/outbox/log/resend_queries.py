@@ -18,7 +18,8 @@ WITH asked AS (
 ), published AS MATERIALIZED (
   SELECT a.*, o.id, o.created_at
     FROM asked a JOIN outbox o
-      ON o.aggregate_id = a.aggregate_id AND o.sequence = a.sequence
+      ON hashtext(o.aggregate_id) = hashtext(a.aggregate_id) AND o.sequence = a.sequence
+     AND o.aggregate_id = a.aggregate_id
      AND o.aggregate_type = a.aggregate_type AND o.source = %(source)s
      AND o.published_at IS NOT NULL
    ORDER BY o.id

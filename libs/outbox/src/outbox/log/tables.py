@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON
@@ -117,10 +118,11 @@ def _declare_events(metadata: MetaData) -> None:
         outbox.c.published_at,
         postgresql_where=text("published_at IS NOT NULL"),
     )
-    # Serves requests for events: some sequences of some streams. The same holds.
+    # Serves requests for events: some sequences of some streams. The same holds. A hash, because
+    # comparing texts by the database's collation is what made it dear (decision 1804).
     Index(
         "outbox_published_events",
-        outbox.c.aggregate_id,
+        func.hashtext(outbox.c.aggregate_id),
         outbox.c.sequence,
         postgresql_where=text("published_at IS NOT NULL"),
     )

@@ -1,0 +1,74 @@
+"""When a round of beacons is due, and what its beacons say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from outbox.log.beacon_queries import Position, Published, Situation, Span
+from outbox.rabbitmq.beacons import beacon_key
+from outbox.relay.beacons import beacons_of, due
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+ORDER, USER = ("shop", "order"), ("shop", "user")
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def situation(now: float, last: float | None, **untils: float) -> Situation:
+    positions = {("shop", kind): Position(7, after(until)) for kind, until in untils.items()}
+    return Situation(after(now), None if last is None else after(last), positions)
+
+
+def test_nothing_is_due_while_nothing_is_published() -> None:
+    assert due(situation(3600, None), MINUTE) is None
+    assert due(situation(3600, -10, order=0), MINUTE) is None
+    assert due(situation(3600, 0, order=0), MINUTE) is None
+
+
+def test_a_round_is_due_when_publishing_has_stopped_for_five_seconds() -> None:
+    assert due(situation(12, 10, order=0), MINUTE) is None
+    assert due(situation(15, 10, order=0), MINUTE) == Span(NOON, after(12))
+
+
+def test_a_round_is_due_each_minute_while_events_are_published() -> None:
+    assert due(situation(59, 58.9, order=0), MINUTE) is None
+    assert due(situation(60, 59.9, order=0), MINUTE) == Span(NOON, after(57))
+
+
+def test_the_first_round_begins_a_minute_before_it() -> None:
+    assert due(situation(0, -2), MINUTE) == Span(after(-60), after(-3))
+
+
+def test_types_of_which_earlier_beacons_are_asked_for_do_not_delay_the_others() -> None:
+    found = situation(100, 99, order=0, user=-3600)
+    assert due(found, MINUTE) == Span(NOON, after(97), frozenset({USER}))
+    caught_up = situation(100, 97, order=97, user=-3600)
+    assert due(caught_up, MINUTE) == Span(after(-3600), after(97), frozenset({ORDER}))
+
+
+def test_a_clock_that_was_set_back_makes_no_beacon_that_ends_before_it_begins() -> None:
+    assert due(situation(0, 1000, order=900), MINUTE) is None
+
+
+def test_each_beacon_of_a_round_has_the_next_number_and_only_the_last_one_ends_later() -> None:
+    chunks = [(ORDER, {"a": 1}), (ORDER, {"b": 2}), (USER, {"c": 3})]
+    published = Published(after(60), False, chunks)
+    found = situation(63, 60, order=0)
+    made = list(beacons_of(found.positions, Span(NOON, after(60)), published))
+    assert [(one.aggregate_type, one.number, one.until) for one in made] == [
+        ("order", 8, NOON),
+        ("order", 9, after(60)),
+        ("user", 1, after(60)),
+    ]
+    assert {one.since for one in made} == {NOON}
+    assert [one.streams for one in made] == [{"a": 1}, {"b": 2}, {"c": 3}]
+
+
+def test_a_key_that_would_be_too_long_is_a_digest() -> None:
+    assert beacon_key("shop", "order") == "shop/order"
+    long = beacon_key("s" * 200, "ü" * 100)
+    assert len(long) == 64
+    assert long != beacon_key("s" * 200, "ü" * 101)
