@@ -117,9 +117,9 @@ async def test_the_indexes_serve_a_round_and_a_request(world: World) -> None:
         for query, index in (
             ("SELECT 1 FROM outbox WHERE published_at > now()", "published_at_idx"),
             (
-                "SELECT 1 FROM outbox WHERE hashtext(aggregate_id) = hashtext('a1')"
-                " AND sequence = 3 AND published_at IS NOT NULL",
-                "hashtext_sequence_idx",
+                "SELECT 1 FROM outbox WHERE hashtextextended(aggregate_id, sequence)"
+                " = hashtextextended('a1', 3) AND published_at IS NOT NULL",
+                "hashtextextended_idx",
             ),
         ):
             plan = await (await connection.execute(f"EXPLAIN {query}")).fetchall()

@@ -119,11 +119,11 @@ def _declare_events(metadata: MetaData) -> None:
         postgresql_where=text("published_at IS NOT NULL"),
     )
     # Serves requests for events: some sequences of some streams. The same holds. A hash, because
-    # comparing texts by the database's collation is what made it dear (decision 1804).
+    # entries that compare texts cost twice as much (decision 1804).
     Index(
         "outbox_published_events",
-        func.hashtext(outbox.c.aggregate_id),
-        outbox.c.sequence,
+        func.hashtextextended(outbox.c.aggregate_id, outbox.c.sequence),
+        postgresql_using="hash",
         postgresql_where=text("published_at IS NOT NULL"),
     )
 
