@@ -27,6 +27,7 @@ from outbox.postgres.sessions import open_lock_session
 from outbox.postgres.table_groups import check
 from outbox.publisher.beacons import BeaconPublisher
 from outbox.publisher.open import ensure_topology, open_publisher
+from outbox.publisher.publisher import Publisher
 from outbox.rabbitmq.connection import close, connect
 from outbox.rabbitmq.declarer import Declarer
 from outbox.rabbitmq.topology import Topology
@@ -131,12 +132,7 @@ class Relay:
         stack.push_async_callback(close, broker)
         declarer = self._declarer(broker)
         await ensure_topology(self._topology, declarer)
-        publisher = await open_publisher(
-            broker,
-            self._topology.entry(self._exchange),
-            patience=self._settings.confirm_timeout,
-            frames=self._settings.frames,
-        )
+        publisher = await self._open_publisher(broker)
         doorbell = Doorbell(self._notifications, self._exchange)
         await stack.enter_async_context(doorbell.listening())
         reader, lock_session, lanes = await self._open_database(stack)
@@ -160,16 +156,23 @@ class Relay:
             settings=self._settings,
             clock=time.monotonic,
             housekeeping=housekeeping,
-            beacons=Beacons(
-                BeaconQueries(lock_session),
-                BeaconPublisher(broker, publisher.user),
-                self._settings.beacon_every,
-            ),
+            beacons=self._beacons(lock_session, BeaconPublisher(broker, publisher.user)),
             unroutable=self._unroutable,
             valve=self._valve,
             suspects=self._pop_suspects(),
             unrouted=self._unrouted(broker, declarer),
         )
+
+    async def _open_publisher(self, broker: AbstractConnection) -> Publisher:
+        return await open_publisher(
+            broker,
+            self._topology.entry(self._exchange),
+            patience=self._settings.confirm_timeout,
+            frames=self._settings.frames,
+        )
+
+    def _beacons(self, lock_session: Connection, publisher: BeaconPublisher) -> Beacons:
+        return Beacons(BeaconQueries(lock_session), publisher, self._settings.beacon_every)
 
     def _declarer(self, broker: AbstractConnection) -> Declarer:
         needed = (self._exchange, self._topology.entry(self._exchange))
