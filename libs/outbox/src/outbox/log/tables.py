@@ -103,6 +103,10 @@ def _declare_events(metadata: MetaData) -> None:
         postgresql_partition_by="RANGE (created_at)",
         comment=comment(VERSION),
     )
+    _declare_indexes(outbox)
+
+
+def _declare_indexes(outbox: Table) -> None:
     # Serves the relay's fetch (unpublished rows of its lanes above the watermark) and the marking
     # of a window. It is as small as the backlog, because published rows leave it.
     Index(
