@@ -41,7 +41,7 @@ def events_of(subscription: Subscription) -> tuple[type[Contract], ...]:
     return tuple(
         event
         for event in EVENTS
-        if event.source == subscription.source
+        if subscription.source in event.sources()
         and event.aggregate_type in subscription.aggregate_types
     )
 

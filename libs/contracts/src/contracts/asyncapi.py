@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from contracts import EVENTS, EXCHANGES, SAMPLES, SUBSCRIPTIONS, Contract, Subscription, events_of
@@ -28,7 +29,9 @@ def _channel(source: str, exchange: str) -> dict[str, Any]:
     return {
         "address": exchange,
         "title": f"The events of {source}",
-        "messages": {event.type: _reference(event) for event in EVENTS if event.source == source},
+        "messages": {
+            event.type: _reference(event) for event in EVENTS if source in event.sources()
+        },
         "bindings": {
             "amqp": {
                 "is": "routingKey",
@@ -84,7 +87,7 @@ def _headers(event: type[Contract]) -> dict[str, Any]:
         "properties": {
             "cloudEvents:specversion": {"const": "1.0"},
             "cloudEvents:id": {**text, "format": "uuid"},
-            "cloudEvents:source": {"const": event.source},
+            "cloudEvents:source": _one_of(event.sources()),
             "cloudEvents:type": {"const": event.type},
             "cloudEvents:time": {**text, "format": "date-time"},
             "cloudEvents:subject": {**text, "description": "The id of the aggregate."},
@@ -95,6 +98,10 @@ def _headers(event: type[Contract]) -> dict[str, Any]:
             "traceparent": {**text, "description": "W3C Trace Context."},
         },
     }
+
+
+def _one_of(values: Sequence[str]) -> dict[str, Any]:
+    return {"enum": list(values)} if len(values) > 1 else {"const": values[0]}
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

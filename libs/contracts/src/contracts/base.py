@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from contracts.exchanges import EVERY_SERVICE, EXCHANGES
+
 _NO_NUL = r"^[^\x00]*$"
 # A text of one line as the APIs accept it: without characters that move or hide other text.
 _ONE_LINE = (
@@ -42,10 +44,17 @@ class Contract(BaseModel):
 
     type: ClassVar[str]
     source: ClassVar[str]
+    """The service that emits the event, or `EVERY_SERVICE`."""
     aggregate_type: ClassVar[str]
     version: ClassVar[int] = 1
     audit_only: ClassVar[bool] = False
     """Whether no subscription is for the event: only the audit consumes it."""
+
+    @classmethod
+    def sources(cls) -> tuple[str, ...]:
+        """The services that emit the event."""
+        every = tuple(exchange.source for exchange in EXCHANGES)
+        return every if cls.source == EVERY_SERVICE else (cls.source,)
 
     @property
     def aggregate_id(self) -> str:

@@ -61,7 +61,7 @@ def _check(module: ModuleType, event: type[Contract]) -> None:
         if not hasattr(event, needed):
             raise InvalidContracts(module, f"{event.__name__} needs `{needed}`")
     known = [exchange.source for exchange in EXCHANGES]
-    if event.source not in known:
+    if not set(event.sources()) <= set(known):
         raise InvalidContracts(
             module,
             f"{event.__name__} has the source {event.source!r}: it is one of {known}, or add an"

@@ -51,6 +51,9 @@ ORDERS = Exchange("service-orders", "orders")
 PROCESSOR = Exchange("service-processor", "processor")
 EXCHANGES: tuple[Exchange, ...] = (ORDERS, PROCESSOR)
 
+EVERY_SERVICE = "every service"
+"""The `source` of an event class whose events come from each of them."""
+
 AUDIT = "audit"
 """The stream queue that takes every event of every exchange."""
 

@@ -9,6 +9,7 @@ import pytest
 from kit.outbox.operator import Pair, open_pair, record
 from kit.outbox.world import Happened, running
 from kit.waiting import eventually
+from outbox.resend_events import ResendRequested
 
 
 @pytest.fixture
@@ -108,6 +109,14 @@ async def test_a_comparison_that_left_something_out_is_not_whole(pair: Pair) -> 
         said = await pair.say("reconcile", "--json", *words, status=1)
         assert (said.json["whole"], said.json["uncompared"]) == (False, [words[-1]])
         assert words[-1] in (await pair.say("reconcile", *words, status=1)).err
+
+
+async def test_a_lost_request_for_events_is_repeated_so_it_is_not_missing(pair: Pair) -> None:
+    async with pair.producer.work.begin() as unit:
+        await unit.emit(ResendRequested("shop", "kitchen.orders"))
+    await pair.producer.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
+    said = await pair.say("reconcile", "--json", "--grace", "0")
+    assert (said.json["whole"], said.json["unsubscribed"]) == (True, [])
 
 
 async def test_a_producer_without_streams_is_whole(pair: Pair) -> None:

@@ -25,6 +25,7 @@ from outbox.inbox.parked_queries import ParkedQueries
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection
 from outbox.rabbitmq.subscription import Subscribed
+from outbox.resend_events import RESENDING
 
 GRACE = 10.0
 DETAILED = 1_000
@@ -186,7 +187,8 @@ def _all(kinds_of: dict[str, Kinds]) -> Kinds:
 
 async def _produced_kinds(producer: Connection) -> Kinds:
     cursor = await producer.execute(outbox_sql.PRODUCED_KINDS)
-    return {(source, kind) for source, kind in await cursor.fetchall()}
+    # A request for events that is lost is repeated: it is not missing.
+    return {(source, kind) for source, kind in await cursor.fetchall() if kind != RESENDING}
 
 
 async def _consumed_kinds(connection: Connection) -> dict[str, Kinds]:
