@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from aio_pika import Message
+from aio_pika import ExchangeType, Message
 from aiormq.exceptions import ChannelAccessRefused
 
 from contracts import AUDIT, AUDIT_KEPT, EXCHANGES, SUBSCRIPTIONS
 from devstack.native import rabbitmq
 from outbox import Topology
 from outbox.rabbitmq.connection import connect
+from outbox.rabbitmq.declarer import Declarer
 from outbox.rabbitmq.topology import unrouted_of
 
 TOPOLOGY = Topology([exchange.name for exchange in EXCHANGES], SUBSCRIPTIONS, {AUDIT: AUDIT_KEPT})
@@ -33,6 +34,17 @@ async def test_each_service_may_be_the_first_on_an_empty_broker(login: Login, fi
     for user in (first, OTHER[first]):
         async with await connect(login(user), "test") as connection:
             await TOPOLOGY.ensure(connection, publishes_to=user)
+
+
+@pytest.mark.parametrize("user", OTHER)
+async def test_each_service_may_make_its_exchange_anew(login: Login, user: str) -> None:
+    async with await connect(login(user), "test") as connection:
+        await (await connection.channel()).declare_exchange(user, ExchangeType.TOPIC, durable=True)
+        parts = TOPOLOGY.parts([user])
+        declarer = Declarer(
+            connection, parts, needed=[name for name, _ in parts], confirms=True, own=user
+        )
+        await declarer.declare()
 
 
 @pytest.mark.parametrize("user", OTHER)

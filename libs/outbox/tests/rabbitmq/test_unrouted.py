@@ -16,7 +16,7 @@ import pytest
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from kit.outbox.deliveries import effects, events, has_effects, record
-from kit.outbox.topology import AUDITED
+from kit.outbox.topology import AUDITED, TOPOLOGY
 from kit.outbox.world import EXCHANGE, QUEUE, Happened, World, running
 from kit.waiting import eventually
 from outbox import Relay, Topology, metrics
@@ -209,6 +209,29 @@ async def test_an_event_that_is_not_marked_yet_is_left_alone(world: World) -> No
         stranger = {UUID(int=7): rows[0][1]}
         assert await unpublish(connection, stranger) == {}
     assert await world.unpublished() == 2
+
+
+async def test_an_exchange_of_an_earlier_release_is_made_anew_and_loses_nothing(
+    audited: World,
+) -> None:
+    world, new = audited, audited.topology
+    world.topology = TOPOLOGY
+    async with running(world.relay(), world.consumer(record)):
+        await world.emit(Happened("a", 1))
+        await eventually(lambda: has_effects(world, 1))
+    await world.emit(Happened("a", 2))
+    world.topology = new
+    relays = [world.relay() for _ in range(3)]
+    async with running(*relays, world.consumer(record)):
+        await eventually(lambda: has_effects(world, 2))
+        await eventually(lambda: own_lanes(relays))
+        await world.emit(*(Happened(f"b{n}", n) for n in range(50)))
+        await eventually(lambda: has_effects(world, 52))
+    assert (await effects(world))["a"] == [1, 2]
+
+
+async def own_lanes(relays: Sequence[Relay]) -> bool:
+    return all(relay.lanes for relay in relays)
 
 
 async def test_without_stream_queues_relays_publish_to_the_exchange_itself(world: World) -> None:

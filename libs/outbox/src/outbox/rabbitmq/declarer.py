@@ -12,7 +12,7 @@ import logging
 from collections.abc import Collection, Sequence
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import ChannelAccessRefused
+from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from outbox import metrics
 from outbox.errors import TopologyMismatch
@@ -32,8 +32,11 @@ class Declarer:
         *,
         needed: Collection[str],
         confirms: bool,
+        own: str | None = None,
     ) -> None:
         """Without the parts that are `needed` the caller cannot work.
+
+        Only the relays that publish to an exchange, their `own`, replace it.
 
         A consumer passes `confirms=False` and publishes nothing on its connection: a broker short
         of memory or disk reads no more from a connection that has published, not even acks, so its
@@ -43,6 +46,7 @@ class Declarer:
         self._parts = parts
         self._needed = needed
         self._confirms = confirms
+        self._own = own
         self._channel: AbstractChannel | None = None
         self._left: set[str] = set()
         self.lock = asyncio.Lock()
@@ -71,10 +75,35 @@ class Declarer:
             self._channel = None
             if part.endswith(dead_letters_of("")):
                 return await self._renew(part, declare)
+            if self._own and part == f"exchange {self._own}" and _lacks_alternate(problem):
+                await self._replace(self._own, declare)
+                return None
             if part in self._needed:
                 raise
             return problem
         return None
+
+    async def _replace(self, exchange: str, declare: Declare) -> None:
+        """Delete an exchange that has no alternate exchange, and declare it with one.
+
+        An earlier release declared it. One process at a time does this: an exclusive queue is its
+        lock, and others raise `TopologyMismatch`. No relay of this release publishes before it has
+        found the new exchange and bound every queue to it.
+        """
+        channel = await self.channel()
+        try:
+            lock = await channel.declare_queue(f"{exchange}.replacing", exclusive=True)
+        except ChannelLockedResource as problem:
+            self._channel = None
+            raise TopologyMismatch(str(problem)) from problem
+        try:
+            async with self._connection.channel() as other:
+                await declare(other)  # perhaps another process was faster
+        except TopologyMismatch:
+            await channel.exchange_delete(exchange)
+            await declare(channel)
+            logger.warning("exchange %s was made anew, with an alternate exchange", exchange)
+        await lock.delete()
 
     async def _renew(self, part: str, declare: Declare) -> TopologyMismatch | None:
         """Replace an empty dead-letter queue whose arguments differ; leave one with messages.
@@ -115,3 +144,9 @@ class Declarer:
             logger.error("%s is not as declared (everything else goes on): %s", part, now)
         elif now is None and was is not None:
             logger.info("%s is as declared again", part)
+
+
+def _lacks_alternate(problem: TopologyMismatch) -> bool:
+    """Whether the exchange exists as declared, but for the alternate exchange."""
+    said = str(problem)
+    return "arg 'alternate-exchange'" in said and "current is none" in said

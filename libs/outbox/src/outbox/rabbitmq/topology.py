@@ -151,7 +151,7 @@ class Topology:
                 name, ExchangeType.TOPIC, durable=True, arguments=self.exchange_arguments(name)
             )
 
-        return _refusable(declare, mend="stop all relays and delete it, then it is declared again")
+        return _refusable(declare, mend="a relay that publishes to it makes it anew")
 
     def _entry_parts(self, name: str, is_own: bool) -> list[tuple[str, Declare]]:
         if not self.stream_queues:

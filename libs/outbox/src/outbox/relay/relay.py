@@ -181,6 +181,7 @@ class Relay:
             self._topology.parts([self._exchange]),
             needed=[f"exchange {name}" for name in needed],
             confirms=True,
+            own=self._exchange,
         )
 
     def _unrouted(self, broker: AbstractConnection, declarer: Declarer) -> UnroutedEvents | None:
