@@ -37,7 +37,7 @@ async def test_each_service_may_be_the_first_on_an_empty_broker(login: Login, fi
 
 
 @pytest.mark.parametrize("user", OTHER)
-async def test_each_service_may_make_its_exchange_anew(login: Login, user: str) -> None:
+async def test_each_service_may_replace_its_exchange(login: Login, user: str) -> None:
     async with await connect(login(user), "test") as connection:
         await (await connection.channel()).declare_exchange(user, ExchangeType.TOPIC, durable=True)
         parts = TOPOLOGY.parts([user])

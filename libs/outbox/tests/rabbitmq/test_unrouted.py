@@ -211,7 +211,7 @@ async def test_an_event_that_is_not_marked_yet_is_left_alone(world: World) -> No
     assert await world.unpublished() == 2
 
 
-async def test_an_exchange_of_an_earlier_release_is_made_anew_and_loses_nothing(
+async def test_an_exchange_of_an_earlier_release_is_replaced_and_loses_nothing(
     audited: World,
 ) -> None:
     world, new = audited, audited.topology
