@@ -15,11 +15,15 @@ LIBRARY = ROOT / "libs/outbox/src/outbox"
 
 MODULES_OF = {
     # What is done under the lock of a stream, and what operators ask.
-    "inbox_parked": {"parked_events.py", "parked_queries.py"},
+    # What is parked is not missing.
+    "inbox_parked": {"parked_events.py", "parked_queries.py", "missing_events.py"},
     "inbox_discarded": {"parked_events.py"},
     # What is counted under the lock of a stream, and what a batch notes without it.
     "inbox_attempts": {"position.py", "redelivered.py"},
     "inbox_tripped": {"tripped_types.py"},
+    # How beacons follow each other, and whether there is anything to search for.
+    "inbox_beacons": {"beacon_chain.py", "missing_events.py"},
+    "inbox_missing": {"missing_events.py"},
 }
 
 

@@ -29,6 +29,7 @@ CONSUMER_STEPS = (
     "consumer.acked",
 )
 BEACON_STEPS = ("beacons.published",)
+MISSING_STEPS = ("missing.noticed", "missing.noted", "missing.asking", "missing.asked")
 WORK_STEPS = ("group.committed",)
 JOB_STEPS = ("job.claimed", "job.called", "job.committed")
 MIGRATION_STEPS = (

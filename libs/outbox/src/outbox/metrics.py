@@ -87,6 +87,19 @@ RETRIES = Counter("inbox_retries_total", "Retries of parked events.", ["consumer
 CRASHED = Counter(
     "inbox_crashed_total", "Events parked because they killed the process.", ["consumer"]
 )
+MISSING = Gauge(
+    "inbox_missing_events",
+    "Events that are known and have not arrived, by state: awaited, asked, lost, unrecoverable.",
+    ["consumer", "state"],
+)
+RESENDS = Counter(
+    "inbox_resends_total", "Events that their sources were asked to send again.", ["consumer"]
+)
+UNRECOVERABLE = Gauge(
+    "outbox_unrecoverable_events",
+    "Missing events that their source does not have any more: a person has to skip them.",
+    ["consumer"],
+)
 HANDLER_SECONDS = Histogram(
     "inbox_handler_seconds", "A handler, from call to return.", ["consumer", "type"]
 )

@@ -128,4 +128,20 @@ def _show_inbox(inbox: InboxStatus) -> None:
         for t in inbox.tripped
     )
     table("tripped", _TRIPPED, tripped)
+    _show_missing(inbox)
     show_groups("most streams wait for", inbox.groups)
+
+
+def _show_missing(inbox: InboxStatus) -> None:
+    columns: tuple[str, ...]
+    columns = ("consumer", "source", "is", "streams", "events", "since", "asked", "such as")
+    missing = (
+        (m.consumer, m.source, m.state, m.streams, m.events, m.since, m.asked_at, m.first)
+        for m in inbox.missing
+    )
+    table("missing events", columns, missing)
+    columns = ("consumer", "source", "aggregate type", "unknown since", "noticed", "asks")
+    holes = (
+        (h.consumer, h.source, h.aggregate_type, h.hole_since, h.since, h.asks) for h in inbox.holes
+    )
+    table("lost beacons", columns, holes)

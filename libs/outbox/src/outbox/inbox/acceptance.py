@@ -17,6 +17,7 @@ from aiormq.abc import DeliveredMessage
 from outbox.errors import UnreadableMessage
 from outbox.event import MAX_PAYLOAD, Envelope
 from outbox.inbox.unsequenced import UnsequencedMessages, from_unsequenced
+from outbox.rabbitmq.beacons import Beacon
 from outbox.rabbitmq.cloudevents import CONTENT_TYPE, from_delivery
 from outbox.rabbitmq.lenient_decoding import body_size
 from outbox.rabbitmq.subscription import Subscribed
@@ -74,12 +75,24 @@ class Acceptance:
         except UnreadableMessage as problem:
             envelope = self._without_sequence(delivery, problem)
         else:
-            self._check_subscribed(envelope)
+            self._check_subscribed(envelope.stream.source, envelope.stream.aggregate_type, envelope)
             kind = delivery.header.properties.content_type
             if kind != CONTENT_TYPE:
                 raise Refused(Reason.CONTENT_TYPE, f"content type {_shown(kind)} of {envelope}")
-        self._check_sender(delivery, envelope)
+        self._check_sender(delivery, envelope.stream.source, envelope)
         return envelope
+
+    def beacon(self, delivery: DeliveredMessage) -> Beacon:
+        """The beacon of a delivery that says it is one. Raises `Refused`."""
+        _check_size(delivery)
+        try:
+            beacon = Beacon.from_delivery(delivery)
+        except UnreadableMessage as problem:
+            raise Refused(Reason.UNREADABLE, str(problem)) from None
+        what = f"beacon {beacon.number}, {beacon.source}/{beacon.aggregate_type}"
+        self._check_subscribed(beacon.source, beacon.aggregate_type, what)
+        self._check_sender(delivery, beacon.source, what)
+        return beacon
 
     def _without_sequence(self, delivery: DeliveredMessage, problem: UnreadableMessage) -> Envelope:
         if self._unsequenced is None:
@@ -89,20 +102,20 @@ class Acceptance:
         except UnreadableMessage as worse:
             raise Refused(Reason.UNREADABLE, str(worse)) from None
 
-    def _check_subscribed(self, envelope: Envelope) -> None:
-        types = self._types.get(envelope.stream.source)
+    def _check_subscribed(self, source: str, aggregate_type: str, what: object) -> None:
+        types = self._types.get(source)
         if types is None:
-            raise Refused(Reason.SOURCE, f"{envelope} is not of {_listed(self._types)}")
-        if envelope.stream.aggregate_type not in types:
+            raise Refused(Reason.SOURCE, f"{what} is not of {_listed(self._types)}")
+        if aggregate_type not in types:
             only = f"its queue takes only {_listed(types)}"
-            raise Refused(Reason.AGGREGATE_TYPE, f"no subscription takes {envelope}: {only}")
+            raise Refused(Reason.AGGREGATE_TYPE, f"no subscription takes {what}: {only}")
 
-    def _check_sender(self, delivery: DeliveredMessage, envelope: Envelope) -> None:
+    def _check_sender(self, delivery: DeliveredMessage, source: str, what: object) -> None:
         """The broker has compared `user_id` with the login (RabbitMQ, "Validated User-ID")."""
-        expected = self._senders.get(envelope.stream.source)
+        expected = self._senders.get(source)
         user = delivery.header.properties.user_id
         if expected is not None and user not in expected:
-            raise Refused(Reason.SENDER, f"user {_shown(user)} may not send {envelope}")
+            raise Refused(Reason.SENDER, f"user {_shown(user)} may not send {what}")
 
 
 def _check_size(delivery: DeliveredMessage) -> None:

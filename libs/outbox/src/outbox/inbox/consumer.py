@@ -1,4 +1,4 @@
-"""The consumer of a queue: a session on the broker, and the retrier beside it.
+"""The consumer of a queue: a session on the broker; beside it retrier, prober and searcher.
 
 Invariant: no session begins before every batch of the one before it has ended.
 """
@@ -21,6 +21,7 @@ from outbox.inbox.handlers import HandlersByType, check_reached
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.parked_rows import PAUSED, TRIPPED
 from outbox.inbox.retrier import Retrier
+from outbox.inbox.searcher import Searcher
 from outbox.inbox.session import Session
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.tables import INBOX_TABLES
@@ -83,6 +84,8 @@ class Consumer:
         if self._settings.unsequenced is None:
             check_reached(queue, handlers, topology.of(queue))
         self._retrier = Retrier(self.inbox, work, self._settings)
+        sources = {one.source for one in topology.of(queue)}
+        self._searcher = Searcher(self.inbox, work, self._settings, sources)
         self._batch_size = BatchSize(self._settings.batch)
         self._traps = BrokerTraps(queue, topology, Unacked.of(handlers, self._settings))
         self.running = False
@@ -107,6 +110,11 @@ class Consumer:
         """The event types that wait because their dependency is away, while others go on."""
         return self.inbox.closed_types(TRIPPED)
 
+    @property
+    def lost(self) -> list[str]:
+        """What is missing and does not come by itself, in words; see `outbox.inbox.searcher`."""
+        return self._searcher.lost
+
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until told to stop, through any loss of database or broker.
 
@@ -124,6 +132,7 @@ class Consumer:
                     stop,
                 ),
                 self._retrier.run(stop),
+                self._searcher.run(stop),
                 self.inbox.prober.run(stop),
             )
 
@@ -144,14 +153,18 @@ class Consumer:
             checks = Declarer(broker, parts, needed=[name for name, _ in parts], confirms=False)
             await checks.declare()
             channel = await broker.channel(publisher_confirms=False)
-            session = Session(self.inbox, self._acceptance, self._batch_size, self._settings)
+            beacons = self._searcher.beacons()
+            session = Session(
+                self.inbox, self._acceptance, self._batch_size, self._settings, beacons
+            )
             await session.begin(channel, tag)
             watch = asyncio.create_task(self._watch(checks, session, stop))
             stack.push_async_callback(end, watch)
             self.running = True
             up("is connected, and receives events")
             try:
-                await session.run(stop)
+                with self._searcher.receiving(session):
+                    await session.run(stop)
             finally:
                 self.running = False
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from aiormq.abc import DeliveredMessage
 
@@ -42,10 +43,17 @@ class Dispatcher:
         self._ready: deque[Received] = deque()
         self._in_hand: dict[Stream, list[Received]] = {}
         """What waits until a worker has released the stream."""
+        self._assigned: set[Received] = set()
 
     def __len__(self) -> int:
         """How many can be assigned; a few more while streams of theirs are in hand."""
         return len(self._ready)
+
+    @property
+    def in_hand(self) -> list[Envelope]:
+        """All that has arrived and is not released."""
+        waiting = chain(self._ready, self._assigned, *self._in_hand.values())
+        return [received.event for received in waiting]
 
     def add(self, received: Received) -> None:
         """A delivery has arrived."""
@@ -64,6 +72,7 @@ class Dispatcher:
                 batch.append(first)
                 mine.add(stream)
                 self._in_hand.setdefault(stream, [])
+        self._assigned.update(batch)
         return batch
 
     def release(self, batch: Sequence[Received], *, left: Collection[Received] = ()) -> None:
@@ -72,6 +81,7 @@ class Dispatcher:
         A stream is released whole: all that the batch has of it. What came too early goes behind
         the predecessor that has arrived meanwhile.
         """
+        self._assigned.difference_update(batch)
         again = [one for one in batch if one in left]
         for stream in {received.event.stream for received in batch}:
             again += self._in_hand.pop(stream)

@@ -186,6 +186,11 @@ class Inbox:
         """Set by each transaction that leaves something parked in a stream of its own."""
         return self._transactions.parked
 
+    @property
+    def something_missing(self) -> asyncio.Event:
+        """Set when an event came too early, or a beacon showed that one may be missing."""
+        return self._transactions.gaps
+
     async def report(self) -> bool:
         """Set the metrics that only the database knows, and resume what a gate has postponed.
 

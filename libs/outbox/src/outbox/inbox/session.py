@@ -20,14 +20,17 @@ from outbox.failpoints import hit
 from outbox.failures import is_contention
 from outbox.inbox.acceptance import Acceptance, Refused
 from outbox.inbox.batch_size import BatchSize, Stopwatch
+from outbox.inbox.beacons import Beacons
 from outbox.inbox.dispatcher import Dispatcher, Received
 from outbox.inbox.inbox import Inbox
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.workers import Workers
 from outbox.losses import one_line
+from outbox.rabbitmq.beacons import is_beacon
 from outbox.rabbitmq.cloudevents import UNKNOWN_TIME
 from outbox.rabbitmq.delivery_buffer import ConsumerCancelled
 from outbox.rabbitmq.receiver import Receiver
+from outbox.supervise import end
 from outbox.throttled_warnings import Throttled
 
 logger = logging.getLogger(__name__)
@@ -47,8 +50,10 @@ class Session:
         acceptance: Acceptance,
         batch_size: BatchSize,
         settings: ConsumerSettings,
+        beacons: Beacons,
     ) -> None:
         self._inbox = inbox
+        self._beacons = beacons
         self._queue = inbox.consumer
         self._acceptance = acceptance
         self._batch_size = batch_size
@@ -68,6 +73,11 @@ class Session:
         self._receiver = await Receiver.on(channel, self._receive, ended=self._end)
         await self._receiver.begin(self._queue, prefetch=self._settings.prefetch, tag=tag)
 
+    @property
+    def in_hand(self) -> list[Envelope]:
+        """The events that were received and are not acked."""
+        return self._dispatcher.in_hand
+
     def wake(self) -> None:
         """Look whether it is time to end."""
         self._workers.wake()
@@ -80,7 +90,14 @@ class Session:
         with the channel.
         """
         self._stop = stop
-        await self._workers.run(self._work, until=self._is_over)
+        comparing = asyncio.create_task(self._beacons.run(self._receiver.ack))
+        comparing.add_done_callback(lambda _: self._end())
+        try:
+            await self._workers.run(self._work, until=self._is_over)
+            if comparing.done():
+                comparing.result()
+        finally:
+            await end(comparing)
         if self._has_ended and not stop.is_set():
             raise ConsumerCancelled(f"the broker ended the consumer of {self._queue}")
 
@@ -96,6 +113,9 @@ class Session:
     def _receive(self, delivery: DeliveredMessage) -> None:
         """A delivery has arrived; what is refused becomes a dead letter."""
         try:
+            if is_beacon(delivery):
+                self._beacons.add(self._acceptance.beacon(delivery), delivery)
+                return
             event = self._acceptance.event(delivery)
         except Refused as problem:
             self._refuse(delivery, problem)

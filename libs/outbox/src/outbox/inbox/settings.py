@@ -14,6 +14,7 @@ from outbox.argument_checks import (
     seconds,
     seconds_or_zero,
     server_seconds,
+    short_names,
 )
 from outbox.inbox.breaker import CircuitBreaker
 from outbox.inbox.failure_policy import Failures, check_failures
@@ -83,14 +84,20 @@ class ConsumerSettings(InboxSettings):
     """The broker's users that may send for a source. For a source not named here any user may."""
     unsequenced: UnsequencedMessages | None = None
     """Set to accept messages of producers that number nothing; else they are dead letters."""
+    resend: Sequence[str] = ()
+    """Sources that send lost events again when they are asked: the way back exists. Of others a
+    loss is reported."""
+    missing_after: float = 30.0
+    """An event that a beacon shows may be on its way for so long before it counts as missing."""
 
     def __post_init__(self) -> None:
         """Raises `InvalidSetting`."""
         InboxSettings.__post_init__(self)
         counts(self, "concurrency", "batch", "parked_bytes")
         counts(self, "prefetch", at_most=MAX_PREFETCH)
-        seconds(self, "retry_every", "topology_check", "hangs_after")
+        seconds(self, "retry_every", "topology_check", "hangs_after", "missing_after")
         ordered(self, "hangs_after", "transaction_timeout")
         below(self, "time_limit", "hangs_after")
+        short_names("ConsumerSettings.resend", self.resend)
         instance("ConsumerSettings.senders", self.senders, Mapping)
         instance("ConsumerSettings.unsequenced", self.unsequenced, UnsequencedMessages, NoneType)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
 
 from outbox.postgres.controls import INBOX_CONTROLS
 from outbox.postgres.table_details import comment, completed_by, room_for_updates
@@ -51,6 +52,8 @@ def declare_inbox(metadata: MetaData) -> None:
     _declare_attempts(metadata)
     _declare_messages(metadata)
     _declare_tripped(metadata)
+    _declare_beacons(metadata)
+    _declare_missing(metadata)
     INBOX_CONTROLS.declare(metadata)
 
 
@@ -78,6 +81,46 @@ def _declare_tripped(metadata: MetaData) -> None:
         Column("tripped_at", DateTime(True), nullable=False, server_default=_NOW),
         Column("probes", Integer, nullable=False, server_default="0"),
         Column("next_probe_at", DateTime(True), nullable=False),
+    )
+
+
+def _declare_beacons(metadata: MetaData) -> None:
+    # How far the beacons of a source and aggregate type have come.
+    Table(
+        "inbox_beacons",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        Column("source", Text, primary_key=True),
+        Column("aggregate_type", Text, primary_key=True),
+        Column("number", BigInteger, nullable=False),
+        Column("until", DateTime(True), nullable=False),
+        Column("is_whole", Boolean, nullable=False),
+        # Set while beacons are lost: what was published since then may be unknown.
+        Column("hole_since", DateTime(True)),
+        Column("noticed_at", DateTime(True)),
+        Column("asks", Integer, nullable=False, server_default="0"),
+        Column("next_ask_at", DateTime(True)),
+    )
+
+
+def _declare_missing(metadata: MetaData) -> None:
+    # Streams of which events are known and have not arrived.
+    Table(
+        "inbox_missing",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        *_stream_key(),
+        Column("known_last", BigInteger, nullable=False),
+        # The stream's position, and the sequences that were missing, when last compared.
+        Column("position", BigInteger, nullable=False),
+        Column("missing", INT8MULTIRANGE, nullable=False),
+        # Of these: what was asked for and has not arrived, and what its source does not have.
+        Column("asked", INT8MULTIRANGE, nullable=False, server_default=text("'{}'")),
+        Column("unrecoverable", INT8MULTIRANGE, nullable=False, server_default=text("'{}'")),
+        Column("noticed_at", DateTime(True), nullable=False, server_default=_NOW),
+        Column("asks", Integer, nullable=False, server_default="0"),
+        Column("asked_at", DateTime(True)),
+        Column("next_ask_at", DateTime(True), nullable=False),
     )
 
 
@@ -143,6 +186,13 @@ def _declare_parked(metadata: MetaData) -> None:
         parked.c.consumer,
         parked.c.next_attempt_at,
         postgresql_where=text("next_attempt_at IS NOT NULL"),
+    )
+    # The search for missing events asks for gaps that last.
+    Index(
+        "inbox_parked_gaps",
+        parked.c.consumer,
+        parked.c.parked_at,
+        postgresql_where=text("reason = 'gap'"),
     )
 
 

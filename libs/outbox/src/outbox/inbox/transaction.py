@@ -54,6 +54,8 @@ class Transactions:
     gates: Gates
     parked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something is parked in a stream that a transaction has committed."""
+    gaps: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when an event came too early, and was parked."""
 
     def closed(self, event: Envelope) -> Closed | None:
         """Whether a gate keeps this event from its handler, and why."""
@@ -102,6 +104,8 @@ class Transactions:
         self.work.committed(transaction.deferred)
         if any(position.parked for position in transaction.positions.values()):
             self.parked.set()
+        if Decision.GAP in transaction.decisions:
+            self.gaps.set()
         for decision, count in transaction.decisions.items():
             metrics.CONSUMED.labels(self.consumer, decision).inc(count)
 

@@ -201,9 +201,7 @@ class QueueMigration:
         return ready is not None
 
     def _bindings(self) -> Iterable[tuple[str, str]]:
-        for one in self._topology.of(self._queue):
-            for key in one.routing_keys:
-                yield one.exchange, key
+        return self._topology.bindings_of(self._queue)
 
 
 async def _publish(channel: UnderlayChannel, target: str, batch: list[DeliveredMessage]) -> None:

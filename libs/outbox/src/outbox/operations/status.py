@@ -7,6 +7,8 @@ from datetime import datetime
 from uuid import UUID
 
 from outbox.inbox import position as inbox_sql
+from outbox.inbox.beacon_chain import BeaconChains, BeaconHole
+from outbox.inbox.missing_events import DO_NOT_COME, MissingCount, MissingEvents
 from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import ParkedCount, ParkedGroup, ParkedStream
 from outbox.inbox.tripped_types import TrippedType, TrippedTypes
@@ -92,6 +94,8 @@ class InboxStatus:
     groups: list[ParkedGroup]
     heaviest: list[ParkedStream]
     tripped: list[TrippedType]
+    missing: list[MissingCount]
+    holes: list[BeaconHole]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,10 @@ class Status:
         refused = self.outbox is not None and any(
             trouble.state == "parked" for trouble in self.outbox.troubles
         )
-        failed = self.inbox is not None and any(parked.for_person for parked in self.inbox.parked)
+        failed = self.inbox is not None and (
+            any(parked.for_person for parked in self.inbox.parked)
+            or any(missing.state in DO_NOT_COME for missing in self.inbox.missing)
+        )
         return refused or failed or any(count.state == "failed" for count in self.jobs or ())
 
 
@@ -145,4 +152,6 @@ async def _inbox(connection: Connection) -> InboxStatus:
         await ParkedQueries(connection).groups(limit=TOP_GROUPS),
         await ParkedQueries(connection).heaviest(),
         [*await TrippedTypes(connection).all()],
+        await MissingEvents(connection).counts(),
+        await BeaconChains(connection).holes(),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Self
 from uuid import uuid4
@@ -28,6 +28,8 @@ TYPE = "outbox.beacon"
 MAX_STREAMS = 1_000
 """A beacon names at most so many streams; more of them are several beacons."""
 
+_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class Beacon:
@@ -44,6 +46,11 @@ class Beacon:
     since: datetime
     until: datetime
     streams: Mapping[str, int]
+
+    @property
+    def ends_round(self) -> bool:
+        """Whether everything since `since` is told now; the chunks before it end where it began."""
+        return self.until > self.since
 
     @property
     def routing_key(self) -> str:
@@ -80,7 +87,7 @@ class Beacon:
         try:
             body = json.loads(delivery.body)
             return cls(source, kind, *_times(body), _positions(body["streams"]))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
+        except _MALFORMED as problem:
             raise UnreadableMessage(f"body of a beacon: {type(problem).__name__}") from None
 
 
@@ -103,7 +110,7 @@ def _times(body: Mapping[str, Any]) -> tuple[int, datetime, datetime]:
     since, until = (datetime.fromisoformat(body[name]) for name in ("since", "until"))
     if since.tzinfo is None or until.tzinfo is None or until < since:
         raise ValueError("times")
-    return number, since, until
+    return number, since.astimezone(UTC), until.astimezone(UTC)
 
 
 def _positions(found: Mapping[str, Any]) -> dict[str, int]:

@@ -26,6 +26,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from outbox.argument_checks import MAX_SHORT_STRING, short_names
 from outbox.errors import InvalidSetting, TopologyMismatch
+from outbox.rabbitmq.beacons import BEACONS, beacon_key
 from outbox.rabbitmq.subscription import Subscribed, check_subscribed, matches
 
 DEAD_LETTERS = "dead"  # see decision 0004
@@ -87,6 +88,16 @@ class Topology:
         """The arguments of an exchange (RabbitMQ, "Alternate Exchanges")."""
         return {"alternate-exchange": unrouted_of(exchange)} if self.stream_queues else {}
 
+    def bindings_of(self, queue: str) -> list[tuple[str, str]]:
+        """Exchanges and keys of one queue: those of its events, and of the beacons about them."""
+        events = [(one.exchange, key) for one in self.of(queue) for key in one.routing_keys]
+        beacons = [
+            (BEACONS, beacon_key(one.source, kind))
+            for one in self.of(queue)
+            for kind in one.aggregate_types
+        ]
+        return list(dict.fromkeys([*events, *beacons]))
+
     def queue_arguments(self, queue: str) -> dict[str, Any]:
         """The arguments of a consuming queue (RabbitMQ, "Quorum Queues", "Queue Arguments")."""
         return queue_arguments(queue, single_active=queue in self.single_active_consumers)
@@ -114,7 +125,8 @@ class Topology:
         """
         return [
             *((f"exchange {name}", self._exchange(name)) for name in self.exchanges),
-            (f"exchange {DEAD_LETTERS}", self._dead_letters()),
+            (f"exchange {DEAD_LETTERS}", self._direct_exchange(DEAD_LETTERS)),
+            (f"exchange {BEACONS}", self._direct_exchange(BEACONS)),
             *(part for name in self.queues for part in self._queue_parts(name)),
             *(part for name in self.exchanges for part in self._entry_parts(name, name in own)),
             *((f"stream queue {name}", self._stream_queue(name)) for name in self.stream_queues),
@@ -125,7 +137,8 @@ class Topology:
         exchanges = dict.fromkeys(one.exchange for one in self.of(queue))
         return [
             *((f"exchange {name}", self._exchange(name)) for name in exchanges),
-            (f"exchange {DEAD_LETTERS}", self._dead_letters()),
+            (f"exchange {DEAD_LETTERS}", self._direct_exchange(DEAD_LETTERS)),
+            (f"exchange {BEACONS}", self._direct_exchange(BEACONS)),
             *self._queue_parts(queue),
         ]
 
@@ -177,9 +190,9 @@ class Topology:
 
         return _refusable(declare)
 
-    def _dead_letters(self) -> Declare:
+    def _direct_exchange(self, name: str) -> Declare:
         async def declare(channel: AbstractChannel) -> None:
-            await channel.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
+            await channel.declare_exchange(name, ExchangeType.DIRECT, durable=True)
 
         return _refusable(declare)
 
@@ -202,9 +215,8 @@ class Topology:
         async def declare(channel: AbstractChannel) -> None:
             arguments = self.queue_arguments(name)
             queue = await channel.declare_queue(name, durable=True, arguments=arguments)
-            for subscription in self.of(name):
-                for key in subscription.routing_keys:
-                    await queue.bind(subscription.exchange, key)
+            for exchange, key in self.bindings_of(name):
+                await queue.bind(exchange, key)
 
         return _refusable(declare, mend=f"`outbox queues migrate {name}` makes it anew")
 

@@ -72,6 +72,10 @@ class BindingsMissing(Exception):
     """These queues do not get their events; others do."""
 
 
+class EventsAreMissing(Exception):
+    """Events got lost and do not come by themselves; others go on."""
+
+
 @dataclass(frozen=True)
 class Foundation:
     """What a process stands on, once everything it needs was checked."""
@@ -144,10 +148,10 @@ def api_health(base: Foundation, broker: BrokerProbe, **tolerated: Check) -> Hea
 async def run_services(base: Foundation, services: Mapping[str, BackgroundService]) -> None:
     """Run background services and report their health, until told to stop or one of them ends."""
     checks = {name: _check(service) for name, service in services.items()}
-    types = {
-        f"{name} types": _check_types(service)
-        for name, service in services.items()
-        if isinstance(service, Consumer)
+    consumers = {name: one for name, one in services.items() if isinstance(one, Consumer)}
+    tolerated = {
+        **{f"{name} types": _check_types(one) for name, one in consumers.items()},
+        **{f"{name} events": _check_events(one) for name, one in consumers.items()},
     }
     bindings = {
         f"{name} bindings": _check_bindings(service)
@@ -155,7 +159,9 @@ async def run_services(base: Foundation, services: Mapping[str, BackgroundServic
         if isinstance(service, Relay)
     }
     own = {"database": base.probe.database, "migrations": base.probe.migrations}
-    health = Health({**own, **checks, **types, **bindings}, tolerated={*types, *bindings})
+    health = Health(
+        {**own, **checks, **tolerated, **bindings}, tolerated={*tolerated, *bindings}
+    )
     app = create_app(
         title=f"{base.service.name} worker",
         version=base.service.version,
@@ -183,6 +189,14 @@ def _check_bindings(relay: Relay) -> Check:
     async def check() -> None:
         if relay.unbound_queues:
             raise BindingsMissing(", ".join(relay.unbound_queues))
+
+    return check
+
+
+def _check_events(consumer: Consumer) -> Check:
+    async def check() -> None:
+        if consumer.lost:
+            raise EventsAreMissing(", ".join(consumer.lost))
 
     return check
 

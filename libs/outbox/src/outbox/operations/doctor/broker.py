@@ -23,6 +23,7 @@ from outbox.inbox.unacked import CONSUMER_TIMEOUT, Unacked
 from outbox.losses import broker_lost, one_line
 from outbox.operations.doctor.findings import Finding, error, ok, skipped, warning
 from outbox.plural import counted
+from outbox.rabbitmq.beacons import BEACONS
 from outbox.rabbitmq.broker_version import TESTED, trouble_with, version_of
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.consumer_tags import database_in
@@ -66,7 +67,8 @@ async def check_broker(
         found = [ok("broker", "accepts connections"), _version(version_of(connection), topology)]
         for exchange in topology.exchanges:
             found += await _exchanges(connection, topology, exchange)
-        found.append(await _exchange(connection, DEAD_LETTERS, ExchangeType.DIRECT))
+        for exchange in (DEAD_LETTERS, BEACONS):
+            found.append(await _exchange(connection, exchange, ExchangeType.DIRECT))
         for queue in topology.queues:
             found += await _queue(connection, topology, queue)
     found += [_timeout(application, queue, management) for queue in application.queues]
@@ -206,10 +208,10 @@ def _bindings(topology: Topology, management: Management | None) -> list[Finding
     except ManagementFailed as problem:
         return [skipped("bindings", str(problem), "give a user with the tag monitoring")]
     missing = [
-        error("bindings", f"{s.queue} is not bound to {s.exchange} by {key}", START)
-        for s in topology.subscriptions
-        for key in s.routing_keys
-        if (s.exchange, s.queue, key) not in bound
+        error("bindings", f"{queue} is not bound to {exchange} by {key}", START)
+        for queue in topology.queues
+        for exchange, key in topology.bindings_of(queue)
+        if (exchange, queue, key) not in bound
     ]
     missing += [
         error("bindings", f"{queue}: {dead_letters_of(queue)} is not bound", START)

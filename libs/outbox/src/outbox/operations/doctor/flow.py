@@ -12,6 +12,7 @@ from outbox.jobs import JobCount, list_jobs
 from outbox.log import operator_queries as outbox_sql
 from outbox.operations.database import Connection, value
 from outbox.operations.doctor.findings import Finding, error, ok, warning
+from outbox.operations.doctor.missing import check_missing
 from outbox.operations.status import NAMED, InboxStatus, OutboxStatus, status
 from outbox.plural import counted
 from outbox.postgres.controls import Control
@@ -46,6 +47,7 @@ async def check_flow(connection: Connection) -> list[Finding]:
             found.append(warning("clock", "the outbox table has events from the future", fix))
     if now.inbox:
         found += [*_parked(now.inbox), *_groups(now.inbox), *_heavy(now.inbox)]
+        found += check_missing(now.inbox)
     if now.jobs is not None:
         found += await _jobs(connection, now.jobs)
     return found

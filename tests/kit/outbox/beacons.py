@@ -1,0 +1,63 @@
+"""Beacons past the relay, and the requests by which a consumer asks for what it misses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from kit.outbox.world import QUEUE, SOURCE, World
+from outbox.rabbitmq.beacons import BEACONS, Beacon
+from outbox.resend_events import ResendRequested
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(minutes: float) -> datetime:
+    return BEGIN + timedelta(minutes=minutes)
+
+
+def beacon(number: int, /, **streams: int) -> Beacon:
+    """The beacon of a minute: the first one is about the first minute."""
+    return Beacon(SOURCE, "order", number, at(number - 1), at(number), streams)
+
+
+async def send(world: World, *beacons: Beacon) -> None:
+    async with world.broker() as channel:
+        exchange = await channel.get_exchange(BEACONS, ensure=False)
+        for one in beacons:
+            await exchange.publish(one.to_message(), one.routing_key)
+
+
+async def requests(world: World) -> list[ResendRequested]:
+    """All that was asked for, in order."""
+    found = await world.rows(
+        "SELECT payload::text FROM outbox WHERE type = %s ORDER BY id", ResendRequested.type
+    )
+    return [ResendRequested.parse(str(payload).encode()) for (payload,) in found]
+
+
+async def asks(world: World, count: int) -> bool:
+    query = "SELECT count(*) >= %s FROM outbox WHERE type = %s"
+    return await world.rows(query, count, ResendRequested.type) == [(True,)]
+
+
+async def missing(world: World) -> Mapping[str, str]:
+    """The sequences that are missing, by aggregate."""
+    found = await world.rows(
+        "SELECT aggregate_id, missing::text FROM inbox_missing WHERE consumer = %s", QUEUE
+    )
+    return {str(id_): str(sequences) for id_, sequences in found}
+
+
+async def misses(world: World, expected: Mapping[str, str]) -> bool:
+    return await missing(world) == expected
+
+
+async def chain(world: World) -> tuple[int, datetime | None]:
+    """The number of the last beacon, and since when there is a hole."""
+    [(number, hole)] = await world.rows("SELECT number, hole_since FROM inbox_beacons")
+    return int(str(number)), hole
+
+
+async def has_number(world: World, number: int) -> bool:
+    return await world.rows("SELECT FROM inbox_beacons WHERE number = %s", number) != []
