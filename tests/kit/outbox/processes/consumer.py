@@ -47,6 +47,8 @@ async def main(database_url: str, broker_url: str) -> None:
             time_limit=hangs_after / 2,
             concurrency=int(os.environ.get("CONCURRENCY", "8")),
             prefetch=int(os.environ.get("PREFETCH", "500")),
+            missing_after=float(os.environ.get("MISSING_AFTER", "30")),
+            resend=[SOURCE],
         )
         await consumer.run(stop)
     await engine.dispose()

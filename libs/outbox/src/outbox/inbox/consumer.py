@@ -72,20 +72,18 @@ class Consumer:
         self._settings = settings or ConsumerSettings()
         if problem := lacking(work.engine, self.connections, f"the workers of {queue}"):
             raise InvalidSetting("concurrency", problem)
+        subscriptions, unsequenced = topology.of(queue), self._settings.unsequenced
         self._acceptance = Acceptance(
-            topology.of(queue),
-            unsequenced=self._settings.unsequenced,
-            senders=self._settings.senders,
+            subscriptions, unsequenced=unsequenced, senders=self._settings.senders
         )
         self._watchdog = watchdog or Watchdog(self._settings.hangs_after)
         self.inbox = Inbox(queue, handlers, work, self._settings, self._watchdog)
         if isinstance(handlers, Handlers):
             handlers.check()
-        if self._settings.unsequenced is None:
-            check_reached(queue, handlers, topology.of(queue))
+        if unsequenced is None:
+            check_reached(queue, handlers, subscriptions)
         self._retrier = Retrier(self.inbox, work, self._settings)
-        sources = {one.source for one in topology.of(queue)}
-        self._searcher = Searcher(self.inbox, work, self._settings, sources)
+        self._searcher = Searcher(self.inbox, work, self._settings, subscriptions)
         self._batch_size = BatchSize(self._settings.batch)
         self._traps = BrokerTraps(queue, topology, Unacked.of(handlers, self._settings))
         self.running = False

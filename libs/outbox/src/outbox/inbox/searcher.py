@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from outbox import metrics
@@ -38,6 +38,7 @@ from outbox.log.work import Work
 from outbox.losses import one_line
 from outbox.plural import counted
 from outbox.postgres.notify import INBOX_CHANGES
+from outbox.rabbitmq.subscription import Subscribed
 from outbox.resend_events import MAX_EVENTS, ResendRequested, StreamRanges
 from outbox.supervise import Up, keep_running, pause
 
@@ -68,12 +69,16 @@ class Searcher:
     """Searches for what is missing of one consumer's streams; at rest it sleeps."""
 
     def __init__(
-        self, inbox: Inbox, work: Work, settings: ConsumerSettings, sources: Collection[str]
+        self,
+        inbox: Inbox,
+        work: Work,
+        settings: ConsumerSettings,
+        subscriptions: Iterable[Subscribed],
     ) -> None:
         self._inbox = inbox
         self._consumer = inbox.consumer
         self._work = work
-        self._sources = sorted(sources)
+        self._sources = sorted({one.source for one in subscriptions})
         self._resend = frozenset(settings.resend)
         self._after = settings.missing_after
         self._gap_lasts = min(GAP_LASTS, settings.missing_after)
