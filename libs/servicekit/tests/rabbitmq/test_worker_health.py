@@ -10,6 +10,8 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from kit.outbox.beacons import beacon, send
+from kit.outbox.deliveries import events, publish
 from kit.outbox.topology import AUDITED
 from kit.outbox.world import QUEUE, Happened, World, open_world
 from kit.servers import addresses
@@ -61,7 +63,7 @@ async def worker(**services: BackgroundService) -> AsyncIterator[httpx.AsyncClie
 
 
 async def is_now(client: httpx.AsyncClient, *expected: object) -> bool:
-    """Status code, status, and the states of the background service and of its second check."""
+    """Status code, status, and the states of the background service and of its further checks."""
     answer = await client.get("/health/ready")
     body = answer.json()
     states = [check["state"] for check in body["checks"].values()][2:]
@@ -71,14 +73,14 @@ async def is_now(client: httpx.AsyncClient, *expected: object) -> bool:
 async def test_a_worker_with_a_paused_type_is_ready_and_says_paused(world: World) -> None:
     consumer = world.consumer(handle)
     async with worker(consumer=consumer) as client, await world.psycopg() as operator:
-        await eventually(lambda: is_now(client, 200, "ready", "up", "up"))
+        await eventually(lambda: is_now(client, 200, "ready", "up", "up", "up"))
         await pause(operator, OfQueue(QUEUE, TYPE), by="ann")
-        await eventually(lambda: is_now(client, 200, "ready", "up", "paused"))
+        await eventually(lambda: is_now(client, 200, "ready", "up", "paused", "up"))
         await pause(operator, OfQueue(QUEUE), by="ann")
-        await eventually(lambda: is_now(client, 200, "ready", "paused", "paused"))
+        await eventually(lambda: is_now(client, 200, "ready", "paused", "paused", "up"))
         await resume(operator, OfQueue(QUEUE))
         await resume(operator, OfQueue(QUEUE, TYPE))
-        await eventually(lambda: is_now(client, 200, "ready", "up", "up"))
+        await eventually(lambda: is_now(client, 200, "ready", "up", "up", "up"))
 
 
 async def test_a_worker_with_a_tripped_type_is_degraded_even_if_the_type_is_paused(
@@ -87,9 +89,19 @@ async def test_a_worker_with_a_tripped_type_is_degraded_even_if_the_type_is_paus
     await world.execute(TRIP)
     consumer = world.consumer(handle)
     async with worker(consumer=consumer) as client, await world.psycopg() as operator:
-        await eventually(lambda: is_now(client, 200, "degraded", "up", "down"))
+        await eventually(lambda: is_now(client, 200, "degraded", "up", "down", "up"))
         await pause(operator, OfQueue(QUEUE, TYPE), by="ann")
-        await eventually(lambda: is_now(client, 200, "degraded", "up", "down"))
+        await eventually(lambda: is_now(client, 200, "degraded", "up", "down", "up"))
+
+
+async def test_a_worker_is_degraded_while_events_are_lost(world: World) -> None:
+    consumer = world.consumer(handle, missing_after=0.5)
+    async with worker(consumer=consumer) as client:
+        await eventually(lambda: is_now(client, 200, "ready", "up", "up", "up"))
+        await send(world, beacon(1, a=1))
+        await eventually(lambda: is_now(client, 200, "degraded", "up", "up", "down"))
+        await publish(world, *events(1, "a"))
+        await eventually(lambda: is_now(client, 200, "ready", "up", "up", "up"))
 
 
 async def test_a_worker_is_degraded_while_a_queue_lacks_its_binding(world: World) -> None:

@@ -159,9 +159,7 @@ async def run_services(base: Foundation, services: Mapping[str, BackgroundServic
         if isinstance(service, Relay)
     }
     own = {"database": base.probe.database, "migrations": base.probe.migrations}
-    health = Health(
-        {**own, **checks, **tolerated, **bindings}, tolerated={*tolerated, *bindings}
-    )
+    health = Health({**own, **checks, **tolerated, **bindings}, tolerated={*tolerated, *bindings})
     app = create_app(
         title=f"{base.service.name} worker",
         version=base.service.version,
