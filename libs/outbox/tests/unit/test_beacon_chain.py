@@ -64,6 +64,13 @@ def test_only_a_round_that_came_whole_closes_a_hole() -> None:
     assert (whole.hole_since, broken.hole_since) == (None, at(1))
 
 
+def test_a_hole_that_is_told_in_several_rounds_closes_with_the_last() -> None:
+    found = chain(beacon(1, 0, 1), beacon(3, 8, 9), beacon(4, 1, 5))
+    assert found.hole_since == at(5)
+    assert found.after(beacon(5, 5, 9)).hole_since is None
+    assert found.after(beacon(6, 9, 10)).hole_since == at(5), "a round of these was lost"
+
+
 def test_a_beacon_that_comes_again_changes_nothing() -> None:
     found = chain(beacon(1, 0, 1), beacon(2, 1, 2))
     assert found.after(beacon(2, 1, 2)) == found == found.after(beacon(1, 0, 1))

@@ -96,7 +96,8 @@ class BeaconChain:
         if not follows:
             hole = self.until if hole is None else min(hole, self.until)
         elif hole is not None and is_whole and beacon.ends_round and beacon.since <= hole:
-            hole = None
+            # A long time is told in several rounds.
+            hole = None if beacon.until >= self.until else max(hole, beacon.until)
         until = max(self.until, beacon.until)
         return BeaconChain(beacon.number, until, is_whole or beacon.ends_round, hole)
 
