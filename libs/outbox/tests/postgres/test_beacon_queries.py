@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from kit.outbox.world import Happened, World
 from outbox.log import beacon_queries
 from outbox.log.beacon_queries import BeaconQueries, Position, Span
+from outbox.relay.beacons import due
 from outbox.resend_events import ResendRequested
 
 ORDER = ("shop", "order")
@@ -86,6 +88,34 @@ async def test_much_is_read_in_parts_that_neither_overlap_nor_leave_out(
     assert sorted(id_ for part in parts for id_ in part) == [
         f"a{second}{n}" for second in range(1, 6) for n in range(4)
     ]
+
+
+async def test_a_mark_that_commits_late_is_told_in_the_next_round(
+    world: World, queries: BeaconQueries
+) -> None:
+    every = timedelta(minutes=1)
+    await world.emit(Happened("late"), Happened("early"))
+    await world.execute(
+        "UPDATE outbox SET published_at = clock_timestamp() - interval '30 s' WHERE sequence = 1"
+        " AND aggregate_id = 'early'"
+    )
+    async with await world.psycopg() as marking:
+        await marking.execute("BEGIN")
+        await marking.execute(
+            "UPDATE outbox SET published_at = clock_timestamp() WHERE aggregate_id = 'late'"
+        )
+        first = due(await queries.situation(), every)
+        assert first is not None
+        seen = await queries.published(first)
+        assert seen.streams == [(ORDER, {"early": 1})]
+        await queries.store({ORDER: 1}, {}, seen.until)
+        await marking.execute("COMMIT")
+    found = await queries.situation()
+    later = replace(found, now=found.now + every)
+    span = due(later, every)
+    assert span is not None
+    assert span.since == first.until
+    assert (await queries.published(span)).streams == [(ORDER, {"late": 1})]
 
 
 async def test_what_was_read_is_stored_and_read_again(world: World, queries: BeaconQueries) -> None:
