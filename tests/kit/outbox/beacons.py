@@ -61,3 +61,8 @@ async def chain(world: World) -> tuple[int, datetime | None]:
 
 async def has_number(world: World, number: int) -> bool:
     return await world.rows("SELECT FROM inbox_beacons WHERE number = %s", number) != []
+
+
+async def has_beacons(world: World) -> bool:
+    """Whether a beacon has come."""
+    return await world.rows("SELECT FROM inbox_beacons") != []

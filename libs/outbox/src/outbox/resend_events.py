@@ -26,6 +26,12 @@ Ranges = tuple[tuple[int, int], ...]
 """Sequences from … through …, in order and apart from each other."""
 
 
+def listed(ranges: Ranges) -> str:
+    """The first few as a person reads them: 4, 7 to 9."""
+    shown = (str(a) if a == b else f"{a} to {b}" for a, b in ranges[:10])
+    return ", ".join([*shown, *(["…"] if len(ranges) > 10 else [])])
+
+
 @dataclass(frozen=True, slots=True)
 class StreamRanges:
     """Some events of one stream."""

@@ -8,6 +8,7 @@ on = resend_handlers(SHOP_STREAMS)      # a Subscription to the aggregate type "
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import groupby
@@ -15,7 +16,10 @@ from operator import itemgetter
 from typing import Any
 
 from outbox import metrics
+from outbox.event import Envelope
 from outbox.inbox.event_handlers import Handlers
+from outbox.inbox.missing_events import MissingEvents
+from outbox.log.deferred import raw_connection
 from outbox.log.resend_queries import BACKLOG, BEACONS_AGAIN, RESEND
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.postgres.notify import DOORBELL
@@ -26,7 +30,10 @@ from outbox.resend_events import (
     Ranges,
     ResendRequested,
     StreamRanges,
+    listed,
 )
+
+logger = logging.getLogger(__name__)
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """Nothing was published before: a request may name a time that PostgreSQL cannot give back."""
@@ -42,7 +49,7 @@ def resend_handlers(subscription: Subscribed) -> Handlers:
     """
     on = Handlers(subscription, ResendRequested, EventsUnavailable)
     on(ResendRequested)(answer)
-    on.ignores(EventsUnavailable)
+    on(EventsUnavailable)(note_unavailable)
     return on
 
 
@@ -61,6 +68,16 @@ async def answer(unit: UnitOfWork, request: ResendRequested) -> None:
         )
     if asked := sorted(set(_rows(request.streams))):
         await _resend(unit, request.consumer, asked)
+
+
+async def note_unavailable(unit: UnitOfWork, gone: EventsUnavailable, event: Envelope) -> None:
+    """Note which missing events a consumer of this database need not ask for any more."""
+    if event.stream.source != gone.source:
+        return
+    missing = MissingEvents(await raw_connection(unit.connection), gone.consumer)
+    for stream, ranges in await missing.unavailable(gone.source, gone.streams):
+        says = "%s misses events of %s that its source does not have any more: %s"
+        logger.warning(says, gone.consumer, stream, listed(ranges))
 
 
 async def _resend(unit: UnitOfWork, consumer: str, asked: list[Row]) -> None:

@@ -159,7 +159,9 @@ UPDATE inbox_missing m SET next_ask_at = clock_timestamp() + {_IN}
    AND m.missing @> h.sequence AND m.next_ask_at < clock_timestamp() + {_IN} / 2
 """  # noqa: S608
 _UNAVAILABLE = f"""
-UPDATE inbox_missing m SET unrecoverable = m.unrecoverable + u.ranges::int8multirange
+UPDATE inbox_missing m
+   SET unrecoverable = m.unrecoverable + u.ranges::int8multirange,
+       asked = m.asked - u.ranges::int8multirange
   FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(ranges)s::text[])
     AS u(source, aggregate_type, aggregate_id, ranges)
  WHERE {_KEYS} = (%(consumer)s, u.source, u.aggregate_type, u.aggregate_id)
@@ -175,9 +177,10 @@ _STATE = f"""
 CASE WHEN missing && unrecoverable THEN '{UNRECOVERABLE}' WHEN NOT isempty(asked) THEN '{ASKED}'
      WHEN asks = 0 THEN '{AWAITED}' ELSE '{LOST}' END
 """
+_SHOWN = "CASE WHEN missing && unrecoverable THEN missing * unrecoverable ELSE missing END"
 _COUNTS = f"""
 SELECT consumer, source, {_STATE} AS state, count(*) AS streams,
-       sum({_COUNT.format("missing")})::bigint AS events, min(noticed_at) AS since,
+       sum({_COUNT.format(_SHOWN)})::bigint AS events, min(noticed_at) AS since,
        max(asked_at) AS asked_at,
        min(source || '/' || aggregate_type || '/' || aggregate_id) AS first
   FROM inbox_missing WHERE %(consumer)s::text IS NULL OR consumer = %(consumer)s

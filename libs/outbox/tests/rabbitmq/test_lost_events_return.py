@@ -1,0 +1,111 @@
+"""Both sides together: what the broker loses comes back, and what is gone is known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kit.outbox.beacons import beacon, has_beacons, misses, requests, send
+from kit.outbox.deliveries import effects, has_effects, record, stream_of
+from kit.outbox.operator import say
+from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, TAKES, Happened, World, running
+from kit.waiting import eventually
+from outbox import Consumer, Subscription, Topology, metrics, resend_handlers
+from outbox.cli.running import FOUND
+from outbox.inbox import searcher
+from outbox.inbox.operations import InboxOperations
+from outbox.resend_events import RESENDING
+
+WAY_BACK = Subscription(EXCHANGE, "shop.streams", SOURCE, (RESENDING,))
+NAMES = [f"s{n}" for n in range(10)]
+
+
+@pytest.fixture
+async def both(world: World) -> AsyncIterator[World]:
+    """A world that asks itself."""
+    world.topology = Topology([EXCHANGE], [TAKES, WAY_BACK])
+    answers = Consumer(
+        queue=WAY_BACK.queue,
+        handlers=resend_handlers(WAY_BACK),
+        work=world.work,
+        broker_url=world.broker_url,
+        topology=world.topology,
+    )
+    async with running(answers):
+        yield world
+
+
+def asking(world: World) -> Consumer:
+    return world.consumer(record, resend=[SOURCE], missing_after=0.5)
+
+
+async def purge(world: World) -> None:
+    async with world.broker() as channel:
+        await (await channel.get_queue(QUEUE, ensure=False)).purge()
+
+
+async def test_the_last_events_of_streams_that_a_purge_has_lost_come_back(both: World) -> None:
+    async with running(both.relay(beacon_every=2)):
+        async with running(asking(both)):
+            await both.emit(*(Happened(name) for name in NAMES))
+            await eventually(lambda: has_effects(both, len(NAMES)))
+            await eventually(lambda: has_beacons(both))
+        await both.emit(*(Happened(name) for name in NAMES))
+        await eventually(lambda: both.has_unpublished(0))
+        await purge(both)
+        async with running(asking(both)):
+            await eventually(lambda: has_effects(both, 2 * len(NAMES)))
+            await eventually(lambda: misses(both, {}))
+    assert await effects(both) == {name: [1, 2] for name in NAMES}
+    asked = [one for request in await requests(both) for one in request.streams]
+    assert {one.aggregate_id: one.ranges for one in asked} == dict.fromkeys(NAMES, ((2, 2),))
+
+
+async def test_a_lost_event_between_others_comes_back_without_a_beacon(both: World) -> None:
+    async with running(both.relay(beacon_every=0)):
+        await both.emit(Happened("a"))
+        await eventually(lambda: both.has_unpublished(0))
+        await purge(both)
+        async with running(asking(both)):
+            await both.emit(Happened("a"), Happened("a"))
+            await eventually(lambda: has_effects(both, 3))
+    assert await effects(both) == {"a": [1, 2, 3]}
+
+
+async def test_what_its_source_has_not_kept_is_said_once_and_waits_for_a_person(
+    both: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(searcher, "ASK_AGAIN", 0.3)
+    consumer, unrecoverable = asking(both), metrics.UNRECOVERABLE.labels(QUEUE)._value
+    async with running(both.relay(beacon_every=0)):
+        await both.emit(*(Happened("a") for _ in range(3)), Happened("b"))
+        await eventually(lambda: both.has_unpublished(0))
+        await purge(both)
+        await both.execute("DELETE FROM outbox WHERE aggregate_id = 'a' AND sequence < 3")
+        with caplog.at_level(logging.WARNING):
+            async with running(consumer):
+                await send(both, beacon(1, a=3, b=1))
+                await eventually(lambda: shows(consumer))
+                await both.emit(Happened("a"), Happened("c"))
+                await eventually(lambda: has_effects(both, 2))
+                await eventually(lambda: misses(both, {"a": "{[1,3)}"}))
+                before = len(await requests(both))
+                assert unrecoverable.get() == 2
+                where = {"DATABASE_URL": both.database_url}
+                assert "unrecoverable" in (await say(where, "status", status=FOUND)).out
+                said = (await say(where, "doctor", status=FOUND)).out
+                assert "2 events of shop in 1 stream are unrecoverable" in said
+                async with await both.psycopg() as connection:
+                    await InboxOperations(connection, QUEUE).skip(stream_of("a"))
+                await eventually(lambda: has_effects(both, 4))
+                await eventually(lambda: misses(both, {}))
+                assert len(await requests(both)) == before
+    assert await effects(both) == {"a": [3, 4], "b": [1], "c": [1]}
+    lines = [line for line in caplog.messages if "does not have any more: 1 to 2" in line]
+    assert len(lines) == 1
+
+
+async def shows(consumer: Consumer) -> bool:
+    return consumer.lost == [f"unrecoverable events of {SOURCE}"]
