@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -124,6 +125,22 @@ async def has_none_unbound(relay: Relay) -> bool:
 
 async def has_length(seen: list[UUID], count: int) -> bool:
     return len(seen) == count
+
+
+async def test_a_binding_that_is_removed_again_and_again_loses_nothing(audited: World) -> None:
+    world, stop = audited, asyncio.Event()
+    relay = world.relay(topology_check=SELDOM)
+    async with running(relay, world.consumer(record, topology_check=SELDOM)):
+        writer = asyncio.create_task(write(world, stop, "abcde"))
+        await eventually(lambda: has_effects(world, 5))
+        for _ in range(4):
+            before = counted("resent")
+            await unbind(world)
+            await eventually(partial(was_resent, before))
+        stop.set()
+        count = await writer
+        await eventually(lambda: has_effects(world, count))
+    assert await effects(world) == {name: list(range(1, count // 5 + 1)) for name in "abcde"}
 
 
 async def test_a_deleted_queue_gets_what_it_missed(audited: World) -> None:
