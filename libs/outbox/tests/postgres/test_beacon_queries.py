@@ -50,15 +50,15 @@ async def test_a_round_names_exactly_the_streams_that_moved(
     assert (found.until, found.is_cut) == (after(2), False)
 
 
-async def test_a_round_leaves_out_what_asks_for_events_and_what_stands_apart(
+async def test_a_round_leaves_out_what_asks_for_events_and_what_is_not_asked_for(
     world: World, queries: BeaconQueries
 ) -> None:
     await publish(world, 1, Happened("a"), ResendRequested("shop", "kitchen"))
     await publish(world, 2, Happened("u", type="user.happened", aggregate_type="user"))
-    span = Span(NOON, after(2), frozenset({ORDER}))
-    assert (await queries.published(span)).streams == [(("shop", "user"), {"u": 1})]
-    apart = frozenset({ORDER, ("shop", "user")})
-    assert (await queries.published(Span(NOON, after(2), apart))).streams == []
+    everything = await queries.published(Span(NOON, after(2)))
+    assert everything.streams == [(ORDER, {"a": 1}), (("shop", "user"), {"u": 1})]
+    asked = await queries.published(Span(NOON, after(2), frozenset({ORDER})))
+    assert asked.streams == [(ORDER, {"a": 1})]
 
 
 async def test_many_streams_are_told_in_chunks(
@@ -108,7 +108,7 @@ async def test_a_mark_that_commits_late_is_told_in_the_next_round(
         assert first is not None
         seen = await queries.published(first)
         assert seen.streams == [(ORDER, {"early": 1})]
-        await queries.store({ORDER: 1}, {}, seen.until)
+        await queries.store(first, {ORDER: 1}, seen.until)
         await marking.execute("COMMIT")
     found = await queries.situation()
     later = replace(found, now=found.now + every)
@@ -119,25 +119,38 @@ async def test_a_mark_that_commits_late_is_told_in_the_next_round(
 
 
 async def test_what_was_read_is_stored_and_read_again(world: World, queries: BeaconQueries) -> None:
-    await queries.store({ORDER: 3}, {}, after(1))
+    await queries.store(Span(NOON, after(1)), {ORDER: 3}, after(1))
     found = await queries.situation()
     assert found.positions == {ORDER: Position(3, after(1))}
     assert found.last_published is None
-    await queries.store({ORDER: 5}, found.positions, after(2))
+    await queries.store(Span(after(1), after(2)), {ORDER: 5}, after(2))
     await publish(world, 9, Happened("a"))
     found = await queries.situation()
     assert found.positions == {ORDER: Position(5, after(2))}
     assert found.last_published == after(9)
 
 
+async def test_what_is_asked_for_is_told_in_parts_up_to_the_usual_rounds(
+    world: World, queries: BeaconQueries
+) -> None:
+    await queries.store(Span(NOON, after(9)), {ORDER: 3}, after(9))
+    await world.execute("UPDATE outbox_beacons SET asked_since = %s", after(1))
+    span = Span(after(1), after(9), frozenset({ORDER}))
+    await queries.store(span, {ORDER: 4}, after(5))
+    assert (await queries.situation()).positions == {ORDER: Position(4, after(9), after(5))}
+    await queries.store(Span(after(5), after(9), span.asked), {ORDER: 5}, after(9))
+    assert (await queries.situation()).positions == {ORDER: Position(5, after(9))}
+
+
 async def test_a_request_that_came_during_a_round_is_not_overwritten(
     world: World, queries: BeaconQueries
 ) -> None:
-    await queries.store({ORDER: 3}, {}, after(10))
-    read = (await queries.situation()).positions
-    await world.execute("UPDATE outbox_beacons SET until = %s", after(5))
-    await queries.store({ORDER: 4}, read, after(20))
-    assert (await queries.situation()).positions == {ORDER: Position(4, after(5))}
+    await queries.store(Span(NOON, after(9)), {ORDER: 3}, after(9))
+    await world.execute("UPDATE outbox_beacons SET asked_since = %s", after(1))
+    asked = Span(after(5), after(9), frozenset({ORDER}))
+    await queries.store(Span(after(9), after(20)), {ORDER: 4}, after(20))
+    await queries.store(asked, {ORDER: 5}, after(9))
+    assert (await queries.situation()).positions == {ORDER: Position(5, after(20), after(1))}
 
 
 async def test_the_indexes_serve_a_round_and_a_request(world: World) -> None:

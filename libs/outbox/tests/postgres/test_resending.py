@@ -118,10 +118,10 @@ async def test_the_same_id_of_another_type_or_source_is_left_alone(world: World)
     await ask(world, request(of("a", (1, 1)), beacons=(BeaconsMissed("order", EARLIER),)))
     assert await world.unpublished() == 1, "only the answer"
     assert await unavailable(world) == {"a": ((1, 1),)}
-    assert await world.rows("SELECT until FROM outbox_beacons") == [(LATER,)]
+    assert await world.rows("SELECT asked_since FROM outbox_beacons") == [(None,)]
 
 
-async def test_beacons_begin_again_where_a_consumer_has_lost_them(world: World) -> None:
+async def test_beacons_that_a_consumer_has_lost_are_told_once_more(world: World) -> None:
     await world.execute(
         "INSERT INTO outbox_beacons VALUES ('shop', 'order', 7, %s), ('shop', 'user', 9, %s)",
         LATER,
@@ -129,17 +129,21 @@ async def test_beacons_begin_again_where_a_consumer_has_lost_them(world: World) 
     )
     missed = (BeaconsMissed("order", EARLIER), BeaconsMissed("unknown", EARLIER))
     await ask(world, request(beacons=missed))
-    await ask(world, request(beacons=(BeaconsMissed("order", LATER),)))
+    between = EARLIER + (LATER - EARLIER) / 2
+    await ask(world, request(beacons=(BeaconsMissed("order", between),)))
+    await ask(world, request(beacons=(BeaconsMissed("user", LATER),)))
     assert await world.rows(
-        "SELECT aggregate_type, number, until FROM outbox_beacons ORDER BY 1"
-    ) == [("order", 7, EARLIER), ("user", 9, LATER)]
+        "SELECT aggregate_type, number, until, asked_since FROM outbox_beacons ORDER BY 1"
+    ) == [("order", 7, LATER, EARLIER), ("user", 9, LATER, None)]
 
 
 async def test_a_time_before_all_times_is_one_that_postgresql_gives_back(world: World) -> None:
     await world.execute("INSERT INTO outbox_beacons VALUES ('shop', 'order', 7, %s)", LATER)
     first = datetime.fromisoformat("0001-01-01T00:00:00+14:00")
     await ask(world, request(beacons=(BeaconsMissed("order", first),)))
-    assert await world.rows("SELECT extract(year FROM until)::int FROM outbox_beacons") == [(2000,)]
+    assert await world.rows("SELECT extract(year FROM asked_since)::int FROM outbox_beacons") == [
+        (2000,)
+    ]
 
 
 async def test_two_requests_for_the_same_events_are_one_resend(world: World) -> None:

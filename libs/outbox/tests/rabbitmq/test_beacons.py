@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pytest
 from aio_pika import ExchangeType
@@ -16,8 +17,8 @@ from kit.outbox.world import Happened, World, running
 from kit.waiting import eventually
 from outbox import Subscription, resend_handlers
 from outbox.log import beacon_queries
-from outbox.rabbitmq.beacons import BEACONS, Beacon, is_beacon
-from outbox.resend_events import RESENDING, ResendRequested, StreamRanges
+from outbox.rabbitmq.beacons import BEACONS, TYPE, Beacon, is_beacon
+from outbox.resend_events import RESENDING, BeaconsMissed, ResendRequested, StreamRanges
 from outbox.testing import Source, deliver
 
 EVERY = 0.2
@@ -186,12 +187,13 @@ async def test_a_broker_that_refuses_beacons_stops_nothing_else(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with world.broker() as channel:
+        await channel.exchange_delete(BEACONS)
         await channel.declare_exchange(BEACONS, ExchangeType.FANOUT)
     async with running(world.relay(beacon_every=EVERY)):
         await world.emit(Happened("a"))
         await eventually(lambda: said(caplog, "the broker refuses beacons"))
         await world.emit(Happened("b"))
-        assert len(await world.delivered(2)) == 2
+        assert len(await world.delivered(2, declare=False)) == 2
         await eventually(lambda: world.has_unpublished(0))
     assert await world.rows("SELECT * FROM outbox_beacons") == []
 
@@ -200,18 +202,56 @@ async def said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
     return words in caplog.text
 
 
+async def test_beacons_that_are_asked_for_are_told_once_more_although_nothing_moves(
+    world: World, heard: Heard
+) -> None:
+    async with running(world.relay(beacon_every=EVERY)):
+        await world.emit(Happened("a"))
+        await eventually(heard.says(a=1))
+        await eventually(lambda: is_stored(world, 1))
+        [first] = heard.beacons
+        await ask(world, ResendRequested("shop", "kitchen.orders", beacons=missed(first.since)))
+        await eventually(lambda: has_beacons(heard, "order", 2))
+        await ask(world, ResendRequested("shop", "kitchen.orders", beacons=missed(first.until)))
+        await eventually(lambda: has_stored_what_was_asked(world))
+    again = heard.beacons[1]
+    assert (again.number, again.streams) == (2, {"a": 1})
+    assert (again.since, again.until) == (first.since, first.until)
+
+
+async def has_stored_what_was_asked(world: World) -> bool:
+    return await world.rows("SELECT asked_since FROM outbox_beacons") == [(None,)]
+
+
+def missed(since: datetime) -> tuple[BeaconsMissed, ...]:
+    return (BeaconsMissed("order", since),)
+
+
+async def ask(world: World, request: ResendRequested) -> None:
+    [envelope] = Source("kitchen").envelopes(request)
+    assert await deliver(world.work, BACK.queue, resend_handlers(BACK), envelope) == []
+
+
 async def test_events_that_are_asked_for_are_published_again_at_once(
     world: World, heard: Heard
 ) -> None:
     asked = ResendRequested("shop", "kitchen.orders", (StreamRanges("order", "a", ((2, 3),)),))
     async with running(world.relay(rescan_interval=3600, beacon_every=EVERY)):
         await world.emit(*(Happened("a") for _ in range(4)))
-        await world.delivered(4)
+        await events(world, 4)
         await eventually(heard.says(a=4))
-        [envelope] = Source("kitchen").envelopes(asked)
-        assert await deliver(world.work, BACK.queue, resend_handlers(BACK), envelope) == []
-        again = await world.delivered(2)
-        assert [message.headers["sequence"] for message in again] == [2, 3]
+        await ask(world, asked)
+        assert await events(world, 2) == [2, 3]
         # What was sent again is told again.
         await eventually(lambda: has_beacons(heard, "order", 2))
     assert heard.beacons[-1].streams == {"a": 3}
+
+
+async def events(world: World, count: int) -> list[object]:
+    """The sequences of so many events off the queue, which gets beacons too."""
+    found: list[object] = []
+    while len(found) < count:
+        [message] = await world.delivered(1)
+        if message.type != TYPE:
+            found.append(message.headers["sequence"])
+    return found

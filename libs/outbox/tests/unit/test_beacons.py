@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from outbox.log.beacon_queries import Position, Published, Situation, Span
-from outbox.rabbitmq.beacons import beacon_key
+from outbox.rabbitmq.beacons import Beacon, beacon_key
 from outbox.relay.beacons import beacons_of, due
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -17,8 +17,15 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def situation(now: float, last: float | None, **untils: float) -> Situation:
-    positions = {("shop", kind): Position(7, after(until)) for kind, until in untils.items()}
+def situation(
+    now: float, last: float | None, *, asked: float | None = None, **untils: float
+) -> Situation:
+    """`asked` is since when beacons of users are asked for."""
+    since = None if asked is None else after(asked)
+    positions = {
+        ("shop", kind): Position(7, after(until), since if kind == "user" else None)
+        for kind, until in untils.items()
+    }
     return Situation(after(now), None if last is None else after(last), positions)
 
 
@@ -42,11 +49,11 @@ def test_the_first_round_begins_a_minute_before_it() -> None:
     assert due(situation(0, -2), MINUTE) == Span(after(-60), after(-3))
 
 
-def test_types_of_which_earlier_beacons_are_asked_for_do_not_delay_the_others() -> None:
-    found = situation(100, 99, order=0, user=-3600)
-    assert due(found, MINUTE) == Span(NOON, after(97), frozenset({USER}))
-    caught_up = situation(100, 97, order=97, user=-3600)
-    assert due(caught_up, MINUTE) == Span(after(-3600), after(97), frozenset({ORDER}))
+def test_what_is_asked_for_does_not_delay_what_is_new() -> None:
+    found = situation(100, 99, order=0, user=0, asked=-3600)
+    assert due(found, MINUTE) == Span(NOON, after(97))
+    told = situation(100, 99, order=97, user=97, asked=-3600)
+    assert due(told, MINUTE) == Span(after(-3600), after(97), frozenset({USER}))
 
 
 def test_a_clock_that_was_set_back_makes_no_beacon_that_ends_before_it_begins() -> None:
@@ -65,6 +72,15 @@ def test_each_beacon_of_a_round_has_the_next_number_and_only_the_last_one_ends_l
     ]
     assert {one.since for one in made} == {NOON}
     assert [one.streams for one in made] == [{"a": 1}, {"b": 2}, {"c": 3}]
+
+
+def test_what_is_asked_for_is_answered_although_nothing_was_published_since() -> None:
+    found = situation(100, -5, order=0, user=0, asked=-60)
+    span = due(found, MINUTE)
+    assert span is not None
+    assert [*beacons_of(found.positions, span, Published(NOON, False, []))] == [
+        Beacon("shop", "user", 8, after(-60), NOON, {})
+    ]
 
 
 def test_a_key_that_would_be_too_long_is_a_digest() -> None:

@@ -19,7 +19,7 @@ _NOW = """
 SELECT clock_timestamp(), (SELECT published_at FROM outbox WHERE published_at IS NOT NULL
                             ORDER BY published_at DESC LIMIT 1)
 """
-_POSITIONS = "SELECT source, aggregate_type, number, until FROM outbox_beacons"
+_POSITIONS = "SELECT source, aggregate_type, number, until, asked_since FROM outbox_beacons"
 
 # The index outbox_published serves this in its order. What shares its time with the last row
 # belongs to the same round.
@@ -33,8 +33,9 @@ WITH recent AS MATERIALIZED (
          (row_number() OVER (PARTITION BY source, aggregate_type ORDER BY aggregate_id) - 1)
          / %(streams)s AS chunk
     FROM recent
-   WHERE aggregate_type <> %(resending)s AND (source, aggregate_type) NOT IN
-         (SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[]))
+   WHERE aggregate_type <> %(resending)s
+     AND (%(all)s OR (source, aggregate_type) IN
+                     (SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[])))
    GROUP BY source, aggregate_type, aggregate_id
 ), chunks AS (
   SELECT source, aggregate_type, chunk, array_agg(aggregate_id) AS ids, array_agg(last) AS lasts
@@ -46,20 +47,23 @@ SELECT seen.events, seen.latest, source, aggregate_type, ids, lasts
  ORDER BY source, aggregate_type, chunk
 """
 
-# `until` stays where it is if a request has set it back since it was read.
 _STORE = """
-WITH said AS (
-  SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[], %(numbers)s::bigint[],
-                       %(read)s::timestamptz[]) AS s(source, aggregate_type, number, read)
-), known AS (
-  UPDATE outbox_beacons b
-     SET number = greatest(b.number, s.number),
-         until = CASE WHEN b.until = s.read THEN %(until)s ELSE b.until END
-    FROM said s WHERE b.source = s.source AND b.aggregate_type = s.aggregate_type
-)
-INSERT INTO outbox_beacons (source, aggregate_type, number, until)
-SELECT source, aggregate_type, number, %(until)s FROM said WHERE read IS NULL
-ON CONFLICT DO NOTHING
+INSERT INTO outbox_beacons AS b (source, aggregate_type, number, until)
+SELECT source, aggregate_type, number, %(until)s
+  FROM unnest(%(sources)s::text[], %(types)s::text[], %(numbers)s::bigint[])
+         AS s(source, aggregate_type, number)
+ON CONFLICT (source, aggregate_type) DO UPDATE
+   SET number = greatest(b.number, excluded.number), until = excluded.until
+"""
+# A request that has come since it was read is not overwritten.
+_STORE_ASKED = """
+UPDATE outbox_beacons b
+   SET number = greatest(b.number, s.number),
+       asked_since = CASE WHEN b.asked_since <> %(since)s THEN b.asked_since
+                          WHEN %(until)s < b.until THEN %(until)s END
+  FROM unnest(%(sources)s::text[], %(types)s::text[], %(numbers)s::bigint[])
+         AS s(source, aggregate_type, number)
+ WHERE b.source = s.source AND b.aggregate_type = s.aggregate_type
 """
 
 Kind = tuple[str, str]
@@ -68,10 +72,14 @@ Kind = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far the beacons of one kind have come: the number of the last, and its `until`."""
+    """How far the beacons of one kind have come: the number of the last, and until when it told.
+
+    `asked_since` is the time from which a consumer wants to hear it once more.
+    """
 
     number: int
     until: datetime
+    asked_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +93,11 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time, and the kinds whose beacons speak of another one."""
+    """The time of a round, and the kinds of which it was asked for; none for a usual round."""
 
     since: datetime
     until: datetime
-    apart: frozenset[Kind] = frozenset()
+    asked: frozenset[Kind] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +120,8 @@ class BeaconQueries:
         """Two small statements."""
         cursor = await self._connection.execute(_POSITIONS)
         positions = {
-            (source, kind): Position(number, until.astimezone(UTC))
-            for source, kind, number, until in await cursor.fetchall()
+            (source, kind): Position(number, until, asked_since)
+            for source, kind, number, until, asked_since in await cursor.fetchall()
         }
         cursor = await self._connection.execute(_NOW)
         [(now, last)] = await cursor.fetchall()
@@ -129,7 +137,8 @@ class BeaconQueries:
                 "limit": limit,
                 "streams": MAX_STREAMS,
                 "resending": RESENDING,
-                **_columns(span.apart),
+                "all": not span.asked,
+                **_columns(span.asked),
             },
         )
         rows = await cursor.fetchall()
@@ -145,16 +154,14 @@ class BeaconQueries:
             ],
         )
 
-    async def store(
-        self, numbers: Mapping[Kind, int], read: Mapping[Kind, Position], until: datetime
-    ) -> None:
-        """The beacons of these kinds have come to a number each, and all to this time."""
+    async def store(self, span: Span, numbers: Mapping[Kind, int], until: datetime) -> None:
+        """The beacons of these kinds have come to a number each, and the round to this time."""
         await self._connection.execute(
-            _STORE,
+            _STORE_ASKED if span.asked else _STORE,
             {
                 **_columns(numbers),
                 "numbers": list(numbers.values()),
-                "read": [read[kind].until if kind in read else None for kind in numbers],
+                "since": span.since,
                 "until": until,
             },
         )

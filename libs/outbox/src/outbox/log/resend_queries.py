@@ -56,10 +56,10 @@ backlog that is too long to search nothing counts as missing: the consumer asks 
 """
 
 BEACONS_AGAIN = """
-UPDATE outbox_beacons b SET until = a.since
+UPDATE outbox_beacons b SET asked_since = least(b.asked_since, a.since)
   FROM (SELECT aggregate_type, min(since) AS since
           FROM unnest(%(types)s::text[], %(sinces)s::timestamptz[]) AS u(aggregate_type, since)
          GROUP BY aggregate_type) a
  WHERE b.source = %(source)s AND b.aggregate_type = a.aggregate_type AND a.since < b.until
 """
-"""The next beacons of these aggregate types speak of what was published since then."""
+"""Beacons of these aggregate types speak once more of what was published since then."""

@@ -66,6 +66,8 @@ def declare_outbox(metadata: MetaData) -> None:
         Column("aggregate_type", Text, primary_key=True),
         Column("number", BigInteger, nullable=False),
         Column("until", DateTime(True), nullable=False),
+        # A consumer has lost beacons: what was published from here to `until` is told once more.
+        Column("asked_since", DateTime(True)),
         comment=comment(),
     )
     Table(

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
 
 from outbox import failpoints, metrics
 from outbox.log.beacon_queries import (
@@ -69,37 +67,33 @@ class Beacons:
             return AFTER_FAILURE
         failpoints.hit("beacons.published")
         metrics.BEACONS.inc(len(beacons))
-        numbers = {
-            **{kind: one.number for kind, one in found.positions.items() if kind not in span.apart},
-            **{(one.source, one.aggregate_type): one.number for one in beacons},
-        }
-        await self._queries.store(numbers, found.positions, published.until)
-        return NEXT_PART if published.is_cut or span.apart else self._check_every
+        before = {} if span.asked else {kind: one.number for kind, one in found.positions.items()}
+        numbers = before | {(one.source, one.aggregate_type): one.number for one in beacons}
+        await self._queries.store(span, numbers, published.until)
+        return NEXT_PART if published.is_cut or span.asked else self._check_every
 
 
 def due(found: Situation, every: timedelta) -> Span | None:
     """The span of the next round; None while there is nothing to say.
 
-    What was published since the last round comes first. Kinds of which a consumer asks for earlier
-    beacons are apart until they have come as far.
+    What was published since the last round comes first, then what a consumer has asked for.
     """
-    untils = {one.until for one in found.positions.values()} or {found.now - FIRST}
-    newest, oldest = max(untils), min(untils)
+    since = max((one.until for one in found.positions.values()), default=found.now - FIRST)
     until = found.now - min(COMMITS_WITHIN, every / 2)
-    if newest < until and _is_due(found, newest, every):
-        apart = [kind for kind, one in found.positions.items() if one.until < newest]
-        return Span(newest, until, frozenset(apart))
-    if oldest < newest:
-        apart = [kind for kind, one in found.positions.items() if one.until > oldest]
-        return Span(oldest, newest, frozenset(apart))
-    return None
+    if since < until and _is_due(found, since, every):
+        return Span(since, until)
+    asked = {kind: one.asked_since for kind, one in found.positions.items() if one.asked_since}
+    if not asked:
+        return None
+    first = min(asked.values())
+    return Span(first, since, frozenset(kind for kind, one in asked.items() if one == first))
 
 
-def _is_due(found: Situation, newest: datetime, every: timedelta) -> bool:
+def _is_due(found: Situation, since: datetime, every: timedelta) -> bool:
     last = found.last_published
-    if last is None or last <= newest:
+    if last is None or last <= since:
         return False
-    return found.now - last >= min(IDLE, every) or found.now - newest >= every
+    return found.now - last >= min(IDLE, every) or found.now - since >= every
 
 
 def beacons_of(
@@ -107,13 +101,16 @@ def beacons_of(
 ) -> Iterator[Beacon]:
     """The beacons of a round. All but the last of a kind end where they begin.
 
-    So a lost one leaves a hole that the last one does not hide.
+    So a lost one leaves a hole that the last one does not hide. Who asked gets an answer, also if
+    nothing was published.
     """
-    for kind, group in groupby(published.streams, key=itemgetter(0)):
-        source, aggregate_type = kind
-        chunks = [streams for _, streams in group]
-        before = positions[kind].number if kind in positions else 0
-        for number, streams in enumerate(chunks, before + 1):
-            is_last = number == before + len(chunks)
-            until = published.until if is_last else span.since
-            yield Beacon(source, aggregate_type, number, span.since, until, streams)
+    chunks: dict[Kind, list[Mapping[str, int]]] = {kind: [] for kind in span.asked}
+    for kind, streams in published.streams:
+        chunks.setdefault(kind, []).append(streams)
+    for (source, aggregate_type), of_kind in chunks.items():
+        position = positions.get((source, aggregate_type))
+        first = 1 + (position.number if position else 0)
+        *others, last = of_kind or [{}]
+        for number, streams in enumerate(others, first):
+            yield Beacon(source, aggregate_type, number, span.since, span.since, streams)
+        yield Beacon(source, aggregate_type, first + len(others), span.since, published.until, last)
