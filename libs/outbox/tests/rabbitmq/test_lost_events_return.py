@@ -97,6 +97,9 @@ async def test_what_its_source_has_not_kept_is_said_once_and_waits_for_a_person(
                 assert "unrecoverable" in (await say(where, "status", status=FOUND)).out
                 said = (await say(where, "doctor", status=FOUND)).out
                 assert "2 events of shop in 1 stream are unrecoverable" in said
+                [found] = (await say(where, "parked", "missing", QUEUE, "--json")).json
+                assert (found["sequences"], found["state"]) == ("1 to 2", "unrecoverable")
+                assert "1 to 2" in (await say(where, "parked", "missing", QUEUE)).out
                 async with await both.psycopg() as connection:
                     await InboxOperations(connection, QUEUE).skip(stream_of("a"))
                 await eventually(lambda: has_effects(both, 4))

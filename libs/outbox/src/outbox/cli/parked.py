@@ -25,6 +25,7 @@ from outbox.cli.parked_options import (
 )
 from outbox.cli.parked_tables import show_events, show_groups
 from outbox.cli.running import FOUND, run
+from outbox.inbox.missing_events import MissingEvents, MissingOfStream
 from outbox.inbox.operations import (
     ParkedEvent,
     ParkedGroup,
@@ -136,6 +137,30 @@ def gaps(
         columns = ("stream", "first missing", "last missing", "waiting", "since")
         table("gaps", columns, ((g.stream, g.first, g.last, g.waiting, g.since) for g in found))
         say(counted(len(found), "gap"))
+
+
+@app.command()
+def missing(
+    *,
+    consumer: ConsumerName,
+    database_url: DatabaseUrl,
+    limit: Annotated[int, typer.Option(min=1)] = 100,
+    as_json: Json = False,
+) -> None:
+    """List events that are known and have not arrived, and when they were asked for."""
+
+    async def ask() -> list[MissingOfStream]:
+        async with open_database(database_url) as connection:
+            return await MissingEvents(connection, consumer).streams(limit=limit)
+
+    found = run(ask())
+    if as_json:
+        emit(found)
+    else:
+        columns = ("stream", "sequences", "are", "since", "asks", "asked")
+        rows = ((m.stream, m.sequences, m.state, m.since, m.asks, m.asked_at) for m in found)
+        table("missing", columns, rows)
+        say(counted(len(found), "stream"))
 
 
 def _print(found: list[ParkedEvent], as_json: bool) -> None:

@@ -21,7 +21,7 @@ from outbox.event import Envelope, Stream
 from outbox.inbox.position import Connection, columns
 from outbox.postgres.notify import INBOX_CHANGES
 from outbox.rabbitmq.beacons import Beacon
-from outbox.resend_events import Ranges, StreamRanges
+from outbox.resend_events import Ranges, StreamRanges, listed
 
 Row = TypeVar("Row")
 
@@ -186,6 +186,10 @@ SELECT consumer, source, {_STATE} AS state, count(*) AS streams,
   FROM inbox_missing WHERE %(consumer)s::text IS NULL OR consumer = %(consumer)s
  GROUP BY consumer, source, state ORDER BY consumer, source, state
 """  # noqa: S608
+_STREAMS = f"""
+SELECT {_STREAM}, {_SHOWN}, {_STATE}, noticed_at, asks, asked_at FROM inbox_missing
+ WHERE consumer = %(consumer)s ORDER BY noticed_at, {_STREAM} LIMIT %(limit)s
+"""  # noqa: S608
 _ARE_POSSIBLE = """
 SELECT EXISTS (SELECT FROM inbox_missing WHERE consumer = %(consumer)s)
     OR EXISTS (SELECT FROM inbox_parked WHERE consumer = %(consumer)s AND reason = 'gap')
@@ -209,6 +213,21 @@ class MissingCount:
     since: datetime
     asked_at: datetime | None
     first: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissingOfStream:
+    """What one stream misses: in which state, since when, and how often and when it was asked for.
+
+    Where some of it is unrecoverable, `sequences` are only that.
+    """
+
+    stream: Stream
+    sequences: str
+    state: str
+    since: datetime
+    asks: int
+    asked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +305,14 @@ class MissingEvents:
         """What is missing, by consumer, source and state."""
         cursor = self.connection.cursor(row_factory=class_row(MissingCount))
         return await (await cursor.execute(_COUNTS, {"consumer": self.consumer})).fetchall()
+
+    async def streams(self, *, limit: int = 100) -> list[MissingOfStream]:
+        """What each stream misses, the longest missing first."""
+        cursor = await self._execute(_STREAMS, limit=limit)
+        return [
+            MissingOfStream(Stream(source, kind, id_), listed(_ranges(sequences)), *rest)
+            for source, kind, id_, sequences, *rest in await cursor.fetchall()
+        ]
 
     async def _changed(self, statement: str, **values: object) -> bool:
         cursor = await self._execute(statement, **values)
