@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from contextlib import suppress
 from typing import Any
@@ -21,7 +20,6 @@ SELECT event_id, aggregate_type, aggregate_id, sequence, type, version, created_
        correlation_id, causation_id
   FROM outbox WHERE source = %s ORDER BY id DESC LIMIT %s
 """
-_STEAL = "INSERT INTO stolen (token) VALUES (%s) ON CONFLICT DO NOTHING"
 
 
 async def publish_again(
@@ -53,8 +51,8 @@ async def publish(environment: Environment, source: str, events: list[Envelope])
             await exchange.publish(to_message(event), event.type)
 
 
-async def steal(environment: Environment, side: Side, *, within: float = 5) -> str | None:
-    """Consume one message, while no consumer runs, and return its token; None when none came."""
+async def steal(environment: Environment, side: Side, *, within: float = 5) -> bool:
+    """Consume one message, while no consumer runs; false if none came."""
     async with await aio_pika.connect(environment.broker_url) as connection:
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=1)
@@ -68,12 +66,9 @@ async def steal(environment: Environment, side: Side, *, within: float = 5) -> s
         await queue.consume(receive)
         with suppress(TimeoutError):
             message = await asyncio.wait_for(first, within)
-            token = str(json.loads(message.body)["token"])
-            with environment.connect(side) as database:
-                database.execute(_STEAL, [token])
             await message.ack()
-            return token
-    return None
+            return True
+    return False
 
 
 async def messages(environment: Environment, side: Side) -> int:

@@ -1,7 +1,7 @@
 """The checker reads the two databases, and nothing else, about one direction of a run.
 
 `written` holds what the producer's transactions committed, and the outbox table must agree. Each of
-its events took effect once and in order, or waits behind a poisoned event, or was stolen.
+its events took effect once and in order, or waits behind a poisoned event.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ from chaos.scenario import EXITS, RAISES, SIDES, Environment, Side
 
 _WRITTEN = "SELECT token, number, kind FROM written"
 _LOGGED = """
-SELECT payload->>'token', event_id::text, aggregate_id, sequence
-  FROM outbox WHERE source = %s ORDER BY aggregate_id, sequence
+SELECT payload->>'token', aggregate_id, sequence
+  FROM outbox WHERE source = %s AND aggregate_type = %s ORDER BY aggregate_id, sequence
 """
 _EFFECTS = "SELECT token FROM effects ORDER BY id"
 _PARKED = """
 SELECT convert_from(body, 'UTF8')::json->>'token', reason FROM inbox_parked WHERE consumer = %s
 """
 _MENDED = "SELECT token FROM mended"
-_STOLEN = "SELECT token FROM stolen"
 
 
 @dataclass
 class Report:
-    """What is wrong, by kind, and what is missing or parked for a known reason."""
+    """What is wrong, by kind, and how much is parked for a known reason."""
 
     unrecorded: list[str] = field(default_factory=list)
     """Committed but not in the outbox table, or the reverse, or out of order there."""
@@ -41,25 +40,21 @@ class Report:
     overtaken: list[str] = field(default_factory=list)
     """Took effect although an earlier event of the stream did not."""
     lost: list[str] = field(default_factory=list)
-    """Neither in effect nor parked nor stolen."""
+    """Neither in effect nor parked."""
     parked_wrongly: list[str] = field(default_factory=list)
     """Took effect and is still parked; or is the first to wait in its stream but not poisoned."""
-    absent: list[str] = field(default_factory=list)
-    """Ids of stolen events that were not published again."""
-    gaps: set[tuple[str, int]] = field(default_factory=set)
-    """Aggregate and sequence of an absent event that is the first gap of its stream."""
     waiting: int = 0
     events: int = 0
 
     @property
     def applied(self) -> int:
         """How many events took effect."""
-        return self.events - self.waiting - len(self.absent) - len(self.lost)
+        return self.events - self.waiting - len(self.lost)
 
     @property
     def wrong(self) -> dict[str, list[str]]:
         """What must be empty once nothing is under way."""
-        allowed = {"absent", "gaps", "waiting", "events"}
+        allowed = {"waiting", "events"}
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in allowed}
         return {name: tokens for name, tokens in found.items() if tokens}
 
@@ -74,7 +69,6 @@ class Row(NamedTuple):
     """An event of the producer's outbox table."""
 
     token: str
-    event_id: str
     aggregate: str
     sequence: int
 
@@ -86,7 +80,6 @@ class Consumed:
     effects: list[str]
     parked: dict[str, str]
     mended: set[str]
-    stolen: set[str]
 
 
 Written = dict[str, tuple[int | None, str]]
@@ -119,7 +112,6 @@ def _consumed(environment: Environment, consumer: Side) -> Consumed:
             [token for (token,) in rows(_EFFECTS)],
             dict(rows(_PARKED, consumer.queue)),
             {token for (token,) in rows(_MENDED)},
-            {token for (token,) in rows(_STOLEN)},
         )
 
 
@@ -127,7 +119,7 @@ def _produced(environment: Environment, producer: Side) -> tuple[Written, list[R
     with environment.connect(producer) as connection, connection.transaction():
         rows = _snapshot(connection)
         written = {token: (number, kind) for token, number, kind in rows(_WRITTEN)}
-        return written, [Row(*row) for row in rows(_LOGGED, producer.name)]
+        return written, [Row(*row) for row in rows(_LOGGED, producer.name, producer.aggregate_type)]
 
 
 def _snapshot(connection: psycopg.Connection[Any]) -> Callable[..., list[tuple[Any, ...]]]:
@@ -138,7 +130,7 @@ def _snapshot(connection: psycopg.Connection[Any]) -> Callable[..., list[tuple[A
 def _check_outbox_table(written: Written, logged: list[Row], report: Report) -> None:
     report.unrecorded += sorted(set(written) ^ {event.token for event in logged})
     last: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for token, _, aggregate, sequence in logged:
+    for token, aggregate, sequence in logged:
         before, highest = last[aggregate]
         number, _ = written.get(token, (None, ""))
         if sequence != before + 1 or (number is not None and number <= highest):
@@ -163,9 +155,8 @@ def _check_waiting(
 ) -> None:
     """In each stream, the first event without effect must have a reason."""
     effects = set(consumed.effects)
-    # By aggregate: at which sequence an absent event stops it, or 0 where that event is parked.
-    stopped: dict[str, int] = {}
-    for token, event_id, aggregate, sequence in logged:
+    stopped: set[str] = set()
+    for token, aggregate, _ in logged:
         if token in effects:
             if token in consumed.parked:
                 report.parked_wrongly.append(token)
@@ -176,10 +167,6 @@ def _check_waiting(
             report.waiting += 1
             if aggregate not in stopped and consumed.parked[token] not in poison.get(token, ()):
                 report.parked_wrongly.append(token)
-            if stopped.setdefault(aggregate, 0):
-                report.gaps.add((aggregate, stopped[aggregate]))
-        elif token in consumed.stolen:
-            report.absent.append(event_id)
         else:
             report.lost.append(token)
-        stopped.setdefault(aggregate, sequence)
+        stopped.add(aggregate)

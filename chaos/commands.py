@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.scenario import SIDES, Environment, Side
+from chaos.scenario import Environment, Side
 
 
 @dataclass(frozen=True)
@@ -67,25 +67,11 @@ async def missing_events(environment: Environment, consumer: Side) -> set[str]:
     return {id_ for one in found["results"] for run in one["missing"] for id_ in run["event_ids"]}
 
 
-async def gaps(environment: Environment, consumer: Side) -> set[tuple[str, int]]:
-    """Aggregate and first sequence of each gap that the consumer itself knows."""
-    url = _database(environment, consumer)
-    found = await outbox(environment, "parked", "gaps", consumer.queue, *url, "--limit", "10000")
-    return {(gap["stream"]["aggregate_id"], gap["first"]) for gap in found}
-
-
 async def redrive(environment: Environment, consumer: Side) -> int:
     """Redrive everything; returns the number of streams."""
     url = _database(environment, consumer)
     said = await outbox(environment, "parked", "redrive", consumer.queue, *url, "--yes")
     return int(said["streams"])
-
-
-async def replay(environment: Environment, producer: Side, *what: str) -> int:
-    """Replay; returns the number of events."""
-    url = _database(environment, producer)
-    said = await outbox(environment, "replay", *what, *url, "--yes")
-    return int(said["replayed"])
 
 
 async def paused(environment: Environment, side: Side) -> list[Target]:
@@ -110,7 +96,3 @@ async def resume(environment: Environment, target: Target) -> bool:
 async def _status(environment: Environment, side: Side) -> Any:
     # Status 1: something is parked for a person.
     return await outbox(environment, "status", *_database(environment, side), statuses=(0, 1))
-
-
-def producer_of(consumer: Side) -> Side:
-    return SIDES[consumer.source]

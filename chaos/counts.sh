@@ -6,6 +6,8 @@ set -a
 : "${CHAOS_RESTARTS:=50}" "${CHAOS_PARKED:=100000}" # restarts of a consumer; parked and redriven
 : "${CHAOS_ORDERS:=1000}" "${CHAOS_WAITERS:=2000}" # cancelled at random; waiting for a status
 : "${CHAOS_AWAY_SECONDS:=60}" # no broker
+: "${CHAOS_LATE_SECONDS:=300}" # one side stands still
+: "${CHAOS_LOSS_SECONDS:=30}" "${CHAOS_LOSS_ORDERS:=100}" # a loss goes on; orders a second meanwhile
 : "${CHAOS_ROUNDS:=200}" "${CHAOS_KEYS:=1500}" # one Idempotency-Key at once; many through crashes
 : "${CHAOS_SEATS:=500}" "${CHAOS_SEAT_ROUNDS:=30}" "${CHAOS_BOOKINGS:=1000}" # races for tables
 : "${CHAOS_AGENTS:=50}" "${CHAOS_TICKETS:=200}" "${CHAOS_TICKET_SECONDS:=60}" # tickets

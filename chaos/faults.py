@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import signal
 from collections import Counter
@@ -9,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
@@ -17,9 +20,10 @@ from chaos import broker_tampering, stack
 from chaos.commands import Target
 from chaos.fleet import Fleet
 from chaos.pauses import Pauses
-from chaos.scenario import EXITS, KITCHEN, RAISES, SHOP, Environment
+from chaos.scenario import EXITS, KITCHEN, RAISES, SHOP, TOPOLOGY, Environment, Side
 from chaos.workload import Workload
 from devstack.native.system import System
+from kit.servers.broker_losses import BrokerLosses
 from kit.waiting import eventually
 from outbox.failpoints import CONSUMER_STEPS, RELAY_STEPS
 from outbox.inbox.operations import InboxOperations, ParkedSelection, list_parked
@@ -57,6 +61,7 @@ class Faults:
     def __post_init__(self) -> None:
         """Every step and every kind comes once before the choice is random."""
         self.pauses = Pauses(self.environment, self.rng)
+        self.losses = BrokerLosses(self.machines)
         self._first = [*STEPS, *self._kinds]
         self.rng.shuffle(self._first)
 
@@ -77,6 +82,12 @@ class Faults:
             "queue paused": (4, lambda: self._pause(of_a_type=False)),
             "consumers restarted": (3, self._restart_consumers),
             "message stolen": (6, self._steal),
+            "last message deleted": (6, self._delete_last),
+            "queue purged": (6, lambda: self._lose(self.losses.purge)),
+            "queue deleted": (4, lambda: self._lose(self.losses.delete)),
+            "binding removed": (6, self._unbind),
+            "broker wiped": (1, lambda: asyncio.to_thread(self.losses.wipe)),
+            "broker restored": (1, self._restore),
             "broker killed": (2, lambda: stack.kill(self.machines, "rabbitmq")),
             "database killed": (3, lambda: stack.kill(self.machines, "postgres")),
         }
@@ -170,11 +181,38 @@ class Faults:
             yield connection
 
     async def _steal(self) -> None:
-        """Every consumer of the queue is stopped first, so that the thief receives the message."""
+        async with self._unconsumed() as side:
+            await broker_tampering.steal(self.environment, side)
+
+    async def _delete_last(self) -> None:
+        """Wait for some messages first: a queue is nearly always empty."""
+        async with self._unconsumed() as side:
+            await asyncio.sleep(self.rng.uniform(0, 1))
+            await self.losses.delete_last(side.queue)
+
+    @asynccontextmanager
+    async def _unconsumed(self) -> AsyncIterator[Side]:
+        """A side whose consumers are all stopped, so that a thief gets what comes."""
         side = self.rng.choice(BOTH)
         slots = self.fleet.of("consumer", side.name)
         await self.fleet.keep_down(slots)
         try:
-            await broker_tampering.steal(self.environment, side)
+            yield side
         finally:
             self.fleet.release(slots)
+
+    async def _lose(self, remove: Callable[[str], None]) -> None:
+        await asyncio.to_thread(remove, self.rng.choice(TOPOLOGY.queues))
+
+    async def _unbind(self) -> None:
+        one = self.rng.choice(TOPOLOGY.subscriptions)
+        for key in one.routing_keys:
+            await asyncio.to_thread(self.losses.unbind, one.exchange, one.queue, key)
+
+    async def _restore(self) -> None:
+        """From a copy that is a few seconds old."""
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / "copy"
+            await asyncio.to_thread(self.losses.copy, copy)
+            await asyncio.sleep(self.rng.uniform(1, 4))
+            await asyncio.to_thread(self.losses.restore, copy)

@@ -1,7 +1,7 @@
 """One relay or one consumer of a side, as a process of its own.
 
 `CHAOS_BREAK` breaks the inbox on purpose, so that a test can show that the checker notices.
-`CHAOS_SILENT` makes the kitchen answer nothing.
+`CHAOS_SILENT` makes the kitchen answer nothing. `CHAOS_BEACONS=off` is a relay that knows none.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from outbox import (
     ConsumerSettings,
     Envelope,
     Handler,
+    HandlersByType,
     Outbox,
     Relay,
     RelaySettings,
@@ -41,7 +42,9 @@ from outbox import (
     UnitOfWork,
     failpoints,
     open_work,
+    resend_handlers,
 )
+from outbox.inbox import searcher
 from outbox.inbox.position import Decision, Position
 
 _EFFECT = "INSERT INTO effects (token, aggregate_id) VALUES (%(token)s, %(aggregate)s)"
@@ -63,32 +66,53 @@ async def relay(side: Side, database_url: str, broker_url: str, stop: asyncio.Ev
         broker_url=broker_url,
         exchange=side.name,
         topology=TOPOLOGY,
-        settings=RelaySettings(window=20, topology_check=2, rescan_interval=1),
+        settings=RelaySettings(
+            window=20,
+            topology_check=2,
+            rescan_interval=1,
+            beacon_every=0 if os.environ.get("CHAOS_BEACONS") == "off" else 2,
+        ),
     ).run(stop)
 
 
 async def consumer(side: Side, database_url: str, broker_url: str, stop: asyncio.Event) -> None:
+    """Of both queues of a side."""
+    events, requests = side.subscriptions
+    handlers: dict[str, HandlersByType] = {
+        events.queue: {side.event_type: handler_of(side)},
+        requests.queue: resend_handlers(requests),
+    }
     engine = create_async_engine(with_driver(database_url))
     async with open_work(engine, database_url, Outbox(side.name)) as work:
-        await Consumer(
-            queue=side.queue,
-            handlers={side.event_type: handler_of(side)},
-            work=work,
-            broker_url=broker_url,
-            topology=TOPOLOGY,
-            settings=ConsumerSettings(
-                batch=20,
-                prefetch=50,
-                retry_every=0.2,
-                failures={
-                    Exception: Retry(base=0.1, ceiling=0.5, deadline=0.3),
-                    Away: Retry(base=0.1, ceiling=0.5, deadline=None),
-                },
-                breaker=CircuitBreaker(base=0.2, ceiling=1),
-                topology_check=2,
-                crashes=int(os.environ.get("CHAOS_CRASHES") or 3),
-            ),
-        ).run(stop)
+        consumers = (
+            Consumer(
+                queue=queue,
+                handlers=handlers[queue],
+                work=work,
+                broker_url=broker_url,
+                topology=TOPOLOGY,
+                settings=settings_of(side),
+            )
+            for queue in handlers
+        )
+        await asyncio.gather(*(one.run(stop) for one in consumers))
+
+
+def settings_of(side: Side) -> ConsumerSettings:
+    return ConsumerSettings(
+        batch=20,
+        prefetch=50,
+        retry_every=0.2,
+        failures={
+            Exception: Retry(base=0.1, ceiling=0.5, deadline=0.3),
+            Away: Retry(base=0.1, ceiling=0.5, deadline=None),
+        },
+        breaker=CircuitBreaker(base=0.2, ceiling=1),
+        topology_check=2,
+        crashes=int(os.environ.get("CHAOS_CRASHES") or 3),
+        resend=(side.source,),
+        missing_after=float(os.environ.get("CHAOS_MISSING_AFTER") or 2),
+    )
 
 
 def handler_of(side: Side) -> Handler:
@@ -152,6 +176,7 @@ async def main(role: str, name: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     if how := os.environ.get("CHAOS_BREAK"):
         break_inbox(how)
+    searcher.ASK_AGAIN, searcher.CEILING = 1.0, 5.0  # a run lasts minutes, not days
     urls = os.environ[f"CHAOS_DATABASE_{name.upper()}"], os.environ["CHAOS_BROKER"]
     body = {"relay": relay, "consumer": consumer}[role]
     await body(SIDES[name], *urls, stop)

@@ -51,9 +51,8 @@ class Progress:
     def is_made_by(self, reports: Sequence[Report], *, on_their_way: int = 0) -> bool:
         """The same by what the checker has found."""
         wrong = sum(len(tokens) for report in reports for tokens in report.wrong.values())
-        absent = sum(len(report.absent) for report in reports)
         applied = sum(report.applied for report in reports)
-        return self.is_made(applied=applied, left=on_their_way + wrong + absent)
+        return self.is_made(applied=applied, left=on_their_way + wrong)
 
 
 async def settled(environment: Environment, *, still: float = STILL) -> tuple[Report, Report]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
 from sqlalchemy import create_engine
 
 from outbox import Subscription, Topology, schema
+from outbox.resend_events import RESENDING
 
 RAISES, EXITS = "raises", "exits"
 """What a poisoned event does to its handler until it is listed in `mended`."""
@@ -25,7 +27,6 @@ CREATE TABLE written (token text PRIMARY KEY, aggregate_id text NOT NULL, number
 CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, token text NOT NULL,
                       aggregate_id text NOT NULL, at timestamptz DEFAULT clock_timestamp());
 CREATE TABLE mended (token text PRIMARY KEY);
-CREATE TABLE stolen (token text PRIMARY KEY);
 CREATE TABLE outages (ends_at timestamptz NOT NULL);
 """
 # A scheduled event has no number: its sequence is drawn later.
@@ -50,6 +51,20 @@ class Side:
         """The one type of the events that it consumes."""
         return f"{self.consumes}.told"
 
+    @property
+    def way_back(self) -> str:
+        """The queue by which the other side asks for events again, and answers."""
+        return f"{self.name}.streams"
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, Subscription]:
+        """What its queues take, all of it from the other side."""
+        kinds = {self.queue: self.consumes, self.way_back: RESENDING}
+        events, requests = (
+            Subscription(self.source, queue, self.source, (kind,)) for queue, kind in kinds.items()
+        )
+        return events, requests
+
 
 SHOP = Side("shop", "order", "shop.meals", "kitchen", "meal")
 KITCHEN = Side("kitchen", "meal", "kitchen.orders", "shop", "order")
@@ -58,16 +73,10 @@ SIDES = {side.name: side for side in (SHOP, KITCHEN)}
 
 TOPOLOGY = Topology(
     list(SIDES),
-    [
-        Subscription(
-            exchange=side.source,
-            queue=side.queue,
-            source=side.source,
-            aggregate_types=(side.consumes,),
-        )
-        for side in SIDES.values()
-    ],
+    [subscription for side in SIDES.values() for subscription in side.subscriptions],
+    {"everything": timedelta(hours=1)},
 )
+"""With a stream queue that takes everything, as the services have one: no event comes back."""
 
 
 @dataclass(frozen=True)

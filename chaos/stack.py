@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
@@ -26,7 +25,8 @@ async def fresh_environment(system: System) -> AsyncIterator[Environment]:
         async with await aio_pika.connect(system.admin_rabbitmq_url) as connection:
             channel = await connection.channel()
             for side in SIDES.values():
-                await channel.queue_delete(side.queue)
+                for queue in (side.queue, side.way_back):
+                    await channel.queue_delete(queue)
             await TOPOLOGY.ensure(connection)
         yield Environment(urls, system.admin_rabbitmq_url)
 
@@ -41,10 +41,3 @@ async def kill(system: System, name: str) -> None:
     engine = parts.postgres if name == "postgres" else parts.rabbitmq
     assert engine is not None
     await asyncio.to_thread(engine.wait)
-
-
-def wipe_broker(system: System) -> None:
-    """Stop RabbitMQ, remove all its data, and start it."""
-    system.stop_process("rabbitmq")
-    shutil.rmtree(system.layout.home / "rabbitmq" / "mnesia")
-    system.start_process("rabbitmq")

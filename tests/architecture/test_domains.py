@@ -99,7 +99,7 @@ def test_importing_the_domains_declares_all_of_their_tables(service: str) -> Non
 
 @pytest.mark.parametrize("domain", EVERY, ids=lambda domain: f"{domain.name}")
 def test_every_domain_has_a_page_and_its_queue_stands_in_operations(domain: Domain) -> None:
-    page = {"payments": "rentals", "streams": "outbox"}.get(domain.name, domain.name)
+    page = {"payments": "rentals", "streams": "replay"}.get(domain.name, domain.name)
     assert (ROOT / "docs" / f"{page}.md").exists(), f"write docs/{page}.md"
     if domain.queue:
         operations = (ROOT / "docs/operations.md").read_text()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -62,25 +61,3 @@ def test_a_broker_that_is_away_delays_orders_and_loses_none(shop: Shop) -> None:
     shop.system.wait_ready()
     shop.assert_nothing_lost_or_doubled()
     assert [shop.system.pid_of(name) for name in workers] == before, "no restart was needed"
-
-
-def test_what_went_past_a_queue_unbound_by_hand_goes_again_by_itself(shop: Shop) -> None:
-    """The audit's stream queue takes everything, so nothing comes back as unroutable meanwhile."""
-    with shop.customers(20, every=0.05):
-        wait_until(lambda: len(shop.placed) > 10)
-        unbind(shop, "orders", "processor.orders", "order.#")
-    shop.assert_nothing_lost_or_doubled()
-
-
-def unbind(shop: Shop, exchange: str, queue: str, key: str) -> None:
-    """Through the management API, as somebody would by hand."""
-    broker = urlsplit(shop.system.admin_rabbitmq_url)
-    assert broker.username
-    assert broker.password
-    binding = f"/api/bindings/%2F/e/{exchange}/q/{queue}/{quote(key, safe='')}"
-    answer = httpx.delete(
-        f"{shop.system.urls['management']}{binding}",
-        auth=(broker.username, broker.password),
-        timeout=30,
-    )
-    assert answer.status_code == 204, answer.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import pytest
 
 import service_orders.settings
@@ -11,11 +13,10 @@ from servicekit.process.settings import ServiceSettings
 DATABASE = "postgresql://user:password@127.0.0.1:5432/database"
 
 
-def senders(service: type[ServiceSettings], own: str, **more: str) -> dict[str, set[str]]:
+def senders(service: type[ServiceSettings], own: str, **more: str) -> Mapping[str, Collection[str]]:
     url = f"amqp://{own}@127.0.0.1:5672/"
     given = {"rabbitmq_url": url, "database_url": DATABASE, **more}
-    found: dict[str, set[str]] = getattr(service.model_validate(given), "senders")  # noqa: B009
-    return found
+    return service.model_validate(given).senders
 
 
 ORDERS = (service_orders.settings.Settings, "orders", "service-processor", "processor")

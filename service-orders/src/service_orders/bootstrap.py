@@ -147,7 +147,6 @@ async def work(*roles: Role) -> None:
         settings.orders_worker_port,
         "ORDERS_WORKER_PORT",
         queues=queues_of(DOMAINS),
-        senders=settings.senders,
     ) as worker:
         offers = Expiry(worker.work.engine, delete_expired_offers, rows="used offers")
         worker.add(Role.MAINTENANCE, "maintenance offers", offers)

@@ -115,6 +115,11 @@ class Settings(ServiceSettings):
         user = self.rabbitmq_user_processor or deployed
         return {PROCESSOR.source: {user}} if user else {}
 
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """The other service."""
+        return (PROCESSOR.source,)
+
 
 def _several(keys: SecretStr) -> tuple[str, ...]:
     return tuple(key.strip() for key in keys.get_secret_value().split(","))

@@ -128,7 +128,6 @@ async def work(*roles: Role) -> None:
             settings.processor_worker_port,
             "PROCESSOR_WORKER_PORT",
             queues=queues_of(domains(settings)),
-            senders=settings.senders,
         ) as worker,
         open_client(settings.external_base_url) as http,
     ):

@@ -90,3 +90,8 @@ class Settings(ServiceSettings):
         deployed = "orders" if self.rabbitmq_url.user == "processor" else None
         user = self.rabbitmq_user_orders or deployed
         return {ORDERS.source: {user}} if user else {}
+
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """The other service."""
+        return (ORDERS.source,)

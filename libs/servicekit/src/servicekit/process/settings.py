@@ -15,7 +15,6 @@ from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
@@ -180,23 +179,34 @@ class ServiceSettings(ProcessSettings):
     """Workers of each queue in one process."""
     inbox_prefetch: int = Field(400, ge=1, le=65_535)
     """Deliveries of each queue that a process has received and not acked, at most."""
+    inbox_resend: Switch = Switch.ON
+    """Whether consumers ask for events that were lost on their way."""
 
     @property
     def key_lifetime(self) -> timedelta:
         """How long the answer to an `Idempotency-Key` is kept."""
         return timedelta(hours=self.idempotency_key_ttl_hours)
 
-    def of_consumers(
-        self, senders: Mapping[str, Collection[str]] = MappingProxyType({})
-    ) -> ConsumerSettings:
-        """What every consumer of the service gets; `senders` as in `ConsumerSettings`."""
+    @property
+    def senders(self) -> Mapping[str, Collection[str]]:
+        """The broker users that may publish for a source; see `ConsumerSettings`."""
+        return {}
+
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """The sources that send events again when they are asked."""
+        return ()
+
+    def of_consumers(self) -> ConsumerSettings:
+        """What every consumer of the service gets."""
         retry = Retry(ceiling=self.handler_retry_ceiling, deadline=self.handler_retry_deadline)
         return ConsumerSettings(
-            senders=senders,
+            senders=self.senders,
             time_limit=self.handler_time_limit,
             failures={Exception: retry},
             concurrency=self.inbox_concurrency,
             prefetch=self.inbox_prefetch,
+            resend=self.answering if self.inbox_resend is Switch.ON else (),
         )
 
 

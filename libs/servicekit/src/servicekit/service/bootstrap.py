@@ -181,7 +181,6 @@ class ServiceBootstrap:
         port_variable: str,
         *,
         queues: Mapping[str, HandlersByType],
-        senders: Mapping[str, Collection[str]],
     ) -> AsyncIterator[Worker]:
         """A relay, a consumer for each queue, and the maintenance; the caller adds its own."""
         async with (
@@ -191,7 +190,7 @@ class ServiceBootstrap:
         ):
             worker = Worker(base, work)
             worker.add(Role.RELAY, "relay", self._relay(work))
-            settings = self.settings.of_consumers(senders)
+            settings = self.settings.of_consumers()
             for queue, handlers in queues.items():
                 consumer = self._consumer(work, queue, handlers, settings)
                 worker.add(Role.CONSUMER, f"consumer {queue}", consumer)
