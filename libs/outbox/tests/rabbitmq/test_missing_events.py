@@ -23,6 +23,7 @@ from kit.outbox.deliveries import (
 from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, World, running
 from kit.waiting import eventually
 from outbox import Consumer, Envelope, Park, UnitOfWork, metrics
+from outbox.event import MAX_PAYLOAD
 from outbox.inbox import beacons as received
 from outbox.inbox import searcher
 from outbox.inbox.operations import InboxOperations
@@ -327,3 +328,4 @@ def test_a_portion_fits_into_an_event_however_long_the_names() -> None:
     due = [StreamRanges("ö" * 127, f"{n}" + "ö" * 120, ((1, 1),)) for n in range(1_000)]
     chosen = searcher.portion(due, 1_000)
     assert 100 < len(chosen) < 1_000
+    assert len(ResendRequested(SOURCE, QUEUE, tuple(chosen)).payload()) < MAX_PAYLOAD
