@@ -63,6 +63,37 @@ async def test_the_last_events_of_streams_that_a_purge_has_lost_come_back(both: 
     assert {one.aggregate_id: one.ranges for one in asked} == dict.fromkeys(NAMES, ((2, 2),))
 
 
+async def test_what_is_lost_together_with_its_beacon_comes_back_when_the_type_moves_again(
+    both: World,
+) -> None:
+    """A purge takes the last events and their beacon; the next one has a number too many."""
+    async with running(both.relay(beacon_every=1)):
+        async with running(asking(both)):
+            await both.emit(*(Happened(name) for name in NAMES))
+            await eventually(lambda: has_effects(both, len(NAMES)))
+            await eventually(lambda: has_beacons(both))
+        [(number,)] = await both.rows("SELECT max(number) FROM outbox_beacons")
+        await both.emit(*(Happened(name) for name in NAMES))
+        await eventually(lambda: has_sent_beacons(both, beyond=number))
+        await purge(both)
+        async with running(asking(both)):
+            await both.emit(Happened("other"))
+            await eventually(lambda: has_effects(both, 2 * len(NAMES) + 1))
+            await eventually(lambda: misses(both, {}))
+            await eventually(lambda: has_no_hole(both))
+    assert await effects(both) == {**{name: [1, 2] for name in NAMES}, "other": [1]}
+    asked = [one for request in await requests(both) for one in request.streams]
+    assert {one.aggregate_id: one.ranges for one in asked} == dict.fromkeys(NAMES, ((2, 2),))
+
+
+async def has_sent_beacons(world: World, *, beyond: object) -> bool:
+    return await world.rows("SELECT FROM outbox_beacons WHERE number > %s", beyond) != []
+
+
+async def has_no_hole(world: World) -> bool:
+    return await world.rows("SELECT FROM inbox_beacons WHERE hole_since IS NOT NULL") == []
+
+
 async def test_a_lost_event_between_others_comes_back_without_a_beacon(both: World) -> None:
     async with running(both.relay(beacon_every=0)):
         await both.emit(Happened("a"))
