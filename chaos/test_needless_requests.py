@@ -45,7 +45,7 @@ async def test_a_side_that_stood_still_makes_nobody_ask(
 
 
 @pytest.mark.timeout(LATE + 180)
-async def test_a_release_without_beacons_beside_one_with_them_makes_nobody_ask(
+async def test_a_release_without_beacons_in_turn_with_one_that_has_them_makes_nobody_ask(
     environment: Environment, fleet: Fleet
 ) -> None:
     fleet.add("relay", SHOP.name, 1, CHAOS_BEACONS="off")
@@ -53,10 +53,11 @@ async def test_a_release_without_beacons_beside_one_with_them_makes_nobody_ask(
     fleet.add("relay", KITCHEN.name, 1, CHAOS_BEACONS="off")
     for side in (SHOP, KITCHEN):
         fleet.add("consumer", side.name, 1, CHAOS_MISSING_AFTER=ON_ITS_WAY)
-    for slot in fleet.of("relay", SHOP.name):
-        await write(environment, LATE / 3)
-        await fleet.restart(slot, signal.SIGTERM)
-    await write(environment, LATE / 3)
+    old, new = fleet.of("relay", SHOP.name)
+    for publishes, rests in ((old, new), (new, old), (old, new), (new, old)):
+        await fleet.keep_down([rests], signal.SIGTERM)
+        fleet.release([publishes])
+        await write(environment, LATE / 4)
     await no_request(environment)
 
 
