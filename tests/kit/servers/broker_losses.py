@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import aio_pika
 import httpx
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from devstack.native.rabbitmq import ADMIN, ADMIN_PASSWORD
 from devstack.native.system import System
@@ -35,12 +37,13 @@ class BrokerLosses:
         self._delete(f"queues/%2F/{queue}")
 
     async def messages(self, queue: str) -> int:
-        """How many messages are not delivered."""
+        """How many messages are not delivered; none if there is no such queue now."""
         async with await aio_pika.connect(self.system.admin_rabbitmq_url) as connection:
             channel = await connection.channel()
-            return (
-                await channel.declare_queue(queue, passive=True)
-            ).declaration_result.message_count or 0
+            with suppress(ChannelNotFoundEntity):
+                found = await channel.declare_queue(queue, passive=True)
+                return found.declaration_result.message_count or 0
+        return 0
 
     async def delete_last(self, queue: str) -> bool:
         """Remove the last message of a queue; false if there is none."""
