@@ -65,4 +65,4 @@ async def has_number(world: World, number: int) -> bool:
 
 async def has_beacons(world: World) -> bool:
     """Whether a beacon has come."""
-    return await world.rows("SELECT FROM inbox_beacons") != []
+    return await world.rows("SELECT FROM inbox_beacons WHERE number > 0") != []

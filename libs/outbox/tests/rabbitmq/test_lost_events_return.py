@@ -86,6 +86,26 @@ async def test_what_is_lost_together_with_its_beacon_comes_back_when_the_type_mo
     assert {one.aggregate_id: one.ranges for one in asked} == dict.fromkeys(NAMES, ((2, 2),))
 
 
+async def test_what_is_lost_before_a_consumer_has_heard_a_beacon_comes_back_too(
+    both: World,
+) -> None:
+    async with running(asking(both)):
+        await eventually(lambda: has_begun(both))
+    async with running(both.relay(beacon_every=1)):
+        await both.emit(*(Happened(name) for name in NAMES))
+        await eventually(lambda: has_sent_beacons(both, beyond=0))
+        await purge(both)
+        async with running(asking(both)):
+            await both.emit(Happened("other"))
+            await eventually(lambda: has_effects(both, len(NAMES) + 1))
+            await eventually(lambda: has_no_hole(both))
+    assert await effects(both) == {name: [1] for name in [*NAMES, "other"]}
+
+
+async def has_begun(world: World) -> bool:
+    return await world.rows("SELECT FROM inbox_beacons") != []
+
+
 async def has_sent_beacons(world: World, *, beyond: object) -> bool:
     return await world.rows("SELECT FROM outbox_beacons WHERE number > %s", beyond) != []
 

@@ -20,7 +20,7 @@ def beacon(number: int, since: int, until: int) -> Beacon:
 
 def chain(*beacons: Beacon) -> BeaconChain:
     first, *rest = beacons
-    found = BeaconChain.of(first)
+    found = BeaconChain(first.number, first.until, first.ends_round, None)
     for one in rest:
         found = found.after(one)
     return found
@@ -31,8 +31,17 @@ def test_beacons_without_a_break_leave_no_hole() -> None:
     assert (found.number, found.until, found.hole_since) == (9, at(3), None)
 
 
-def test_the_first_beacon_ever_opens_no_hole_whatever_its_number() -> None:
-    assert BeaconChain.of(beacon(41, 5, 6)).hole_since is None
+BEGUN = BeaconChain(0, at(4), True, None)
+
+
+def test_the_first_beacon_of_a_source_opens_no_hole() -> None:
+    assert BEGUN.after(beacon(1, 0, 1)) == chain(beacon(1, 0, 1))
+
+
+def test_before_a_later_one_beacons_may_be_lost_since_the_consumer_began() -> None:
+    heard = BEGUN.after(beacon(41, 5, 6))
+    assert (heard.number, heard.until, heard.hole_since) == (41, at(6), at(4))
+    assert heard.after(beacon(42, 4, 7)).hole_since is None
 
 
 def test_a_lost_beacon_opens_a_hole_from_the_end_of_the_one_before() -> None:

@@ -6,6 +6,7 @@ is open from the loss of a beacon until a whole round tells everything since the
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,13 @@ from outbox.rabbitmq.beacons import Beacon
 from outbox.resend_events import BeaconsMissed
 
 _KEY = "consumer = %(consumer)s AND source = %(source)s AND aggregate_type = %(aggregate_type)s"
+_BEGIN = """
+INSERT INTO inbox_beacons (consumer, source, aggregate_type, number, until, is_whole)
+SELECT %(consumer)s, s.*, 0, clock_timestamp(), true
+  FROM unnest(%(sources)s::text[], %(types)s::text[]) AS s(source, aggregate_type)
+ ORDER BY s.source, s.aggregate_type
+ON CONFLICT DO NOTHING
+"""
 _LOCK = f"""
 SELECT number, until, is_whole, hole_since FROM inbox_beacons WHERE {_KEY} FOR UPDATE
 """  # noqa: S608
@@ -66,7 +74,10 @@ class BeaconHole:
 
 @dataclass(frozen=True, slots=True)
 class BeaconChain:
-    """What the beacons of one source and aggregate type have told; `after` is pure."""
+    """What the beacons of one source and aggregate type have told; `after` is pure.
+
+    While none was heard its number is 0, and `until` is when the consumer began.
+    """
 
     number: int
     until: datetime
@@ -75,13 +86,18 @@ class BeaconChain:
     hole_since: datetime | None
 
     @classmethod
-    def of(cls, first: Beacon) -> BeaconChain:
-        """The first beacon ever: what was before it is not missed."""
-        return cls(first.number, first.until, first.ends_round, None)
+    def of(cls, first: Beacon, *, begun: datetime) -> BeaconChain:
+        """The first beacon that was heard; the consumer has `begun` before.
+
+        If it is not the first of its source, those before it may have been lost: what was published
+        since the consumer began has to be told.
+        """
+        hole = None if first.number == 1 else begun
+        return cls(first.number, first.until, first.ends_round, hole)
 
     def misses(self, beacon: Beacon) -> bool:
         """Whether beacons before this one have not come."""
-        return beacon.number > self.number + 1
+        return beacon.number > self.number + 1 and self.number > 0
 
     def after(self, beacon: Beacon) -> BeaconChain:
         """The chain with one more beacon.
@@ -89,6 +105,8 @@ class BeaconChain:
         One that came before changes nothing. An earlier number with a later time is that of a
         producer that was restored from an older state.
         """
+        if not self.number:
+            return self.of(beacon, begun=self.until)
         if beacon.number <= self.number and beacon.until <= self.until:
             return self
         follows = beacon.number == self.number + 1
@@ -109,8 +127,20 @@ class BeaconChains:
     connection: Connection
     consumer: str | None = None
 
+    async def begin(self, kinds: Collection[tuple[str, str]]) -> None:
+        """From now on beacons of these sources and aggregate types are missed if they are lost.
+
+        Where it has begun before, nothing changes.
+        """
+        values = {
+            "consumer": self.consumer,
+            "sources": [source for source, _ in kinds],
+            "types": [aggregate_type for _, aggregate_type in kinds],
+        }
+        await self.connection.execute(_BEGIN, values)
+
     async def lock(self, source: str, aggregate_type: str) -> BeaconChain | None:
-        """The chain of a source and aggregate type, if there is one yet."""
+        """The chain of a source and aggregate type, if the consumer has begun."""
         cursor = self.connection.cursor(row_factory=class_row(BeaconChain))
         await cursor.execute(_LOCK, self._key(source, aggregate_type))
         return await cursor.fetchone()

@@ -15,7 +15,7 @@ from aiormq.abc import DeliveredMessage
 
 from outbox.failpoints import hit
 from outbox.failures import is_contention
-from outbox.inbox.beacon_chain import BeaconChain, BeaconChains
+from outbox.inbox.beacon_chain import BeaconChains
 from outbox.inbox.missing_events import MissingEvents
 from outbox.log.deferred import raw_connection
 from outbox.log.work import Work
@@ -63,13 +63,17 @@ class Beacons:
         try:
             async with self._work.engine.begin() as connection:
                 raw = await raw_connection(connection)
+                missing = MissingEvents(raw, self._consumer)
+                await missing.wait_for_turn()
                 chains = BeaconChains(raw, self._consumer)
                 chain = await chains.lock(beacon.source, beacon.aggregate_type)
-                if chain is not None and is_patient and chain.misses(beacon):
+                if chain is None:
+                    await chains.begin([(beacon.source, beacon.aggregate_type)])
                     return False
-                now = BeaconChain.of(beacon) if chain is None else chain.after(beacon)
+                if is_patient and chain.misses(beacon):
+                    return False
+                now = chain.after(beacon)
                 await chains.store(beacon, now, after=self._after)
-                missing = MissingEvents(raw, self._consumer)
                 is_behind = await missing.notice(beacon, after=self._after)
                 hit("missing.noticed")
         except Exception as problem:

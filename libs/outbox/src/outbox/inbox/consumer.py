@@ -150,6 +150,7 @@ class Consumer:
             parts = self._topology.parts_of(self._queue)
             checks = Declarer(broker, parts, needed=[name for name, _ in parts], confirms=False)
             await checks.declare()
+            await self._searcher.begin()
             channel = await broker.channel(publisher_confirms=False)
             beacons = self._searcher.beacons()
             session = Session(

@@ -57,13 +57,6 @@ WORTH_ASKING = MAX_EVENTS // 2
 REQUEST_BYTES = 512 * 1024
 """A request names streams of about so many bytes at most: an event has its limit."""
 
-# The key has the schema of the inbox, as that of `outbox.postgres.leadership`.
-_LOCK = """
-SELECT pg_try_advisory_xact_lock(hashtext('searches in ' || relnamespace::regnamespace),
-                                 hashtext(%s)), set_config('lock_timeout', '5s', true)
-  FROM pg_class WHERE oid = to_regclass('inbox')
-"""
-
 
 class Searcher:
     """Searches for what is missing of one consumer's streams; at rest it sleeps."""
@@ -78,7 +71,8 @@ class Searcher:
         self._inbox = inbox
         self._consumer = inbox.consumer
         self._work = work
-        self._sources = sorted({one.source for one in subscriptions})
+        self._kinds = {(one.source, kind) for one in subscriptions for kind in one.aggregate_types}
+        self._sources = sorted({source for source, _ in self._kinds})
         self._resend = frozenset(settings.resend)
         self._after = settings.missing_after
         self._gap_lasts = min(GAP_LASTS, settings.missing_after)
@@ -87,6 +81,11 @@ class Searcher:
         self._since = 0.0
         self.lost: list[str] = []
         """What does not come by itself: for health checks."""
+
+    async def begin(self) -> None:
+        """The queue is bound: what is published from now on must not get lost."""
+        async with self._work.statements() as connection:
+            await BeaconChains(connection, self._consumer).begin(sorted(self._kinds))
 
     def beacons(self) -> Beacons:
         """For a new session."""
@@ -145,8 +144,9 @@ class Searcher:
         if session is None or self._inbox.valve.is_closed:
             return
         if in_hand := session.in_hand:
-            async with self._work.statements() as connection:
-                missing = MissingEvents(connection, self._consumer)
+            async with self._work.engine.begin() as connection:
+                missing = MissingEvents(await raw_connection(connection), self._consumer)
+                await missing.wait_for_turn()
                 await missing.in_hand(in_hand, after=self._after)
         if received >= self._after:
             await self._find_and_ask()
@@ -155,9 +155,8 @@ class Searcher:
         requests: list[ResendRequested] = []
         async with self._work.begin() as unit:
             raw = await raw_connection(unit.connection)
-            cursor = await raw.execute(_LOCK, [self._consumer])
-            if (await cursor.fetchone() or (False,))[0]:
-                missing = MissingEvents(raw, self._consumer)
+            missing = MissingEvents(raw, self._consumer)
+            if await missing.has_turn():
                 chains = BeaconChains(raw, self._consumer)
                 await missing.notice_gaps(after=self._gap_lasts)
                 await missing.compare(after=self._after, soon=self._gap_lasts)
