@@ -186,7 +186,7 @@ class Topology:
         async def declare(channel: AbstractChannel) -> None:
             await channel.declare_exchange(name, ExchangeType.FANOUT, durable=True)
             queue = await channel.declare_queue(name, durable=True, arguments=unrouted_arguments())
-            await queue.bind(name)
+            await queue.bind(name, "")
 
         return _refusable(declare)
 
