@@ -64,7 +64,7 @@ class Beacons:
             async with self._work.engine.begin() as connection:
                 raw = await raw_connection(connection)
                 missing = MissingEvents(raw, self._consumer)
-                await missing.wait_for_turn()
+                await missing.wait_for_lock()
                 chains = BeaconChains(raw, self._consumer)
                 chain = await chains.lock(beacon.source, beacon.aggregate_type)
                 if chain is None:

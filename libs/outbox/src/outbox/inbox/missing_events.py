@@ -198,7 +198,7 @@ SELECT EXISTS (SELECT FROM inbox_missing WHERE consumer = %(consumer)s)
 
 # The key has the schema of the inbox, as that of `outbox.postgres.leadership`. The two that change
 # many rows in different orders would wait for each other.
-_TURN = """
+_LOCK = """
 SELECT {lock}(hashtext('searches in ' || relnamespace::regnamespace), hashtext(%(consumer)s)),
        set_config('lock_timeout', '5s', true)
   FROM pg_class WHERE oid = to_regclass('inbox')
@@ -250,14 +250,14 @@ class MissingEvents:
         cursor = await self._execute(_ARE_POSSIBLE)
         return bool((await cursor.fetchone())[0])
 
-    async def has_turn(self) -> bool:
+    async def has_lock(self) -> bool:
         """Whether nobody else changes the table; nobody else does until the transaction ends."""
-        cursor = await self._execute(_TURN.format(lock="pg_try_advisory_xact_lock"))
+        cursor = await self._execute(_LOCK.format(lock="pg_try_advisory_xact_lock"))
         return bool((await cursor.fetchone() or (False,))[0])
 
-    async def wait_for_turn(self) -> None:
+    async def wait_for_lock(self) -> None:
         """Wait until nobody else changes the table. Call it before any row is locked."""
-        await self._execute(_TURN.format(lock="pg_advisory_xact_lock"))
+        await self._execute(_LOCK.format(lock="pg_advisory_xact_lock"))
 
     async def notice(self, beacon: Beacon, *, after: float) -> bool:
         """Note the streams that are behind a beacon; they may be asked for `after` seconds."""

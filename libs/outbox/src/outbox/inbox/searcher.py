@@ -146,7 +146,7 @@ class Searcher:
         if in_hand := session.in_hand:
             async with self._work.engine.begin() as connection:
                 missing = MissingEvents(await raw_connection(connection), self._consumer)
-                await missing.wait_for_turn()
+                await missing.wait_for_lock()
                 await missing.in_hand(in_hand, after=self._after)
         if received >= self._after:
             await self._find_and_ask()
@@ -156,7 +156,7 @@ class Searcher:
         async with self._work.begin() as unit:
             raw = await raw_connection(unit.connection)
             missing = MissingEvents(raw, self._consumer)
-            if await missing.has_turn():
+            if await missing.has_lock():
                 chains = BeaconChains(raw, self._consumer)
                 await missing.notice_gaps(after=self._gap_lasts)
                 await missing.compare(after=self._after, soon=self._gap_lasts)
