@@ -83,7 +83,9 @@ async def has_none_unrouted(world: World) -> bool:
 def relay(
     world: World, *, die_at: str = "", **settings: int
 ) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
-    return relay_process(world.database_url, world.broker_url, die_at=die_at, window=7, **settings)
+    """Without beacons: they would be taken for events."""
+    settings = {"window": 7, "beacon_every": 0, **settings}
+    return relay_process(world.database_url, world.broker_url, die_at=die_at, **settings)
 
 
 @asynccontextmanager
