@@ -22,9 +22,8 @@ from outbox.inbox.missing_events import MissingEvents
 from outbox.log.deferred import raw_connection
 from outbox.log.resend_queries import BACKLOG, BEACONS_AGAIN, RESEND
 from outbox.log.unit_of_work import UnitOfWork
-from outbox.postgres.notify import DOORBELL
+from outbox.postgres.notify import DOORBELL, RESCAN
 from outbox.rabbitmq.subscription import Subscribed
-from outbox.relay.doorbell import RESCAN
 from outbox.resend_events import (
     EventsUnavailable,
     Ranges,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from psycopg.rows import class_row
 from psycopg.types.multirange import Multirange
@@ -22,8 +22,6 @@ from outbox.inbox.position import Connection, columns
 from outbox.postgres.notify import INBOX_CHANGES
 from outbox.rabbitmq.beacons import Beacon
 from outbox.resend_events import Ranges, StreamRanges, listed
-
-Row = TypeVar("Row")
 
 _STREAM = "source, aggregate_type, aggregate_id"
 _KEYS = """

@@ -205,8 +205,7 @@ class Recovery:
         begin = self._transactions.begin
         async with begin([event.stream], counted=event if is_counted else None) as transaction:
             await transaction.handle(event, catch_up=False)
-            position = transaction.positions[event.stream]
-        return position.parked > 0 and not position.blocked
+        return transaction.waiting.may_go_on(event.stream)
 
     async def _next_parked(
         self, stream: Stream, is_alone: bool = False, at_once: bool = False

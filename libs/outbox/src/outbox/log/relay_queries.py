@@ -23,7 +23,7 @@ from outbox.errors import DatabaseEncoding
 from outbox.event import Envelope, Stream
 from outbox.log.row import OutboxRow
 from outbox.postgres.controls import Valve
-from outbox.postgres.notify import DOORBELL
+from outbox.postgres.notify import rescan
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -298,7 +298,7 @@ async def unpublish(connection: Connection, events: Mapping[UUID, datetime]) -> 
     parameters = {"ids": list(events), "first": min(times), "last": max(times)}
     cursor = await connection.execute(_UNPUBLISH, parameters)
     found = dict(await cursor.fetchall())
-    await connection.execute("SELECT pg_notify(%s, 'rescan')", [DOORBELL])
+    await rescan(connection)
     return found
 
 

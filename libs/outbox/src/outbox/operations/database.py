@@ -19,7 +19,6 @@ Connection = psycopg.AsyncConnection[Any]
 Row = TypeVar("Row")
 
 CONNECT_TIMEOUT = 5
-_RESCAN = "SELECT pg_notify('outbox_doorbell', 'rescan')"
 
 
 @asynccontextmanager
@@ -60,8 +59,3 @@ async def value(
 async def has_table(connection: Connection, name: str) -> bool:
     """Whether the search path leads to a table of this name."""
     return bool(await value(connection, "SELECT to_regclass(%(name)s)", {"name": name}))
-
-
-async def rescan(connection: Connection) -> None:
-    """Tell the relays to rescan from the first row, because an old event has to be published."""
-    await connection.execute(_RESCAN)

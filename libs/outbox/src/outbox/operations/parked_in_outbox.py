@@ -13,7 +13,8 @@ from uuid import UUID
 
 from outbox.log import operator_queries as outbox_sql
 from outbox.log.row import StoredEvent
-from outbox.operations.database import Connection, fetch, rescan
+from outbox.operations.database import Connection, fetch
+from outbox.postgres.notify import rescan
 
 
 async def list_parked(

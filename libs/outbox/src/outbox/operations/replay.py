@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from outbox.log import operator_queries as outbox_sql
-from outbox.operations.database import Connection, fetch, rescan, value
+from outbox.operations.database import Connection, fetch, value
+from outbox.postgres.notify import rescan
 
 BATCH = 5_000
 

@@ -28,7 +28,7 @@ from outbox.supervise import outlive, pause
 logger = logging.getLogger(__name__)
 
 DOORBELL = "outbox_doorbell"
-SCHEDULED = "scheduled"
+SCHEDULED, RESCAN = "scheduled", "rescan"
 INBOX_CHANGES = "inbox_changes"
 """Something of a consumer has changed; the payload is its name."""
 INTERVAL = 0.002  # see decision 0002
@@ -40,6 +40,11 @@ MAX_PAYLOAD = 7_500
 _NOTIFY = (
     "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) n(channel, payload)"
 )
+
+
+async def rescan(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Tell the relays to rescan from the first row, because an old event has to be published."""
+    await connection.execute(_NOTIFY, [[DOORBELL], [RESCAN]])
 
 
 class Listener:

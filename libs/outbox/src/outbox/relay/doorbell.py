@@ -11,9 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from outbox.postgres.notifications import Notifications
-from outbox.postgres.notify import DOORBELL, SCHEDULED
-
-RESCAN = "rescan"
+from outbox.postgres.notify import DOORBELL, RESCAN, SCHEDULED
 
 
 class Doorbell:
