@@ -12,7 +12,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from outbox.cli.commands import app
-from outbox.cli.console import cell, clean, plain
+from outbox.cli.output import cell, clean, plain
 
 
 def commands(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from outbox.cli.console import emit, say
 from outbox.cli.options import (
     AggregateTypes,
     ConsumerName,
@@ -12,6 +11,7 @@ from outbox.cli.options import (
     ProducerUrl,
     Yes,
 )
+from outbox.cli.output import emit, say
 from outbox.cli.running import confirm, run
 from outbox.event import Stream
 from outbox.inbox.operations import InboxOperations

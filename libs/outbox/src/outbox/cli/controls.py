@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.console import emit, say
 from outbox.cli.options import Application, DatabaseUrl, Json
+from outbox.cli.output import emit, say
 from outbox.cli.running import FOUND, application_of, fail, run
 from outbox.operations import controls
 from outbox.operations.controls import Control, OfQueue, OfRelay, Target

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.console import emit, say, table
 from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
+from outbox.cli.output import emit, say, table
 from outbox.cli.running import FOUND, application_of, fail, run
 from outbox.operations.database import open_database
 from outbox.operations.doctor import Finding, Level, examine

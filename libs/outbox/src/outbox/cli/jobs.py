@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from outbox import jobs
-from outbox.cli.console import clean, emit, say, table
 from outbox.cli.options import DatabaseUrl, Json, Yes
+from outbox.cli.output import clean, emit, say, table
 from outbox.cli.running import FOUND, confirm, fail, run
 from outbox.jobs import Job
 from outbox.jobs.job import STATES

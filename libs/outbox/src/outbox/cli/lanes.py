@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.console import emit, plain, say, table
 from outbox.cli.options import DatabaseUrl, Json
+from outbox.cli.output import emit, plain, say, table
 from outbox.cli.running import FOUND, fail, run
 from outbox.operations.database import open_database
 from outbox.operations.lanes import LaneMap, lane_map, set_lanes

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.console import cell, clean, emit, say, table
 from outbox.cli.options import Consumer, ConsumerName, DatabaseUrl, Json
+from outbox.cli.output import cell, clean, emit, say, table
 from outbox.cli.parked_changes import discard, redrive, skip
 from outbox.cli.parked_options import (
     AggregateId,

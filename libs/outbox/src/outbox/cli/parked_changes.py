@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.console import emit, say, warn
 from outbox.cli.options import ConsumerName, DatabaseUrl, DryRun, Json, Yes
+from outbox.cli.output import emit, say, warn
 from outbox.cli.parked_options import (
     ErrorText,
     EventTypes,

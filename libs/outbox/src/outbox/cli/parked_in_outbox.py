@@ -9,8 +9,8 @@ from uuid import UUID
 
 import typer
 
-from outbox.cli.console import emit, say, table, warn
 from outbox.cli.options import DatabaseUrl, Json, Yes
+from outbox.cli.output import emit, say, table, warn
 from outbox.cli.running import FOUND, confirm, run
 from outbox.log.row import StoredEvent
 from outbox.operations import parked_in_outbox

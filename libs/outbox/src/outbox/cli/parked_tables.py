@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from outbox.cli.console import say, table
+from outbox.cli.output import say, table
 from outbox.inbox.operations import ParkedEvent, ParkedGroup
 from outbox.plural import counted
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.console import emit, say, warn
 from outbox.cli.options import Json
+from outbox.cli.output import emit, say, warn
 from outbox.cli.running import run, topology_of
 from outbox.operations.queue_migration import Migrated
 from outbox.operations.queue_migration import migrate as migrate_queue

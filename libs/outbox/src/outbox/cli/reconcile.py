@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.console import emit, plain, say, table, warn
 from outbox.cli.options import AggregateTypes, Application, ConsumerUrl, Json, ProducerUrl
+from outbox.cli.output import emit, plain, say, table, warn
 from outbox.cli.running import FOUND, run, topology_of
 from outbox.operations.database import open_database
 from outbox.operations.reconcile import DETAILED, GRACE, ConsumerReport, Reconciliation

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.console import cell, emit, say, table, warn
 from outbox.cli.options import DatabaseUrl, DryRun, Json, Yes
+from outbox.cli.output import cell, emit, say, table, warn
 from outbox.cli.running import confirm, fail, run
 from outbox.operations.database import open_database
 from outbox.operations.replay import Replayable, Selection, history_from, replayable

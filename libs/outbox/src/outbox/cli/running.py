@@ -17,7 +17,7 @@ import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from outbox.cli.console import warn
+from outbox.cli.output import warn
 from outbox.errors import OutboxError
 from outbox.losses import broker_lost, one_line, refusal
 from outbox.rabbitmq.topology import Topology

@@ -9,8 +9,8 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql import dialect
 
 from outbox import __version__
-from outbox.cli.console import emit, say, table
 from outbox.cli.options import DatabaseUrl, Json
+from outbox.cli.output import emit, say, table
 from outbox.cli.running import FOUND, fail, run
 from outbox.operations.database import open_database
 from outbox.postgres.table_groups import FoundTables

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import typer
 
-from outbox.cli.console import cell, emit, plain, say, table, warn
 from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
+from outbox.cli.output import cell, emit, plain, say, table, warn
 from outbox.cli.parked_tables import show_groups
 from outbox.cli.running import FOUND, fail, run, topology_of
 from outbox.errors import OutboxError

@@ -9,8 +9,8 @@ from uuid import UUID
 import typer
 
 from outbox.addresses import DatabaseAddress
-from outbox.cli.console import emit, say, table
 from outbox.cli.options import DatabaseUrl, Json
+from outbox.cli.output import emit, say, table
 from outbox.cli.running import FOUND, run
 from outbox.operations.database import open_database
 from outbox.operations.timeline import Step

@@ -7,8 +7,8 @@ from typing import NoReturn
 
 import typer
 
-from outbox.cli.console import emit, say, warn
 from outbox.cli.options import ConsumerName, DatabaseUrl, DryRun, Json, Yes
+from outbox.cli.output import emit, say, warn
 from outbox.cli.parked_options import EventTypes
 from outbox.cli.running import FOUND, confirm, run
 from outbox.inbox.operations import InboxOperations, ParkedSelection, Preview
