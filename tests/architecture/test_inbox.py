@@ -16,8 +16,8 @@ LIBRARY = ROOT / "libs/outbox/src/outbox"
 MODULES_OF = {
     # What is done under the lock of a stream, and what operators ask.
     # What is parked is not missing.
-    "inbox_parked": {"parked_events.py", "parked_queries.py", "missing_events.py"},
-    "inbox_discarded": {"parked_events.py"},
+    "inbox_parked": {"parked_events.py", "parked_queries.py", "edits.py", "missing_events.py"},
+    "inbox_discarded": {"parked_events.py", "edits.py"},
     # What is counted under the lock of a stream, and what a batch notes without it.
     "inbox_attempts": {"position.py", "redelivered.py"},
     "inbox_tripped": {"tripped_types.py"},

@@ -19,12 +19,16 @@ OutboxError
 ├── UnreadableMessage     a delivery that has no source, aggregate and sequence
 ├── Unreadable            a body that its handler cannot read: no retry can help
 ├── NotParked             no parked event at that sequence, or more than one
-└── NothingMissing        no gap where one was to be skipped
+├── NothingMissing        no gap where one was to be skipped
+├── NotThere              what an operator wants to change is not there, or no longer
+├── ChangedSince          what an operator has seen is not what a change would move now
+└── OperationInProgress   somebody else is making the same change
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from outbox.event import Stream
 
@@ -185,3 +189,29 @@ class NothingMissing(OutboxError):
     def __init__(self, stream: Stream, first: int, last: int, waiting: int | None) -> None:
         behind = f"{waiting} waits" if waiting else "no event waits beyond, they may be yet to come"
         super().__init__(f"{stream} waits for nothing missing from {first} to {last}: {behind}")
+
+
+class NotThere(OutboxError):
+    """An operator wants to change what does not exist, or exists no longer."""
+
+
+class ChangedSince(OutboxError):
+    """What an operator has seen is not what a change would move now. Nothing was changed.
+
+    `seen` and `now` are of one kind, such as two previews.
+    """
+
+    def __init__(self, seen: object, now: object) -> None:
+        super().__init__(f"this has changed since: it was {seen}, now it is {now}")
+        self.seen = seen
+        self.now = now
+
+
+class OperationInProgress(OutboxError):
+    """Somebody else is making the same change of the same thing."""
+
+    def __init__(self, what: str, target: str, by: str, since: datetime | None) -> None:
+        when = f" since {since:%Y-%m-%d %H:%M:%S%z}" if since else ""
+        super().__init__(f"{what} of {target} is being done by {by}{when}")
+        self.by = by
+        self.since = since

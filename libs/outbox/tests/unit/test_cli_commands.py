@@ -12,7 +12,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from outbox.cli.commands import app
-from outbox.cli.output import cell, clean, plain
+from outbox.cli.output import cell, clean
+from outbox.operations.json_values import plain
 
 
 def commands(

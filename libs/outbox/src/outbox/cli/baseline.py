@@ -12,9 +12,9 @@ from outbox.cli.options import (
     Yes,
 )
 from outbox.cli.output import emit, say
-from outbox.cli.running import confirm, run
+from outbox.cli.running import confirm, operate
 from outbox.event import Stream
-from outbox.inbox.operations import InboxOperations
+from outbox.operations import Operator
 from outbox.operations.database import open_database
 from outbox.plural import counted
 
@@ -33,28 +33,19 @@ def baseline(
 
     Bind its queue before. Streams in which it has applied an event are left alone.
     """
-    found = run(_sequences(producer_url, consumer_url, consumer, aggregate_type))
+
+    async def sequences(operator: Operator) -> dict[Stream, int]:
+        async with open_database(producer_url) as producer:
+            return await operator.streams.beginnings(
+                consumer, producer, aggregate_types=aggregate_type
+            )
+
+    found = operate(consumer_url, sequences)
     changed = 0
     if found and not dry_run:
         confirm(f"Skip the past of {counted(len(found), 'stream')} for {consumer}?", yes=yes)
-        changed = run(_set(consumer_url, consumer, found))
+        changed = operate(consumer_url, lambda operator: operator.streams.begin_at(consumer, found))
     if as_json:
         emit({"streams": len(found), "changed": changed})
     else:
         say(f"{counted(len(found), 'stream')}, {changed} changed")
-
-
-async def _sequences(
-    producer_url: str, consumer_url: str, consumer: str, aggregate_types: list[str] | None
-) -> dict[Stream, int]:
-    async with (
-        open_database(producer_url) as producer,
-        open_database(consumer_url) as consuming,
-    ):
-        operations = InboxOperations(consuming, consumer)
-        return await operations.baseline_sequences(producer, aggregate_types=aggregate_types)
-
-
-async def _set(url: str, consumer: str, sequences: dict[Stream, int]) -> int:
-    async with open_database(url) as connection:
-        return await InboxOperations(connection, consumer).baseline(sequences, only_new=True)

@@ -10,6 +10,7 @@ from outbox.cli import (
     baseline,
     controls,
     doctor,
+    history,
     jobs,
     lanes,
     parked,
@@ -54,6 +55,7 @@ app.command("pause")(controls.pause)
 app.command("resume")(controls.resume)
 app.command("throttle")(controls.throttle)
 app.command("partitions")(partitions.partitions)
+app.command("history")(history.history)
 app.command("timeline")(timeline.timeline)
 app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)

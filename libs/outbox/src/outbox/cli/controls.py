@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from outbox.cli.options import Application, DatabaseUrl, Json
 from outbox.cli.output import emit, say
-from outbox.cli.running import FOUND, application_of, fail, run
-from outbox.operations import controls
+from outbox.cli.running import FOUND, fail, operate
+from outbox.operations import Operator
 from outbox.operations.controls import Control, OfQueue, OfRelay, Target
-from outbox.operations.database import Connection, open_database
-from outbox.operations.known_names import unknown_name
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -57,10 +54,10 @@ def pause(
     target, seconds = _target(name, type, relay=relay), _seconds(lasts)
     if not unknown:
         _check(database_url, target, app)
-    who = by or getpass.getuser()
     _order(
         database_url,
-        lambda c: controls.pause(c, target, by=who, why=why, seconds=seconds),
+        lambda operator: operator.controls.pause(target, why=why, seconds=seconds),
+        by=by,
         as_json=as_json,
     )
 
@@ -82,10 +79,10 @@ def throttle(
     target, seconds = _target(name, None, relay=relay), _seconds(lasts)
     if not unknown:
         _check(database_url, target, app)
-    who = by or getpass.getuser()
     _order(
         database_url,
-        lambda c: controls.throttle(c, target, rate, by=who, why=why, seconds=seconds),
+        lambda operator: operator.controls.throttle(target, rate, why=why, seconds=seconds),
+        by=by,
         as_json=as_json,
     )
 
@@ -100,12 +97,7 @@ def resume(
 ) -> None:
     """End a pause or a throttle."""
     target = _target(name, type, relay=relay)
-
-    async def end() -> bool:
-        async with open_database(database_url) as connection:
-            return await controls.resume(connection, target)
-
-    resumed = run(end())
+    resumed = operate(database_url, lambda operator: operator.controls.resume(target))
     if as_json:
         emit({"resumed": resumed})
     else:
@@ -115,13 +107,14 @@ def resume(
         raise typer.Exit(FOUND)
 
 
-def _order(url: str, order: Callable[[Connection], Awaitable[None]], *, as_json: bool) -> None:
-    async def give() -> list[Control]:
-        async with open_database(url) as connection:
-            await order(connection)
-            return await controls.controls(connection)
+def _order(
+    url: str, order: Callable[[Operator], Awaitable[None]], *, by: str | None, as_json: bool
+) -> None:
+    async def give(operator: Operator) -> Sequence[Control]:
+        await order(operator)
+        return await operator.controls.list()
 
-    found = run(give())
+    found = operate(url, give, by=by)
     if as_json:
         emit(found)
     else:
@@ -138,13 +131,7 @@ def _target(name: str, type_: str | None, *, relay: bool) -> Target:
 
 def _check(url: str, target: Target, app: str | None) -> None:
     """Refuse a name that nothing knows: no process would obey it, and nobody would notice."""
-    application = application_of(app) if app else None
-
-    async def ask() -> str | None:
-        async with open_database(url) as connection:
-            return await unknown_name(connection, target, application)
-
-    wrong = run(ask())
+    wrong = operate(url, lambda operator: operator.controls.unknown(target), app=app)
     if wrong is not None:
         others = "" if app else "--app knows the names of an application, "
         fail(f"{wrong}; {others}--unknown is for a name that is yet to come")

@@ -8,11 +8,10 @@ import typer
 
 from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
 from outbox.cli.output import emit, say, table
-from outbox.cli.running import FOUND, application_of, fail, run
-from outbox.operations.database import open_database
-from outbox.operations.doctor import Finding, Level, examine
+from outbox.cli.running import FOUND, fail, operate
+from outbox.operations.doctor import Level
 from outbox.plural import counted
-from outbox.rabbitmq.management_api import Management, ManagementFailed
+from outbox.rabbitmq.management_api import ManagementFailed
 
 
 def doctor(
@@ -33,16 +32,16 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check tables, indexes, partitions, relays, parked events, handlers, clocks and queues."""
-    application = application_of(app) if app else None
-    management = _management(management_url, broker_url)
-
-    async def ask() -> list[Finding]:
-        async with open_database(database_url) as connection:
-            return await examine(
-                connection, broker_url=broker_url, application=application, management=management
-            )
-
-    found = run(ask())
+    try:
+        found = operate(
+            database_url,
+            lambda operator: operator.doctor(),
+            broker_url=broker_url,
+            management_url=management_url,
+            app=app,
+        )
+    except ManagementFailed as problem:
+        fail(str(problem))
     errors = [finding for finding in found if finding.level is Level.ERROR]
     if as_json:
         emit({"healthy": not errors, "findings": found})
@@ -52,12 +51,3 @@ def doctor(
         say(counted(len(errors), "error") if errors else "no errors")
     if errors:
         raise typer.Exit(FOUND)
-
-
-def _management(url: str | None, broker_url: str | None) -> Management | None:
-    if url is None or broker_url is None:
-        return None
-    try:
-        return Management(url, broker_url)
-    except ManagementFailed as problem:
-        fail(str(problem))

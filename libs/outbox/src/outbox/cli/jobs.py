@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from outbox import jobs
-from outbox.cli.options import DatabaseUrl, Json, Yes
-from outbox.cli.output import clean, emit, say, table
-from outbox.cli.running import FOUND, confirm, fail, run
+from outbox.cli.options import After, DatabaseUrl, Json, Yes
+from outbox.cli.output import clean, emit, say, table, warn
+from outbox.cli.running import FOUND, confirm, fail, operate
 from outbox.jobs import Job
 from outbox.jobs.job import STATES
-from outbox.operations.database import open_database
 from outbox.plural import counted
 
 app = typer.Typer(no_args_is_help=True, help="Calls to other systems.")
@@ -32,26 +31,27 @@ def list_(
     state: Annotated[str | None, typer.Option(help="waiting, failed, discarded or done.")] = None,
     key: Key = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
-    offset: Annotated[int, typer.Option(min=0)] = 0,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """List jobs, the oldest first."""
     if state not in (None, *STATES):
         fail(f"{state!r}: a job is {', '.join(STATES)}")
-
-    async def ask() -> list[Job]:
-        async with open_database(database_url) as connection:
-            return await jobs.list_jobs(
-                connection, kind=kind, state=state, key=key, limit=limit, offset=offset
-            )
-
-    _print(run(ask()), as_json)
+    page = operate(
+        database_url,
+        lambda operator: operator.jobs.list(
+            kind=kind, state=state, key=key, limit=limit, after=after
+        ),
+    )
+    _print(page.items, as_json)
+    if page.next is not None:
+        warn(f"there are more: --after {page.next}")
 
 
 @app.command()
 def show(*, kind: OneKind, key: OneKey, database_url: DatabaseUrl, as_json: Json = False) -> None:
     """Show one job, with its payload and whole error."""
-    found = run(_one(database_url, kind, key))
+    found = _one(database_url, kind, key)
     _print(found, as_json)
     for job in found if not as_json else ():
         say(f"  error: {job.last_error or 'none'}")
@@ -68,12 +68,7 @@ def redrive(
     *, database_url: DatabaseUrl, kind: Kind = None, key: Key = None, as_json: Json = False
 ) -> None:
     """Try failed jobs, and those between two attempts, now. Each keeps its idempotency key."""
-
-    async def do() -> int:
-        async with open_database(database_url) as connection:
-            return await jobs.redrive(connection, kind=kind, key=key)
-
-    count = run(do())
+    count = operate(database_url, lambda operator: operator.jobs.redrive(kind=kind, key=key))
     if as_json:
         emit({"jobs": count})
     else:
@@ -90,31 +85,24 @@ def discard(
     as_json: Json = False,
 ) -> None:
     """Discard a job that failed or waits. Its call is never made again; its row is kept."""
-    found = run(_one(database_url, kind, key))
+    found = _one(database_url, kind, key)
     if not found:
         fail(f"there is no job {kind} {key}")
     if not as_json:
         _print(found, as_json)
     confirm(f"Never make the call {kind} {key} again?", yes=yes)
-
-    async def do() -> bool:
-        async with open_database(database_url) as connection:
-            return await jobs.discard(connection, kind, key)
-
-    if not run(do()):
-        fail(f"{kind} {key} is done, was discarded before, or is being called now")
+    operate(database_url, lambda operator: operator.jobs.discard(kind, key))
     if as_json:
         emit({"discarded": found[0]})
     else:
         say(f"{kind} {key} is discarded; its row is kept in outbox_jobs")
 
 
-async def _one(url: str, kind: str, key: str) -> list[Job]:
-    async with open_database(url) as connection:
-        return await jobs.list_jobs(connection, kind=kind, key=key)
+def _one(url: str, kind: str, key: str) -> Sequence[Job]:
+    return operate(url, lambda operator: operator.jobs.list(kind=kind, key=key)).items
 
 
-def _print(found: list[Job], as_json: bool) -> None:
+def _print(found: Sequence[Job], as_json: bool) -> None:
     if as_json:
         emit(found)
         return

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from outbox.cli.options import DatabaseUrl, Json
-from outbox.cli.output import emit, plain, say, table
-from outbox.cli.running import FOUND, fail, run
-from outbox.operations.database import open_database
-from outbox.operations.lanes import LaneMap, lane_map, set_lanes
+from outbox.cli.output import emit, say, table
+from outbox.cli.running import FOUND, operate
+from outbox.operations import Operator
+from outbox.operations.json_values import plain
+from outbox.operations.lanes import LaneMap
 from outbox.plural import counted
 
 Number = Annotated[
@@ -23,7 +24,13 @@ Number = Annotated[
 
 def lanes(*, database_url: DatabaseUrl, number: Number = None, as_json: Json = False) -> None:
     """Show which relay owns which lane, from PostgreSQL's locks and sessions."""
-    found = run(_read(database_url, number))
+
+    async def read(operator: Operator) -> LaneMap:
+        if number is not None:
+            await operator.set_lanes(number)
+        return await operator.lanes()
+
+    found = operate(database_url, read)
     if as_json:
         emit({**plain(found), "unowned": found.unowned})
     else:
@@ -32,13 +39,6 @@ def lanes(*, database_url: DatabaseUrl, number: Number = None, as_json: Json = F
         say(f"{counted(number, 'lane')} from now on; running relays follow within seconds")
     if found.unowned and number is None:
         raise typer.Exit(FOUND)
-
-
-async def _read(url: str, number: int | None) -> LaneMap:
-    async with open_database(url) as connection:
-        if number is not None and not await set_lanes(connection, number):
-            fail("outbox_settings is empty: has this database been migrated?")
-        return await lane_map(connection)
 
 
 def _show(found: LaneMap) -> None:

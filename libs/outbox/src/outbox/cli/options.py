@@ -56,6 +56,9 @@ Application = Annotated[
         show_default=False,
     ),
 ]
+After = Annotated[
+    str | None, typer.Option(metavar="PAGE", help="The next page, as the one before names it.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from outbox.operations.json_values import plain
 
 PIPE_WIDTH = 240
 """A pipe has room for whole ids; rich assumes 80 columns."""
@@ -71,26 +71,3 @@ def clean(text: str) -> str:
 def emit(value: object) -> None:
     """Print one JSON document."""
     print(json.dumps(plain(value), indent=2, ensure_ascii=True))  # noqa: T201 it is the output
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON knows it: times in RFC 3339, bytes as UTF-8 text, other bytes escaped."""
-    if is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in fields(value)}
-    match value:
-        case Mapping():
-            return {str(key): plain(entry) for key, entry in value.items()}
-        case str() | int() | float() | bool() | None:
-            return value
-        case bytes() | datetime() | date():
-            return _text(value)
-        case Iterable():
-            return [plain(entry) for entry in value]
-        case _:
-            return str(value)
-
-
-def _text(value: bytes | date) -> str:
-    return (
-        value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value.isoformat()
-    )

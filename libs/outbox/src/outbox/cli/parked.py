@@ -5,34 +5,27 @@ What a person does about them is in `parked_changes`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from outbox.cli.options import Consumer, ConsumerName, DatabaseUrl, Json
-from outbox.cli.output import cell, clean, emit, say, table
+from outbox.cli.options import After, Consumer, ConsumerName, DatabaseUrl, Json
+from outbox.cli.output import cell, clean, emit, say, table, warn
 from outbox.cli.parked_changes import discard, redrive, skip
 from outbox.cli.parked_options import (
     AggregateId,
     ErrorText,
     EventTypes,
     Group,
-    OneInbox,
     Reason,
     StreamArgument,
     selection_of,
     stream_of,
 )
 from outbox.cli.parked_tables import show_events, show_groups
-from outbox.cli.running import FOUND, run
-from outbox.inbox.missing_events import MissingEvents, MissingOfStream
-from outbox.inbox.operations import (
-    ParkedEvent,
-    ParkedGroup,
-    ParkedQueries,
-    list_parked,
-)
-from outbox.operations.database import open_database
+from outbox.cli.running import FOUND, operate
+from outbox.inbox.operations import ParkedEvent
 from outbox.plural import counted
 
 app = typer.Typer(no_args_is_help=True, help="Events that consumers have parked.")
@@ -54,17 +47,18 @@ def list_(
     group: Group = None,
     aggregate: AggregateId = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
-    offset: Annotated[int, typer.Option(min=0)] = 0,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
-    """List parked events, the oldest first, without their bodies."""
+    """List parked events by consumer, stream and sequence, without their bodies."""
     chosen = selection_of(reason=reason, types=types, error=error, group=group, aggregate=aggregate)
-
-    async def ask() -> list[ParkedEvent]:
-        async with open_database(database_url) as connection:
-            return await list_parked(connection, consumer, chosen, limit=limit, offset=offset)
-
-    _print(run(ask()), as_json)
+    page = operate(
+        database_url,
+        lambda operator: operator.parked.list(consumer, chosen, limit=limit, after=after),
+    )
+    _print(page.items, as_json)
+    if page.next is not None:
+        warn(f"there are more: --after {page.next}")
 
 
 @app.command()
@@ -84,11 +78,10 @@ def groups(
     """
     chosen = selection_of(reason=reason, types=types, error=error)
 
-    async def ask() -> list[ParkedGroup]:
-        async with open_database(database_url) as connection:
-            return await ParkedQueries(connection, consumer).groups(chosen, limit=limit)
-
-    found = run(ask())
+    found = operate(
+        database_url,
+        lambda operator: operator.parked.groups(chosen, consumer=consumer, limit=limit),
+    )
     if as_json:
         emit(found)
     else:
@@ -107,8 +100,7 @@ def show(
 ) -> None:
     """Show the parked events of one stream, with their bodies and whole errors."""
     chosen = stream_of(stream)
-    inbox = OneInbox(database_url, consumer)
-    found = inbox.run(lambda operations: operations.show(chosen, sequence))
+    found = operate(database_url, lambda operator: operator.parked.show(consumer, chosen, sequence))
     _print(found, as_json)
     for event in found if not as_json else ():
         say(f"{event.sequence} {event.event_id}", f"  error: {event.last_error or 'none'}")
@@ -130,7 +122,7 @@ def gaps(
     as_json: Json = False,
 ) -> None:
     """List the sequences that streams wait for, and since when."""
-    found = OneInbox(database_url, consumer).run(lambda operations: operations.gaps(limit=limit))
+    found = operate(database_url, lambda operator: operator.parked.gaps(consumer, limit=limit))
     if as_json:
         emit(found)
     else:
@@ -148,12 +140,7 @@ def missing(
     as_json: Json = False,
 ) -> None:
     """List events that are known and have not arrived, and when they were asked for."""
-
-    async def ask() -> list[MissingOfStream]:
-        async with open_database(database_url) as connection:
-            return await MissingEvents(connection, consumer).streams(limit=limit)
-
-    found = run(ask())
+    found = operate(database_url, lambda operator: operator.parked.missing(consumer, limit=limit))
     if as_json:
         emit(found)
     else:
@@ -163,7 +150,7 @@ def missing(
         say(counted(len(found), "stream"))
 
 
-def _print(found: list[ParkedEvent], as_json: bool) -> None:
+def _print(found: Sequence[ParkedEvent], as_json: bool) -> None:
     if as_json:
         emit(found)
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -14,7 +15,6 @@ from outbox.cli.parked_options import (
     ErrorText,
     EventTypes,
     Group,
-    OneInbox,
     OneStream,
     Reason,
     StreamArgument,
@@ -22,13 +22,13 @@ from outbox.cli.parked_options import (
     stream_of,
 )
 from outbox.cli.parked_tables import show_events
-from outbox.cli.running import confirm, fail
+from outbox.cli.running import confirm, fail, operate
 from outbox.errors import NothingMissing
 from outbox.event import Stream
 from outbox.inbox.operations import ParkedSelection, Preview
 from outbox.plural import counted
 
-EventId = Annotated[str | None, typer.Option(help="Which event, if two have the same sequence.")]
+EventId = Annotated[UUID | None, typer.Option(help="Which event, if two have the same sequence.")]
 Note = Annotated[str, typer.Option(help="Why; kept in inbox_discarded.")]
 Through = Annotated[int | None, typer.Option(help="The last sequence to skip.")]
 Tail = Annotated[bool, typer.Option("--tail", help="Skip although no event waits beyond.")]
@@ -55,17 +55,24 @@ def redrive(
 ) -> None:
     """Try the first parked event of each blocked stream now; the others follow in order.
 
-    The options choose by that first event. A redrive that was interrupted can be run again.
+    The options choose by that first event. If they choose others once the question is answered,
+    nothing is changed. A redrive that was interrupted can be run again.
     """
-    inbox = OneInbox(database_url, consumer)
     chosen = selection_of(reason=reason, types=types, error=error, group=group, stream=stream)
-    preview = inbox.run(lambda operations: operations.preview_redrive(chosen))
+    preview = operate(
+        database_url, lambda operator: operator.parked.preview_redrive(consumer, chosen)
+    )
     tried, behind, streams = counted(preview.streams, "stream"), _behind(preview), 0
     does = preview.streams > 0 and not dry_run
     if does:
         confirm(f"Try the first event of {tried} now? {behind}", yes=yes)
-        progress = _progress(preview.streams, "streams")
-        streams = inbox.run(lambda operations: operations.redrive(chosen, progress=progress))
+        progress, seen = _progress(preview.streams, "streams"), None if yes else preview
+        streams = operate(
+            database_url,
+            lambda operator: operator.parked.redrive(
+                consumer, chosen, seen=seen, progress=progress
+            ),
+        )
     if as_json:
         emit({"selected": preview, "streams": streams})
     elif does:
@@ -95,68 +102,75 @@ def discard(
     Either one event, by STREAM and SEQUENCE, or all that --reason, --type, --error and --group
     choose. Their bodies are kept in inbox_discarded.
     """
-    inbox, how = OneInbox(database_url, consumer), Discarding(note, dry_run, yes, as_json)
+    how = Discarding(database_url, consumer, note, dry_run, yes, as_json)
     chosen = selection_of(reason=reason, types=types, error=error, group=group)
     if stream is not None and sequence is not None and chosen.is_everything:
-        _discard_one(inbox, stream_of(stream), sequence, event_id, how)
+        how.one(stream_of(stream), sequence, event_id)
     elif stream is not None or event_id is not None or chosen.is_everything:
         fail("say which: STREAM and SEQUENCE, or some of --reason, --type, --error, --group")
     else:
-        _discard_selected(inbox, chosen, how)
+        how.selected(chosen)
 
 
 @dataclass(frozen=True)
 class Discarding:
-    """How events are discarded, and how it is reported."""
+    """How events of a consumer are discarded, and how it is reported."""
 
+    database_url: str
+    consumer: str
     note: str
     dry_run: bool
     yes: bool
     as_json: bool
 
-
-def _discard_one(
-    inbox: OneInbox, stream: Stream, sequence: int, event_id: str | None, how: Discarding
-) -> None:
-    found = inbox.run(lambda operations: operations.show(stream, sequence))
-    found = [event for event in found if event_id in (None, str(event.event_id))]
-    if not found:
-        fail(f"{inbox.consumer} has parked nothing at {sequence} of {stream}")
-    if not how.as_json:
-        show_events(found)
-    if how.dry_run:
-        if how.as_json:
-            emit({"selected": found})
-        return
-    confirm(f"Discard {sequence} of {stream} for ever?", yes=how.yes)
-    id_ = found[0].event_id if event_id else None
-    gone = inbox.run(
-        lambda operations: operations.discard(stream, sequence, event_id=id_, note=how.note)
-    )
-    if how.as_json:
-        emit({"discarded": gone})
-    else:
-        say(f"{gone.event_id} is discarded; its body is kept in inbox_discarded")
-
-
-def _discard_selected(inbox: OneInbox, chosen: ParkedSelection, how: Discarding) -> None:
-    preview = inbox.run(lambda operations: operations.preview_discard(chosen))
-    events, behind, gone = counted(preview.events, "event"), _behind(preview), 0
-    does = preview.events > 0 and not how.dry_run
-    if does:
-        streams = counted(preview.streams, "stream")
-        confirm(f"Discard {events} of {streams} for ever? {behind}", yes=how.yes)
-        seen, progress = replace(chosen, until=preview.at), _progress(preview.events, "events")
-        gone = inbox.run(
-            lambda operations: operations.discard_selected(seen, note=how.note, progress=progress)
+    def one(self, stream: Stream, sequence: int, event_id: UUID | None) -> None:
+        """Discard one event."""
+        url, consumer = self.database_url, self.consumer
+        found = operate(url, lambda operator: operator.parked.show(consumer, stream, sequence))
+        found = [event for event in found if event_id in (None, event.event_id)]
+        if not found:
+            fail(f"{consumer} has parked nothing at {sequence} of {stream}")
+        if not self.as_json:
+            show_events(found)
+        if self.dry_run:
+            if self.as_json:
+                emit({"selected": found})
+            return
+        confirm(f"Discard {sequence} of {stream} for ever?", yes=self.yes)
+        gone = operate(
+            url,
+            lambda operator: operator.parked.discard_event(
+                consumer, stream, sequence, event_id=event_id, note=self.note
+            ),
         )
-    if how.as_json:
-        emit({"selected": preview, "events": gone})
-    elif does:
-        are = counted(gone, "event is discarded", "events are discarded")
-        say(f"{are}; the bodies are kept in inbox_discarded")
-    else:
-        say(f"{events} to discard. {behind}")
+        if self.as_json:
+            emit({"discarded": gone})
+        else:
+            say(f"{gone.event_id} is discarded; its body is kept in inbox_discarded")
+
+    def selected(self, chosen: ParkedSelection) -> None:
+        """Discard all that is chosen, as it was when the question was asked."""
+        url, consumer, gone = self.database_url, self.consumer, 0
+        preview = operate(url, lambda operator: operator.parked.preview_discard(consumer, chosen))
+        events, behind = counted(preview.events, "event"), _behind(preview)
+        does = preview.events > 0 and not self.dry_run
+        if does:
+            streams = counted(preview.streams, "stream")
+            confirm(f"Discard {events} of {streams} for ever? {behind}", yes=self.yes)
+            progress = _progress(preview.events, "events")
+            gone = operate(
+                url,
+                lambda operator: operator.parked.discard(
+                    consumer, chosen, seen=preview, note=self.note, progress=progress
+                ),
+            )
+        if self.as_json:
+            emit({"selected": preview, "events": gone})
+        elif does:
+            are = counted(gone, "event is discarded", "events are discarded")
+            say(f"{are}; the bodies are kept in inbox_discarded")
+        else:
+            say(f"{events} to discard. {behind}")
 
 
 def skip(
@@ -174,16 +188,17 @@ def skip(
 
     If no event waits beyond, it is not known what is missing: give --through and --tail then.
     """
-    inbox, chosen = OneInbox(database_url, consumer), stream_of(stream)
-    at, waiting = inbox.run(lambda operations: operations.progress(chosen))
+    chosen = stream_of(stream)
+    at, waiting = operate(database_url, lambda operator: operator.parked.progress(consumer, chosen))
     # Decided before the question: while it waits, events may arrive and leave another gap.
     last = through or (waiting - 1 if waiting else at)
     if last <= at or not (waiting or tail):
         fail(str(NothingMissing(chosen, at + 1, last, waiting)))
     beyond = f"the first waiting event is {waiting}" if waiting else "no event waits"
     confirm(f"{chosen} is at {at}, {beyond}. Skip {at + 1} to {last}?", yes=yes)
-    first, last = inbox.run(
-        lambda operations: operations.skip(chosen, through=last, tail=tail, note=note)
+    first, last = operate(
+        database_url,
+        lambda operator: operator.parked.skip(consumer, chosen, through=last, tail=tail, note=note),
     )
     if as_json:
         emit({"first": first, "last": last})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -11,10 +11,9 @@ import typer
 
 from outbox.cli.options import DatabaseUrl, Json, Yes
 from outbox.cli.output import emit, say, table, warn
-from outbox.cli.running import FOUND, confirm, run
+from outbox.cli.running import FOUND, confirm, operate
 from outbox.log.row import StoredEvent
-from outbox.operations import parked_in_outbox
-from outbox.operations.database import Connection, open_database
+from outbox.operations import Operator
 from outbox.plural import counted
 
 EventIds = Annotated[
@@ -24,23 +23,29 @@ EventIds = Annotated[
 
 @dataclass(frozen=True)
 class Change:
-    """What a command does to events, and how it asks and reports."""
+    """How a command asks before it changes events, and how it reports."""
 
-    candidates: Callable[[Connection, Sequence[UUID] | None], Awaitable[list[StoredEvent]]]
-    apply: Callable[[Connection, Sequence[UUID]], Awaitable[list[UUID]]]
+    is_discard: bool
     question: str
     done: tuple[str, str]
 
+    async def candidates(self, operator: Operator, ids: list[UUID] | None) -> Sequence[StoredEvent]:
+        """The events that can be changed, all of them or those with these ids."""
+        return await operator.unpublished.of(ids, returned=self.is_discard)
+
+    async def apply(self, operator: Operator, ids: list[UUID]) -> Sequence[UUID]:
+        """Change events; returns the ids of those that were."""
+        unpublished = operator.unpublished
+        return await (unpublished.discard if self.is_discard else unpublished.redrive)(ids)
+
 
 _DISCARD = Change(
-    parked_in_outbox.list_discardable,
-    parked_in_outbox.discard,
+    is_discard=True,
     question="Lose the body of {} for ever?",
     done=("tombstone goes out", "tombstones go out"),
 )
 _REDRIVE = Change(
-    parked_in_outbox.list_parked,
-    parked_in_outbox.redrive,
+    is_discard=False,
     question="Publish {} unchanged?",
     done=("event is published", "events are published"),
 )
@@ -69,14 +74,15 @@ def redrive(
 
 
 def _change(change: Change, url: str, ids: list[UUID] | None, *, yes: bool, as_json: bool) -> None:
-    found = run(_list(url, change, ids))
+    found = operate(url, lambda operator: change.candidates(operator, ids or None))
     if not as_json:
         _show(found)
     missing = sorted(set(map(str, ids or [])) - {str(event.event_id) for event in found})
-    changed: list[UUID] = []
+    changed: Sequence[UUID] = ()
     if ids and found:
         confirm(change.question.format(counted(len(found), "event")), yes=yes)
-        changed = run(_apply(url, change, [event.event_id for event in found]))
+        named = [event.event_id for event in found]
+        changed = operate(url, lambda operator: change.apply(operator, named))
     if as_json:
         emit({"events": found, "changed": changed, "not_found": missing})
     elif changed:
@@ -88,17 +94,7 @@ def _change(change: Change, url: str, ids: list[UUID] | None, *, yes: bool, as_j
         raise typer.Exit(FOUND)
 
 
-async def _list(url: str, change: Change, ids: list[UUID] | None) -> list[StoredEvent]:
-    async with open_database(url) as connection:
-        return await change.candidates(connection, ids or None)
-
-
-async def _apply(url: str, change: Change, ids: list[UUID]) -> list[UUID]:
-    async with open_database(url) as connection:
-        return await change.apply(connection, ids)
-
-
-def _show(found: list[StoredEvent]) -> None:
+def _show(found: Sequence[StoredEvent]) -> None:
     columns = ("event", "stream", "sequence", "type", "bytes", "parked", "last error")
     rows = (
         (

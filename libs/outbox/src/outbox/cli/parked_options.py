@@ -1,19 +1,14 @@
-"""How the commands `outbox parked …` name parked events, and the inbox they work on."""
+"""How the commands `outbox parked …` name parked events."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from outbox.cli.running import fail, run
+from outbox.cli.running import fail
 from outbox.event import Stream
-from outbox.inbox.operations import InboxOperations, ParkedSelection
-from outbox.operations.database import open_database
-
-Result = TypeVar("Result")
+from outbox.inbox.operations import ParkedSelection
 
 StreamArgument = Annotated[
     str, typer.Argument(metavar="STREAM", help="SOURCE/AGGREGATE_TYPE/AGGREGATE_ID")
@@ -69,20 +64,3 @@ def stream_of(given: str) -> Stream:
     if len(parts) != 3 or not all(parts):
         fail(f"{given!r}: a stream is SOURCE/AGGREGATE_TYPE/AGGREGATE_ID, as in shop/order/42")
     return Stream(*parts)
-
-
-@dataclass(frozen=True)
-class OneInbox:
-    """One consumer in a database; each call connects."""
-
-    database_url: str
-    consumer: str
-
-    def run(self, do: Callable[[InboxOperations], Awaitable[Result]]) -> Result:
-        """Run operations on its streams."""
-
-        async def connected() -> Result:
-            async with open_database(self.database_url) as connection:
-                return await do(InboxOperations(connection, self.consumer))
-
-        return run(connected())

@@ -7,16 +7,11 @@ from typing import Annotated
 import typer
 
 from outbox.cli.options import DatabaseUrl, Json
-from outbox.cli.output import emit, plain, say, table
-from outbox.cli.running import FOUND, run
-from outbox.operations.database import open_database
-from outbox.operations.partitions import (
-    DayPartition,
-    day_partitions,
-    days_covered,
-    ensure_days,
-    today,
-)
+from outbox.cli.output import emit, say, table
+from outbox.cli.running import FOUND, operate
+from outbox.operations import Operator
+from outbox.operations.json_values import plain
+from outbox.operations.partitions import DayPartition, days_covered
 from outbox.plural import counted
 
 Ensure = Annotated[bool, typer.Option("--ensure", help="Create the missing days first.")]
@@ -24,7 +19,14 @@ Ensure = Annotated[bool, typer.Option("--ensure", help="Create the missing days 
 
 def partitions(*, database_url: DatabaseUrl, ensure: Ensure = False, as_json: Json = False) -> None:
     """List the outbox table's days with their sizes and what is not yet published."""
-    found, covered = run(_read(database_url, ensure))
+
+    async def read(operator: Operator) -> tuple[list[DayPartition], int]:
+        if ensure:
+            await operator.ensure_days(database_url)
+        found = await operator.partitions()
+        return found, days_covered(found, await operator.today())
+
+    found, covered = operate(database_url, read)
     if as_json:
         emit({"days_covered": covered, "partitions": plain(found)})
     else:
@@ -34,11 +36,3 @@ def partitions(*, database_url: DatabaseUrl, ensure: Ensure = False, as_json: Js
         say(f"room for {counted(covered, 'day')}, today included")
     if not covered:
         raise typer.Exit(FOUND)
-
-
-async def _read(url: str, ensure: bool) -> tuple[list[DayPartition], int]:
-    if ensure:
-        await ensure_days(url)
-    async with open_database(url) as connection:
-        found = await day_partitions(connection)
-        return found, days_covered(found, await today(connection))

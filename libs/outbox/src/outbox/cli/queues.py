@@ -8,7 +8,7 @@ import typer
 
 from outbox.cli.options import Json
 from outbox.cli.output import emit, say, warn
-from outbox.cli.running import run, topology_of
+from outbox.cli.running import operate, run, topology_of
 from outbox.operations.queue_migration import Migrated
 from outbox.operations.queue_migration import migrate as migrate_queue
 from outbox.plural import counted
@@ -22,6 +22,16 @@ BrokerUrl = Annotated[
         envvar="RABBITMQ_URL",
         metavar="URL",
         help="amqp://user:password@host:port/vhost",
+        show_default=False,
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        envvar="DATABASE_URL",
+        metavar="URL",
+        help="The database in which it is written down who did this.",
         show_default=False,
     ),
 ]
@@ -43,13 +53,22 @@ def migrate(
     *,
     broker_url: BrokerUrl,
     app: App,
+    database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
     """Give QUEUE the arguments that the application declares, and keep its messages.
 
     Stop the workers of the release before; producers may go on. Run it again after an interruption.
     """
-    done = run(migrate_queue(broker_url, topology_of(app), queue, say=warn))
+    if database_url is None:
+        done = run(migrate_queue(broker_url, topology_of(app), queue, say=warn))
+    else:
+        done = operate(
+            database_url,
+            lambda operator: operator.migrate_queue(queue, say=warn),
+            broker_url=broker_url,
+            app=app,
+        )
     if as_json:
         emit(done)
     else:

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from outbox.cli.options import AggregateTypes, Application, ConsumerUrl, Json, ProducerUrl
-from outbox.cli.output import emit, plain, say, table, warn
-from outbox.cli.running import FOUND, run, topology_of
-from outbox.operations.database import open_database
+from outbox.cli.output import emit, say, table, warn
+from outbox.cli.running import FOUND, operate, topology_of, user
+from outbox.operations import Actor, Operator, open_operator
+from outbox.operations.json_values import plain
 from outbox.operations.reconcile import DETAILED, GRACE, ConsumerReport, Reconciliation
-from outbox.operations.reconcile import reconcile as compare
 from outbox.plural import counted
 
 Consumers = Annotated[
@@ -34,13 +34,9 @@ def reconcile(
     """Name every event that a producer has and a consumer lacks, the last ones included."""
     topology = topology_of(app) if app else None
 
-    async def ask() -> Reconciliation:
-        async with (
-            open_database(producer_url) as producer,
-            open_database(consumer_url) as consuming,
-        ):
-            return await compare(
-                producer,
+    async def ask(producer: Operator) -> Reconciliation:
+        async with open_operator(consumer_url, by=Actor(user(), via="cli")) as consuming:
+            return await producer.reconcile(
                 consuming,
                 consumers=consumer or [],
                 aggregate_types=aggregate_type or [],
@@ -48,7 +44,7 @@ def reconcile(
                 grace=grace,
             )
 
-    found = run(ask())
+    found = operate(producer_url, ask)
     if as_json:
         emit({"whole": found.is_whole, **plain(found)})
     else:

@@ -10,10 +10,8 @@ import typer
 
 from outbox.cli.options import DatabaseUrl, DryRun, Json, Yes
 from outbox.cli.output import cell, emit, say, table, warn
-from outbox.cli.running import confirm, fail, run
-from outbox.operations.database import open_database
-from outbox.operations.replay import Replayable, Selection, history_from, replayable
-from outbox.operations.replay import replay as replay_events
+from outbox.cli.running import confirm, fail, operate
+from outbox.operations.replay import Selection
 from outbox.plural import counted
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -26,6 +24,9 @@ Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before this tim
 Aggregate = Annotated[
     str | None, typer.Option(metavar="TYPE/ID", help="Only events of this aggregate.")
 ]
+Rate = Annotated[
+    float | None, typer.Option(min=0.001, metavar="N", help="At most N events a second.")
+]
 EventType = Annotated[str | None, typer.Option("--type", help="Only events of this type.")]
 
 
@@ -36,6 +37,7 @@ def replay(
     until: Until = None,
     aggregate: Aggregate = None,
     type_: EventType = None,
+    rate: Rate = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: Json = False,
@@ -44,8 +46,10 @@ def replay(
     selection = Selection(_time(since), _time(until), _aggregate(aggregate), type_)
     if selection.is_everything:
         fail("say which: --since, --aggregate or --type")
-    found, oldest = run(_preview(database_url, selection))
-    total = sum(entry.events for entry in found)
+    preview = operate(
+        database_url, lambda operator: operator.replay.preview(selection, counted_to=None)
+    )
+    found, oldest, total = preview.types, preview.history_from, preview.total.events
     if selection.since and oldest and oldest > selection.since:
         warn(f"the oldest event is of {cell(oldest)}: nothing older can be published again")
     if not as_json:
@@ -55,7 +59,13 @@ def replay(
     replayed = 0
     if total and not dry_run:
         confirm(f"Publish {counted(total, 'event')} again?", yes=yes)
-        replayed = run(_replay(database_url, selection))
+        seen = None if yes else preview.total
+        replayed = operate(
+            database_url,
+            lambda operator: operator.replay.run(
+                selection, seen=seen, per_second=rate, counted_to=None
+            ),
+        )
     if as_json:
         emit({"history_from": oldest, "selected": found, "events": total, "replayed": replayed})
     elif total and not dry_run:
@@ -64,16 +74,6 @@ def replay(
     else:
         would = "would be published again" if total else "to publish again"
         say(f"{counted(total, 'event')} {would}")
-
-
-async def _preview(url: str, selection: Selection) -> tuple[list[Replayable], datetime | None]:
-    async with open_database(url) as connection:
-        return await replayable(connection, selection), await history_from(connection)
-
-
-async def _replay(url: str, selection: Selection) -> int:
-    async with open_database(url) as connection:
-        return await replay_events(connection, selection)
 
 
 def _time(given: str | None) -> datetime | None:

@@ -7,8 +7,10 @@ that cannot be used. 3: the question was answered with no.
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -18,8 +20,9 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from outbox.cli.output import warn
-from outbox.errors import OutboxError
+from outbox.errors import ChangedSince, OperationInProgress, OutboxError
 from outbox.losses import broker_lost, one_line, refusal
+from outbox.operations import Actor, Operator, open_operator
 from outbox.rabbitmq.topology import Topology
 from outbox.worker import Application
 
@@ -31,11 +34,47 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a command's work. A server that fails it is one line and exit status 2."""
     try:
         return asyncio.run(work)
+    except (ChangedSince, OperationInProgress) as problem:
+        warn(f"outbox: {problem}; nothing was changed")
+        raise typer.Exit(FOUND) from None
     except Exception as problem:
         sentence = _sentence(problem)
         if sentence is None:
             raise
         fail(sentence)
+
+
+def operate(
+    database_url: str,
+    do: Callable[[Operator], Awaitable[Result]],
+    *,
+    broker_url: str | None = None,
+    management_url: str | None = None,
+    app: str | None = None,
+    by: str | None = None,
+) -> Result:
+    """Run an operator's work on a database, as the user at this machine or `by` somebody else."""
+    application = application_of(app) if app else None
+
+    async def connected() -> Result:
+        async with open_operator(
+            database_url,
+            by=Actor(by or user(), via="cli"),
+            broker_url=broker_url,
+            management_url=management_url,
+            application=application,
+        ) as operator:
+            return await do(operator)
+
+    return run(connected())
+
+
+def user() -> str:
+    """The user at this machine; a number where it has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _sentence(problem: Exception) -> str | None:

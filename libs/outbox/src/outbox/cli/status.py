@@ -7,15 +7,14 @@ from collections.abc import Iterable, Sequence
 import typer
 
 from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
-from outbox.cli.output import cell, emit, plain, say, table, warn
+from outbox.cli.output import cell, emit, say, table, warn
 from outbox.cli.parked_tables import show_groups
-from outbox.cli.running import FOUND, fail, run, topology_of
+from outbox.cli.running import FOUND, fail, operate, run, topology_of
 from outbox.errors import OutboxError
 from outbox.losses import broker_lost, one_line
 from outbox.operations.controls import Control
-from outbox.operations.database import open_database
+from outbox.operations.json_values import plain
 from outbox.operations.status import COUNTED_TO, InboxStatus, OutboxStatus, Status
-from outbox.operations.status import status as read_status
 from outbox.plural import counted
 from outbox.rabbitmq.queue_depths import QueueDepth, queue_depths
 
@@ -32,7 +31,7 @@ def status(
     With --app all subscribed queues are shown, also those that were never consumed.
     """
     subscribed = topology_of(app).queues if app else ()
-    found = run(_read(database_url))
+    found = operate(database_url, lambda operator: operator.status())
     if found.outbox is None and found.inbox is None and found.jobs is None:
         fail("there is neither an outbox nor an inbox in this database; has it been migrated?")
     consumed = [known.consumer for known in found.inbox.consumers] if found.inbox else []
@@ -43,11 +42,6 @@ def status(
         _show(found, queues)
     if found.needs_a_person:
         raise typer.Exit(FOUND)
-
-
-async def _read(url: str) -> Status:
-    async with open_database(url) as connection:
-        return await read_status(connection)
 
 
 def _depths(names: Iterable[str], broker_url: str | None) -> list[QueueDepth] | None:

@@ -1,4 +1,4 @@
-"""The operations of a person on a consumer's streams: show, redrive, discard, skip, baseline.
+"""The operations of a person on a consumer's streams: show, redrive, edit, discard, skip, baseline.
 
 Invariant: whatever changes a stream happens under the lock of its row, as in the consumer itself,
 and leaves the order as it was. Each method is one transaction of its own on the connection given,
@@ -10,18 +10,21 @@ One file, because all of it is one consumer's streams under one lock.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from outbox.errors import NothingMissing, NotParked
 from outbox.event import Stream
+from outbox.inbox.edits import Edits
 from outbox.inbox.parked_events import ParkedEvents
 from outbox.inbox.parked_queries import ParkedQueries
 from outbox.inbox.parked_rows import FORKED, Gap, ParkedEvent, ParkedGroup, Preview
 from outbox.inbox.parked_selection import EVERYTHING, ParkedSelection
 from outbox.inbox.position import Connection, LockedPositions
 from outbox.log import operator_queries as sql
+from outbox.log.event_checks import checked_body
 from outbox.postgres.notify import INBOX_CHANGES
 
 __all__ = [
@@ -74,22 +77,28 @@ class InboxOperations:
         """How far the consumer has come in a stream, and the first sequence parked beyond."""
         return (await self._queries.progress(stream)).get(stream, (0, None))
 
-    async def preview_redrive(self, selection: ParkedSelection = EVERYTHING) -> Preview:
+    async def preview_redrive(
+        self, selection: ParkedSelection = EVERYTHING, *, limit: int | None = None
+    ) -> Preview:
         """What a redrive would move: the events that it tries, and those that follow."""
-        return await self._queries.preview_redrive(selection)
+        return await self._queries.preview_redrive(selection, limit=limit)
 
     async def redrive(
-        self, selection: ParkedSelection = EVERYTHING, *, progress: Progress | None = None
+        self,
+        selection: ParkedSelection = EVERYTHING,
+        *,
+        limit: int | None = None,
+        progress: Progress | None = None,
     ) -> int:
         """Let the first event of each stopped stream be tried at once, as if it were new.
 
         Of the streams whose first event is selected. What waits behind follows in order. It works
         after the last attempt too, and comes before what is retried by itself. Returns for how
-        many streams; `progress` hears of each thousand.
+        many streams, at most `limit`; `progress` hears of each thousand.
         """
-        due, last = 0, None
-        while chunk := await self._stopped_streams(selection, last):
-            last = chunk[-1]
+        due, last, left = 0, None, limit or sys.maxsize
+        while left and (chunk := await self._stopped_streams(selection, last, min(CHUNK, left))):
+            last, left = chunk[-1], left - len(chunk)
             async with self.connection.transaction():
                 locked = await self._lock(chunk)
                 await locked.forget_attempts_of_next(chunk)  # see decision 0503
@@ -137,6 +146,24 @@ class InboxOperations:
             locked = await self._lock({stream})
             event = _one_of(await self.show(stream, sequence), stream, event_id)
             await self._discard([event], locked, note)
+        return event
+
+    async def edit(
+        self, stream: Stream, sequence: int, event_id: UUID, body: bytes, *, note: str = ""
+    ) -> ParkedEvent:
+        """Give a parked event another body, and have it tried now if its stream waits for it.
+
+        The event as it was is kept in `inbox_discarded`, and returned. Raises `InvalidEvent` for a
+        body that is not JSON, and `NotParked`.
+        """
+        checked = checked_body(body).encode()
+        async with self.connection.transaction():
+            locked = await self._lock({stream})
+            event = _one_of(await self.show(stream, sequence), stream, event_id)
+            await Edits(self.connection, self.consumer).replace(event, checked, note)
+            await locked.forget_attempts_of_next([stream])
+            await self._parked.redrive_next([stream], ParkedSelection(event_id=event_id))
+            await self._notify()
         return event
 
     async def skip(
@@ -222,10 +249,10 @@ class InboxOperations:
             await self._parked.make_due(stream, position.last_sequence + 1)
 
     async def _stopped_streams(
-        self, selection: ParkedSelection, last: Stream | None
+        self, selection: ParkedSelection, last: Stream | None, limit: int
     ) -> list[Stream]:
         async with self.connection.transaction():
-            return await self._queries.stopped_streams(selection, after=last, limit=CHUNK)
+            return await self._queries.stopped_streams(selection, after=last, limit=limit)
 
     async def _discardable(
         self, selection: ParkedSelection, last: ParkedEvent | None

@@ -3,8 +3,9 @@
 Invariant: what is next in a stream that is not blocked has a time at which it is due, or a delivery
 that is not acked yet. Without one of the two it would wait for ever.
 
-One file, because together with `parked_queries` (what operators ask) it holds all SQL on
-`inbox_parked` and `inbox_discarded`: this one has what is done under the lock of a stream.
+One file, because together with `parked_queries` (what operators ask) and `edits` (another body) it
+holds all SQL on `inbox_parked` and `inbox_discarded`: this one has what is done under the lock of a
+stream.
 """
 
 from __future__ import annotations

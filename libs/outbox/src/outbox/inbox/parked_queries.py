@@ -58,6 +58,15 @@ SELECT {COLUMNS}, NULL::bytea, NULL FROM inbox_parked p
  ORDER BY parked_at, consumer, source, aggregate_type, aggregate_id, sequence, event_id
  LIMIT %(limit)s OFFSET %(offset)s
 """  # noqa: S608
+# In the order of the primary key, from which each page is read however many there are.
+_PAGE = f"""
+SELECT {COLUMNS}, NULL::bytea, NULL FROM inbox_parked p
+ WHERE {_CONSUMER} AND {SELECTED}
+   AND (consumer, source, aggregate_type, aggregate_id, sequence, event_id)
+     > (%(after_consumer)s, %(source)s, %(aggregate_type)s, %(aggregate_id)s, %(sequence)s,
+        %(event_id)s)
+ ORDER BY consumer, source, aggregate_type, aggregate_id, sequence, event_id LIMIT %(limit)s
+"""  # noqa: S608
 _SHOW = f"""
 SELECT {COLUMNS}, body, last_traceback, failed_at, failed_with FROM inbox_parked
  WHERE {STREAM} AND (%(sequence)s::bigint IS NULL OR sequence = %(sequence)s)
@@ -81,11 +90,14 @@ SELECT {COLUMNS}, NULL::bytea, NULL FROM inbox_parked p
 """  # noqa: S608
 _PREVIEW = f"""
 SELECT coalesce(sum(chosen.events), 0)::bigint AS events, count(*) AS streams,
-       coalesce(sum(i.parked - chosen.events), 0)::bigint AS followers, statement_timestamp() AS at
-  FROM (SELECT consumer, source, aggregate_type, aggregate_id, count(*) AS events
+       coalesce(sum(i.parked - chosen.events), 0)::bigint AS followers,
+       statement_timestamp() AS at, coalesce(to_hex(bit_xor(chosen.digest)), '') AS digest
+  FROM (SELECT consumer, source, aggregate_type, aggregate_id, count(*) AS events,
+               bit_xor(hashtextextended(p.event_id::text, 0)) AS digest
           FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
          WHERE p.consumer = %(consumer)s AND {SELECTED} AND {{which}}
-         GROUP BY consumer, source, aggregate_type, aggregate_id) chosen
+         GROUP BY consumer, source, aggregate_type, aggregate_id
+         ORDER BY source, aggregate_type, aggregate_id LIMIT %(limit)s) chosen
   JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
 """  # noqa: S608
 _PREVIEW_REDRIVE = _PREVIEW.format(which=_STOPS)
@@ -107,7 +119,8 @@ WITH groups AS (
    WHERE {_CONSUMER} AND p.reason NOT IN ('gap', 'behind', 'discarded')
      AND {SELECTED}
    GROUP BY p.consumer, p.type, {GROUP}
-   ORDER BY streams DESC, events DESC, consumer, type, fingerprint LIMIT %(limit)s
+   ORDER BY streams DESC, events DESC, consumer, type, fingerprint
+   LIMIT %(limit)s OFFSET %(offset)s
 )
 SELECT DISTINCT ON (g.streams, g.events, g.consumer, g.type, g.fingerprint)
        g.consumer, g.type, g.fingerprint, g.cause, g.reason, g.events, g.streams, g.followers,
@@ -138,6 +151,7 @@ SELECT i.source, i.aggregate_type, i.aggregate_id, i.last_sequence, min(p.sequen
                                   = (%(source)s, %(aggregate_type)s, %(aggregate_id)s))
  GROUP BY i.source, i.aggregate_type, i.aggregate_id, i.last_sequence
 """
+_PARKED_IN = f"SELECT parked FROM inbox WHERE {STREAM}"  # noqa: S608
 _BEYOND = """
 SELECT source, aggregate_type, aggregate_id, p.sequence
   FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(after)s::bigint[])
@@ -181,6 +195,10 @@ SELECT consumer, type, count(*) AS events, min(parked_at) AS oldest,
 _BEGINNING = Stream("", "", "")
 """Before all streams."""
 
+ParkedKey = tuple[str, Stream, int, UUID]
+"""Consumer, stream, sequence and id of a parked event: the primary key."""
+_FIRST: ParkedKey = ("", _BEGINNING, 0, UUID(int=0))
+
 
 @dataclass(frozen=True, slots=True)
 class ParkedQueries:
@@ -204,20 +222,37 @@ class ParkedQueries:
             for *row, at, errors in found
         ]
 
+    async def page(
+        self, selection: ParkedSelection, *, after: ParkedKey | None = None, limit: int
+    ) -> list[ParkedEvent]:
+        """Parked events without their bodies, by consumer, stream and sequence, beyond one."""
+        consumer, stream, sequence, event_id = after or _FIRST
+        values = {
+            **_key(stream),
+            "after_consumer": consumer,
+            "sequence": sequence,
+            "event_id": event_id,
+            "limit": limit,
+        }
+        return [parked_event(*row) for row in await self._rows(_PAGE, values, selection)]
+
     async def groups(
-        self, selection: ParkedSelection = EVERYTHING, *, limit: int = 100
+        self, selection: ParkedSelection = EVERYTHING, *, limit: int = 100, offset: int = 0
     ) -> list[ParkedGroup]:
         """What stops streams, by consumer, event type and cause; the most streams first."""
-        return await self._fetch(ParkedGroup, _GROUPS, {"limit": limit}, selection)
+        values = {"limit": limit, "offset": offset}
+        return await self._fetch(ParkedGroup, _GROUPS, values, selection)
 
-    async def preview_redrive(self, selection: ParkedSelection) -> Preview:
-        """What a redrive would move."""
-        [preview] = await self._fetch(Preview, _PREVIEW_REDRIVE, {}, selection)
+    async def preview_redrive(
+        self, selection: ParkedSelection, *, limit: int | None = None
+    ) -> Preview:
+        """What a redrive of at most so many streams would move."""
+        [preview] = await self._fetch(Preview, _PREVIEW_REDRIVE, {"limit": limit}, selection)
         return preview
 
     async def preview_discard(self, selection: ParkedSelection) -> Preview:
         """What a discard would move."""
-        [preview] = await self._fetch(Preview, _PREVIEW_DISCARD, {}, selection)
+        [preview] = await self._fetch(Preview, _PREVIEW_DISCARD, {"limit": None}, selection)
         return preview
 
     async def stopped_streams(
@@ -252,6 +287,11 @@ class ParkedQueries:
         """How far each stream, or this one, has come, and the first sequence parked beyond."""
         found = await self._rows(_PROGRESS, _key(stream))
         return {Stream(*key): (last, first) for *key, last, first in found}
+
+    async def parked_in(self, stream: Stream) -> int:
+        """How many events of a stream are parked."""
+        found = await self._rows(_PARKED_IN, _key(stream))
+        return int(found[0][0]) if found else 0
 
     async def beyond(self, after: Mapping[Stream, int]) -> list[tuple[Stream, int]]:
         """All sequences that are parked beyond the given one of each of these streams."""

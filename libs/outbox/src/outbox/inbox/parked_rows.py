@@ -14,6 +14,7 @@ from uuid import UUID
 from outbox.event import Envelope, Stream
 from outbox.fingerprints import Cause
 from outbox.inbox.position import Decision
+from outbox.plural import counted
 
 FAILED, CRASHED, UNREADABLE, DISCARDED = "failed", "crashed", "unreadable", "discarded"
 UNHANDLED = "unhandled"
@@ -149,12 +150,24 @@ class ParkedGroup:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a change would move at this time; `followers` wait in the streams of the events."""
+    """What a change would move at this time; `followers` wait in the streams of the events.
+
+    `digest` stands for exactly these events.
+    """
 
     events: int
     streams: int
     followers: int
     at: datetime
+    digest: str = ""
+
+    def is_same(self, now: Preview) -> bool:
+        """Whether the same events would be moved now. Others may have come to wait behind them."""
+        return (self.events, self.streams, self.digest) == (now.events, now.streams, now.digest)
+
+    def __str__(self) -> str:
+        events, streams = counted(self.events, "event"), counted(self.streams, "stream")
+        return f"{events} of {streams}"
 
 
 @dataclass(frozen=True, slots=True)

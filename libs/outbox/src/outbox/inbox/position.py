@@ -322,8 +322,27 @@ SELECT name FROM names WHERE name IS NOT NULL ORDER BY name
 """The consumers alone: one step in the index for each, however many streams there are."""
 
 
-CONSUMED_KINDS = "SELECT DISTINCT consumer, source, aggregate_type FROM inbox"
-"""The sources and aggregate types that each consumer has received."""
+_KINDS = """
+WITH RECURSIVE kinds(consumer, source, aggregate_type) AS (
+  (SELECT consumer, source, aggregate_type FROM inbox ORDER BY 1, 2, 3 LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM kinds k CROSS JOIN LATERAL (
+    SELECT consumer, source, aggregate_type FROM inbox i
+     WHERE (i.consumer, i.source, i.aggregate_type) > (k.consumer, k.source, k.aggregate_type)
+     ORDER BY 1, 2, 3 LIMIT 1) n
+)
+"""
+CONSUMED_KINDS = f"{_KINDS} SELECT consumer, source, aggregate_type FROM kinds"  # noqa: S608
+"""The sources and aggregate types that each consumer has received, by steps in the index."""
+
+STREAMS_WITH_ID = f"""
+{_KINDS}
+SELECT DISTINCT source, aggregate_type FROM kinds k
+ WHERE EXISTS (SELECT FROM inbox i
+                WHERE (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
+                    = (k.consumer, k.source, k.aggregate_type, %(id)s))
+"""  # noqa: S608
+"""The streams of an aggregate's id, of whatever source and type."""
 
 
 APPLIED_STREAMS = f"""
@@ -334,9 +353,11 @@ SELECT source, aggregate_type, aggregate_id, last_sequence FROM inbox
 """How far a consumer has come in the streams of some sources and aggregate types."""
 
 
-POSITIONS = """
-SELECT consumer, last_sequence, last_event_id, blocked FROM inbox
- WHERE source = %(source)s AND aggregate_type = %(kind)s AND aggregate_id = %(aggregate)s
+POSITIONS = f"""
+SELECT c.name AS consumer, last_sequence, last_event_id, blocked, parked
+  FROM ({CONSUMER_NAMES}) c JOIN inbox
+       ON (consumer, source, aggregate_type, aggregate_id)
+        = (c.name, %(source)s, %(kind)s, %(aggregate)s)
  ORDER BY consumer
-"""
-"""How far each consumer has come in one stream."""
+"""  # noqa: S608
+"""How far each consumer has come in one stream, and how many events of it are parked."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
 
 from outbox.postgres.controls import INBOX_CONTROLS
+from outbox.postgres.operations_log import declare_operations_log
 from outbox.postgres.table_details import comment, completed_by, room_for_updates
 from outbox.postgres.table_groups import TableGroup
 
@@ -55,6 +56,7 @@ def declare_inbox(metadata: MetaData) -> None:
     _declare_beacons(metadata)
     _declare_missing(metadata)
     INBOX_CONTROLS.declare(metadata)
+    declare_operations_log(metadata)
 
 
 def _declare_attempts(metadata: MetaData) -> None:

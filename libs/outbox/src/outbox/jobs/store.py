@@ -120,7 +120,7 @@ _FILTER = """
 
 _LIST = f"""
 SELECT {_COLUMNS} FROM outbox_jobs
- {_FILTER} AND (%(state)s::text IS NULL OR state = %(state)s)
+ {_FILTER} AND (%(state)s::text IS NULL OR state = %(state)s) AND id > %(after)s
  ORDER BY id LIMIT %(limit)s OFFSET %(offset)s
 """  # noqa: S608
 
@@ -137,26 +137,40 @@ SELECT kind, state, count(*), min(ended_at)
 ) AS counted ORDER BY kind, state
 """
 
+REDRIVEN = "(state = 'failed' OR (state = 'waiting' AND lease_id IS NULL))"
+"""Condition: a job that a redrive tries."""
+# A job whose call is being made is left alone: its answer counts.
+DISCARDABLE = """
+(state = 'failed' OR (state = 'waiting'
+ AND (lease_until IS NULL OR lease_until <= clock_timestamp())))
+"""
+"""Condition: a job that a discard gives up."""
+
+PREVIEW = f"""
+SELECT count(*) AS events, count(*) AS streams, 0::bigint AS followers,
+       statement_timestamp() AS at,
+       coalesce(to_hex(bit_xor(hashtextextended(state || id, 0))), '') AS digest
+  FROM outbox_jobs {_FILTER} AND {{which}}
+"""  # noqa: S608
+"""How many jobs the condition `which` is true for."""
+
 _REDRIVE = f"""
 WITH again AS (
   UPDATE outbox_jobs
      SET state = 'waiting', attempts = 0, next_attempt_at = clock_timestamp(), ended_at = NULL,
          lease_id = NULL, lease_until = NULL
-  {_FILTER} AND (state = 'failed' OR (state = 'waiting' AND lease_id IS NULL))
+  {_FILTER} AND {REDRIVEN}
   RETURNING kind
 )
 SELECT count(*), pg_notify('{CHANNEL}', '') FROM again
 """  # noqa: S608
 
-# A job whose call is being made is left alone: its answer counts.
-_DISCARD = """
+_DISCARD = f"""
 UPDATE outbox_jobs SET state = 'discarded', ended_at = clock_timestamp(),
        lease_id = NULL, lease_until = NULL
- WHERE kind = %(kind)s AND key = %(key)s
-   AND (state = 'failed' OR (state = 'waiting'
-        AND (lease_until IS NULL OR lease_until <= clock_timestamp())))
+ WHERE kind = %(kind)s AND key = %(key)s AND {DISCARDABLE}
 RETURNING id
-"""
+"""  # noqa: S608
 
 
 async def enqueue(
@@ -252,9 +266,17 @@ async def list_jobs(
     key: str | None = None,
     limit: int = 100,
     offset: int = 0,
+    after: int = 0,
 ) -> list[Job]:
-    """Jobs, oldest first; `state` is waiting, done, failed or discarded."""
-    parameters = {"kind": kind, "key": key, "state": state, "limit": limit, "offset": offset}
+    """Jobs with ids above `after`, oldest first; `state` is waiting, done, failed or discarded."""
+    parameters = {
+        "kind": kind,
+        "key": key,
+        "state": state,
+        "limit": limit,
+        "offset": offset,
+        "after": after,
+    }
     async with connection.cursor(row_factory=class_row(Job)) as cursor:
         await cursor.execute(_LIST, parameters)
         return await cursor.fetchall()

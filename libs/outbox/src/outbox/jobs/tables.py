@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
+from outbox.postgres.operations_log import declare_operations_log
 from outbox.postgres.table_details import comment, completed_by, room_for_updates
 from outbox.postgres.table_groups import TableGroup
 
@@ -28,7 +29,7 @@ _NOW = text("clock_timestamp()")
 
 
 def declare_jobs(metadata: MetaData) -> None:
-    """Declare `outbox_jobs`."""
+    """Declare `outbox_jobs`, and the operations log that all groups share."""
     jobs = Table(
         "outbox_jobs",
         metadata,
@@ -53,6 +54,7 @@ def declare_jobs(metadata: MetaData) -> None:
         comment=comment(VERSION),
     )
     _index(jobs)
+    declare_operations_log(metadata)
 
 
 def _index(jobs: Table) -> None:

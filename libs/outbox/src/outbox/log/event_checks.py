@@ -102,6 +102,11 @@ def _body(payload: Any) -> str:
     body = payload()
     if not isinstance(body, bytes):
         raise InvalidEvent("payload", f"has to return bytes, not {type(body).__name__}")
+    return checked_body(body)
+
+
+def checked_body(body: bytes) -> str:
+    """The text of a body. Raises `InvalidEvent` unless it is JSON in UTF-8 and not too large."""
     if len(body) > MAX_PAYLOAD:
         raise EventTooLarge(len(body), MAX_PAYLOAD)
     try:

@@ -11,10 +11,23 @@ from __future__ import annotations
 
 REPLAYABLE = """
 SELECT type, count(*) AS events, count(DISTINCT (source, aggregate_id)) AS aggregates,
-       min(created_at) AS oldest, max(created_at) AS newest
-  FROM outbox WHERE {where} GROUP BY type ORDER BY type
+       min(created_at) AS oldest, max(created_at) AS newest,
+       to_hex(bit_xor(hashtextextended(event_id::text, 0))) AS digest
+  FROM (SELECT * FROM outbox WHERE {where} LIMIT %(counted_to)s) chosen
+ GROUP BY type ORDER BY type
 """
 """Published events by type; `where` is the condition of a `Selection`."""
+
+# The stream's counter says which sequences there are, and the index outbox_published_events finds
+# them: without this the whole table would be read.
+OF_AGGREGATE = """
+aggregate_type = %(kind)s AND aggregate_id = %(id)s
+AND hashtextextended(aggregate_id, sequence) = ANY(ARRAY(
+  SELECT hashtextextended(%(id)s, n)
+    FROM outbox_streams s CROSS JOIN generate_series(1, s.last) n
+   WHERE s.aggregate_type = %(kind)s AND s.aggregate_id = %(id)s))
+"""
+"""Condition: a published event of one aggregate."""
 
 # `published_at` is checked again on the rows: another replay may run at the same time.
 REPLAY = """
@@ -52,6 +65,23 @@ SELECT {_STORED_EVENT} FROM outbox
 """  # noqa: S608
 """Events for which the condition `which` is true, all of them or those with these ids."""
 
+# Relays try events in the order of their ids, so what has failed is among the first of a backlog.
+REFUSED_EVENTS = f"""
+SELECT id, {_STORED_EVENT}
+  FROM (SELECT * FROM outbox WHERE published_at IS NULL AND id > %(after)s
+         ORDER BY id LIMIT %(searched)s) waiting
+ WHERE {DISCARDABLE} ORDER BY id LIMIT %(limit)s
+"""  # noqa: S608
+"""Parked and returned events beyond an id, among the first unpublished ones."""
+
+REFUSED_PREVIEW = """
+SELECT count(*) AS events, count(DISTINCT (source, aggregate_type, aggregate_id)) AS streams,
+       0::bigint AS followers, statement_timestamp() AS at,
+       coalesce(to_hex(bit_xor(hashtextextended(event_id::text, 0))), '') AS digest
+  FROM outbox WHERE {which} AND event_id = ANY(%(ids)s)
+"""
+"""How many of these events the condition `which` is true for."""
+
 # A binding of `order.#` matches the bare `order` too, where a longer type would be too long.
 DISCARD = f"""
 UPDATE outbox
@@ -85,11 +115,11 @@ TROUBLES = """
 SELECT CASE WHEN parked_at IS NULL THEN 'backed off' ELSE 'parked' END AS state,
        coalesce(last_error, 'unknown') AS error, type, count(*) AS events,
        min(created_at) AS oldest, (array_agg(event_id ORDER BY id))[1:%(named)s] AS first
-  FROM outbox
- WHERE published_at IS NULL AND (parked_at IS NOT NULL OR attempts > 0)
+  FROM (SELECT * FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT %(limit)s) waiting
+ WHERE parked_at IS NOT NULL OR attempts > 0
  GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
 """
-"""Events that failed, by state, last error and type."""
+"""Events that failed, by state, last error and type, among the first unpublished ones."""
 
 SCHEDULED = """
 SELECT count(*) AS events, min(due_at) AS next_due,
@@ -103,6 +133,34 @@ SELECT {_STORED_EVENT} FROM outbox
  WHERE event_id = %(id)s AND created_at >= %(since)s AND created_at < %(until)s
 """  # noqa: S608
 """One event, looked up in the days around a time."""
+
+_SCHEDULED_EVENT = """
+source, key, due_at, event_id, aggregate_type, aggregate_id, type, version,
+payload::text AS payload, correlation_id, causation_id, traceparent
+"""
+"""The columns of a `DueEvent`."""
+
+SCHEDULED_EVENTS = f"""
+SELECT {_SCHEDULED_EVENT} FROM outbox_scheduled
+ WHERE (due_at, source, key) > (%(due_at)s, %(source)s, %(key)s)
+   AND (%(prefix)s::text IS NULL OR starts_with(key, %(prefix)s))
+   AND (%(type)s::text IS NULL OR type = %(type)s)
+ ORDER BY due_at, source, key LIMIT %(limit)s
+"""  # noqa: S608
+"""Events that are not yet due, the next due first."""
+
+ONE_SCHEDULED_EVENT = f"""
+SELECT {_SCHEDULED_EVENT} FROM outbox_scheduled WHERE source = %(source)s AND key = %(key)s
+"""  # noqa: S608
+"""One of them by its key, locked for its change by `FOR UPDATE`."""
+
+MOVE_SCHEDULED = """
+UPDATE outbox_scheduled SET due_at = %(due_at)s WHERE source = %(source)s AND key = %(key)s
+"""
+"""Gives one another time. The relay hears of it by the doorbell."""
+
+CALL_OFF = "DELETE FROM outbox_scheduled WHERE source = %(source)s AND key = %(key)s"
+"""Removes one: it is never published."""
 
 SCHEDULED_EVENT = "SELECT key, due_at FROM outbox_scheduled WHERE event_id = %(id)s"
 """The same event before it is due."""
@@ -147,8 +205,57 @@ SELECT source, aggregate_type, aggregate_id, last
 """
 """How far these streams have come."""
 
-PRODUCED_KINDS = "SELECT DISTINCT source, aggregate_type FROM outbox_streams"
-"""Which sources and aggregate types there are."""
+_KINDS = """
+WITH RECURSIVE kinds(source, aggregate_type) AS (
+  (SELECT source, aggregate_type FROM outbox_streams ORDER BY 1, 2 LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM kinds k CROSS JOIN LATERAL (
+    SELECT source, aggregate_type FROM outbox_streams s
+     WHERE (s.source, s.aggregate_type) > (k.source, k.aggregate_type)
+     ORDER BY 1, 2 LIMIT 1) n
+)
+"""
+PRODUCED_KINDS = f"{_KINDS} SELECT source, aggregate_type FROM kinds"  # noqa: S608
+"""Which sources and aggregate types there are, by steps in the index."""
+
+STREAMS_WITH_ID = f"""
+{_KINDS} SELECT source, aggregate_type FROM kinds JOIN outbox_streams USING (source, aggregate_type)
+ WHERE aggregate_id = %(id)s
+"""  # noqa: S608
+"""The streams of an aggregate's id, of whatever source and type."""
+
+STREAM_LAST = """
+SELECT last FROM outbox_streams
+ WHERE (source, aggregate_type, aggregate_id) = (%(source)s, %(aggregate_type)s, %(aggregate_id)s)
+"""
+"""How far one stream has come."""
+
+_EVENT_OF_STREAM = """
+sequence, event_id, type, version, created_at, published_at, parked_at, attempts, last_error,
+octet_length(payload::text) AS size, correlation_id, causation_id, traceparent
+"""
+"""The columns of a `StreamEvent`."""
+
+# The index outbox_published_events finds the published ones by their sequences; the bucket is in
+# the index of the unpublished ones.
+STREAM_EVENTS = f"""
+WITH published AS (
+  SELECT e.* FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS w(wanted)
+   CROSS JOIN LATERAL (
+    SELECT {_EVENT_OF_STREAM} FROM outbox
+     WHERE hashtextextended(aggregate_id, sequence) = hashtextextended(%(aggregate_id)s, w.wanted)
+       AND aggregate_id = %(aggregate_id)s AND sequence = w.wanted
+       AND aggregate_type = %(aggregate_type)s AND source = %(source)s
+       AND published_at IS NOT NULL LIMIT 1) e
+), unpublished AS (
+  SELECT {_EVENT_OF_STREAM} FROM outbox
+   WHERE published_at IS NULL AND bucket = %(bucket)s AND aggregate_id = %(aggregate_id)s
+     AND aggregate_type = %(aggregate_type)s AND source = %(source)s
+     AND sequence BETWEEN %(first)s AND %(last)s
+)
+SELECT * FROM published UNION ALL SELECT * FROM unpublished ORDER BY sequence DESC
+"""  # noqa: S608
+"""The events of one stream in a range of sequences, as far as the table still has them."""
 
 STREAMS_OF_TYPES = """
 SELECT source, aggregate_type, aggregate_id, last FROM outbox_streams

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from outbox.postgres.controls import OUTBOX_CONTROLS
 from outbox.postgres.day_partitions import OUTBOX
+from outbox.postgres.operations_log import declare_operations_log
 from outbox.postgres.table_details import (
     DEFAULT_LANES,
     comment,
@@ -49,6 +50,7 @@ def _stream_key(*, primary_key: bool) -> list[Column[str]]:
 def declare_outbox(metadata: MetaData) -> None:
     """Declare `outbox` and the tables that begin with `outbox_`, but for jobs."""
     OUTBOX_CONTROLS.declare(metadata)
+    declare_operations_log(metadata)
     _declare_events(metadata)
     _declare_scheduled(metadata)
     Table(

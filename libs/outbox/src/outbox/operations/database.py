@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
@@ -54,6 +55,12 @@ async def value(
     cursor = await connection.execute(query, parameters, prepare=False)
     row = await cursor.fetchone()
     return row[0] if row else None
+
+
+async def now(connection: Connection) -> datetime:
+    """The time by the database's clock, which stamps all rows."""
+    found: datetime = await value(connection, "SELECT clock_timestamp()")
+    return found
 
 
 async def has_table(connection: Connection, name: str) -> bool:

@@ -30,24 +30,16 @@ from typing import Self
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelPreconditionFailed
-from aiormq.abc import AbstractChannel as UnderlayChannel
-from aiormq.abc import DeliveredMessage
 from pamqp.common import FieldTable
 
 from outbox.addresses import Broker
-from outbox.errors import BrokerRefused, InvalidSetting, QueueInUse, TopologyMismatch
+from outbox.errors import InvalidSetting, QueueInUse, TopologyMismatch
 from outbox.failpoints import hit
-from outbox.losses import one_line
+from outbox.operations.moved_messages import QUIET, TOGETHER, publish_unchanged
 from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.delivery_buffer import DeliveryBuffer
-from outbox.rabbitmq.lenient_decoding import body_size
 from outbox.rabbitmq.queue_depths import declared
 from outbox.rabbitmq.topology import DELIVERY_LIMIT, Topology
-
-TOGETHER = 200
-"""So many messages are published before the first is acked."""
-QUIET = 0.5
-"""After so many seconds without a delivery the broker is asked whether the queue is empty."""
 
 Say = Callable[[str], None]
 
@@ -177,7 +169,7 @@ class QueueMigration:
                     if await self._is_empty(source):
                         return moved
                     continue
-                await _publish(under, target, batch)
+                await publish_unchanged(under, target, batch)
                 hit("migration.confirmed")
                 await buffer.ack(batch)
                 hit("migration.acked")
@@ -202,38 +194,3 @@ class QueueMigration:
 
     def _bindings(self) -> Iterable[tuple[str, str]]:
         return self._topology.bindings_of(self._queue)
-
-
-async def _publish(channel: UnderlayChannel, target: str, batch: list[DeliveredMessage]) -> None:
-    """Publish messages with all their properties; returns when all of them are confirmed.
-
-    Returned messages are known by their id, so none of them may be in flight twice.
-    """
-    in_flight: dict[object, DeliveredMessage] = {}
-    for delivery in batch:
-        message_id = delivery.header.properties.message_id or delivery.delivery_tag
-        if message_id in in_flight:
-            await _confirm(channel, target, in_flight.values())
-            in_flight.clear()
-        in_flight[message_id] = delivery
-    await _confirm(channel, target, in_flight.values())
-
-
-async def _confirm(
-    channel: UnderlayChannel, target: str, deliveries: Iterable[DeliveredMessage]
-) -> None:
-    try:
-        await asyncio.gather(*(_passed_on(channel, target, one) for one in deliveries))
-    except ChannelPreconditionFailed as problem:
-        hint = "give this user the tag impersonator, or migrate as the user of the messages"
-        raise BrokerRefused(f"{one_line(problem)}; {hint}") from problem
-
-
-async def _passed_on(channel: UnderlayChannel, target: str, delivery: DeliveredMessage) -> None:
-    size = body_size(delivery)
-    if size != len(delivery.body):
-        raise TopologyMismatch(f"a message has {size} bytes, more than an event: take it out first")
-    properties = delivery.header.properties
-    await channel.basic_publish(
-        delivery.body, routing_key=target, properties=properties, mandatory=True
-    )

@@ -7,14 +7,18 @@ too much does no harm.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from outbox.errors import InvalidSetting
 from outbox.log import operator_queries as outbox_sql
-from outbox.operations.database import Connection, fetch, value
+from outbox.operations.database import Connection, fetch, now, value
 from outbox.postgres.notify import rescan
 
 BATCH = 5_000
+Progress = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,21 @@ class Selection:
             conditions.append("created_at < %(until)s")
             parameters["until"] = self.until
         if self.aggregate is not None:
-            conditions.append("aggregate_type = %(kind)s AND aggregate_id = %(id)s")
+            conditions.append(outbox_sql.OF_AGGREGATE)
             parameters["kind"], parameters["id"] = self.aggregate
         if self.type is not None:
             conditions.append("type = %(type)s")
             parameters["type"] = self.type
         return " AND ".join(conditions), parameters
+
+    def __str__(self) -> str:
+        said = {
+            "since": self.since and self.since.isoformat(),
+            "until": self.until and self.until.isoformat(),
+            "aggregate": self.aggregate and "/".join(self.aggregate),
+            "type": self.type,
+        }
+        return ", ".join(f"{name} {given}" for name, given in said.items() if given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +71,15 @@ class Replayable:
     aggregates: int
     oldest: datetime
     newest: datetime
+    digest: str
 
 
-async def replayable(connection: Connection, selection: Selection) -> list[Replayable]:
-    """The events that `replay` would publish again, by type."""
+async def replayable(
+    connection: Connection, selection: Selection, *, counted_to: int | None = None
+) -> list[Replayable]:
+    """The events that `replay` would publish again, by type; not more than are to be counted."""
     where, parameters = selection.where()
+    parameters["counted_to"] = counted_to
     return await fetch(
         connection, Replayable, outbox_sql.REPLAYABLE.format(where=where), parameters
     )
@@ -74,24 +91,47 @@ async def history_from(connection: Connection) -> datetime | None:
     return found
 
 
-async def replay(connection: Connection, selection: Selection, *, batch: int = BATCH) -> int:
-    """Have the chosen events published again; returns how many.
+async def replay(
+    connection: Connection,
+    selection: Selection,
+    *,
+    batch: int = BATCH,
+    per_second: float | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Have the chosen events published again, at most so many a second; returns how many.
 
     Each batch is one transaction, in order of id. Events published after the start are left alone.
     A replay that was interrupted has done a part, and can be run again.
     """
+    if per_second is not None and not per_second > 0:
+        raise InvalidSetting("per_second", f"has to be above 0, not {per_second!r}")
     if selection.until is None:
-        now: datetime = await value(connection, "SELECT clock_timestamp()")
-        selection = Selection(selection.since, now, selection.aggregate, selection.type)
-    where, parameters = selection.where()
-    statement = outbox_sql.REPLAY.format(where=where)
+        selection = replace(selection, until=await now(connection))
+    batch = batch if per_second is None else max(1, min(batch, int(per_second)))
     after, replayed = 0, 0
     while True:
-        cursor = await connection.execute(
-            statement, {**parameters, "after": after, "limit": batch}, prepare=False
-        )
-        last, cleared = await cursor.fetchone() or (None, 0)
+        last, cleared = await _replay_batch(connection, selection, after, batch)
         if last is None:
             return replayed
-        await rescan(connection)
         after, replayed = last, replayed + cleared
+        if progress is not None:
+            await progress(replayed)
+        if per_second is not None:
+            await asyncio.sleep(cleared / per_second)
+
+
+async def _replay_batch(
+    connection: Connection, selection: Selection, after: int, batch: int
+) -> tuple[int | None, int]:
+    """Replay the next events beyond an id; returns the last id, None at the end, and how many."""
+    where, parameters = selection.where()
+    cursor = await connection.execute(
+        outbox_sql.REPLAY.format(where=where),
+        {**parameters, "after": after, "limit": batch},
+        prepare=False,
+    )
+    last, cleared = await cursor.fetchone() or (None, 0)
+    if last is not None:
+        await rescan(connection)
+    return last, cleared

@@ -137,7 +137,9 @@ async def _outbox(connection: Connection) -> OutboxStatus:
     partitions = await day_partitions(connection)
     return OutboxStatus(
         backlog=backlog,
-        troubles=await fetch(connection, Trouble, outbox_sql.TROUBLES, {"named": NAMED}),
+        troubles=await fetch(
+            connection, Trouble, outbox_sql.TROUBLES, {"named": NAMED, "limit": COUNTED_TO}
+        ),
         scheduled=scheduled,
         lanes=await lane_map(connection),
         partitions=len(partitions),

@@ -62,6 +62,7 @@ class ConsumerPosition:
     last_sequence: int
     last_event_id: UUID | None
     blocked: bool
+    parked: int
 
 
 @dataclass(frozen=True, slots=True)

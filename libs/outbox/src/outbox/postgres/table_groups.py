@@ -4,6 +4,9 @@ To change a table in a later release, change its declaration and append a step t
 module, which brings the version before to the new one. A step is a list of SQL statements that do
 nothing the second time (`ADD COLUMN IF NOT EXISTS`, `CREATE INDEX IF NOT EXISTS`), with
 `{schema}` before each name. A step only adds, so that the release before can run beside it.
+
+All groups share one table, `outbox_operations_log`: whichever comes first makes it, and whichever
+goes last drops it (decision 1901).
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ from typing import Any
 import psycopg
 from sqlalchemy import Executable, MetaData, create_mock_engine, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateTable, SetTableComment
 
 from outbox.errors import SchemaBehind
+from outbox.postgres.operations_log import TABLE as SHARED
 from outbox.postgres.table_details import MARK, comment, prefix, version_in
 
 Connection = AsyncConnection | psycopg.AsyncConnection[Any]
@@ -29,6 +34,14 @@ SELECT name, c.oid IS NOT NULL, obj_description(c.oid, 'pg_class')
   LEFT JOIN pg_class c ON c.relname = name AND c.relnamespace
        = (SELECT relnamespace FROM pg_class WHERE oid = coalesce({oids}))
 """
+# The first tables of the groups: the shared table goes with the last of them.
+_DROP_SHARED = """
+DO $$ BEGIN
+  IF coalesce(to_regclass('{schema}outbox'), to_regclass('{schema}inbox'),
+              to_regclass('{schema}outbox_jobs')) IS NULL THEN
+    DROP TABLE IF EXISTS {schema}{shared};
+  END IF;
+END $$"""
 _PRINTS = "`outbox schema` prints"
 
 
@@ -63,7 +76,8 @@ class TableGroup:
 
     def drop_statements(self, schema: str | None = None) -> list[Executable]:
         """Statements that drop the tables with everything in them."""
-        return self._collect(schema, MetaData.drop_all)
+        drop_shared = _DROP_SHARED.format(schema=prefix(schema), shared=SHARED)
+        return [*self._collect(schema, MetaData.drop_all), text(drop_shared)]
 
     def upgrade_statements(
         self, found: int, version: int, schema: str | None = None
@@ -112,10 +126,14 @@ END $$"""
         metadata, statements = MetaData(schema=schema), list[Executable]()
         self.declare(metadata)
         tables = [table for table in metadata.sorted_tables if only is None or table.name in only]
+        own = [table for table in tables if table.name != SHARED]
         engine = create_mock_engine(
             "postgresql+psycopg://", lambda statement, *_, **__: statements.append(statement)
         )
-        how(metadata, engine, tables=tables, checkfirst=False)
+        how(metadata, engine, tables=own, checkfirst=False)
+        if how is MetaData.create_all:
+            for table in (one for one in tables if one.name == SHARED):
+                statements += [CreateTable(table, if_not_exists=True), SetTableComment(table)]
         return statements
 
 
@@ -131,8 +149,8 @@ class FoundTables:
 
     @property
     def absent(self) -> bool:
-        """Whether the database has none of the tables."""
-        return len(self.missing) == len(self.group.tables)
+        """Whether the database has none of the tables, but for the one that all groups share."""
+        return {*self.group.tables} - {SHARED} <= {*self.missing}
 
     @property
     def problem(self) -> str | None:

@@ -1,4 +1,4 @@
-"""RabbitMQ's management API: bindings, consumers and alarms, which AMQP does not tell."""
+"""RabbitMQ's management API: queues, bindings, consumers and alarms, more than AMQP tells."""
 
 from __future__ import annotations
 
@@ -47,6 +47,10 @@ class Management:
             (consumer["queue"]["name"], consumer["consumer_tag"])
             for consumer in self._get(f"/api/consumers/{self._vhost}")
         ]
+
+    def queues(self) -> dict[str, dict[str, Any]]:
+        """What the API says of every queue, by name."""
+        return {queue["name"]: queue for queue in self._get(f"/api/queues/{self._vhost}")}
 
     def consumer_timeout(self, queue: str) -> float | None:
         """In seconds, if a policy sets it for this queue (RabbitMQ 3.12 and newer)."""

@@ -145,8 +145,16 @@ def api_health(base: Foundation, broker: BrokerProbe, **tolerated: Check) -> Hea
     )
 
 
-async def run_services(base: Foundation, services: Mapping[str, BackgroundService]) -> None:
-    """Run background services and report their health, until told to stop or one of them ends."""
+async def run_services(
+    base: Foundation,
+    services: Mapping[str, BackgroundService],
+    *,
+    operations: FastAPI | None = None,
+) -> None:
+    """Run background services and report their health, until told to stop or one of them ends.
+
+    `operations` are the HTTP operations, answered at `/ops`.
+    """
     checks = {name: _check(service) for name, service in services.items()}
     consumers = {name: one for name, one in services.items() if isinstance(one, Consumer)}
     tolerated = {
@@ -167,6 +175,8 @@ async def run_services(base: Foundation, services: Mapping[str, BackgroundServic
         health=health,
         access=base.access,
     )
+    if operations is not None:
+        app.mount("/ops", operations)
     async with asyncio.TaskGroup() as group:
         for service in services.values():
             group.create_task(service.run(base.stop))

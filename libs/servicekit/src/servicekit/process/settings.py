@@ -17,12 +17,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from outbox import ConsumerSettings, Retry
+from outbox.operations_api.tokens import Tokens
 from servicekit.http.access_rules import LOOPBACK_HOSTS, AccessRules, Hosts, Origins
 from servicekit.process.former_names import unread_variables
 from servicekit.process.production import refuse_open_access, refuse_weak_secrets
@@ -99,6 +107,12 @@ def _number_of_processes(value: object) -> object:
     return value
 
 
+def _known_tokens(value: SecretStr | None) -> SecretStr | None:
+    Tokens.parse(value.get_secret_value() if value else "")
+    return value
+
+
+TOKENS_EXAMPLE = f"deploy:operator:{'0123456789abcdef' * 4}"
 Processes = Annotated[int, BeforeValidator(_number_of_processes), Field(ge=1, le=256)]
 
 
@@ -163,6 +177,7 @@ class ServiceSettings(ProcessSettings):
         "IDEMPOTENCY_",
         "HANDLER_",
         "INBOX_",
+        "OPERATIONS_",
     )
 
     rabbitmq_url: AmqpUrl
@@ -181,11 +196,21 @@ class ServiceSettings(ProcessSettings):
     """Deliveries of each queue that a process has received and not acked, at most."""
     inbox_resend: Switch = Switch.ON
     """Whether consumers ask for events that were lost on their way."""
+    operations_tokens: Annotated[
+        SecretStr | None, AfterValidator(_known_tokens), Field(examples=[TOKENS_EXAMPLE])
+    ] = None
+    """Who may call the HTTP operations on the port of a worker."""
 
     @property
     def key_lifetime(self) -> timedelta:
         """How long the answer to an `Idempotency-Key` is kept."""
         return timedelta(hours=self.idempotency_key_ttl_hours)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens of the HTTP operations."""
+        given = self.operations_tokens
+        return Tokens.parse(given.get_secret_value() if given else "")
 
     @property
     def senders(self) -> Mapping[str, Collection[str]]:

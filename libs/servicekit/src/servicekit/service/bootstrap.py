@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import structlog
+from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox import (
+    Application,
     BackgroundService,
     Consumer,
     ConsumerSettings,
@@ -30,6 +32,8 @@ from outbox import (
     Work,
     open_work,
 )
+from outbox.operations_api.access import OperatedService
+from outbox.operations_api.app import build_operations_app
 from outbox.postgres.day_partitions import OUTBOX
 from servicekit.database.engine import POOL_SIZE, create_engine, ensure_reachable
 from servicekit.database.expiry import Expiry
@@ -97,6 +101,7 @@ class Worker:
 
     foundation: Foundation
     work: Work
+    operations: FastAPI
     services: dict[Role, dict[str, BackgroundService]] = field(default_factory=dict)
 
     def add(self, role: Role, name: str, service: BackgroundService) -> None:
@@ -111,7 +116,7 @@ class Worker:
             if role in roles
             for name, service in services.items()
         }
-        await run_services(self.foundation, chosen)
+        await run_services(self.foundation, chosen, operations=self.operations)
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ class ServiceBootstrap:
             self.open_work("worker", more_connections=self._workers_of(queues)) as work,
             self._owner_engine() as owner_engine,
         ):
-            worker = Worker(base, work)
+            worker = Worker(base, work, self._operations(queues))
             worker.add(Role.RELAY, "relay", self._relay(work))
             settings = self.settings.of_consumers()
             for queue, handlers in queues.items():
@@ -200,6 +205,17 @@ class ServiceBootstrap:
             keys = Expiry(work.engine, delete_expired_batch, rows="idempotency keys")
             worker.add(Role.MAINTENANCE, "maintenance keys", keys)
             yield worker
+
+    def _operations(self, queues: Mapping[str, HandlersByType]) -> FastAPI:
+        """The HTTP operations, for whoever has one of the tokens."""
+        application = Application(self.topology, queues, self.settings.of_consumers())
+        service = OperatedService(
+            self.service.name,
+            self.database.url,
+            self.settings.rabbitmq_url,
+            application=application,
+        )
+        return build_operations_app(service, self.settings.tokens)
 
     def _workers_of(self, queues: Mapping[str, HandlersByType]) -> int:
         return len(queues) * self.settings.inbox_concurrency

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from devstack.host import processes
+from devstack.host import operations_token, processes
 from devstack.host.console import Say, silent
 from devstack.host.errors import Trouble
 from devstack.host.layout import CHECKOUT, Layout
@@ -154,7 +154,8 @@ class System:
                 service.port_variable: str(self.ports[program_name(service, "api")]),
                 service.worker_port_variable: str(self.ports[program_name(service, "worker")]),
             }
-        return {**bare(), **parts.urls_for(service), **service.own(self._env), **numbers}
+        token = operations_token.variables(self.layout, self._env)
+        return {**bare(), **parts.urls_for(service), **token, **service.own(self._env), **numbers}
 
     def _start_services(self) -> None:
         """Start the APIs once the schemas are there, and the workers once the broker answers."""

@@ -1,0 +1,7 @@
+"""The HTTP operations: an operator's verbs under `/v1/…`, for programs.
+
+`app.build_operations_app` makes a FastAPI application that is mounted into another one, as
+servicekit mounts it at `/ops` on the ports of the workers. A caller has a bearer token (`tokens`)
+with a role: a viewer reads and previews, an operator changes too. `parked`, `outbox_table` and
+`service` have the endpoints, which call `outbox.operations.Operator`. It needs the extra `http`.
+"""

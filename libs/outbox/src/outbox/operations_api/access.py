@@ -1,0 +1,109 @@
+"""What each endpoint is given: an operator for its caller, for reading or for changing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from outbox.addresses import Broker, Database
+from outbox.operations import Actor, Operator, open_operator
+from outbox.operations_api.tokens import Caller, Tokens
+from outbox.worker import Application
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""So many requests have a connection to the database at once; the others wait."""
+
+
+@dataclass(frozen=True)
+class OperatedService:
+    """The service whose operations these are."""
+
+    name: str
+    database_url: Database = field(repr=False)
+    broker_url: Broker | None = field(default=None, repr=False)
+    management_url: str | None = field(default=None, repr=False)
+    application: Application | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """What all requests of one application share."""
+
+    service: OperatedService
+    tokens: Tokens
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+
+Given = Annotated[
+    HTTPAuthorizationCredentials | None,
+    Depends(HTTPBearer(auto_error=False, description="A token, as OPERATIONS_TOKENS knows it")),
+]
+"""The `Authorization` header (RFC 6750, section 2.1)."""
+
+
+async def caller(request: Request, given: Given) -> Caller:
+    """Whose request it is; 401 without a token that is known."""
+    access: Access = request.app.state.access
+    found = access.tokens.caller_of(given.credentials) if given else None
+    if found is None:
+        detail = "Send a token: Authorization: Bearer …"
+        if not access.tokens.callers:
+            detail = "No tokens are set, so nobody may call. OPERATIONS_TOKENS sets them."
+        raise HTTPException(401, detail)
+    return found
+
+
+async def changing_caller(request: Request, known: Annotated[Caller, Depends(caller)]) -> Caller:
+    """The same for what changes something; 403 for a viewer."""
+    if not known.may_change:
+        path = request.url.path
+        logger.warning("%s (%s) may not %s %s", known.name, known.role, request.method, path)
+        raise HTTPException(403, f"{known.name} is a {known.role}, who changes nothing.")
+    return known
+
+
+@asynccontextmanager
+async def _operator(request: Request, known: Caller) -> AsyncIterator[Operator]:
+    access: Access = request.app.state.access
+    service = access.service
+    address = request.client.host if request.client else None
+    async with (
+        access.free,
+        open_operator(
+            service.database_url,
+            by=Actor(known.name, via="http", address=address),
+            broker_url=service.broker_url,
+            management_url=service.management_url,
+            application=service.application,
+        ) as operator,
+    ):
+        yield operator
+
+
+async def reading(
+    request: Request, known: Annotated[Caller, Depends(caller)]
+) -> AsyncIterator[Operator]:
+    """An operator for any caller with a token."""
+    async with _operator(request, known) as operator:
+        yield operator
+
+
+async def changing(
+    request: Request, known: Annotated[Caller, Depends(changing_caller)]
+) -> AsyncIterator[Operator]:
+    """An operator for a caller who may change something."""
+    async with _operator(request, known) as operator:
+        yield operator
+
+
+Reading = Annotated[Operator, Depends(reading)]
+Changing = Annotated[Operator, Depends(changing)]

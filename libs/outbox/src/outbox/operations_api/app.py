@@ -1,0 +1,63 @@
+"""The application of the HTTP operations, to be mounted into another one."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse
+
+from outbox import __version__
+from outbox.operations_api import outbox_table, parked, service
+from outbox.operations_api.access import Access, OperatedService
+from outbox.operations_api.bodies import answer
+from outbox.operations_api.problems import MEDIA_TYPE, install_problems
+from outbox.operations_api.tokens import Tokens
+
+DESCRIPTION = """An operator's verbs, for programs. Every change has a preview. Send its answer back
+as `seen`: a change that would move something else by now is refused with 409, and nothing happens.
+Every change is in the history. Errors are `application/problem+json` (RFC 9457)."""
+
+_PROBLEM = {"description": "A problem", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
+_WHY = {
+    401: "no token, or one that is not known",
+    403: "a viewer changes nothing",
+    404: "there is no such thing",
+    409: "changed since it was seen (`before`, `now`), or somebody is at it (`by`, `since`)",
+    422: "the request is not as it should be",
+    503: "the database or the broker does not answer",
+}
+
+
+def build_operations_app(service_: OperatedService, tokens: Tokens) -> FastAPI:
+    """The operations of one service. Without tokens every call is answered with 401."""
+    app = FastAPI(
+        title=f"{service_.name} operations",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.access = Access(service_, tokens)
+    install_problems(app)
+    for router in (
+        service.router,
+        parked.router,
+        outbox_table.unpublished,
+        outbox_table.replay,
+        outbox_table.scheduled,
+    ):
+        _include(app, router)
+
+    @app.get("/", include_in_schema=False)
+    async def about() -> JSONResponse:
+        known = len(tokens.callers)
+        said = f"{known} known" if known else "none are set: OPERATIONS_TOKENS sets them"
+        return answer({"operations": "v1", "openapi": "v1/openapi.json", "tokens": said})
+
+    return app
+
+
+def _include(app: FastAPI, router: APIRouter) -> None:
+    responses = {status: {**_PROBLEM, "description": why} for status, why in _WHY.items()}
+    app.include_router(router, prefix="/v1", responses={**responses})

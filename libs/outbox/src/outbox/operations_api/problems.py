@@ -1,0 +1,115 @@
+"""Errors as problems (RFC 9457): one table from the library's errors to statuses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from outbox.errors import (
+    ChangedSince,
+    InvalidEvent,
+    InvalidSetting,
+    NothingMissing,
+    NotParked,
+    NotThere,
+    OperationInProgress,
+    OutboxError,
+)
+from outbox.losses import one_line
+from outbox.operations.json_values import plain
+from outbox.rabbitmq.management_api import ManagementFailed
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_KNOWN: Mapping[type[Exception], tuple[int, str]] = {
+    NotThere: (404, "not_there"),
+    NotParked: (404, "not_parked"),
+    NothingMissing: (409, "nothing_missing"),
+    ChangedSince: (409, "changed_since"),
+    OperationInProgress: (409, "operation_in_progress"),
+    InvalidSetting: (422, "validation_failed"),
+    InvalidEvent: (422, "invalid_event"),
+    OutboxError: (503, "not_possible_now"),
+    psycopg.DataError: (422, "validation_failed"),
+    psycopg.Error: (503, "database_unavailable"),
+    ManagementFailed: (503, "broker_unavailable"),
+    ConnectionError: (503, "broker_unavailable"),
+}
+
+
+def problem(
+    request: Request, status: int, code: str, detail: str, **members: object
+) -> JSONResponse:
+    """One problem; its code is stable, the sentence is for people."""
+    body = {
+        "type": f"/problems/{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "instance": request.scope.get("root_path", "") + request.scope["path"][:1000],
+        "code": code,
+        **plain(members),
+    }
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Answer every error of this application as a problem."""
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        return _answer(request, error)
+
+    for kind in (*_KNOWN, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, answer)
+
+    async def crashed(request: Request, _: Exception) -> JSONResponse:
+        detail = "Something went wrong on our side."
+        return problem(request, 500, "internal_error", detail)
+
+    app.add_exception_handler(Exception, crashed)
+
+
+def _answer(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, RequestValidationError):
+        wrong = [
+            {"field": ".".join(map(str, one["loc"])), "message": one["msg"]}
+            for one in error.errors()
+        ]
+        detail = "The request is not as the OpenAPI document says."
+        return problem(request, 422, "validation_failed", detail, errors=wrong)
+    if isinstance(error, HTTPException):
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        return problem(request, error.status_code, code, str(error.detail))
+    kind = next(kind for kind in type(error).__mro__ if kind in _KNOWN)
+    status, code = _KNOWN[kind]
+    if status >= 500:
+        logger.warning("%s %s: %s", request.method, request.url.path, one_line(error))
+    return problem(request, status, code, _sentence(error), **_members(error))
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong; a server's own words stay in the log."""
+    if isinstance(error, psycopg.DataError):
+        return "PostgreSQL cannot store one of these values."
+    if isinstance(error, OutboxError | ManagementFailed):
+        return str(error)
+    return "The database or the broker does not answer. Try again."
+
+
+def _members(error: Exception) -> dict[str, Any]:
+    if isinstance(error, ChangedSince):
+        return {"before": error.seen, "now": error.now}
+    if isinstance(error, OperationInProgress):
+        return {"by": error.by, "since": error.since}
+    return {}

@@ -1,0 +1,273 @@
+"""The HTTP operations: who may call, what is refused, and what the answers say."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import pytest
+
+from kit.outbox.deliveries import events, stream_of
+from kit.outbox.world import QUEUE, SOURCE, Happened, World
+from outbox import Application, Envelope, InboxSettings, Retry, UnitOfWork
+from outbox.errors import InvalidSetting
+from outbox.inbox.inbox import Inbox
+from outbox.operations import Actor, open_operator
+from outbox.operations_api.access import OperatedService
+from outbox.operations_api.app import build_operations_app
+from outbox.operations_api.tokens import Caller, Role, Tokens
+
+OPERATOR, VIEWER = "an-operators-long-random-token", "a-viewers-long-random-token"
+CHOSEN = {"consumer": QUEUE, "selection": {"reason": "failed"}}
+
+
+def hashed(token: str) -> str:
+    return sha256(token.encode()).hexdigest()
+
+
+TOKENS = Tokens.parse(f"ann:operator:{hashed(OPERATOR)}, vic:viewer:{hashed(VIEWER)}")
+
+
+async def fails(_: UnitOfWork, event: Envelope) -> None:
+    raise ValueError(f"<script>alert(1)</script> {event.stream.aggregate_id}")
+
+
+@pytest.fixture
+async def poisoned(world: World) -> World:
+    """Two streams of three events wait behind a first one that failed."""
+    settings = InboxSettings(failures={Exception: Retry(base=600, ceiling=600)})
+    inbox = Inbox(QUEUE, {"order.happened": fails}, world.work, settings)
+    for name in "ab":
+        await inbox.handle(events(3, name))
+    return world
+
+
+def client_of(world: World, tokens: Tokens, token: str | None) -> httpx.AsyncClient:
+    application = Application(world.topology)
+    service = OperatedService("shop", world.database_url, world.broker_url, None, application)
+    transport = httpx.ASGITransport(build_operations_app(service, tokens))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(transport=transport, base_url="http://shop", headers=headers)
+
+
+@pytest.fixture
+async def ann(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(world, TOKENS, OPERATOR) as client:
+        yield client
+
+
+@pytest.fixture
+async def vic(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(world, TOKENS, VIEWER) as client:
+        yield client
+
+
+async def document(world: World) -> dict[str, Any]:
+    async with client_of(world, Tokens(), None) as client:
+        found: dict[str, Any] = (await client.get("/v1/openapi.json")).json()
+    return found
+
+
+def is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        "application/problem+json",
+    ), answer.text
+    body: dict[str, Any] = answer.json()
+    assert (body["status"], body["code"], body["type"]) == (status, code, f"/problems/{code}")
+    return body
+
+
+async def test_no_operation_answers_without_a_token_that_is_known(world: World) -> None:
+    operations = [
+        (method, path)
+        for path, methods in (await document(world))["paths"].items()
+        for method in methods
+    ]
+    assert len(operations) > 40
+    for token in (None, "", "wrong", hashed(OPERATOR), "ann"):
+        async with client_of(world, TOKENS, token) as client:
+            for method, path in operations:
+                answer = await client.request(method, path, json={} if method == "post" else None)
+                is_problem(answer, 401, "unauthorized")
+                assert answer.headers["www-authenticate"] == "Bearer"
+    basic = {"Authorization": f"Basic {OPERATOR}"}
+    async with client_of(world, TOKENS, None) as client:
+        is_problem(await client.get("/v1/status", headers=basic), 401, "unauthorized")
+
+
+async def test_without_tokens_nobody_may_call_and_the_first_page_says_so(world: World) -> None:
+    async with client_of(world, Tokens(), OPERATOR) as client:
+        body = is_problem(await client.get("/v1/status"), 401, "unauthorized")
+        assert "OPERATIONS_TOKENS" in body["detail"]
+        assert "none are set" in (await client.get("/")).json()["tokens"]
+
+
+async def test_a_viewer_reads_and_previews_and_changes_nothing(
+    poisoned: World, vic: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = (await document(poisoned))["paths"]
+    changes = [p for p, m in paths.items() if "post" in m and not p.endswith("/preview")]
+    assert len(changes) > 15
+    with caplog.at_level(logging.WARNING):
+        for path in changes:
+            is_problem(await vic.post(path, json={"any": "thing"}), 403, "forbidden")
+    said = [r.getMessage() for r in caplog.records if "may not" in r.getMessage()]
+    assert said == [f"vic (viewer) may not POST {path}" for path in changes]
+    assert (await vic.get("/v1/parked/groups")).json()[0]["streams"] == 2
+    preview = await vic.post("/v1/parked/redrive/preview", json=CHOSEN)
+    assert (preview.status_code, preview.json()["followers"]) == (200, 4)
+    assert await poisoned.rows("SELECT count(*) FROM outbox_operations_log") == [(0,)]
+
+
+async def test_a_change_moves_what_was_previewed_and_is_written_down(
+    poisoned: World, ann: httpx.AsyncClient
+) -> None:
+    seen = (await ann.post("/v1/parked/redrive/preview", json=CHOSEN)).json()
+    answer = await ann.post("/v1/parked/redrive", json={**CHOSEN, "seen": seen, "note": "again"})
+    assert (answer.status_code, answer.json()) == (200, {"streams": 2})
+    [row] = (await ann.get("/v1/history")).json()["items"]
+    assert (row["actor"], row["via"], row["address"], row["note"]) == (
+        "ann",
+        "http",
+        "127.0.0.1",
+        "again",
+    )
+
+
+async def test_what_has_changed_since_is_a_conflict_with_before_and_now(
+    poisoned: World, ann: httpx.AsyncClient
+) -> None:
+    seen = (await ann.post("/v1/parked/discard/preview", json=CHOSEN)).json()
+    one = {**CHOSEN, "selection": {"reason": "failed", "aggregate_id": "a"}}
+    assert (await ann.post("/v1/parked/discard", json=one)).json() == {"events": 1}
+    answer = await ann.post("/v1/parked/discard", json={**CHOSEN, "seen": seen})
+    body = is_problem(answer, 409, "changed_since")
+    assert (body["before"]["events"], body["now"]["events"]) == (2, 1)
+    assert await poisoned.rows("SELECT count(*) FROM inbox_discarded") == [(1,)]
+
+
+async def test_somebody_else_at_it_is_a_conflict_with_who(
+    poisoned: World, ann: httpx.AsyncClient
+) -> None:
+    async with (
+        open_operator(poisoned.database_url, by=Actor("ben", via="cli")) as ben,
+        ben.record.change("redrive parked", QUEUE),
+    ):
+        answer = await ann.post("/v1/parked/redrive", json=CHOSEN)
+    body = is_problem(answer, 409, "operation_in_progress")
+    assert body["by"] == "ben (cli)"
+
+
+async def test_a_discard_says_which_events(poisoned: World, ann: httpx.AsyncClient) -> None:
+    answer = await ann.post("/v1/parked/discard", json={"consumer": QUEUE})
+    is_problem(answer, 422, "validation_failed")
+    assert await poisoned.rows("SELECT count(*) FROM inbox_discarded") == [(0,)]
+
+
+async def test_a_body_is_edited_and_texts_of_events_stay_texts(
+    poisoned: World, ann: httpx.AsyncClient
+) -> None:
+    stream = {"source": SOURCE, "aggregate_type": "order", "aggregate_id": "a"}
+    query = {"consumer": QUEUE, **stream, "sequence": 1}
+    answer = await ann.get("/v1/parked/events", params=query)
+    [event] = answer.json()
+    assert answer.headers["content-type"] == "application/json"
+    assert event["last_error"] == "ValueError: <script>alert(1)</script> a"
+    one = {"consumer": QUEUE, "stream": stream, "sequence": 1, "event_id": event["event_id"]}
+    seen = (await ann.post("/v1/parked/edit/preview", json=one)).json()
+    bad = await ann.post("/v1/parked/edit", json={**one, "body": "{", "seen": seen})
+    is_problem(bad, 422, "invalid_event")
+    done = await ann.post("/v1/parked/edit", json={**one, "body": "[1]", "seen": seen})
+    assert (done.status_code, done.json()["body"]) == (200, "{}")
+    assert (await ann.get("/v1/parked/events", params=query)).json()[0]["body"] == "[1]"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"consumer": QUEUE, "after": "forged"},
+        {"consumer": "a\0b"},
+        {"limit": "0"},
+        {"limit": "100000"},
+    ],
+)
+async def test_what_no_list_can_answer_is_a_problem(
+    world: World, vic: httpx.AsyncClient, query: dict[str, str]
+) -> None:
+    is_problem(await vic.get("/v1/parked", params=query), 422, "validation_failed")
+
+
+@pytest.mark.parametrize("name", ["'; DROP TABLE inbox; --", "100%", "%(id)s", "a/b?c#d", "ä\n"])
+async def test_an_id_is_data(world: World, vic: httpx.AsyncClient, name: str) -> None:
+    await world.emit(Happened(name))
+    found = (await vic.get("/v1/streams", params={"aggregate_id": name})).json()
+    assert found == [{"source": SOURCE, "aggregate_type": "order", "aggregate_id": name}]
+    shown = (await vic.get("/v1/streams/events", params=found[0])).json()
+    assert (shown["last"], shown["events"][0]["type"]) == (1, "order.happened")
+    assert stream_of(name).aggregate_id == name
+
+
+async def test_unknown_members_of_a_body_are_refused(
+    poisoned: World, ann: httpx.AsyncClient
+) -> None:
+    mistyped = {"consumer": QUEUE, "selection": {"reasons": "failed"}}
+    answer = await ann.post("/v1/parked/redrive", json=mistyped)
+    body = is_problem(answer, 422, "validation_failed")
+    assert body["errors"][0]["field"] == "body.selection.reasons"
+
+
+async def test_a_database_that_is_away_is_503_without_its_address(world: World) -> None:
+    service = OperatedService("shop", "postgresql://u:secret@127.0.0.1:1/none")
+    transport = httpx.ASGITransport(build_operations_app(service, TOKENS))
+    headers = {"Authorization": f"Bearer {VIEWER}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        answer = await client.get("/v1/status", headers=headers)
+    is_problem(answer, 503, "database_unavailable")
+    assert "127.0.0.1" not in answer.text
+
+
+async def test_every_read_answers(poisoned: World, vic: httpx.AsyncClient) -> None:
+    paths = (await document(poisoned))["paths"]
+    plain = [
+        path
+        for path, methods in paths.items()
+        if "get" in methods
+        and not any(one["required"] for one in methods["get"].get("parameters", ()))
+    ]
+    assert len(plain) > 10
+    for path in plain:
+        answer = await vic.get(path)
+        assert answer.status_code == 200, (path, answer.text)
+        json.loads(answer.text)
+
+
+async def test_the_document_has_an_example_for_each_answer(world: World) -> None:
+    described = await document(world)
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            content = operation["responses"]["200"]["content"]["application/json"]
+            assert "example" in content, (method, path)
+            assert operation["security"], (method, path)
+            assert operation["description"].endswith("."), (method, path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ann", "ann:operator", "ann:admin:" + "0" * 64, "ann:operator:short", ":viewer:" + "0" * 64],
+)
+def test_a_malformed_token_is_refused_without_its_hash(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="token 1 has to be name:role") as refused:
+        Tokens.parse(text)
+    assert "0000" not in str(refused.value)
+
+
+def test_a_token_leads_to_its_caller_alone() -> None:
+    assert TOKENS.caller_of(OPERATOR) == Caller("ann", Role.OPERATOR)
+    assert TOKENS.caller_of(VIEWER) == Caller("vic", Role.VIEWER)
+    assert TOKENS.caller_of("") is None
+    assert Tokens.parse("").caller_of("") is None
