@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any, cast
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from kit.outbox.beacons import beacon, send
 from kit.outbox.deliveries import events, publish
@@ -18,6 +20,9 @@ from kit.servers import addresses
 from kit.waiting import eventually
 from outbox import BackgroundService, Envelope, UnitOfWork
 from outbox.operations.controls import OfQueue, pause, resume
+from outbox.operations_api.access import OperatedService
+from outbox.operations_api.app import build_operations_app
+from outbox.operations_api.tokens import Tokens
 from servicekit.http.access_rules import AccessRules
 from servicekit.process.runtime import Foundation, Service, run_services
 from servicekit.process.server import bind
@@ -47,13 +52,15 @@ async def world(broker_url: str) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def worker(**services: BackgroundService) -> AsyncIterator[httpx.AsyncClient]:
+async def worker(
+    operations: FastAPI | None = None, **services: BackgroundService
+) -> AsyncIterator[httpx.AsyncClient]:
     """Run a worker process's background services and its health; a client of that."""
     stop, listener = asyncio.Event(), bind("127.0.0.1", 0, variable="PORT")
     service = Service("service-test", "1", cast("Any", None), "DATABASE_URL")
     base = Foundation(service, listener, "PORT", cast("Any", Reachable()), stop, AccessRules())
     port = listener.getsockname()[1]
-    running = asyncio.create_task(run_services(base, services))
+    running = asyncio.create_task(run_services(base, services, operations=operations))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             yield client
@@ -116,3 +123,30 @@ async def test_a_worker_is_degraded_while_a_queue_lacks_its_binding(world: World
         async with world.broker(declare=False) as channel:
             await channel.queue_delete(QUEUE)
         await eventually(lambda: is_now(client, 200, "ready", "up", "up"))
+
+
+async def test_the_operations_are_on_the_workers_port_for_whoever_has_a_token(
+    world: World,
+) -> None:
+    token = "a-long-random-token"
+    tokens = Tokens.parse(f"ann:viewer:{sha256(token.encode()).hexdigest()}")
+    service = OperatedService("shop", world.database_url)
+    async with worker(build_operations_app(service, tokens)) as client:
+        await eventually(lambda: is_now(client, 200, "ready"))
+        assert (await client.get("/ops/")).json()["tokens"] == "1 known"
+        refused = await client.get("/ops/v1/status")
+        assert (refused.status_code, refused.json()["instance"]) == (401, "/ops/v1/status")
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await client.get("/ops/v1/status", headers=headers)
+        assert (answer.status_code, answer.json()["inbox"]["parked"]) == (200, [])
+        refused = await client.post("/ops/v1/replay", headers=headers, json={})
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        document = (await client.get("/ops/v1/openapi.json")).json()
+        assert "/parked/redrive" in document["paths"]
+
+
+async def test_without_tokens_the_address_of_the_operations_says_so(world: World) -> None:
+    operations = build_operations_app(OperatedService("shop", world.database_url), Tokens())
+    async with worker(operations) as client:
+        await eventually(lambda: is_now(client, 200, "ready"))
+        assert "OPERATIONS_TOKENS" in (await client.get("/ops")).json()["tokens"]

@@ -1,7 +1,8 @@
-"""The HTTP operations: an operator's verbs under `/v1/…`, for programs.
+"""The HTTP operations: an operator's verbs, for programs.
 
 `app.build_operations_app` makes a FastAPI application that is mounted into another one, as
-servicekit mounts it at `/ops` on the ports of the workers. A caller has a bearer token (`tokens`)
-with a role: a viewer reads and previews, an operator changes too. `parked`, `outbox_table` and
-`service` have the endpoints, which call `outbox.operations.Operator`. It needs the extra `http`.
+servicekit mounts it at `/ops/v1` on the ports of the workers. A caller has a bearer token
+(`tokens`) with a role: a viewer reads and previews, an operator changes too. `parked`,
+`outbox_table` and `service` have the endpoints, which call `outbox.operations.Operator`. It needs
+the extra `http`.
 """

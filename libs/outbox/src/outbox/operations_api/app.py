@@ -1,14 +1,12 @@
-"""The application of the HTTP operations, to be mounted into another one."""
+"""The application of the HTTP operations, to be mounted into another one at `/ops/v1`."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import JSONResponse
 
 from outbox import __version__
 from outbox.operations_api import outbox_table, parked, service
 from outbox.operations_api.access import Access, OperatedService
-from outbox.operations_api.bodies import answer
 from outbox.operations_api.problems import MEDIA_TYPE, install_problems
 from outbox.operations_api.tokens import Tokens
 
@@ -33,7 +31,7 @@ def build_operations_app(service_: OperatedService, tokens: Tokens) -> FastAPI:
         title=f"{service_.name} operations",
         version=__version__,
         description=DESCRIPTION,
-        openapi_url="/v1/openapi.json",
+        openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -48,16 +46,9 @@ def build_operations_app(service_: OperatedService, tokens: Tokens) -> FastAPI:
         outbox_table.scheduled,
     ):
         _include(app, router)
-
-    @app.get("/", include_in_schema=False)
-    async def about() -> JSONResponse:
-        known = len(tokens.callers)
-        said = f"{known} known" if known else "none are set: OPERATIONS_TOKENS sets them"
-        return answer({"operations": "v1", "openapi": "v1/openapi.json", "tokens": said})
-
     return app
 
 
 def _include(app: FastAPI, router: APIRouter) -> None:
     responses = {status: {**_PROBLEM, "description": why} for status, why in _WHY.items()}
-    app.include_router(router, prefix="/v1", responses={**responses})
+    app.include_router(router, responses={**responses})

@@ -1,4 +1,4 @@
-"""`/v1/unpublished…`, `/v1/replay…`, `/v1/scheduled…`: the events of the outbox table."""
+"""`/unpublished…`, `/replay…`, `/scheduled…`: the events of the outbox table."""
 
 from __future__ import annotations
 

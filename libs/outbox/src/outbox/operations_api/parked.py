@@ -1,4 +1,4 @@
-"""`/v1/parked…`: events that consumers have parked."""
+"""`/parked…`: events that consumers have parked."""
 
 from __future__ import annotations
 

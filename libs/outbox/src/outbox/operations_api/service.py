@@ -1,4 +1,4 @@
-"""`/v1/status`, controls, jobs, streams, queues and the history: the service as a whole."""
+"""`/status`, controls, jobs, streams, queues and the history: the service as a whole."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from servicekit.database.migrations import ensure_current, upgrade
 from servicekit.database.probe import DatabaseProbe
 from servicekit.http.access_rules import AccessRules
 from servicekit.http.app import create_app
+from servicekit.http.operations import mount_operations
 from servicekit.observe import logs
 from servicekit.observe.health import Check, Health, Paused
 from servicekit.process.broker import BrokerProbe, refuse_bad_credentials
@@ -153,7 +154,7 @@ async def run_services(
 ) -> None:
     """Run background services and report their health, until told to stop or one of them ends.
 
-    `operations` are the HTTP operations, answered at `/ops`.
+    `operations` are the HTTP operations, answered below `/ops`.
     """
     checks = {name: _check(service) for name, service in services.items()}
     consumers = {name: one for name, one in services.items() if isinstance(one, Consumer)}
@@ -176,7 +177,7 @@ async def run_services(
         access=base.access,
     )
     if operations is not None:
-        app.mount("/ops", operations)
+        mount_operations(app, operations)
     async with asyncio.TaskGroup() as group:
         for service in services.values():
             group.create_task(service.run(base.stop))
