@@ -30,11 +30,9 @@ class Controls:
         """What is wrong with a target's name, with the names that exist; None if it is known."""
         return await unknown_name(self.connection, target, self.application)
 
-    async def pause(
-        self, target: Target, *, why: str = "", seconds: float | None = None, by: str | None = None
-    ) -> None:
+    async def pause(self, target: Target, *, why: str = "", seconds: float | None = None) -> None:
         """Let nothing pass until it is resumed, or until so many seconds are over."""
-        who = by or self.record.actor.name
+        who = self.record.actor.name
         async with self._change("pause", target, why) as change:
             change.detail = None if seconds is None else f"for {seconds:g} s"
             await controls.pause(self.connection, target, by=who, why=why, seconds=seconds)
@@ -46,10 +44,9 @@ class Controls:
         *,
         why: str = "",
         seconds: float | None = None,
-        by: str | None = None,
     ) -> None:
         """Let at most so many events a second pass in each process."""
-        who = by or self.record.actor.name
+        who = self.record.actor.name
         async with self._change("throttle", target, why) as change:
             change.detail = f"{rate:g} a second" + (
                 "" if seconds is None else f" for {seconds:g} s"

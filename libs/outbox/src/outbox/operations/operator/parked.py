@@ -257,7 +257,9 @@ def _key(event: ParkedEvent) -> tuple[object, ...]:
 
 def _until(selection: ParkedSelection, seen: Preview | None) -> ParkedSelection:
     """What was seen: without what has failed since."""
-    return selection if seen is None else replace(selection, until=seen.at)
+    if seen is None:
+        return selection
+    return replace(selection, until=min(selection.until or seen.at, seen.at))
 
 
 def _sentence(selection: ParkedSelection) -> str:
