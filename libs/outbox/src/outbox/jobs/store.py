@@ -121,7 +121,7 @@ _FILTER = """
 _LIST = f"""
 SELECT {_COLUMNS} FROM outbox_jobs
  {_FILTER} AND (%(state)s::text IS NULL OR state = %(state)s) AND id > %(after)s
- ORDER BY id LIMIT %(limit)s OFFSET %(offset)s
+ ORDER BY id LIMIT %(limit)s
 """  # noqa: S608
 
 # Each half has an index of its own, so done jobs are not read.
@@ -265,7 +265,6 @@ async def list_jobs(
     state: str | None = None,
     key: str | None = None,
     limit: int = 100,
-    offset: int = 0,
     after: int = 0,
 ) -> list[Job]:
     """Jobs with ids above `after`, oldest first; `state` is waiting, done, failed or discarded."""
@@ -274,7 +273,6 @@ async def list_jobs(
         "key": key,
         "state": state,
         "limit": limit,
-        "offset": offset,
         "after": after,
     }
     async with connection.cursor(row_factory=class_row(Job)) as cursor:
