@@ -66,7 +66,7 @@ async def test_a_scheduled_event_is_sent_now(world: World, ann: Operator) -> Non
         seen = await ann.scheduled.preview(SOURCE, "a")
         await ann.scheduled.send_now(SOURCE, "a", seen=seen)
         [message] = await world.delivered(1)
-    assert message.headers["aggregate-id"] == "a"
+    assert message.headers["sequence"] == 1
     with pytest.raises(NotThere):
         await ann.scheduled.send_now(SOURCE, "a")
 

@@ -42,7 +42,7 @@ def reset(
     )
     names = ", ".join(chosen)
     waits = f"{counted(preview.streams, 'stream waits', 'streams wait')} for this."
-    done: list[str] = []
+    done: Sequence[str] = ()
     if not dry_run:
         confirm(f"Handle {names} again now? {waits}", yes=yes)
         done = operate(database_url, lambda operator: operator.tripped.reset(consumer, chosen))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, FastAPI
 
 from outbox import __version__
@@ -50,5 +52,7 @@ def build_operations_app(service_: OperatedService, tokens: Tokens) -> FastAPI:
 
 
 def _include(app: FastAPI, router: APIRouter) -> None:
-    responses = {status: {**_PROBLEM, "description": why} for status, why in _WHY.items()}
-    app.include_router(router, responses={**responses})
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {**_PROBLEM, "description": why} for status, why in _WHY.items()
+    }
+    app.include_router(router, responses=responses)

@@ -88,10 +88,10 @@ class StreamBody(Body):
 class SelectionBody(Body):
     """Parked events for which all that is given is true."""
 
-    reason: str | None = Field(None, examples=["failed"])
-    types: list[str] | None = Field(None, examples=[["order.created"]])
+    reason: str | None = Field(default=None, examples=["failed"])
+    types: list[str] | None = Field(default=None, examples=[["order.created"]])
     error: str | None = None
-    group: str | None = Field(None, examples=["1f0c9a3e"])
+    group: str | None = Field(default=None, examples=["1f0c9a3e"])
     aggregate_id: str | None = None
     stream: StreamBody | None = None
     event_id: UUID | None = None

@@ -51,7 +51,7 @@ class Replayed(Body):
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
     aggregate: Aggregate | None = None
-    type: str | None = Field(None, examples=["order.created"])
+    type: str | None = Field(default=None, examples=["order.created"])
 
     @property
     def selection(self) -> Selection:
@@ -63,7 +63,9 @@ class Replayed(Body):
 class Replay(Replayed, Changing):
     """The same, to be published again."""
 
-    per_second: float | None = Field(None, gt=0, description="At most so many events a second.")
+    per_second: float | None = Field(
+        default=None, gt=0, description="At most so many events a second."
+    )
 
 
 class Key(Body):

@@ -40,7 +40,7 @@ class Chosen(Body):
 class ChosenSample(Chosen):
     """The same, of at most so many streams."""
 
-    limit: int | None = Field(None, ge=1, description="At most so many streams: a sample.")
+    limit: int | None = Field(default=None, ge=1, description="At most so many streams: a sample.")
 
 
 class Redrive(ChosenSample, Changing):
@@ -56,8 +56,10 @@ class Gap(Body):
 
     consumer: Name
     stream: StreamBody
-    through: int | None = Field(None, ge=1, description="Without it up to the first that waits.")
-    tail: bool = Field(False, description="Skip although no event waits beyond.")
+    through: int | None = Field(
+        default=None, ge=1, description="Without it up to the first that waits."
+    )
+    tail: bool = Field(default=False, description="Skip although no event waits beyond.")
 
 
 class Skip(Gap, Changing):

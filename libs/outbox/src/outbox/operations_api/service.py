@@ -31,10 +31,10 @@ router = APIRouter(tags=["service"])
 class Controlled(Body):
     """A queue, one event type of a queue, or a relay by its exchange: one of queue and relay."""
 
-    queue: str | None = Field(None, examples=["processor.orders"])
-    relay: str | None = Field(None, examples=["orders"])
-    type: str = Field("", examples=["order.created"])
-    why: str = Field("", max_length=1_000)
+    queue: str | None = Field(default=None, examples=["processor.orders"])
+    relay: str | None = Field(default=None, examples=["orders"])
+    type: str = Field(default="", examples=["order.created"])
+    why: str = Field(default="", max_length=1_000)
 
     @property
     def target(self) -> Target:
@@ -45,7 +45,9 @@ class Controlled(Body):
 class Pause(Controlled):
     """What to pause, and for how long."""
 
-    seconds: float | None = Field(None, gt=0, description="It ends by itself after so long.")
+    seconds: float | None = Field(
+        default=None, gt=0, description="It ends by itself after so long."
+    )
 
 
 class Throttle(Pause):

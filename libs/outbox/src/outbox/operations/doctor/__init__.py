@@ -9,6 +9,7 @@ the library, now or soon.
 
 from __future__ import annotations
 
+from outbox.addresses import Broker
 from outbox.operations.database import Connection, has_table
 from outbox.operations.doctor.broker import check_broker
 from outbox.operations.doctor.findings import Finding, Level, skipped
@@ -24,7 +25,7 @@ __all__ = ["Finding", "Level", "examine"]
 async def examine(
     connection: Connection,
     *,
-    broker_url: str | None = None,
+    broker_url: Broker | None = None,
     application: Application | None = None,
     management: Management | None = None,
 ) -> list[Finding]:

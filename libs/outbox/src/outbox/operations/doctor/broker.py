@@ -18,6 +18,7 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
+from outbox.addresses import Broker
 from outbox.errors import BrokerRefused
 from outbox.inbox.unacked import CONSUMER_TIMEOUT, Unacked
 from outbox.losses import broker_lost, one_line
@@ -50,7 +51,7 @@ _WHY = {
 
 
 async def check_broker(
-    broker_url: str, application: Application, management: Management | None = None
+    broker_url: Broker, application: Application, management: Management | None = None
 ) -> list[Finding]:
     """Version, exchanges, queues with arguments and consumers, dead letters, bindings, alarms."""
     topology = application.topology

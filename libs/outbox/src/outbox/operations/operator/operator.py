@@ -6,7 +6,7 @@ the console build an `Operator` and call it. Whatever it changes is written down
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from functools import cached_property
@@ -133,7 +133,7 @@ class Operator:
         async with self.record.change("create partitions", "outbox"):
             await ensure_days(database_url)
 
-    async def queues(self) -> list[QueueView]:
+    async def queues(self) -> Sequence[QueueView]:
         """RabbitMQ's view of the queues."""
         return await self.broker.list()
 

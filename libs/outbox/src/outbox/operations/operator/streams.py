@@ -93,7 +93,8 @@ class Streams:
         ):
             if await has_table(self.connection, table):
                 cursor = await self.connection.execute(query, {"id": aggregate_id})
-                found |= {Stream(*row, aggregate_id) for row in await cursor.fetchall()}
+                kinds = await cursor.fetchall()
+                found |= {Stream(source, kind, aggregate_id) for source, kind in kinds}
         return sorted(found, key=str)
 
     async def show(
@@ -128,10 +129,10 @@ class Streams:
         }
         cursor = await self.connection.execute(inbox_sql.POSITIONS, key)
         found = list[StreamPosition]()
-        for consumer, *rest in await cursor.fetchall():
+        for consumer, last, event_id, blocked, parked in await cursor.fetchall():
             queries = ParkedQueries(self.connection, consumer)
             _, waiting = (await queries.progress(stream))[stream]
-            found.append(StreamPosition(consumer, *rest, waiting))
+            found.append(StreamPosition(consumer, last, event_id, blocked, parked, waiting))
         return found
 
     async def preview_baseline(self, consumer: str, stream: Stream, sequence: int) -> Preview:
