@@ -172,7 +172,7 @@ async def test_a_body_is_edited_and_texts_of_events_stay_texts(
     poisoned: World, ann: httpx.AsyncClient
 ) -> None:
     stream = {"source": SOURCE, "aggregate_type": "order", "aggregate_id": "a"}
-    query = {"consumer": QUEUE, **stream, "sequence": 1}
+    query: dict[str, str | int] = {"consumer": QUEUE, **stream, "sequence": 1}
     answer = await ann.get("/parked/events", params=query)
     [event] = answer.json()
     assert answer.headers["content-type"] == "application/json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -40,11 +41,7 @@ async def cook(unit: UnitOfWork, event: Envelope) -> None:
 
 def poisoned(aggregate: str, followers: int = 2) -> list[Envelope]:
     first, *rest = events(1 + followers, aggregate)
-    return [Envelope(**{**_fields(first), "payload": b'{"meal": "poison"}'}), *rest]
-
-
-def _fields(event: Envelope) -> dict[str, object]:
-    return {name: getattr(event, name) for name in Envelope.__slots__}
+    return [replace(first, payload=b'{"meal": "poison"}'), *rest]
 
 
 @pytest.fixture

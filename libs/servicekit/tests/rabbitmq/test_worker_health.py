@@ -125,7 +125,7 @@ async def test_a_worker_is_degraded_while_a_queue_lacks_its_binding(world: World
         await eventually(lambda: is_now(client, 200, "ready", "up", "up"))
 
 
-async def test_the_operations_are_on_the_workers_port_for_whoever_has_a_token(
+async def test_the_operations_are_on_the_workers_port_for_those_with_a_token(
     world: World,
 ) -> None:
     token = "a-long-random-token"

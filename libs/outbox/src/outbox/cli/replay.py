@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from outbox.cli.options import DatabaseUrl, DryRun, Json, Yes
 from outbox.cli.output import cell, emit, say, table, warn
 from outbox.cli.running import confirm, fail, operate
-from outbox.operations.replay import Selection
+from outbox.operations.replay import Replayable, Selection
 from outbox.plural import counted
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -53,9 +54,7 @@ def replay(
     if selection.since and oldest and oldest > selection.since:
         warn(f"the oldest event is of {cell(oldest)}: nothing older can be published again")
     if not as_json:
-        columns = ("type", "events", "aggregates", "oldest", "newest")
-        rows = ((e.type, e.events, e.aggregates, e.oldest, e.newest) for e in found)
-        table("to be published again", columns, rows)
+        _show(found)
     replayed = 0
     if total and not dry_run:
         confirm(f"Publish {counted(total, 'event')} again?", yes=yes)
@@ -74,6 +73,12 @@ def replay(
     else:
         would = "would be published again" if total else "to publish again"
         say(f"{counted(total, 'event')} {would}")
+
+
+def _show(found: Sequence[Replayable]) -> None:
+    columns = ("type", "events", "aggregates", "oldest", "newest")
+    rows = ((e.type, e.events, e.aggregates, e.oldest, e.newest) for e in found)
+    table("to be published again", columns, rows)
 
 
 def _time(given: str | None) -> datetime | None:

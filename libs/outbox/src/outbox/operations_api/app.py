@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from outbox import __version__
-from outbox.operations_api import outbox_table, parked, service
+from outbox.operations_api import controls, jobs, outbox_table, parked, service, streams
 from outbox.operations_api.access import Access, OperatedService
 from outbox.operations_api.problems import MEDIA_TYPE, install_problems
 from outbox.operations_api.tokens import Tokens
@@ -42,6 +42,9 @@ def build_operations_app(service_: OperatedService, tokens: Tokens) -> FastAPI:
     install_problems(app)
     for router in (
         service.router,
+        controls.router,
+        jobs.router,
+        streams.router,
         parked.router,
         outbox_table.unpublished,
         outbox_table.replay,

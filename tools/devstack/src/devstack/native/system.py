@@ -17,6 +17,8 @@ orders-worker, processor-api, processor-worker. `with` destroys the system at th
 killed and the folder is removed. `start()` and `stop()` are the gentle pair, which keeps the data.
 Ports are free ones; `standard_ports` takes 8000, 5432 and so on. `durable=False` turns fsync off.
 `tied` ends the system with the process that started it. The venv of the checkout is used as it is.
+
+One file, because a system has one life: it is started, used and ended by one object.
 """
 
 import contextlib

@@ -2,6 +2,8 @@
 
 A change says first what it would move (`preview_…`). Given that as `seen`, it moves exactly this or
 nothing. What has failed after the preview is left alone.
+
+One file, because each change stands beside its preview.
 """
 
 from __future__ import annotations
