@@ -44,9 +44,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Publish events again. To a consumer that has had an event it is a duplicate."""
-    selection = Selection(_time(since), _time(until), _aggregate(aggregate), type_)
-    if selection.is_everything:
-        fail("say which: --since, --aggregate or --type")
+    selection = _some(Selection(_time(since), _time(until), _aggregate(aggregate), type_))
     preview = operate(
         database_url, lambda operator: operator.replay.preview(selection, counted_to=None)
     )
@@ -73,6 +71,12 @@ def replay(
     else:
         would = "would be published again" if total else "to publish again"
         say(f"{counted(total, 'event')} {would}")
+
+
+def _some(selection: Selection) -> Selection:
+    if selection.is_everything:
+        fail("say which: --since, --aggregate or --type")
+    return selection
 
 
 def _show(found: Sequence[Replayable]) -> None:
