@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from fastapi import FastAPI, Request
@@ -56,7 +57,7 @@ def problem(
         "title": code.replace("_", " ").capitalize(),
         "status": status,
         "detail": detail,
-        "instance": request.scope.get("root_path", "") + request.scope["path"][:1000],
+        "instance": quote(request.scope["path"])[:1000],
         "code": code,
         **plain(members),
     }
