@@ -1,5 +1,7 @@
 """What the six Python processes cost while nothing happens, and at ten orders a second.
 
+Beside it what a wake-up costs here, because little load is mostly wake-ups.
+
 The system runs natively with an API, a worker, the stubs and the supervisor. Its CPU times are read
 from `/proc`. Nothing asks it anything while it rests, so what it uses is its own polling.
 """
@@ -10,10 +12,11 @@ import asyncio
 import statistics
 import time
 
-from bench.figures import Bench, Better, Figure, Judged, setting
+from bench.figures import Bench, Better, Figure, Judged, compare, setting
 from bench.pair_loads import Measured, Pair
 from bench.process_usage import PYTHON, CpuTimes, used
 from bench.rows.pair import order_journeys
+from bench.wake_ups import statement_cost
 from devstack.native.system import CHECKOUT, Layout, System
 
 SECONDS, SETTLE, RATE = 20, 15, 10
@@ -25,6 +28,7 @@ async def run(bench: Bench) -> list[Figure]:
     seconds = setting("BENCH_REST_SECONDS", SECONDS, least=5, most=3600)
     resting: list[dict[str, float]] = []
     loaded: list[Measured] = []
+    statements: list[tuple[float, float]] = []
     with System(Layout(CHECKOUT, bench.stack.home / "rest")) as system:
         async with order_journeys(system) as journeys:
             pair = Pair(system, journeys)
@@ -32,9 +36,14 @@ async def run(bench: Bench) -> list[Figure]:
                 await asyncio.sleep(SETTLE)
                 resting.append(await _rest(system, seconds))
                 bench.note(f"turn {turn + 1}: at rest {_said(resting[-1])}")
+                url = system.environment["orders"]["DATABASE_URL_ORDERS"]
+                statements.append(await asyncio.to_thread(statement_cost, url))
+                with_pauses, in_a_row = statements[-1]
+                says = f"{with_pauses:.0f} µs every 20 ms, {in_a_row:.0f} µs in a row"
+                bench.note(f"turn {turn + 1}: a statement that does nothing costs {says}")
                 loaded.append(await pair.open(RATE, seconds))
                 bench.note(f"turn {turn + 1}: {RATE} orders a second: {loaded[-1]}")
-    return [_at_rest(resting), _at_low_load(loaded)]
+    return [_at_rest(resting), _at_low_load(loaded), _of_statements(statements)]
 
 
 async def _rest(system: System, seconds: float) -> dict[str, float]:
@@ -71,6 +80,20 @@ def _at_low_load(runs: list[Measured]) -> Figure:
         better=Better.LOWER,
         remark=str(runs[-1]),
         turns={name: [run.cpu[name] for run in runs] for name in PROCESSES},
+    )
+
+
+def _of_statements(turns: list[tuple[float, float]]) -> Figure:
+    with_pauses, in_a_row = (list(column) for column in zip(*turns, strict=True))
+    return Figure(
+        "a statement that does nothing, every 20 ms",
+        statistics.median(with_pauses),
+        "µs of CPU",
+        "in a row",
+        statistics.median(in_a_row),
+        compare(with_pauses, in_a_row),
+        better=Better.LOWER,
+        turns={"every 20 ms": with_pauses, "in a row": in_a_row},
     )
 
 
