@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
+from aio_pika.exceptions import AMQPError
 
 from chaos import broker_tampering, stack
 from chaos.commands import Target
@@ -101,7 +102,7 @@ class Faults:
             slots = self.fleet.of(name.partition(".")[0], side)
             await self.fleet.arm(slots, name, nth, within=HIT_WITHIN)
         else:
-            await self._kinds[name][1]()
+            await eventually(lambda: _injected(self._kinds[name][1]))
         return name
 
     def _chosen(self) -> str:
@@ -216,3 +217,12 @@ class Faults:
             await asyncio.to_thread(self.losses.copy, copy)
             await asyncio.sleep(self.rng.uniform(1, 4))
             await asyncio.to_thread(self.losses.restore, copy)
+
+
+async def _injected(fault: Callable[[], Awaitable[None]]) -> bool:
+    """False where the broker, which has just been started, has not found all its queues yet."""
+    try:
+        await fault()
+    except AMQPError:
+        return False
+    return True
