@@ -54,3 +54,24 @@ async def test_a_ticket_that_is_closed_already_stays_as_it_is(tickets: TicketApi
     assert (await tickets.get(ticket_id)).json() == before
     async with tickets.service.work.read() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM inbox_parked"))).scalar() == 0
+
+
+async def test_those_of_a_batch_are_closed_each_by_its_own_event(tickets: TicketApi) -> None:
+    ids = [await tickets.open() for _ in range(4)]
+    for ticket_id in ids:
+        await tickets.move(ticket_id, "answered")
+    await tickets.move(ids[1], "awaiting_reply")
+    causes = await tickets.service.receive(*(tickets.due(id_, status_version=2) for id_ in ids))
+    ends = {}
+    for ticket_id in ids:
+        last = (await tickets.history(ticket_id))[-1]
+        ends[ticket_id] = (last["status"], last["caused_by"])
+    closed = {
+        id_: ("closed", str(cause.id))
+        for id_, cause in zip(ids, causes, strict=True)
+        if id_ != ids[1]
+    }
+    assert ends == {**closed, ids[1]: ("awaiting_reply", None)}
+    assert [(await tickets.events(id_))[-1][:2] for id_ in ids] == [
+        ("ticket.status_changed", 3)
+    ] * 4

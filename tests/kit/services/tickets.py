@@ -58,11 +58,14 @@ class TicketApi:
 
     async def close_due(self, ticket_id: str, status_version: int) -> UUID:
         """The service receives the processor's event; its id."""
-        event = TicketCloseDue(
+        [envelope] = await self.service.receive(self.due(ticket_id, status_version))
+        return envelope.id
+
+    @staticmethod
+    def due(ticket_id: str, status_version: int) -> TicketCloseDue:
+        return TicketCloseDue(
             ticket_id=UUID(ticket_id),
             status_version=status_version,
             status="answered",
             due_at=datetime.now(UTC),
         )
-        [envelope] = await self.service.receive(event)
-        return envelope.id

@@ -13,7 +13,8 @@ from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, func, litera
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox import Event, UnitOfWork, Work
+from contracts.tickets import TicketStatusChanged
+from outbox import Envelope, Event, UnitOfWork, Work
 from service_orders.domains.tickets.errors import TicketNotFound
 from service_orders.domains.tickets.models import (
     Comment,
@@ -22,7 +23,7 @@ from service_orders.domains.tickets.models import (
     ticket_history,
     tickets,
 )
-from servicekit.database.tables import RowMapper
+from servicekit.database.tables import RowMapper, rows_given
 from servicekit.service.rows import Rows
 
 ROWS = Rows[UUID, Ticket](tickets, Ticket, TicketNotFound)
@@ -36,9 +37,24 @@ moved AS (
                      status_version = %(status_version)s, updated_at = %(updated_at)s
    WHERE id = %(id)s
 ), history AS (
-  INSERT INTO ticket_history (ticket_id, version, status, at, reason, caused_by)
-  VALUES (%(id)s, %(version)s, %(status)s, %(updated_at)s, %(reason)s, %(caused_by)s)
+  INSERT INTO ticket_history (ticket_id, version, status, at)
+  VALUES (%(id)s, %(version)s, %(status)s, %(updated_at)s)
 )"""
+
+_CAUSES = [ticket_history.table.c[name] for name in ("reason", "caused_by")]
+_CHANGED = [tickets.c[name] for name in ("id", "status", "version", "status_version", "updated_at")]
+_NAMES = ", ".join(column.name for column in (*_CHANGED, *_CAUSES))
+_MOVED_ALL = f"""
+WITH given AS (
+  SELECT * FROM {rows_given([*_CHANGED, *_CAUSES])} AS given({_NAMES})
+), moved AS (
+  UPDATE tickets SET status = given.status, version = given.version,
+                     status_version = given.status_version, updated_at = given.updated_at
+    FROM given WHERE tickets.id = given.id
+)
+INSERT INTO ticket_history (ticket_id, version, status, at, reason, caused_by)
+SELECT id, version, status, updated_at, reason, caused_by FROM given
+"""  # noqa: S608
 
 _COMMENTED = """
 touched AS (
@@ -77,12 +93,26 @@ async def opened(unit: UnitOfWork, ticket: Ticket, event: Event) -> None:
     await unit.write(_OPENED, ROWS.values(ticket), event)
 
 
-async def moved(
-    unit: UnitOfWork, ticket: Ticket, event: Event, *, reason: str | None, caused_by: UUID | None
-) -> None:
+async def moved(unit: UnitOfWork, ticket: Ticket, event: Event) -> None:
     """Store the new status of a ticket that is locked, and emit the event."""
-    parameters = {**ROWS.values(ticket), "reason": reason, "caused_by": caused_by}
-    await unit.write(_MOVED, parameters, event)
+    await unit.write(_MOVED, ROWS.values(ticket), event)
+
+
+async def moved_all(
+    unit: UnitOfWork, moves: Sequence[tuple[Ticket, TicketStatusChanged, Envelope]]
+) -> None:
+    """Store the new status of tickets that are locked; emit the event of each, with its cause."""
+    if not moves:
+        return
+    lists = ROWS.listed([ticket for ticket, _, _ in moves])
+    parameters = {
+        **{column.name: lists[column.name] for column in _CHANGED},
+        "reason": [event.reason for _, event, _ in moves],
+        "caused_by": [cause.id for _, _, cause in moves],
+    }
+    await unit.send(_MOVED_ALL, parameters)
+    for _, event, cause in moves:
+        await unit.caused_by(cause).emit(event)
 
 
 async def commented(unit: UnitOfWork, ticket: Ticket, comment: Comment, event: Event) -> None:

@@ -6,7 +6,7 @@ So the versions, events and commits of a ticket have the same order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -20,7 +20,7 @@ from contracts.tickets import (
     TicketCreated,
     TicketStatusChanged,
 )
-from outbox import UnitOfWork
+from outbox import Envelope, UnitOfWork
 from service_orders.domains.tickets import repository
 from service_orders.domains.tickets.errors import (
     CommentNotFound,
@@ -76,15 +76,25 @@ async def move(
     ticket = await repository.ROWS.lock(unit.connection, ticket_id)
     if not expected(ticket.version):
         raise StaleTicket(ticket_id, ticket.version)
-    return await _move(unit, ticket, LIFECYCLE.move(ticket.status, target))
+    moved, event = _moved(ticket, LIFECYCLE.move(ticket.status, target))
+    await repository.moved(unit, moved, event)
+    return moved
 
 
-async def close_if_unmoved(unit: UnitOfWork, due: TicketCloseDue) -> None:
-    """Close a ticket. If it has moved since, the event comes too late and changes nothing."""
-    ticket = await repository.ROWS.lock(unit.connection, due.ticket_id)
-    if ticket.status_version == due.status_version:  # see decision 0755
-        target = LIFECYCLE.move(ticket.status, TicketStatus.CLOSED)
-        await _move(unit, ticket, target, reason=f"stayed {ticket.status} for too long")
+async def close_unmoved(
+    unit: UnitOfWork, due: Sequence[TicketCloseDue], causes: Sequence[Envelope]
+) -> None:
+    """Close tickets. If one has moved since, its event comes too late and changes nothing."""
+    tickets = await repository.ROWS.lock_all(unit.connection, {one.ticket_id for one in due})
+    closed: list[tuple[Ticket, TicketStatusChanged, Envelope]] = []
+    for one, cause in zip(due, causes, strict=True):
+        before = tickets[one.ticket_id]
+        if before.status_version == one.status_version:  # see decision 0755
+            target = LIFECYCLE.move(before.status, TicketStatus.CLOSED)
+            ticket, event = _moved(before, target, f"stayed {before.status} for too long")
+            tickets[one.ticket_id] = ticket
+            closed.append((ticket, event, cause))
+    await repository.moved_all(unit, closed)
 
 
 async def comment(unit: UnitOfWork, ticket_id: UUID, wanted: AddComment) -> tuple[Ticket, Comment]:
@@ -132,9 +142,10 @@ async def _is_full(unit: UnitOfWork, ticket: Ticket) -> bool:
     return await repository.comment_count(unit.connection, ticket.id) >= MAX_COMMENTS
 
 
-async def _move(
-    unit: UnitOfWork, before: Ticket, target: TicketStatus, *, reason: str | None = None
-) -> Ticket:
+def _moved(
+    before: Ticket, target: TicketStatus, reason: str | None = None
+) -> tuple[Ticket, TicketStatusChanged]:
+    """The ticket as it is then, and the event that says so."""
     following = _next(before)
     ticket = replace(following, status=target, status_version=following.version)
     event = TicketStatusChanged(
@@ -146,9 +157,7 @@ async def _move(
         reason=reason,
         changed_at=ticket.updated_at,
     )
-    caused_by = unit.cause.id if unit.cause else None
-    await repository.moved(unit, ticket, event, reason=reason, caused_by=caused_by)
-    return ticket
+    return ticket, event
 
 
 def _next(ticket: Ticket) -> Ticket:
