@@ -5,7 +5,7 @@ SHELL := /bin/bash
 DEVSTACK := PYTHONPATH=tools/devstack/src$(if $(PYTHONPATH),:$(PYTHONPATH)) python3 -m devstack
 VENV := venv/bin/
 UNIT := libs/*/tests/unit service-*/tests/unit tools/*/tests/unit tests/architecture
-export ARGS SERVICE M STACK YES FROM NAME SIDES SINGULAR
+export ARGS SERVICE M STACK YES FROM NAME SIDES SINGULAR OBSERVE
 
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
@@ -16,7 +16,7 @@ export ARGS SERVICE M STACK YES FROM NAME SIDES SINGULAR
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-start: ## bring up the whole system and return when it is ready (STACK=native|docker)
+start: ## bring up the whole system and return when it is ready (STACK=native|docker; OBSERVE=1: with Prometheus)
 	@$(DEVSTACK) start
 stop: ## end everything that start started; the data stays
 	@$(DEVSTACK) stop
@@ -103,7 +103,7 @@ venv: ## make venv/ what the lock files say
 install: venv ## the same as venv
 lock: ## resolve requirements/*.in into new hashed lock files (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	@for name in runtime dev pictures; do uv pip compile --quiet --universal --python-version 3.11 \
+	@for name in runtime dev pictures traces; do uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	  requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 audit-dependencies: ## known vulnerabilities of what is locked (needs pip-audit and its data)

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 NETWORKS = {name: set(service["networks"]) for name, service in SERVICES.items()}
-SHARED = {"postgres", "rabbitmq", "stubs"}
+OBSERVING = {name for name, service in SERVICES.items() if "observe" in service.get("profiles", ())}
+SHARED = {"jaeger", "postgres", "prometheus", "rabbitmq", "stubs"}
 
 
 def mates(name: str) -> set[str]:
@@ -46,6 +47,15 @@ def test_the_services_do_not_reach_each_other() -> None:
     for name in processor:
         assert mates(name) <= processor | SHARED
     assert mates("redis") == {"orders-api"}
+
+
+def test_who_observes_is_started_on_request_and_gets_no_secret() -> None:
+    assert {"prometheus", "grafana", "jaeger"} == OBSERVING
+    for name in OBSERVING:
+        assert "secrets" not in SERVICES[name]
+        mounts = SERVICES[name].get("volumes", ())
+        assert all(":ro" in mount for mount in mounts if mount.startswith("./"))
+    assert mates("grafana") == {"prometheus", "jaeger"}
 
 
 def test_a_process_is_given_the_logins_it_uses() -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import service_orders.settings
 import service_processor.settings
 import service_stubs.settings
+from kit.exported_metrics import exported
 from servicekit.process.settings import ProcessSettings
 
 ROOT = Path(__file__).parents[2]
@@ -168,27 +168,6 @@ def test_every_target_of_make_is_there() -> None:
 
 
 # -- metrics -------------------------------------------------------------------------------------
-
-
-@cache
-def exported() -> dict[str, tuple[str, ...]]:
-    """By name, as it is shown, the labels of every metric of libraries and services."""
-    found = {}
-    sources = [path for path in PYTHON if "src" in path.parts and "prometheus" in text_of(path)]
-    for node in (node for path in sources for node in ast.walk(ast.parse(text_of(path)))):
-        match node:
-            case ast.Call(func=ast.Name(id="Counter"), args=[ast.Constant(value=str(name)), *rest]):
-                found[f"{name.removesuffix('_total')}_total"] = labels(rest)
-            case ast.Call(
-                func=ast.Name(id="Gauge" | "Histogram"), args=[ast.Constant(value=str(name)), *rest]
-            ):
-                found[name] = labels(rest)
-    return found
-
-
-def labels(arguments: Sequence[ast.expr]) -> tuple[str, ...]:
-    """Behind the description, if there are any."""
-    return tuple(ast.literal_eval(arguments[1])) if len(arguments) > 1 else ()
 
 
 def documented() -> dict[str, tuple[str, ...]]:

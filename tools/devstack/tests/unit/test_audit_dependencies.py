@@ -35,6 +35,7 @@ def test_all_lock_files_are_audited_and_what_was_skipped_fails(tmp_path: Path) -
         "requirements/dev.txt",
         "requirements/pictures.txt",
         "requirements/runtime.txt",
+        "requirements/traces.txt",
     ]
     assert all("--strict" in call for call in calls)
 
@@ -55,6 +56,7 @@ def test_data_that_cannot_be_reached_is_one_line_and_a_failure(tmp_path: Path, s
             "requirements/dev.txt",
             "requirements/pictures.txt",
             "requirements/runtime.txt",
+        "requirements/traces.txt",
         )
     ]
 

@@ -15,7 +15,7 @@ from devstack.host.console import plain
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
 from devstack.host.venv import Venv
-from devstack.native import rabbitmq, redis, services
+from devstack.native import prometheus, rabbitmq, redis, services
 from devstack.native.infrastructure import Wanted
 from devstack.native.services import SERVICES
 from devstack.native.state import State
@@ -52,6 +52,7 @@ class Doctor:
             self._stack,
             self._broker,
             self._cache,
+            self._prometheus,
             self._postgres,
             self._http_ports,
             self._leftovers,
@@ -125,6 +126,15 @@ class Doctor:
             yield Finding(
                 NOTE, "no Redis: nothing is cached, all else works", apt.advice("redis-server")
             )
+
+    def _prometheus(self) -> Iterator[Finding]:
+        if not Wanted.by(self._env).prometheus:
+            return
+        if server := prometheus.find_server():
+            yield Finding(OK, f"Prometheus: {server}")
+        else:
+            weight = NOTE if apt.allowed() else BAD
+            yield Finding(weight, "prometheus is not installed", apt.advice(prometheus.NAME))
 
     def _postgres(self) -> Iterator[Finding]:
         """Only root needs another user for PostgreSQL."""

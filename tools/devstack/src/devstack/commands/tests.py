@@ -21,7 +21,7 @@ from devstack.host.console import say
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
 from devstack.host.venv import Venv
-from devstack.native import prerequisites
+from devstack.native import prerequisites, prometheus
 from devstack.native.infrastructure import Wanted
 from devstack.native.system import System
 
@@ -64,6 +64,9 @@ def _prepare_machine(layout: Layout, *, must: bool) -> None:
         if must:
             raise
         say(f"tests that start a system of their own will fail: {lack}")
+    if not prometheus.find_server():
+        tests = "tests/alarms and the system test of OBSERVE=1"
+        prerequisites.install_for_tests(layout, prometheus.NAME, tests)
 
 
 @contextmanager

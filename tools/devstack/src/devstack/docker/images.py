@@ -6,21 +6,32 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devstack.host.console import say
+from devstack.native import prometheus
 
 ANSWER, PULL = 5.0, 600.0  # seconds
 _IMAGE = re.compile(r"^\s*image:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
+_BLOCK = re.compile(r"^(?=  \w)", re.MULTILINE)
+"""Where a service begins in a compose file."""
 _VARIABLE = re.compile(r"\$\{([A-Z_]+):-([^}]+)\}")
 _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)?(\S+)(?:\s+AS\s+(\S+))?", re.MULTILINE | re.IGNORECASE)
 
 
 def needed(checkout: Path, file: str, env: Mapping[str, str]) -> list[str]:
     """The images that the compose file and the Dockerfiles start from, not those that are built."""
-    named = {_chosen(image, env) for image in _IMAGE.findall((checkout / file).read_text())}
+    started = _started((checkout / file).read_text(), env)
+    named = {_chosen(image, env) for image in _IMAGE.findall(started)}
     built: set[str] = set()
     for dockerfile in checkout.glob("service-*/Dockerfile"):
         stages = _FROM.findall(dockerfile.read_text())
         built |= {image for image, _ in stages} - {name for _, name in stages}
     return sorted(i for i in named | built if "$" not in i and not _is_own(i))
+
+
+def _started(compose: str, env: Mapping[str, str]) -> str:
+    """The file without the services of the profile `observe`, unless they are asked for."""
+    is_observed = prometheus.is_wanted(env)
+    blocks = _BLOCK.split(compose)
+    return "".join(block for block in blocks if is_observed or "\n    profiles:" not in block)
 
 
 def _chosen(image: str, env: Mapping[str, str]) -> str:

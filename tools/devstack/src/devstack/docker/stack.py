@@ -16,9 +16,11 @@ from devstack.host.errors import Trouble
 from devstack.host.layout import Layout, fingerprint, make_readable
 from devstack.host.locking import exclusive
 from devstack.host.waiting import undisturbed
-from devstack.native import rabbitmq, seeding, stubs, summary
+from devstack.native import prometheus, rabbitmq, seeding, stubs, summary
 from devstack.native.services import SERVICES, Service
 
+_OBSERVING = {"prometheus": 9090, "grafana": 3000, "jaeger": 16686}
+"""The containers of OBSERVE=1 that have pages, with their ports."""
 _VERSIONS = {
     "Python": ("orders-api", "python", "--version"),
     "PostgreSQL": ("postgres", "postgres", "--version"),
@@ -61,14 +63,19 @@ class Docker:
         asks: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """`quiet` captures the output for the caller; `asks` lets the user answer."""
+        """`quiet` captures the output for the caller; `asks` lets the user answer.
+
+        Every command but `up` is about all containers, also those that only OBSERVE=1 starts.
+        """
+        is_observed = arguments[0] != "up" or prometheus.is_wanted(self.env)
+        profiles = {"COMPOSE_PROFILES": "observe"} if is_observed else {}
         plainly = [] if sys.stdout.isatty() else ["--ansi", "never"]
         command = ["docker", "compose", *plainly, "-p", self.project, "-f", self.file, *arguments]
         try:
             return subprocess.run(
                 command,
                 cwd=self.layout.checkout,
-                env=dict(env or self.env),
+                env={**(env or self.env), **profiles},
                 text=True,
                 check=False,
                 stdin=None if asks else subprocess.DEVNULL,
@@ -159,6 +166,8 @@ class Docker:
         if stubs.are_wanted(self.env):
             urls[stubs.NAME] = self._url(stubs.NAME, stubs.PORT)
         urls["management"] = self._url("rabbitmq", 15672)
+        if prometheus.is_wanted(self.env):
+            urls |= {name: self._url(name, inside) for name, inside in _OBSERVING.items()}
         password = passwords.of_admin(self.layout.checkout, self.env)
         broker = rabbitmq.version(urls["management"], password) or "?"
         versions = {**self._versions(), "RabbitMQ": broker}

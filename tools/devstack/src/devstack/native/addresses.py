@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from devstack.host.ports import Ports
-from devstack.native import services, stubs
+from devstack.native import prometheus, services, stubs
 from devstack.native.infrastructure import Wanted
 from devstack.native.services import ROLES, SERVICES, program_name
 
@@ -53,6 +53,9 @@ class Plan:
         if stubs.NAME in wishes and (port := stubs.insisted_port(self.env)):
             claims.insist(stubs.NAME, stubs.PORT_VARIABLE, port, host)
             del wishes[stubs.NAME]
+        if prometheus.NAME in wishes and (port := prometheus.insisted_port(self.env)):
+            claims.insist(prometheus.NAME, prometheus.PORT_VARIABLE, port)
+            del wishes[prometheus.NAME]
 
 
 def urls(ports: Mapping[str, int], env: Mapping[str, str]) -> dict[str, str]:

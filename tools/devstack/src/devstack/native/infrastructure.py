@@ -7,8 +7,9 @@ from pathlib import Path
 from devstack.host import apt
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
-from devstack.native import rabbitmq, redis, stubs
+from devstack.native import prometheus, rabbitmq, redis, stubs
 from devstack.native.postgres import Database, Postgres
+from devstack.native.prometheus import Prometheus
 from devstack.native.rabbitmq import RabbitMQ
 from devstack.native.redis import Redis
 from devstack.native.services import SERVICES, Service
@@ -18,12 +19,13 @@ from devstack.native.supervisor_config import Program
 
 @dataclass(frozen=True)
 class Wanted:
-    """The servers to start, because no variable names another one."""
+    """The servers to start: those that no variable names, and Prometheus if it is asked for."""
 
     postgres: bool
     rabbitmq: bool
     redis: bool
     stubs: bool = False
+    prometheus: bool = False
 
     @classmethod
     def by(cls, env: Mapping[str, str]) -> "Wanted":
@@ -33,6 +35,7 @@ class Wanted:
             not env.get("RABBITMQ_URL"),
             not env.get("REDIS_URL"),
             stubs.are_wanted(env),
+            prometheus.is_wanted(env),
         )
 
     def ports(self) -> dict[str, int | None]:
@@ -44,11 +47,13 @@ class Wanted:
             chosen.update(rabbitmq.PREFERRED)
         if self.redis:
             chosen["redis"] = 6379
+        if self.prometheus:
+            chosen[prometheus.NAME] = prometheus.PORT
         return chosen
 
 
 class Infrastructure:
-    """PostgreSQL, RabbitMQ and Redis of one system, as far as it starts them itself."""
+    """The servers of one system, as far as it starts them itself."""
 
     def __init__(
         self,
@@ -68,9 +73,17 @@ class Infrastructure:
         self.rabbitmq = RabbitMQ(layout, _server(), ports) if wanted.rabbitmq else None
         found = redis.find_server() if wanted.redis else None
         self.redis = Redis(layout, found, ports["redis"]) if found else None
+        self.prometheus = self._prometheus(wanted, ports) if wanted.prometheus else None
+
+    def _prometheus(self, wanted: Wanted, ports: Mapping[str, int]) -> Prometheus:
+        found = prometheus.find_server()
+        if found is None:
+            raise Trouble(f"Prometheus is not installed: {apt.advice(prometheus.NAME)}")
+        targets = prometheus.targets(ports, self._env, broker=wanted.rabbitmq)
+        return Prometheus(self._layout, found, ports[prometheus.NAME], targets)
 
     def prepare(self) -> None:
-        for part in (self.rabbitmq, self.redis, self.postgres):
+        for part in (self.rabbitmq, self.redis, self.postgres, self.prometheus):
             if part:
                 part.prepare()
 
@@ -80,7 +93,39 @@ class Infrastructure:
             programs.append(self.redis.program({}))
         if self.postgres:
             programs.append(self.postgres.program())
+        if self.prometheus:
+            programs.append(self.prometheus.program(bare()))
         return programs
+
+    def wait(self) -> None:
+        """Return when the servers answer that the services do not wait for."""
+        if self.rabbitmq:
+            self.rabbitmq.wait()
+            self.rabbitmq.wait_management()
+        if self.prometheus:
+            self.prometheus.wait()
+
+    def urls(self) -> dict[str, str]:
+        """The addresses for a browser."""
+        found = {}
+        if self.rabbitmq:
+            found["management"] = self.rabbitmq.management_url
+        if self.prometheus:
+            found[prometheus.NAME] = self.prometheus.url
+        return found
+
+    def versions(self) -> dict[str, str]:
+        """By product."""
+        found = {}
+        if self.rabbitmq:
+            found["RabbitMQ"] = rabbitmq.version(self.rabbitmq.management_url)
+        if self.postgres:
+            found["PostgreSQL"] = self.postgres.version()
+        if self.redis:
+            found["Redis"] = redis.version()
+        if self.prometheus:
+            found["Prometheus"] = prometheus.version()
+        return found
 
     def urls_for(self, service: Service) -> dict[str, str]:
         """The variables of a service that point at what runs here."""

@@ -240,11 +240,9 @@ class RabbitMQ:
                 f"RabbitMQ did not get ready in {seconds:.0f} s: see {self._layout.log_of(NAME)}"
             )
 
-    def wait_management(self, seconds: float = 60) -> str:
-        """The version, once the management API answers."""
+    def wait_management(self, seconds: float = 60) -> None:
         if not until(lambda: version(self.management_url) != "", seconds, pause=0.1):
             raise Trouble(
                 f"RabbitMQ's management did not answer within {seconds:.0f} s: "
                 f"see {self._layout.log_of(NAME)}"
             )
-        return version(self.management_url)

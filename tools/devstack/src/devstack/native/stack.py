@@ -13,7 +13,15 @@ from devstack.host.layout import Layout
 from devstack.host.locking import exclusive
 from devstack.host.venv import Venv
 from devstack.host.waiting import undisturbed
-from devstack.native import migrations, prerequisites, redis, seeding, services, summary
+from devstack.native import (
+    migrations,
+    prerequisites,
+    prometheus,
+    redis,
+    seeding,
+    services,
+    summary,
+)
 from devstack.native.infrastructure import Wanted
 from devstack.native.readiness import READY
 from devstack.native.services import PROCESSOR, Service
@@ -57,7 +65,7 @@ class Native:
 
     def _start(self) -> None:
         if self._runs_already():
-            say("already running")
+            say("already running" + self._what_it_lacks())
         else:
             self._start_fresh()
         self._show()
@@ -71,6 +79,11 @@ class Native:
             supervisor.start(name)  # starts a process that was stopped; no effect on the others
         self._wait_ready(state)
         return True
+
+    def _what_it_lacks(self) -> str:
+        state = State.read(self.layout)
+        lacks = Wanted.by(self.env).prometheus and state and prometheus.NAME not in state.urls
+        return ", without Prometheus: OBSERVE=1 make restart" if lacks else ""
 
     def _wait_ready(self, state: State) -> None:
         system = self._system
@@ -101,6 +114,7 @@ class Native:
             "PostgreSQL": wanted.postgres,
             "RabbitMQ": wanted.rabbitmq,
             "Redis": wanted.redis and redis.find_server() is not None,
+            "Prometheus": wanted.prometheus,
         }
         return ", ".join(
             [*(name for name, is_wanted in parts.items() if is_wanted), "both services"]

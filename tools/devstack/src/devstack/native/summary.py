@@ -47,6 +47,12 @@ def lines(
         text += [f"  service-stubs      {urls['stubs']}/docs   external systems of rentals"]
     if "management" in urls:
         text += [f"  RabbitMQ           {urls['management']}   login {login}"]
+    if "prometheus" in urls:
+        text += [f"  Prometheus         {urls['prometheus']}   alarms {urls['prometheus']}/alerts"]
+    if "grafana" in urls:
+        text += [f"  Grafana            {urls['grafana']}/dashboards"]
+    if "jaeger" in urls:
+        text += [f"  Jaeger             {urls['jaeger']}   traces"]
     others = {name: ports[name] for name in ("postgres", "amqp", "redis") if name in ports}
     if others:
         text += ["  on 127.0.0.1       " + ", ".join(f"{name} {n}" for name, n in others.items())]

@@ -4,7 +4,8 @@ For tests that need a system of their own:
 
     with System(Layout(CHECKOUT, tmp_path / "system"), env={"LOG_LEVEL": "WARNING"}) as system:
         system.urls["orders"]            # http://127.0.0.1:<port>; also "processor", "stubs",
-                                         # "orders-worker", "processor-worker", "management"
+                                         # "orders-worker", "processor-worker", "management";
+                                         # "prometheus" with OBSERVE=1
         system.environment["orders"]     # its variables: DATABASE_URL_ORDERS, RABBITMQ_URL …
         system.pid_of("rabbitmq")        # beam itself, the postmaster, the service: never a wrapper
         system.kill("orders-worker")     # SIGKILL; supervisor brings it back
@@ -33,7 +34,7 @@ from devstack.host.errors import Trouble
 from devstack.host.layout import CHECKOUT, Layout
 from devstack.host.ports import Ports
 from devstack.host.waiting import undisturbed, until
-from devstack.native import addresses, migrations, redis, services, stop
+from devstack.native import addresses, migrations, services, stop
 from devstack.native.addresses import Plan
 from devstack.native.infrastructure import Infrastructure, Wanted, database_of
 from devstack.native.readiness import Watch
@@ -176,15 +177,9 @@ class System:
         self._say("both services are ready")
 
     def _record_infrastructure(self) -> None:
-        parts = self.infrastructure
-        if parts.rabbitmq:
-            parts.rabbitmq.wait()
-            self.versions["RabbitMQ"] = parts.rabbitmq.wait_management()
-            self.urls["management"] = parts.rabbitmq.management_url
-        if parts.postgres:
-            self.versions["PostgreSQL"] = parts.postgres.version()
-        if parts.redis:
-            self.versions["Redis"] = redis.version()
+        self.infrastructure.wait()
+        self.urls |= self.infrastructure.urls()
+        self.versions |= self.infrastructure.versions()
         State(self.urls, self.ports, self.versions, self.environment).write(self.layout)
 
     # -- ending ----------------------------------------------------------------------------------
