@@ -56,7 +56,7 @@ def test_data_that_cannot_be_reached_is_one_line_and_a_failure(tmp_path: Path, s
             "requirements/dev.txt",
             "requirements/pictures.txt",
             "requirements/runtime.txt",
-        "requirements/traces.txt",
+            "requirements/traces.txt",
         )
     ]
 
