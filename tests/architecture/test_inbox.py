@@ -24,6 +24,8 @@ MODULES_OF = {
     # How beacons follow each other, and whether there is anything to search for.
     "inbox_beacons": {"beacon_chain.py", "missing_events.py"},
     "inbox_missing": {"missing_events.py"},
+    # When events took effect, and what a journey asks.
+    "inbox_applied": {"applied_times.py"},
 }
 
 

@@ -228,7 +228,8 @@ async def test_what_becomes_of_ten_thousand_foul_messages(
             queues=queues_of(DOMAINS),
             consumer_settings=ConsumerSettings(senders={SOURCE: {user}}),
         )
-        del consumers["relay"], consumers["maintenance"]
+        for name in ("relay", "maintenance", "maintenance inbox_applied"):
+            del consumers[name]
         relay = parts_of(processor, theirs, login("processor"), "processor")["relay"]
         async with running(relay, *consumers.values()):
             await emit(theirs, OrderProcessingStarted(order_id=seen, started_at=NOW))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from outbox.postgres.day_partitions import OUTBOX
+from outbox.postgres.day_partitions import INBOX_APPLIED, OUTBOX
 
 if TYPE_CHECKING:
     from alembic.operations.ops import UpgradeOps
@@ -22,8 +22,8 @@ IncludeName = Callable[[str | None, Any, MutableMapping[Any, str | None]], bool]
 
 
 def is_day(name: str | None) -> bool:
-    """Whether a table is a day of the outbox table, such as `outbox_p20260131`."""
-    return name is not None and OUTBOX.day_of(name) is not None
+    """Whether a table is a day of a table of the library, such as `outbox_p20260131`."""
+    return name is not None and any(days.day_of(name) for days in (OUTBOX, INBOX_APPLIED))
 
 
 def include_name(mine: IncludeName | None = None) -> IncludeName:

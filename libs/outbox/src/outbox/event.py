@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -67,6 +67,8 @@ class Envelope:
     correlation_id: str
     causation_id: str | None = None
     traceparent: str | None = None
+    received: float | None = field(default=None, compare=False, repr=False)
+    """When this process received it (`time.monotonic`), if it came from a queue."""
 
     @property
     def aggregate_id(self) -> str:

@@ -21,6 +21,7 @@ from outbox.jobs.settings import JobSettings
 from outbox.jobs.worker import JobWorker
 from outbox.log.outbox import Outbox
 from outbox.log.work import Work
+from outbox.postgres.day_partitions import INBOX_APPLIED
 from outbox.postgres.notify import Notifier
 from outbox.postgres.partition_maintenance import Maintenance
 from outbox.postgres.pool_sizes import lacking
@@ -80,6 +81,9 @@ def build_worker(
         **consumers,
         **({"jobs": JobWorker(work, jobs, job_settings)} if jobs else {}),
         "maintenance": Maintenance(work.engine),
+        **(
+            {"maintenance inbox_applied": Maintenance(work.engine, INBOX_APPLIED)} if queues else {}
+        ),
     }
 
 

@@ -151,7 +151,9 @@ async def test_a_pool_too_small_for_all_queues_together_is_one_warning(
         relay_settings=RelaySettings(window=10),
         job_settings=JobSettings(concurrency=1),
     )
-    assert [*parts] == ["relay", f"consumer {QUEUE}", "consumer other", "jobs", "maintenance"]
+    consumers = [f"consumer {QUEUE}", "consumer other"]
+    maintenance = ["maintenance", "maintenance inbox_applied"]
+    assert [*parts] == ["relay", *consumers, "jobs", *maintenance]
     assert [r.getMessage() for r in caplog.records] == [
         "all workers of 2 queues together need 20 connections, the engine's pool has 15: raise its"
         " pool_size, or workers wait for each other's connections"

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from outbox.event import Envelope, Stream
 from outbox.fingerprints import Cause
+from outbox.inbox.applied_times import STORE_PARKED
 from outbox.inbox.gates import Closed
 from outbox.inbox.parked_rows import Failure, ParkedEvent, parked_event
 from outbox.inbox.parked_selection import EVERYTHING, SELECTED, ParkedSelection
@@ -98,15 +99,18 @@ SELECT {COLUMNS}, body, NULL
  WHERE before < {BYTES_AT_ONCE}
  ORDER BY sequence
 """  # noqa: S608
-_REMOVE_ALL = """
-DELETE FROM inbox_parked p
- USING unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(sequences)s::bigint[],
-              %(event_ids)s::uuid[])
-    AS e(source, aggregate_type, aggregate_id, sequence, event_id)
- WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence, p.event_id)
-     = (%(consumer)s, e.source, e.aggregate_type, e.aggregate_id, e.sequence, e.event_id)
-RETURNING p.source, p.aggregate_type, p.aggregate_id
-"""
+_REMOVE_ALL = f"""
+WITH removed AS (
+  DELETE FROM inbox_parked p
+   USING unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(sequences)s::bigint[],
+                %(event_ids)s::uuid[])
+      AS e(source, aggregate_type, aggregate_id, sequence, event_id)
+   WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence, p.event_id)
+       = (%(consumer)s, e.source, e.aggregate_type, e.aggregate_id, e.sequence, e.event_id)
+  RETURNING p.*
+), stored AS ({STORE_PARKED})
+SELECT source, aggregate_type, aggregate_id FROM removed
+"""  # noqa: S608
 _REMOVE = f"DELETE FROM inbox_parked WHERE {_EVENT}"  # noqa: S608
 _REMOVE_THROUGH = f"DELETE FROM inbox_parked WHERE {STREAM} AND sequence <= %(last)s"  # noqa: S608
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
 
+from outbox.inbox.applied_times import declare_applied
 from outbox.postgres.controls import INBOX_CONTROLS
 from outbox.postgres.operations_log import declare_operations_log
 from outbox.postgres.table_details import comment, completed_by, room_for_updates
@@ -55,6 +56,7 @@ def declare_inbox(metadata: MetaData) -> None:
     _declare_tripped(metadata)
     _declare_beacons(metadata)
     _declare_missing(metadata)
+    declare_applied(metadata)
     INBOX_CONTROLS.declare(metadata)
     declare_operations_log(metadata)
 
@@ -200,7 +202,7 @@ def _declare_parked(metadata: MetaData) -> None:
 
 def _declare_discarded(metadata: MetaData) -> None:
     """Declare the record of discarded events and of skipped ranges that never arrived."""
-    Table(
+    discarded = Table(
         "inbox_discarded",
         metadata,
         Column("id", BigInteger, Identity(), primary_key=True),
@@ -218,6 +220,8 @@ def _declare_discarded(metadata: MetaData) -> None:
         Column("note", Text, nullable=False, server_default=""),
         Column("discarded_at", DateTime(True), nullable=False, server_default=_NOW),
     )
+    # The journey of an aggregate asks for what was given up of it.
+    Index("inbox_discarded_aggregate", discarded.c.aggregate_id)
 
 
 completed_by("inbox", room_for_updates)

@@ -20,6 +20,7 @@ from outbox.errors import UnitEnded
 from outbox.event import Envelope, Stream
 from outbox.failpoints import hit
 from outbox.failures import HandlerFailed, is_loss
+from outbox.inbox.applied_times import AppliedTimes
 from outbox.inbox.gates import Closed, Gates
 from outbox.inbox.handlers import Bindings, Bound
 from outbox.inbox.middleware import Handling
@@ -79,6 +80,7 @@ class Transactions:
         `TransactionEnded` where only the transaction's id shows that it is another one by now.
         """
         async with guarded(self.work.engine.connect()) as guard:
+            times = AppliedTimes(self.consumer)
             positions = await LockedPositions.lock(
                 guard.raw,
                 self.consumer,
@@ -92,7 +94,7 @@ class Transactions:
             parked = ParkedEvents(guard.raw, self.consumer)
             deferred = DeferredStatements(guard.connection)
             waiting = WaitingEvents(parked, positions)
-            transaction = InboxTransaction(self, guard, positions, parked, waiting, deferred)
+            transaction = InboxTransaction(self, guard, positions, parked, waiting, deferred, times)
             yield transaction
             # Statements that handlers left to be sent can hang as handlers can.
             with self.watchdog.over(f"what was left to send for {self.consumer}"):
@@ -120,6 +122,7 @@ class InboxTransaction:
     parked: ParkedEvents
     waiting: WaitingEvents
     deferred: DeferredStatements
+    times: AppliedTimes
     decisions: Counter[str] = field(default_factory=Counter)
     _groups: dict[str, list[Envelope]] = field(default_factory=dict)
     _grouped: dict[Stream, str] = field(default_factory=dict)
@@ -152,6 +155,7 @@ class InboxTransaction:
             await self._postpone(event, closed)
         else:
             self.decisions["ignore" if handlers.ignores(event) else decision] += 1
+            self.times.add(event)
             await self._apply(event)
         # Also after a duplicate: the process that applied it may have died before it caught up.
         if catch_up and waiting.may_go_on(stream):
@@ -182,7 +186,9 @@ class InboxTransaction:
         if closed is not None:
             await self._postpone(event, closed)
         elif is_discarded or self.begun_by.handlers.knows(event):
-            self.decisions["apply"] += event is waiting
+            if event is waiting:  # It never was in the table.
+                self.decisions["apply"] += 1
+                self.times.add(event)
             await self._apply(event, effect=not is_discarded)
         else:
             await self._leave_unhandled(event)
@@ -246,6 +252,7 @@ class InboxTransaction:
             statements.append(self.positions.forgetting_attempts(counted))
         if self._unsequenced:
             statements.append(remembering(self.begun_by.consumer, self._unsequenced))
+        statements += self.times.storing()
         with self.positions.stored_here():
             commit = self.guard.commit(statements, self.positions.storing())
             await self.begun_by.limit.keep(commit)

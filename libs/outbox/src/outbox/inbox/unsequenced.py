@@ -8,6 +8,7 @@ ever.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -86,6 +87,7 @@ def from_unsequenced(delivery: DeliveredMessage, terms: UnsequencedMessages) -> 
         payload=bytes(delivery.body),
         correlation_id=short_text(properties.correlation_id) or message_id,
         traceparent=short_text(headers.get("traceparent")),
+        received=time.monotonic(),
     )
 
 

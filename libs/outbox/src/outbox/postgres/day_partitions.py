@@ -275,6 +275,8 @@ class DayPartitions:
 
 OUTBOX = DayPartitions("outbox", "created_at", needed="published_at IS NULL")
 """The outbox table. Rows that are unpublished, parked ones included, are needed."""
+INBOX_APPLIED = DayPartitions("inbox_applied", "applied_at", ahead=4)
+"""When events took effect. Without a partition the times are not stored, and nothing else ends."""
 
 
 def today(connection: Connection) -> date:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any
@@ -78,6 +79,7 @@ def from_delivery(delivery: DeliveredMessage) -> Envelope:
         correlation_id=short_text(properties.correlation_id) or _text(headers, "cloudEvents:id"),
         causation_id=_optional(headers, "causation_id"),
         traceparent=_optional(headers, "traceparent"),
+        received=time.monotonic(),
     )
 
 

@@ -200,6 +200,8 @@ class ServiceSettings(ProcessSettings):
         SecretStr | None, AfterValidator(_known_tokens), Field(examples=[TOKENS_EXAMPLE])
     ] = None
     """Who may call the HTTP operations on the port of a worker."""
+    journey_retention_days: int = Field(7, ge=1, le=3650)
+    """How long the times of applied events are kept."""
 
     @property
     def key_lifetime(self) -> timedelta:

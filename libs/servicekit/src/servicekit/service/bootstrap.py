@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import structlog
@@ -34,7 +34,7 @@ from outbox import (
 )
 from outbox.operations_api.access import OperatedService
 from outbox.operations_api.app import build_operations_app
-from outbox.postgres.day_partitions import OUTBOX
+from outbox.postgres.day_partitions import INBOX_APPLIED, OUTBOX
 from servicekit.database.engine import POOL_SIZE, create_engine, ensure_reachable
 from servicekit.database.expiry import Expiry
 from servicekit.http.idempotency_keys import delete_expired_batch
@@ -121,7 +121,10 @@ class Worker:
 
 @dataclass(frozen=True)
 class ServiceBootstrap:
-    """One service under its settings. `partitioned` are its tables with a partition per day."""
+    """One service under its settings.
+
+    `partitioned` are its tables with a partition per day, besides the times of applied events.
+    """
 
     service: Service
     settings: ServiceSettings
@@ -130,6 +133,12 @@ class ServiceBootstrap:
     exchange: str
     topology: Topology
     partitioned: Sequence[DayPartitions] = (OUTBOX,)
+
+    @property
+    def by_day(self) -> tuple[DayPartitions, ...]:
+        """All tables with a partition per day."""
+        times = replace(INBOX_APPLIED, keep=self.settings.journey_retention_days)
+        return (*self.partitioned, times)
 
     async def migrate(self) -> None:
         """Bring the schema to head, and make the partitions of the days to come."""
@@ -252,7 +261,7 @@ class ServiceBootstrap:
         engine = create_engine(
             url,
             application_name=f"{self.service.name} maintenance",
-            pool_size=len(self.partitioned),
+            pool_size=len(self.by_day),
         )
         try:
             yield engine
@@ -260,7 +269,7 @@ class ServiceBootstrap:
             await engine.dispose()
 
     def _maintenance(self, engine: AsyncEngine) -> dict[str, Maintenance]:
-        return {days.table: Maintenance(engine, days) for days in self.partitioned}
+        return {days.table: Maintenance(engine, days) for days in self.by_day}
 
     async def _prepare(self, maintenance: Mapping[str, Maintenance]) -> None:
         url, variable = self.database.owner
