@@ -43,7 +43,7 @@ INSERT INTO inbox_applied (consumer, event_ids, waited, oldest_at, began_at, app
 SELECT %(consumer)s, %(event_ids)s::uuid[], %(waited)s::real[], %(oldest_at)s::timestamptz,
        now(), statement_timestamp()
  WHERE {_HAS_TODAY}
-"""  # noqa: S608
+"""
 
 STORE_PARKED = f"""
 INSERT INTO inbox_applied (consumer, event_ids, oldest_at, began_at, applied_at, parked_at,
