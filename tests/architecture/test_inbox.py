@@ -16,16 +16,22 @@ LIBRARY = ROOT / "libs/outbox/src/outbox"
 MODULES_OF = {
     # What is done under the lock of a stream, and what operators ask.
     # What is parked is not missing.
-    "inbox_parked": {"parked_events.py", "parked_queries.py", "edits.py", "missing_events.py"},
-    "inbox_discarded": {"parked_events.py", "edits.py"},
+    "inbox_parked": {
+        "parked_events.py",
+        "parked_queries.py",
+        "edits.py",
+        "missing_events.py",
+        "journey_queries.py",
+    },
+    "inbox_discarded": {"parked_events.py", "edits.py", "journey_queries.py"},
     # What is counted under the lock of a stream, and what a batch notes without it.
     "inbox_attempts": {"position.py", "redelivered.py"},
     "inbox_tripped": {"tripped_types.py"},
     # How beacons follow each other, and whether there is anything to search for.
     "inbox_beacons": {"beacon_chain.py", "missing_events.py"},
-    "inbox_missing": {"missing_events.py"},
+    "inbox_missing": {"missing_events.py", "journey_queries.py"},
     # When events took effect, and what a journey asks.
-    "inbox_applied": {"applied_times.py"},
+    "inbox_applied": {"applied_times.py", "journey_queries.py"},
 }
 
 

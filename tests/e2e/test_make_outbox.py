@@ -45,5 +45,5 @@ def test_both_sides_are_compared(
 
 
 def test_the_exit_status_is_that_of_the_command(native: Native) -> None:
-    assert outbox_command.run(native, ORDERS, f"timeline {UNKNOWN}") == 1
+    assert outbox_command.run(native, ORDERS, f"journey {UNKNOWN}") == 1
     assert outbox_command.run(native, ORDERS, "no-such-command") == 2

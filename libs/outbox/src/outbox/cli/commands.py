@@ -12,6 +12,7 @@ from outbox.cli import (
     doctor,
     history,
     jobs,
+    journey,
     lanes,
     parked,
     parked_in_outbox,
@@ -21,7 +22,6 @@ from outbox.cli import (
     replay,
     schema,
     status,
-    timeline,
     tripped,
 )
 
@@ -56,7 +56,7 @@ app.command("resume")(controls.resume)
 app.command("throttle")(controls.throttle)
 app.command("partitions")(partitions.partitions)
 app.command("history")(history.history)
-app.command("timeline")(timeline.timeline)
+app.command("journey")(journey.journey)
 app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
 app.add_typer(parked.app, name="parked")
