@@ -80,11 +80,13 @@ def build_worker(
         "relay": relay,
         **consumers,
         **({"jobs": JobWorker(work, jobs, job_settings)} if jobs else {}),
-        "maintenance": Maintenance(work.engine),
-        **(
-            {"maintenance inbox_applied": Maintenance(work.engine, INBOX_APPLIED)} if queues else {}
-        ),
+        **_maintenance(work.engine, consumes=bool(queues)),
     }
+
+
+def _maintenance(engine: AsyncEngine, *, consumes: bool) -> dict[str, BackgroundService]:
+    times = {"maintenance inbox_applied": Maintenance(engine, INBOX_APPLIED)} if consumes else {}
+    return {"maintenance": Maintenance(engine), **times}
 
 
 def _warn_of_small_pool(work: Work, consumers: Mapping[str, Consumer]) -> None:
