@@ -103,7 +103,7 @@ _REMOVE_ALL = f"""
 WITH removed AS (
   DELETE FROM inbox_parked p
    USING unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(sequences)s::bigint[],
-                %(event_ids)s::uuid[]) AS e(source, aggregate_type, aggregate_id, sequence, event_id)
+               %(event_ids)s::uuid[]) AS e(source, aggregate_type, aggregate_id, sequence, event_id)
    WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence, p.event_id)
        = (%(consumer)s, e.source, e.aggregate_type, e.aggregate_id, e.sequence, e.event_id)
   RETURNING p.*
