@@ -10,7 +10,7 @@ export ARGS SERVICE M STACK YES FROM NAME SIDES SINGULAR OBSERVE
 .DEFAULT_GOAL := help
 .PHONY: help start stop restart rebuild status logs logs-orders logs-processor demo dev doctor \
         test test-unit test-orders test-processor test-libs test-versions servers servers-stop \
-        bench pictures chaos lint types format contracts migrate migrate-orders migrate-processor migration domain seed republish-restaurants audit outbox venv install lock \
+        bench pictures screenshots chaos lint types format contracts migrate migrate-orders migrate-processor migration domain seed republish-restaurants audit outbox venv install lock \
         audit-dependencies secrets clean
 
 help: ## print this list
@@ -60,6 +60,8 @@ bench: venv ## ratios, each beside what it compares with (ARGS="drain latency" R
 pictures: venv ## draw the pictures of docs/benchmarks.md (ARGS="RESULTS.json FOLDER"; else the latest)
 	@$(VENV)pip install --quiet --disable-pip-version-check --require-hashes -r requirements/pictures.txt
 	@$(VENV)python -m bench.pictures $$ARGS
+screenshots: venv ## pictures of the console's pages, of a system in trouble (ARGS=FOLDER; needs chromium)
+	@PYTHONPATH=tests $(VENV)python -m kit.console.screenshots $$ARGS
 chaos: venv ## the long randomised runs (counts in chaos/counts.sh)
 	@. chaos/counts.sh && $(DEVSTACK) test --args="-s chaos tests/e2e tests/hostile_http tests/security \
 	 service-processor/tests/postgres/test_concurrent_seating.py service-orders/tests/postgres/test_tickets_at_once.py $$ARGS"

@@ -22,7 +22,7 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-SHARED = ("system", "machines", "victim")
+SHARED = ("system", "machines", "victim", "browser")
 """Fixtures that are real processes for all tests of a folder; who shares one shares a process."""
 SLOW = ("tests", "chaos", "tools")
 """Folders that are begun with, so that no worker is alone with them in the end."""

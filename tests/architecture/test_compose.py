@@ -58,6 +58,16 @@ def test_who_observes_is_started_on_request_and_gets_no_secret() -> None:
     assert mates("grafana") == {"prometheus", "jaeger"}
 
 
+def test_the_console_reaches_the_servers_and_no_service() -> None:
+    """See decision 1915."""
+    assert mates("console") == {"postgres", "rabbitmq"}
+    assert set(SERVICES["console"]["secrets"]) == {
+        "console_brokers",
+        "console_management",
+        "console_services",
+    }
+
+
 def test_a_process_is_given_the_logins_it_uses() -> None:
     own = {
         "orders-api": {"database_url_orders", "rabbitmq_url_orders", "redis_url_orders"},
@@ -78,7 +88,8 @@ def test_no_password_is_in_the_file() -> None:
 
 def test_images_are_of_a_version_that_was_run() -> None:
     """RabbitMQ 4.3 stops queues with a single active consumer (rabbitmq-server#17317)."""
-    dockerfiles = [file.read_text() for file in ROOT.glob("service-*/Dockerfile")]
+    files = [*ROOT.glob("service-*/Dockerfile"), *ROOT.glob("deploy/*/Dockerfile")]
+    dockerfiles = [file.read_text() for file in files]
     assert {text.partition("FROM ")[2].split()[0] for text in dockerfiles} == {
         "python:3.13-slim-trixie"
     }

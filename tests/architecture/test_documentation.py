@@ -13,6 +13,7 @@ import service_orders.settings
 import service_processor.settings
 import service_stubs.settings
 from kit.exported_metrics import exported
+from outbox.console.settings import VARIABLES
 from servicekit.process.settings import ProcessSettings
 
 ROOT = Path(__file__).parents[2]
@@ -197,11 +198,15 @@ SETTINGS: tuple[type[ProcessSettings], ...] = (
 )
 
 
+NO_VALUE_INSIDE = {"CONSOLE_USERS_FILE"}
+"""Variables that name a file without being the other form of a variable."""
+
+
 def in_readme() -> set[str]:
     text = text_of(README).partition("## Environment")[2].partition("\n## ")[0]
     cells = re.findall(r"^\| (`[A-Z].*?) \|", text, re.MULTILINE)
     named = {name for cell in cells for name in re.findall(r"`([A-Z_]+)`", cell)}
-    return {name for name in named if not name.endswith("_FILE")}
+    return {name for name in named if not name.endswith("_FILE") or name in NO_VALUE_INSIDE}
 
 
 def in_example() -> set[str]:
@@ -232,5 +237,10 @@ def test_every_variable_of_a_service_is_in_the_readme() -> None:
     assert read_by_services() <= in_readme()
 
 
+def test_every_variable_of_the_console_is_in_the_readme() -> None:
+    other_forms = {f"{name}_FILE" for name in VARIABLES}
+    assert VARIABLES - other_forms <= in_readme()
+
+
 def test_every_variable_in_the_readme_is_read() -> None:
-    assert in_readme() <= read_by_services() | read_by_tools()
+    assert in_readme() <= read_by_services() | VARIABLES | read_by_tools()

@@ -51,7 +51,12 @@ def test_the_broker_knows_the_declared_users_and_no_guest(system: System) -> Non
     login.add_password(None, system.urls["management"], rabbitmq.ADMIN, rabbitmq.ADMIN_PASSWORD)
     opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(login))
     with opener.open(f"{system.urls['management']}/api/users", timeout=10) as answer:
-        assert {user["name"] for user in json.load(answer)} == {"admin", "orders", "processor"}
+        assert {user["name"] for user in json.load(answer)} == {
+            "admin",
+            "console",
+            "orders",
+            "processor",
+        }
 
 
 def test_a_killed_postmaster_comes_back_with_its_data(system: System) -> None:

@@ -45,6 +45,7 @@ def test_rabbitmq_knows_the_passwords_that_the_services_are_told(
         for name in ("orders", "processor")
     }
     told["admin"] = (place / "rabbitmq_admin_password").read_text().strip()
+    told["console"] = (place / "console_management").read_text().split(":")[2].partition("@")[0]
     users = json.loads((place / "rabbitmq_definitions.json").read_text())["users"]
     for user in users:
         salt = base64.b64decode(user["password_hash"])[:4]

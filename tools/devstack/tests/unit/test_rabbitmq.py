@@ -30,6 +30,7 @@ def test_there_is_no_guest_and_one_administrator() -> None:
         "admin": ["administrator", "impersonator"],
         "orders": [],
         "processor": [],
+        "console": ["monitoring"],
     }
 
 
@@ -52,6 +53,12 @@ def test_a_service_writes_only_where_it_publishes_or_binds(
     rights = json.loads(json.dumps(rabbitmq.definitions()))["permissions"]
     write = next(right["write"] for right in rights if right["user"] == user)
     assert bool(re.search(write, exchange)) is may_write
+
+
+def test_the_consoles_user_only_reads_the_management_api() -> None:
+    rights = json.loads(json.dumps(rabbitmq.definitions()))["permissions"]
+    [own] = [right for right in rights if right["user"] == rabbitmq.MONITOR]
+    assert {own["configure"], own["write"], own["read"]} == {"^$"}
 
 
 def test_everything_listens_on_the_loopback_only(tmp_path: Path) -> None:

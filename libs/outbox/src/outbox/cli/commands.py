@@ -8,6 +8,7 @@ import typer
 
 from outbox.cli import (
     baseline,
+    console,
     controls,
     doctor,
     history,
@@ -59,6 +60,7 @@ app.command("history")(history.history)
 app.command("journey")(journey.journey)
 app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
+app.command("console")(console.console)
 app.add_typer(parked.app, name="parked")
 app.add_typer(tripped.app, name="tripped")
 app.add_typer(jobs.app, name="jobs")

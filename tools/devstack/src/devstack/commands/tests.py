@@ -16,7 +16,7 @@ from devstack.commands import stack_choice
 from devstack.commands.servers import VARIABLES, variables_of
 from devstack.docker import containers
 from devstack.docker.stack import Docker
-from devstack.host import processes
+from devstack.host import browser, processes
 from devstack.host.console import say
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
@@ -39,6 +39,8 @@ def run(layout: Layout, env: Mapping[str, str], part: str, arguments: str) -> in
     """Returns pytest's exit status. The servers are removed afterwards, whatever happens."""
     layout.prepare()
     Venv(layout, say).ensure()
+    if part == "all":
+        browser.install(layout)
     with infrastructure(layout, env) as urls:
         return _pytest(layout, {**env, **urls}, part, arguments)
 

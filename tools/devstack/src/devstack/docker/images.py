@@ -21,7 +21,8 @@ def needed(checkout: Path, file: str, env: Mapping[str, str]) -> list[str]:
     started = _started((checkout / file).read_text(), env)
     named = {_chosen(image, env) for image in _IMAGE.findall(started)}
     built: set[str] = set()
-    for dockerfile in checkout.glob("service-*/Dockerfile"):
+    files = [*checkout.glob("service-*/Dockerfile"), *checkout.glob("deploy/*/Dockerfile")]
+    for dockerfile in files:
         stages = _FROM.findall(dockerfile.read_text())
         built |= {image for image, _ in stages} - {name for _, name in stages}
     return sorted(i for i in named | built if "$" not in i and not _is_own(i))

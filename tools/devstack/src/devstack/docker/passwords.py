@@ -57,7 +57,8 @@ def make(checkout: Path, env: Mapping[str, str]) -> Path:
 
 def files(password: Callable[[str], str]) -> dict[str, str]:
     """The contents by file name. `password` is called per login and returns URL-safe text."""
-    broker = {name: password(name) for name in (rabbitmq.ADMIN, *(s.name for s in SERVICES))}
+    users = (rabbitmq.ADMIN, rabbitmq.MONITOR, *(service.name for service in SERVICES))
+    broker = {name: password(name) for name in users}
     made = {
         "postgres_password": password("postgres"),
         _ADMIN: broker[rabbitmq.ADMIN],
@@ -65,7 +66,22 @@ def files(password: Callable[[str], str]) -> dict[str, str]:
     }
     for service in SERVICES:
         made |= _of(service, password, broker[service.name])
+    made |= _of_console(made, broker[rabbitmq.MONITOR])
     return {name: f"{text.rstrip()}\n" for name, text in made.items()}
+
+
+def _of_console(made: Mapping[str, str], of_monitor: str) -> dict[str, str]:
+    """The same logins as those of the services, a line for each, and one that only reads."""
+    management = f"http://{rabbitmq.MONITOR}:{of_monitor}@rabbitmq:15672"
+    lines = {
+        "console_services": {s.name: made[f"database_url_{s.name}"] for s in SERVICES},
+        "console_brokers": {s.name: made[f"rabbitmq_url_{s.name}"] for s in SERVICES},
+        "console_management": {s.name: management for s in SERVICES},
+    }
+    return {
+        name: "\n".join(f"{service}={url}" for service, url in urls.items())
+        for name, urls in lines.items()
+    }
 
 
 def _of(service: Service, password: Callable[[str], str], at_broker: str) -> dict[str, str]:

@@ -16,7 +16,14 @@ from devstack.host.errors import Trouble
 from devstack.host.layout import Layout, fingerprint, make_readable
 from devstack.host.locking import exclusive
 from devstack.host.waiting import undisturbed
-from devstack.native import prometheus, rabbitmq, seeding, stubs, summary
+from devstack.native import (
+    operator_console,
+    prometheus,
+    rabbitmq,
+    seeding,
+    stubs,
+    summary,
+)
 from devstack.native.services import SERVICES, Service
 
 _OBSERVING = {"prometheus": 9090, "grafana": 3000, "jaeger": 16686}
@@ -129,7 +136,8 @@ class Docker:
         """What `make start` prints at the end."""
         make_readable(self.layout.checkout / "deploy")
         command = ("up", "--build", "--wait", "-d", *extra)
-        env = {**self.env, **ports, **stubs.in_containers(self.env)}
+        without = stubs.in_containers(self.env) | operator_console.in_containers(self.env)
+        env = {**self.env, **ports, **without}
         if self.compose(*command, env=env).returncode:
             self.compose("logs", "--tail", "5", *self._unwell())
             raise Trouble("the Docker stack did not get ready: see above")
@@ -165,6 +173,8 @@ class Docker:
             )
         if stubs.are_wanted(self.env):
             urls[stubs.NAME] = self._url(stubs.NAME, stubs.PORT)
+        if operator_console.is_wanted(self.env):
+            urls[operator_console.NAME] = self._url(operator_console.NAME, operator_console.PORT)
         urls["management"] = self._url("rabbitmq", 15672)
         if prometheus.is_wanted(self.env):
             urls |= {name: self._url(name, inside) for name, inside in _OBSERVING.items()}
@@ -175,7 +185,8 @@ class Docker:
         found = {name: self.port(*place) for name, place in inside.items()}
         seeding.wait_until_known(urls)
         login = passwords.login(self.layout.checkout, self.env)
-        return summary.lines(urls, versions, found, "Docker", login)
+        in_console = operator_console.login(self.env)
+        return summary.lines(urls, versions, found, "Docker", login=login, console_login=in_console)
 
     def _url(self, service: str, inside: int) -> str:
         return f"http://127.0.0.1:{self.port(service, inside)}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from devstack.host.ports import Ports
-from devstack.native import prometheus, services, stubs
+from devstack.native import operator_console, prometheus, services, stubs
 from devstack.native.infrastructure import Wanted
 from devstack.native.services import ROLES, SERVICES, program_name
 
@@ -24,6 +24,7 @@ class Plan:
     env: Mapping[str, str]
     with_services: bool
     standard: bool
+    with_console: bool = False
 
     def carry_out(self, claims: Ports) -> dict[str, int]:
         wishes = self.wanted.ports()
@@ -35,6 +36,8 @@ class Plan:
             }
             if self.wanted.stubs:
                 wishes[stubs.NAME] = stubs.PORT
+            if self.with_console:
+                wishes[operator_console.NAME] = operator_console.PORT
             if self.standard:
                 self._insist(claims, wishes)
         claims.choose(wishes if self.standard else dict.fromkeys(wishes))
@@ -56,6 +59,10 @@ class Plan:
         if prometheus.NAME in wishes and (port := prometheus.insisted_port(self.env)):
             claims.insist(prometheus.NAME, prometheus.PORT_VARIABLE, port)
             del wishes[prometheus.NAME]
+        console = operator_console
+        if console.NAME in wishes and (port := console.insisted_port(self.env)):
+            claims.insist(console.NAME, console.PORT_VARIABLE, port, console.host(self.env))
+            del wishes[console.NAME]
 
 
 def urls(ports: Mapping[str, int], env: Mapping[str, str]) -> dict[str, str]:
@@ -65,5 +72,5 @@ def urls(ports: Mapping[str, int], env: Mapping[str, str]) -> dict[str, str]:
 
 def by_program(found: Mapping[str, str]) -> dict[str, str]:
     """The same URLs by the name of the process."""
-    known = {**NAMES, stubs.NAME: stubs.NAME}
+    known = {**NAMES, stubs.NAME: stubs.NAME, operator_console.NAME: operator_console.NAME}
     return {name: found[key] for name, key in known.items() if key in found}

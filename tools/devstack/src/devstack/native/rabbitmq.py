@@ -1,4 +1,7 @@
-"""A RabbitMQ node with its own name, cookie, epmd, ports and users, all on 127.0.0.1."""
+"""A RabbitMQ node with its own name, cookie, epmd, ports and users, all on 127.0.0.1.
+
+One file, because users, settings and ports describe one node.
+"""
 
 import base64
 import hashlib
@@ -35,6 +38,8 @@ _PLACES = (
     "/usr/local/rabbitmq/sbin",
 )
 ADMIN, ADMIN_PASSWORD = "admin", "admin-dev-only"
+MONITOR, MONITOR_PASSWORD = "console", "console-dev-only"
+"""Reads the management API for the console; it can neither publish nor consume."""
 # Both declare all of it. Whoever makes a queue with a dead-letter exchange must be allowed to read
 # it (RabbitMQ, "Dead Letter Exchanges"); dead letters are read by the service they belong to only.
 _DECLARED = r"^(orders|processor)(\..*)?$|^(dead|audit|beacons)$"
@@ -102,8 +107,16 @@ def definitions(password: Callable[[str], str] = "{}-dev-only".format) -> dict[s
     rights = [_rights(name, _DECLARED, _WRITTEN[name], _READ[name]) for name in _SERVICES]
     return {
         "vhosts": [{"name": "/"}],
-        "users": [_user(ADMIN, password(ADMIN), "administrator", "impersonator"), *services],
-        "permissions": [_rights(ADMIN, ".*", ".*", ".*"), *rights],
+        "users": [
+            _user(ADMIN, password(ADMIN), "administrator", "impersonator"),
+            *services,
+            _user(MONITOR, password(MONITOR), "monitoring"),
+        ],
+        "permissions": [
+            _rights(ADMIN, ".*", ".*", ".*"),
+            *rights,
+            _rights(MONITOR, "^$", "^$", "^$"),
+        ],
     }
 
 

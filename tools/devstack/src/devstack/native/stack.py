@@ -15,6 +15,7 @@ from devstack.host.venv import Venv
 from devstack.host.waiting import undisturbed
 from devstack.native import (
     migrations,
+    operator_console,
     prerequisites,
     prometheus,
     redis,
@@ -123,8 +124,17 @@ class Native:
     def _show(self) -> None:
         state = State.read(self.layout)
         assert state is not None
-        for line in summary.lines(state.urls, state.versions, state.ports, "native"):
+        for line in self._summary(state):
             plain(line)
+
+    def _summary(self, state: State) -> list[str]:
+        login = operator_console.login(self.env)
+        lines = summary.lines(
+            state.urls, state.versions, state.ports, "native", console_login=login
+        )
+        if operator_console.NAME in state.urls:
+            return lines
+        return [*lines, "  no console: CONSOLE_USERS_FILE is not set (docs/console.md)", ""]
 
     def stop(self) -> None:
         with exclusive(self.layout):

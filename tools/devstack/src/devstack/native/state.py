@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from devstack.host.layout import Layout, put_private
-from devstack.native import services, stubs
+from devstack.native import operator_console, services, stubs
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class State:
     def health(self, name: str) -> str:
         """What a service's process reports about itself; `-` for other programs."""
         service, _, role = name.partition("-")
-        if services.named(service) is None and name != stubs.NAME:
+        if services.named(service) is None and name not in (stubs.NAME, operator_console.NAME):
             return "-"
         url = self.urls.get(service if role in ("api", "") else name)
         return services.readiness(url) if url else "unknown (the start did not end)"

@@ -12,7 +12,7 @@ from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
 from devstack.host.ports import Ports
 from devstack.host.waiting import until
-from devstack.native import rabbitmq, services, supervisor_config
+from devstack.native import operator_console, rabbitmq, services, supervisor_config
 from devstack.native.state import State
 from devstack.native.supervisor import Supervisor
 
@@ -39,7 +39,7 @@ def stop(layout: Layout) -> None:
 
 def _in_order(layout: Layout, supervisor: Supervisor) -> None:
     names = list(supervisor.states())
-    first = [name for name in names if name in services.PROGRAMS]
+    first = [name for name in names if name in (*services.PROGRAMS, operator_console.NAME)]
     supervisor.stop_and_wait(first, 60)
     if supervisor.states().get(rabbitmq.NAME, {}).get("pid"):
         _let_rabbitmq_boot(layout, supervisor)

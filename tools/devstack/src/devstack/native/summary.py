@@ -30,7 +30,9 @@ def lines(
     versions: Mapping[str, str],
     ports: Mapping[str, int],
     stack: str,
+    *,
     login: str = f"{rabbitmq.ADMIN} / {rabbitmq.ADMIN_PASSWORD}",
+    console_login: str = "",
 ) -> list[str]:
     found = {"Python": platform.python_version(), **versions}
     text = [
@@ -45,6 +47,8 @@ def lines(
         ]
     if "stubs" in urls:
         text += [f"  service-stubs      {urls['stubs']}/docs   external systems of rentals"]
+    if "console" in urls:
+        text += [f"  console            {urls['console']}   login {console_login}"]
     if "management" in urls:
         text += [f"  RabbitMQ           {urls['management']}   login {login}"]
     if "prometheus" in urls:

@@ -34,7 +34,7 @@ from devstack.host.errors import Trouble
 from devstack.host.layout import CHECKOUT, Layout
 from devstack.host.ports import Ports
 from devstack.host.waiting import undisturbed, until
-from devstack.native import addresses, migrations, services, stop
+from devstack.native import addresses, migrations, operator_console, services, stop
 from devstack.native.addresses import Plan
 from devstack.native.infrastructure import Infrastructure, Wanted, database_of
 from devstack.native.readiness import Watch
@@ -66,6 +66,10 @@ class System:
         self._durable = durable
         self._tied = tied
         self._say = say
+        # Tests of a whole system need no console; those of the console start one of their own.
+        self._has_console = (
+            standard_ports and with_services and operator_console.is_wanted(self._env)
+        )
         self.supervisor = Supervisor(layout)
         self.wanted = wanted or Wanted.by(self._env)
         self.ports: dict[str, int] = {}
@@ -94,7 +98,9 @@ class System:
         processes.demand_proc()
         self.layout.prepare()
         self._claims = Ports(self.layout.home)
-        plan = Plan(self.wanted, self._env, self._with_services, self._standard_ports)
+        plan = Plan(
+            self.wanted, self._env, self._with_services, self._standard_ports, self._has_console
+        )
         self.ports = plan.carry_out(self._claims)
 
     def start(self, meanwhile: Callable[[], object] = dict) -> None:
@@ -148,7 +154,15 @@ class System:
             for role in ROLES
             for service in SERVICES
         ]
-        return [*parts.stand_ins(), *own]
+        return [*parts.stand_ins(), *own, *self._console(parts)]
+
+    def _console(self, parts: Infrastructure) -> list[Program]:
+        if not self._has_console:
+            return []
+        port = self.ports[operator_console.NAME]
+        management = parts.rabbitmq.management_url if parts.rabbitmq else None
+        environments = self.environment
+        return [operator_console.program(self.layout, self._env, port, environments, management)]
 
     def _environment_of(self, service: Service, parts: Infrastructure) -> dict[str, str]:
         numbers = {}
@@ -171,6 +185,10 @@ class System:
             self.infrastructure.rabbitmq.wait()
             self._say("RabbitMQ is ready")
         watch.start([program_name(service, "worker") for service in SERVICES])
+        if self._has_console:
+            watch.start([operator_console.NAME])
+            url = operator_console.url(self.ports[operator_console.NAME], self._env)
+            self.urls[operator_console.NAME] = url
         self.urls |= addresses.urls(self.ports, self._env)
         self.urls |= self.infrastructure.stand_in_urls()
         watch.until_ready(addresses.by_program(self.urls))

@@ -1,0 +1,80 @@
+"""Puts the console together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import psycopg
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.responses import JSONResponse, Response
+
+from outbox.console import login
+from outbox.console.access.forms import refuse_forged
+from outbox.console.access.guard import HEALTH_PATHS, Guard
+from outbox.console.access.rules import Access
+from outbox.console.edge import Edge
+from outbox.console.pages import PAGES
+from outbox.console.rendering import error_page
+from outbox.console.services import ConsoleService
+from outbox.errors import InvalidSetting
+from outbox.losses import one_line
+
+logger = logging.getLogger(__name__)
+
+
+def build_console(services: Iterable[ConsoleService], access: Access) -> FastAPI:
+    """The console of these services, alone or mounted: `app.mount("/console", build_console(…))`.
+
+    It remembers logins in memory, so one process serves it. Raises `InvalidSetting` for no service,
+    or two of one name.
+    """
+    given = list(services)
+    known = {service.name: service for service in given}
+    if not known or len(known) < len(given):
+        raise InvalidSetting("services", "are one or more, each with a name of its own")
+    app = FastAPI(
+        title="outbox console",
+        openapi_url=None,
+        dependencies=[Depends(refuse_forged)],
+        redirect_slashes=False,
+    )
+    app.state.services, app.state.access, app.state.pages = known, access, PAGES
+    app.add_middleware(Guard, access=access)
+    app.add_middleware(Edge)  # the last one added is the outermost
+    app.mount("/static", StaticFiles(packages=[("outbox.console", "static")]), name="static")
+    for path in HEALTH_PATHS:
+        app.add_api_route(path, _health)
+    for router in (login.router, *(page.router for page in PAGES)):
+        app.include_router(router)
+    _add_error_pages(app)
+    return app
+
+
+async def _health() -> Response:
+    """Whether the process runs; says nothing of the services."""
+    return JSONResponse({"status": "ready"})
+
+
+def _add_error_pages(app: FastAPI) -> None:
+    @app.exception_handler(AnyHTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return error_page(request, error.status_code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def unreadable(request: Request, error: RequestValidationError) -> Response:
+        fields = ", ".join(str(one["loc"][-1]) for one in error.errors())
+        return error_page(request, 422, f"This cannot be read: {fields}.")
+
+    @app.exception_handler(psycopg.OperationalError)
+    async def lost(request: Request, error: psycopg.OperationalError) -> Response:
+        logger.warning("a database cannot be used: %s", one_line(error))
+        return error_page(request, 503, f"A database cannot be used: {one_line(error)}")
+
+    @app.exception_handler(psycopg.DataError)
+    @app.exception_handler(InvalidSetting)
+    async def meaningless(request: Request, error: psycopg.DataError | InvalidSetting) -> Response:
+        return error_page(request, 422, f"This cannot be looked for: {one_line(error)}")

@@ -1,0 +1,107 @@
+"""Every page of the navigation: on a wide and a narrow screen, light and dark, by keyboard alone.
+
+A page that is added to `outbox.console.pages.PAGES` is tested without another line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from kit.console.browser import NARROW, WIDE, Screen
+from outbox.console.pages import PAGES
+
+FOCUSABLE = (
+    "a[href], button:not([disabled]), input:not([type=hidden]), select, textarea, summary, "
+    "[tabindex='0']"
+)
+MANY = 200
+"""More stops than a page may have."""
+
+
+@dataclass(frozen=True)
+class Look:
+    name: str
+    size: tuple[int, int]
+    dark: bool
+
+
+LOOKS = [
+    Look("wide and light", WIDE, dark=False),
+    Look("wide and dark", WIDE, dark=True),
+    Look("narrow and light", NARROW, dark=False),
+    Look("narrow and dark", NARROW, dark=True),
+]
+
+
+@pytest.fixture(scope="module", params=LOOKS, ids=lambda look: look.name)
+def logged_in(request: pytest.FixtureRequest, browser: Browser, console: str) -> Iterator[Screen]:
+    with Screen.open(browser, console, size=request.param.size, dark=request.param.dark) as screen:
+        screen.log_in()
+        yield screen
+
+
+def opened(screen: Screen, title: str) -> Page:
+    """The page, by its link in the navigation."""
+    screen.page.get_by_role("navigation", name="Pages").get_by_role("link", name=title).click()
+    screen.page.wait_for_load_state("networkidle")
+    return screen.page
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds that keeps somebody from using the page."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {one['help']} at {[node['target'] for node in one['nodes']][:5]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("title", [page.title for page in PAGES])
+def test_a_page_can_be_used_by_everybody(logged_in: Screen, title: str) -> None:
+    page = opened(logged_in, title)
+    assert page.locator("h1").count() == 1
+    assert page.locator("nav [aria-current=page]").inner_text() == title
+    assert serious(page) == []
+    wide, seen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide <= seen, "the page is wider than the screen"
+    assert logged_in.problems == []
+
+
+@pytest.mark.parametrize("title", [page.title for page in PAGES])
+def test_every_control_is_reached_by_the_keyboard_and_seen(logged_in: Screen, title: str) -> None:
+    page = opened(logged_in, title)
+    page.locator("#pause").click() if page.locator("#pause").is_visible() else None
+    page.evaluate("document.activeElement.blur()")
+    wanted = page.locator(FOCUSABLE).evaluate_all(
+        "all => all.filter(one => one.checkVisibility()).map((one, at) => (one.dataset.stop = at))"
+    )
+    assert len(wanted) < MANY
+    reached = {stop for _ in range(len(wanted) + 2) if (stop := _next_stop(page)) is not None}
+    assert reached == {str(at) for at in wanted}
+
+
+def _next_stop(page: Page) -> str | None:
+    """Press Tab; the control that has the focus now, which has to be seen."""
+    page.keyboard.press("Tab")
+    stop, outline = page.evaluate(
+        "() => { const one = document.activeElement;"
+        " return [one.dataset.stop ?? null, getComputedStyle(one).outlineWidth]; }"
+    )
+    assert stop is None or outline not in ("", "0px")
+    return None if stop is None else str(stop)
+
+
+@pytest.mark.parametrize("title", [page.title for page in PAGES])
+def test_a_page_works_without_its_script(browser: Browser, console: str, title: str) -> None:
+    with Screen.open(browser, console, scripts=False) as screen:
+        page = screen.log_in()
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=title).click()
+        assert page.locator("h1").is_visible()
+        for button in page.locator("[data-copy]").all():
+            assert not button.is_visible()

@@ -1,0 +1,1 @@
+"""The console in a test: its application with real databases, and somebody who clicks."""
