@@ -1,4 +1,7 @@
-"""The stack by Docker Compose. Whatever a compose file can say is decided there, not here."""
+"""The stack by Docker Compose. Whatever a compose file can say is decided there, not here.
+
+One file, because every command of `make` is one call of Compose on the same project.
+"""
 
 import json
 import re
