@@ -22,6 +22,7 @@ MODULES_OF = {
         "edits.py",
         "missing_events.py",
         "journey_queries.py",
+        "flow_queries.py",
     },
     "inbox_discarded": {"parked_events.py", "edits.py", "journey_queries.py"},
     # What is counted under the lock of a stream, and what a batch notes without it.
@@ -31,7 +32,7 @@ MODULES_OF = {
     "inbox_beacons": {"beacon_chain.py", "missing_events.py"},
     "inbox_missing": {"missing_events.py", "journey_queries.py"},
     # When events took effect, and what a journey asks.
-    "inbox_applied": {"applied_times.py", "journey_queries.py"},
+    "inbox_applied": {"applied_times.py", "journey_queries.py", "flow_queries.py"},
 }
 
 

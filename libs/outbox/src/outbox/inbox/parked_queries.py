@@ -46,7 +46,7 @@ Values = Mapping[str, object]
 _BYTES = "(octet_length(body) + 1024)"
 """The size of one parked event: a row and its index entries take about a KiB beside the body."""
 _CONSUMER = "(%(consumer)s::text IS NULL OR consumer = %(consumer)s)"
-_FOR_PERSON = """
+FOR_PERSON = """
 next_attempt_at IS NULL AND reason IN ('failed', 'unreadable', 'crashed', 'unhandled', 'forked')
 """
 _STOPS = "p.sequence = i.last_sequence + 1 AND p.reason <> 'forked'"
@@ -113,7 +113,7 @@ WITH groups AS (
          max(coalesce(p.failed_at[cardinality(p.failed_at)], p.parked_at)) AS last_seen,
          min({NEXT_ATTEMPT}) AS next_attempt,
          min(retried_until) FILTER (WHERE next_attempt_at IS NOT NULL) AS retried_until,
-         count(*) FILTER (WHERE {_FOR_PERSON}) AS for_person,
+         count(*) FILTER (WHERE {FOR_PERSON}) AS for_person,
          min(p.event_id::text COLLATE "C") AS sample
     FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
    WHERE {_CONSUMER} AND p.reason NOT IN ('gap', 'behind', 'discarded')
@@ -175,7 +175,7 @@ SELECT CASE WHEN isfinite(first)
 """
 _BY_REASON = f"""
 SELECT consumer, reason, count(*) AS events, sum({_BYTES}) AS bytes,
-       count(*) FILTER (WHERE {_FOR_PERSON}) AS for_person,
+       count(*) FILTER (WHERE {FOR_PERSON}) AS for_person,
        min(parked_at) AS oldest, min({NEXT_ATTEMPT}) AS next_attempt
   FROM inbox_parked WHERE {_CONSUMER} GROUP BY consumer, reason ORDER BY consumer, reason
 """  # noqa: S608

@@ -74,6 +74,20 @@ SELECT id, {_STORED_EVENT}
 """  # noqa: S608
 """Parked and returned events beyond an id, among the first unpublished ones."""
 
+UNPUBLISHED_BY_AGE = """
+SELECT CASE WHEN age < interval '1 second' THEN 'under a second'
+            WHEN age < interval '10 seconds' THEN 'under 10 seconds'
+            WHEN age < interval '1 minute' THEN 'under a minute'
+            WHEN age < interval '1 hour' THEN 'under an hour'
+            WHEN age < interval '1 day' THEN 'under a day'
+            ELSE 'a day or more' END AS name,
+       count(*) AS events, min(created_at) AS oldest
+  FROM (SELECT created_at, clock_timestamp() - created_at AS age FROM outbox
+         WHERE published_at IS NULL AND parked_at IS NULL ORDER BY id LIMIT %(limit)s) AS waiting
+ GROUP BY 1 ORDER BY 3
+"""
+"""Unpublished events by age, the oldest first, counted to a limit."""
+
 REFUSED_PREVIEW = """
 SELECT count(*) AS events, count(DISTINCT (source, aggregate_type, aggregate_id)) AS streams,
        0::bigint AS followers, statement_timestamp() AS at,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 
 from outbox.addresses import Broker, Database
 from outbox.errors import NotThere
 from outbox.operations.database import Connection, open_database
 from outbox.operations.doctor import Finding, examine
+from outbox.operations.flow import Flow, flow
 from outbox.operations.lanes import LaneMap, lane_map, set_lanes
 from outbox.operations.operator.controls import Controls
 from outbox.operations.operator.jobs import Jobs
@@ -108,6 +109,10 @@ class Operator:
     async def status(self) -> Status:
         """What waits to be published, applied or called, and why."""
         return await status(self.connection)
+
+    async def flow(self, since: datetime | None = None) -> Flow:
+        """What has flowed since a time by the database's clock, and what waits. Bounded."""
+        return await flow(self.connection, since)
 
     async def lanes(self) -> LaneMap:
         """Which relay owns which lane."""

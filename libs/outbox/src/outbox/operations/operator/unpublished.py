@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from outbox.inbox.parked_rows import Preview
@@ -20,6 +21,15 @@ from outbox.operations.pages import Page, key_of
 
 SEARCHED = 100_000
 """So many unpublished events of a page's beginning are searched for those that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgeGroup:
+    """Unpublished events of about one age."""
+
+    name: str
+    events: int
+    oldest: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,10 @@ class Unpublished:
         """Parked events, and returned ones if asked for: all of them, or those with these ids."""
         which = parked_in_outbox.list_discardable if returned else parked_in_outbox.list_parked
         return await which(self.connection, ids)
+
+    async def ages(self) -> Sequence[AgeGroup]:
+        """What waits to be published, by age, the oldest first; counted to `SEARCHED`."""
+        return await fetch(self.connection, AgeGroup, sql.UNPUBLISHED_BY_AGE, {"limit": SEARCHED})
 
     async def preview_redrive(self, ids: Sequence[UUID]) -> Preview:
         """How many of these events are parked."""
