@@ -71,22 +71,32 @@ async def test_nothing_else_is_shown_either(filled_url: str) -> None:
             assert posted.status_code in (303, 404, 405), path
 
 
-async def test_the_overview_shows_every_service(operator: Visitor) -> None:
-    page = await operator.get("/")
+async def test_the_overview_shows_every_service(filled_url: str) -> None:
+    app = build_console(
+        [ConsoleService("one", filled_url), ConsoleService("two", filled_url)], Access(USERS)
+    )
+    async with visiting(app, name="viewer") as viewer:
+        first = await viewer.get("/")
+        assert "The first measurement is under way" in first.text
+        for name in ("one", "two"):
+            await app.state.samples.measure(name)
+        page = await viewer.get("/")
     assert page.status_code == 200
-    assert '<h2 id="service-shop">shop</h2>' in page.text
-    assert "Nothing waits for a person" in page.text
+    assert "From one to outbox of one" in page.text
+    assert "From two to outbox of two" in page.text
     assert "postgresql://" not in page.text
 
 
 async def test_a_database_that_is_away_hides_no_other(filled_url: str) -> None:
     away = ConsoleService("away", "postgresql://u:secret@127.0.0.1:1/x")
     app = build_console([away, ConsoleService("shop", filled_url)], Access(USERS))
+    for name in ("away", "shop"):
+        await app.state.samples.measure(name)
     async with visiting(app, name="viewer") as viewer:
         page = await viewer.get("/")
     assert page.status_code == 200
-    assert "cannot be used" in page.text
-    assert "Nothing waits for a person" in page.text
+    assert "its database does not answer" in page.text
+    assert "From shop to outbox of shop" in page.text
     assert "secret" not in page.text
 
 

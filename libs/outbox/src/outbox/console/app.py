@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 import psycopg
 from fastapi import Depends, FastAPI, HTTPException, Request
@@ -16,11 +17,13 @@ from outbox.console import login
 from outbox.console.access.forms import refuse_forged
 from outbox.console.access.guard import HEALTH_PATHS, Guard
 from outbox.console.access.rules import Access
+from outbox.console.background import Background
 from outbox.console.edge import Edge
 from outbox.console.pages import PAGES
 from outbox.console.rendering import error_page
+from outbox.console.samples import Samples, measure_of
 from outbox.console.services import ConsoleService
-from outbox.errors import InvalidSetting
+from outbox.errors import InvalidSetting, NotThere
 from outbox.losses import one_line
 
 logger = logging.getLogger(__name__)
@@ -41,8 +44,11 @@ def build_console(services: Iterable[ConsoleService], access: Access) -> FastAPI
         openapi_url=None,
         dependencies=[Depends(refuse_forged)],
         redirect_slashes=False,
+        lifespan=_running,
     )
     app.state.services, app.state.access, app.state.pages = known, access, PAGES
+    app.state.samples = Samples({name: measure_of(service) for name, service in known.items()})
+    app.state.background = Background()
     app.add_middleware(Guard, access=access)
     app.add_middleware(Edge)  # the last one added is the outermost
     app.mount("/static", StaticFiles(packages=[("outbox.console", "static")]), name="static")
@@ -52,6 +58,17 @@ def build_console(services: Iterable[ConsoleService], access: Access) -> FastAPI
         app.include_router(router)
     _add_error_pages(app)
     return app
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    """Measure from the start. Where it is mounted this is not run: see `Samples.watch`."""
+    background: Background = app.state.background
+    background.run(app.state.samples.run())
+    try:
+        yield
+    finally:
+        await background.stop()
 
 
 async def _health() -> Response:
@@ -73,6 +90,10 @@ def _add_error_pages(app: FastAPI) -> None:
     async def lost(request: Request, error: psycopg.OperationalError) -> Response:
         logger.warning("a database cannot be used: %s", one_line(error))
         return error_page(request, 503, f"A database cannot be used: {one_line(error)}")
+
+    @app.exception_handler(NotThere)
+    async def gone(request: Request, error: NotThere) -> Response:
+        return error_page(request, 404, str(error))
 
     @app.exception_handler(psycopg.DataError)
     @app.exception_handler(InvalidSetting)

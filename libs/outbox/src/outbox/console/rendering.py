@@ -1,7 +1,7 @@
 """Templates become pages. Every value is escaped, and every link comes from the name of a route.
 
 The context of each template has `page_list` (the navigation), `here` (the path), `session` and
-`now`; `path_for` and `asset` make addresses, and the filters write numbers and durations.
+`now`; `path_for` and `asset` make addresses, and the filters of `figures` write numbers.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from jinja2.runtime import Context
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from outbox.console import figures
+
 VISITOR = "outbox.console.visitor"
 """Where the scope of a request has its `access.guard.Visitor`."""
-
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60))
 
 
 def render(
@@ -65,31 +65,6 @@ def redirect(
     return RedirectResponse(path_for(request, name, query, **parameters), 303)
 
 
-def duration(seconds: float | None) -> str:
-    """`850 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
-    if seconds is None:
-        return "–"
-    if seconds < 1:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    left = round(seconds)
-    parts: list[str] = []
-    for unit, size in (*_UNITS, ("s", 1)):
-        count, left = divmod(left, size)
-        if count or parts:
-            parts.append(f"{count} {unit}")
-    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
-
-
-def number(value: float | None) -> str:
-    """With a thin space between thousands; at most one decimal."""
-    if value is None:
-        return "–"
-    text = f"{value:,.0f}" if isinstance(value, int) or value >= 100 else f"{value:,.1f}"
-    return text.replace(",", "\u202f")
-
-
 @cache
 def _environment() -> Environment:
     made = Environment(
@@ -99,7 +74,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(duration=duration, number=number, iso=_iso)
+    made.filters.update(
+        duration=figures.duration, number=figures.number, octets=figures.octets, iso=_iso
+    )
     made.globals.update(path_for=_path_for, asset=_asset)
     return made
 

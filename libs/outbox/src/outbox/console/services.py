@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
 from outbox.errors import InvalidSetting
+from outbox.operations.operator import Actor, Operator, open_operator
 from outbox.worker import Application
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -32,3 +34,13 @@ class ConsoleService:
         object.__setattr__(self, "database_url", DatabaseAddress.of(self.database_url))
         if self.broker_url is not None:
             object.__setattr__(self, "broker_url", BrokerAddress.of(self.broker_url))
+
+    def operator(self, by: Actor) -> AbstractAsyncContextManager[Operator]:
+        """What somebody can ask of the service and change in it."""
+        return open_operator(
+            self.database_url,
+            by=by,
+            broker_url=self.broker_url,
+            management_url=self.management_url,
+            application=self.application,
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -15,8 +16,10 @@ from outbox.console import rendering
 from outbox.console.access.guard import Visitor
 from outbox.console.access.sessions import Flash, Session
 from outbox.console.access.users import Role, User
+from outbox.console.background import Background
+from outbox.console.samples import Samples
 from outbox.console.services import ConsoleService
-from outbox.operations.database import Connection, open_database
+from outbox.operations.operator import Actor, Operator
 
 SIGNED_FOR = 3600
 """Seconds until what a form carries is too old to be believed."""
@@ -50,9 +53,30 @@ class View:
             raise HTTPException(404, f"There is no service {name} here.")
         return self.services[name]
 
-    def database(self, service: str) -> AbstractAsyncContextManager[Connection]:
-        """A connection to a service's database, for what only reads."""
-        return open_database(self.service(service).database_url)
+    def operator(self, service: str) -> AbstractAsyncContextManager[Operator]:
+        """What this user can ask of a service and change in it. Raises 404."""
+        return self.service(service).operator(Actor(self.user.name, "console", self.address))
+
+    @property
+    def samples(self) -> Samples:
+        """The figures of the last hour."""
+        samples: Samples = self.request.app.state.samples
+        return samples
+
+    def watch(self) -> None:
+        """Measure often for a while. Where the console is mounted, measuring begins with this."""
+        self.samples.watch()
+        if not self.samples.is_running:
+            self._background.run(self.samples.run())
+
+    def keep_running(self, work: Coroutine[Any, Any, str]) -> asyncio.Task[str]:
+        """Run what may outlast the request."""
+        return self._background.run(work)
+
+    @property
+    def _background(self) -> Background:
+        background: Background = self.request.app.state.background
+        return background
 
     def render(self, template: str, *, status: int = 200, **context: object) -> HTMLResponse:
         """The page of a template, which knows this view as `view`."""
