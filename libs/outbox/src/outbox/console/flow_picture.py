@@ -131,8 +131,9 @@ def troubles(bands: Iterable[Band]) -> list[Trouble]:
 
 
 _HEAD = Markup(
-    '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" markerWidth="10" markerHeight="10"'
-    ' orient="auto"><path class="head" d="M0 0 8 4 0 8z"/></marker></defs>'
+    '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" orient="auto"'
+    ' markerUnits="userSpaceOnUse" markerWidth="10" markerHeight="10">'
+    '<path class="head" d="M0 0 8 4 0 8z"/></marker></defs>'
 )
 
 
