@@ -14,6 +14,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from devstack.native.rabbitmq import ADMIN, ADMIN_PASSWORD
 from devstack.native.system import System
+from kit.waiting import wait_until
 
 _DONE_OR_NOT_THERE = (204, 404)
 
@@ -82,5 +83,9 @@ class BrokerLosses:
         assert rabbitmq is not None
         rabbitmq.wait_management()
         url = f"{rabbitmq.management_url}/api/{path}"
-        answer = httpx.delete(url, auth=(ADMIN, ADMIN_PASSWORD), timeout=30)
-        assert answer.status_code in _DONE_OR_NOT_THERE, answer.text
+        # A broker that has just been started refuses until the queue has a leader.
+        wait_until(lambda: _answer_to(url) in _DONE_OR_NOT_THERE, within=60)
+
+
+def _answer_to(url: str) -> int:
+    return httpx.delete(url, auth=(ADMIN, ADMIN_PASSWORD), timeout=30).status_code
