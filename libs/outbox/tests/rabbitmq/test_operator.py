@@ -150,6 +150,9 @@ async def test_a_count_that_ends_early_says_so(world: World, ann: Operator) -> N
     await published(world, *"abc")
     seen = await ann.replay.preview(Selection(type="order.happened"), counted_to=2)
     assert (seen.total.events, seen.is_more) == (2, True)
+    assert (
+        await ann.replay.run(Selection(type="order.happened"), seen=seen.total, counted_to=2) == 3
+    )
 
 
 async def test_a_stream_is_shown_with_its_events_wherever_they_are(

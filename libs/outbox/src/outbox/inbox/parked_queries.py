@@ -113,8 +113,14 @@ WITH groups AS (
          max(coalesce(p.failed_at[cardinality(p.failed_at)], p.parked_at)) AS last_seen,
          min({NEXT_ATTEMPT}) AS next_attempt,
          min(retried_until) FILTER (WHERE next_attempt_at IS NOT NULL) AS retried_until,
+<<<<<<< HEAD
          count(*) FILTER (WHERE {FOR_PERSON}) AS for_person,
          min(p.event_id::text COLLATE "C") AS sample
+=======
+         count(*) FILTER (WHERE {_FOR_PERSON}) AS for_person,
+         min(ARRAY[p.event_id::text, p.source, p.aggregate_type, p.aggregate_id, p.sequence::text])
+           AS sample
+>>>>>>> 25a0342 (Gaps and groups look positions up; what pages read is found by indexes, and a test says so)
     FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
    WHERE {_CONSUMER} AND p.reason NOT IN ('gap', 'behind', 'discarded')
      AND {SELECTED}
@@ -128,17 +134,38 @@ SELECT DISTINCT ON (g.streams, g.events, g.consumer, g.type, g.fingerprint)
        p.event_id AS sample,
        p.source || '/' || p.aggregate_type || '/' || p.aggregate_id AS sample_stream,
        p.sequence AS sample_sequence, p.last_error AS sample_error
-  FROM groups g JOIN inbox_parked p ON p.consumer = g.consumer AND p.event_id = g.sample::uuid
+  FROM groups g JOIN inbox_parked p
+       ON (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence, p.event_id)
+        = (g.consumer, g.sample[2], g.sample[3], g.sample[4], g.sample[5]::bigint,
+           g.sample[1]::uuid)
  ORDER BY g.streams DESC, g.events DESC, g.consumer, g.type, g.fingerprint
 """  # noqa: S608
+# The first parked event of each stream, found among those that follow no other parked one. With
+# LIMIT each position is looked up; without it a plan reads the whole inbox.
 _GAPS = """
-SELECT i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1, min(p.sequence) - 1,
-       count(*), min(p.parked_at)
-  FROM inbox i JOIN inbox_parked p USING (consumer, source, aggregate_type, aggregate_id)
- WHERE i.consumer = %(consumer)s AND p.sequence > i.last_sequence AND p.reason <> 'forked'
- GROUP BY i.source, i.aggregate_type, i.aggregate_id, i.last_sequence
-HAVING min(p.sequence) > i.last_sequence + 1
- ORDER BY min(p.parked_at) LIMIT %(limit)s
+WITH firsts AS (
+  SELECT source, aggregate_type, aggregate_id, min(sequence) AS first
+    FROM inbox_parked p
+   WHERE consumer = %(consumer)s AND reason <> 'forked'
+     AND NOT EXISTS (SELECT FROM inbox_parked b
+                      WHERE (b.consumer, b.source, b.aggregate_type, b.aggregate_id, b.sequence)
+                          = (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence - 1)
+                        AND b.reason <> 'forked')
+   GROUP BY source, aggregate_type, aggregate_id
+)
+SELECT f.source, f.aggregate_type, f.aggregate_id, i.last_sequence + 1, f.first - 1, w.*
+  FROM firsts f
+ CROSS JOIN LATERAL (
+   SELECT last_sequence FROM inbox i
+    WHERE (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
+        = (%(consumer)s, f.source, f.aggregate_type, f.aggregate_id) LIMIT 1) i
+ CROSS JOIN LATERAL (
+   SELECT count(*), min(parked_at) AS since FROM inbox_parked p
+    WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id)
+        = (%(consumer)s, f.source, f.aggregate_type, f.aggregate_id)
+      AND p.sequence > i.last_sequence AND p.reason <> 'forked') w
+ WHERE f.first > i.last_sequence + 1
+ ORDER BY w.since LIMIT %(limit)s
 """
 _PROGRESS = """
 SELECT i.source, i.aggregate_type, i.aggregate_id, i.last_sequence, min(p.sequence)

@@ -14,9 +14,12 @@ SELECT type, count(*) AS events, count(DISTINCT (source, aggregate_id)) AS aggre
        min(created_at) AS oldest, max(created_at) AS newest,
        to_hex(bit_xor(hashtextextended(event_id::text, 0))) AS digest
   FROM (SELECT * FROM outbox WHERE {where} LIMIT %(counted_to)s) chosen
- GROUP BY type ORDER BY type
+ GROUP BY GROUPING SETS ((type), ()) ORDER BY type NULLS FIRST
 """
-"""Published events by type; `where` is the condition of a `Selection`."""
+"""Published events: of all types in the first row, then by type.
+
+`where` is the condition of a `Selection`.
+"""
 
 # The stream's counter says which sequences there are, and the index outbox_published_events finds
 # them: without this the whole table would be read.

@@ -64,20 +64,23 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Replayable:
-    """Published events of one type that a replay would publish again."""
+    """Published events of one type, or of all, that a replay would publish again."""
 
-    type: str
+    type: str | None
     events: int
     aggregates: int
-    oldest: datetime
-    newest: datetime
-    digest: str
+    oldest: datetime | None
+    newest: datetime | None
+    digest: str | None
 
 
 async def replayable(
     connection: Connection, selection: Selection, *, counted_to: int | None = None
 ) -> list[Replayable]:
-    """The events that `replay` would publish again, by type; not more than are to be counted."""
+    """The events that `replay` would publish again: all of them first, then by type.
+
+    Not more than are to be counted.
+    """
     where, parameters = selection.where()
     parameters["counted_to"] = counted_to
     return await fetch(

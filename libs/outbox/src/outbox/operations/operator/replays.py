@@ -18,7 +18,8 @@ COUNTED_TO = 100_000
 class ReplayPreview:
     """What a replay would publish again, by type.
 
-    `is_more` says that counting ended early. Events before `history_from` are gone.
+    `is_more` says that counting ended early; then streams are not counted. Events before
+    `history_from` are gone.
     """
 
     total: Preview
@@ -42,11 +43,11 @@ class Replays:
             raise InvalidSetting("selection", "needs a time, an aggregate or a type")
         at = await now(self.connection)
         chosen = selection if selection.until else replace(selection, until=at)
-        types = await replayable(self.connection, chosen, counted_to=counted_to)
-        events = sum(one.events for one in types)
-        is_more = counted_to is not None and events >= counted_to
-        digest = "" if is_more else " ".join(f"{one.type}:{one.digest}" for one in types)
-        total = Preview(events, sum(one.aggregates for one in types), 0, at, digest)
+        found, *types = await replayable(self.connection, chosen, counted_to=counted_to)
+        is_more = counted_to is not None and found.events >= counted_to
+        # Which of them were counted first is chance.
+        digest = "" if is_more else found.digest or ""
+        total = Preview(found.events, 0 if is_more else found.aggregates, 0, at, digest)
         return ReplayPreview(total, types, is_more, await history_from(self.connection))
 
     async def run(
