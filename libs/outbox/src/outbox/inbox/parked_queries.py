@@ -113,14 +113,9 @@ WITH groups AS (
          max(coalesce(p.failed_at[cardinality(p.failed_at)], p.parked_at)) AS last_seen,
          min({NEXT_ATTEMPT}) AS next_attempt,
          min(retried_until) FILTER (WHERE next_attempt_at IS NOT NULL) AS retried_until,
-<<<<<<< HEAD
          count(*) FILTER (WHERE {FOR_PERSON}) AS for_person,
-         min(p.event_id::text COLLATE "C") AS sample
-=======
-         count(*) FILTER (WHERE {_FOR_PERSON}) AS for_person,
          min(ARRAY[p.event_id::text, p.source, p.aggregate_type, p.aggregate_id, p.sequence::text])
            AS sample
->>>>>>> 25a0342 (Gaps and groups look positions up; what pages read is found by indexes, and a test says so)
     FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
    WHERE {_CONSUMER} AND p.reason NOT IN ('gap', 'behind', 'discarded')
      AND {SELECTED}
