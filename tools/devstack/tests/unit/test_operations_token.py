@@ -26,6 +26,9 @@ def test_it_is_made_once_for_this_user_only_and_services_get_its_hash(layout: La
     assert len(token) > 40
     assert told == {"OPERATIONS_TOKENS": f"developer:operator:{sha256(token.encode()).hexdigest()}"}
     assert operations_token.variables(layout, {}) == told
+    [line, _] = operations_token.lines(layout, {}, {"orders-worker": "http://127.0.0.1:8010"})
+    assert "http://127.0.0.1:8010/ops/v1" in line
+    assert str(file) in line
 
 
 @pytest.mark.parametrize(
@@ -40,4 +43,5 @@ def test_none_is_made_in_production_or_beside_the_users_own(
     layout: Layout, env: dict[str, str]
 ) -> None:
     assert operations_token.variables(layout, env) == {}
+    assert operations_token.lines(layout, env, {"orders-worker": "http://127.0.0.1:8010"}) == []
     assert not operations_token.file_of(layout).exists()

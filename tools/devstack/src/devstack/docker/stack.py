@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from devstack.docker import images, passwords
 from devstack.docker.docker_ports import Published
+from devstack.host import operations_token
 from devstack.host.console import plain, say
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout, fingerprint, make_readable
@@ -140,7 +141,8 @@ class Docker:
         make_readable(self.layout.checkout / "deploy")
         command = ("up", "--build", "--wait", "-d", *extra)
         without = stubs.in_containers(self.env) | operator_console.in_containers(self.env)
-        env = {**self.env, **ports, **without}
+        token = operations_token.variables(self.layout, self.env)
+        env = {**self.env, **ports, **without, **token}
         if self.compose(*command, env=env).returncode:
             self.compose("logs", "--tail", "5", *self._unwell())
             raise Trouble("the Docker stack did not get ready: see above")
@@ -189,7 +191,10 @@ class Docker:
         seeding.wait_until_known(urls)
         login = passwords.login(self.layout.checkout, self.env)
         in_console = operator_console.login(self.env)
-        return summary.lines(urls, versions, found, "Docker", login=login, console_login=in_console)
+        lines = summary.lines(
+            urls, versions, found, "Docker", login=login, console_login=in_console
+        )
+        return [*lines, *operations_token.lines(self.layout, self.env, urls)]
 
     def _url(self, service: str, inside: int) -> str:
         return f"http://127.0.0.1:{self.port(service, inside)}"

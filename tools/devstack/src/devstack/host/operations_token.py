@@ -24,6 +24,16 @@ def variables(layout: Layout, env: Mapping[str, str]) -> dict[str, str]:
         return {}
     file = file_of(layout)
     if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
         put_private(file, secrets.token_urlsafe(32) + "\n")
     digest = sha256(file.read_text().strip().encode()).hexdigest()
     return {VARIABLE: f"developer:operator:{digest}"}
+
+
+def lines(layout: Layout, env: Mapping[str, str], urls: Mapping[str, str]) -> list[str]:
+    """What `make start` says of it; nothing if there is none."""
+    workers = [url for name, url in urls.items() if name.endswith("-worker")]
+    if not variables(layout, env) or not workers:
+        return []
+    addresses = ", ".join(f"{url}/ops/v1" for url in workers)
+    return [f"  HTTP operations    {addresses}   token in {file_of(layout)}", ""]

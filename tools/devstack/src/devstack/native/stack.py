@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+from devstack.host import operations_token
 from devstack.host.console import plain, say, table
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
@@ -132,6 +133,7 @@ class Native:
         lines = summary.lines(
             state.urls, state.versions, state.ports, "native", console_login=login
         )
+        lines += operations_token.lines(self.layout, self.env, state.urls)
         if operator_console.NAME in state.urls:
             return lines
         return [*lines, "  no console: CONSOLE_USERS_FILE is not set (docs/console.md)", ""]
