@@ -37,7 +37,7 @@ ANALYZE outbox_scheduled
 """
 STREAM = {"source": SOURCE, "aggregate_type": "order", "aggregate_id": "777"}
 REPLAYED, REPLAY_OF = Selection(aggregate=("order", "777")).where()
-QUESTIONS = {
+QUESTIONS: dict[str, tuple[str, dict[str, object]]] = {
     "a page of parked events": (
         parked_queries._PAGE,
         {
