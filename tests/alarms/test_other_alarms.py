@@ -18,10 +18,12 @@ from pydantic import BaseModel
 
 from kit.alarms import Alarms
 from kit.http.live_services import live_service
+from kit.outbox.deliveries import record
 from kit.outbox.job_rows import enqueue
-from kit.outbox.world import World, running
+from kit.outbox.world import QUEUE, World, running
 from kit.servers import addresses
 from kit.servers.redis_server import redis_server
+from kit.services.worker_process import worker
 from kit.waiting import eventually
 from outbox.jobs import Declined, Job, JobWorker, Result
 from servicekit.cache.redis_store import RedisStore
@@ -82,6 +84,16 @@ async def test_a_process_that_has_ended_is_down(alarms: Alarms) -> None:
             server.shutdown()
             server.server_close()
     thread.join()
+
+
+async def test_a_consumer_whose_queue_is_refused_is_down(world: World, alarms: Alarms) -> None:
+    async with world.broker(declare=False) as channel:
+        await channel.declare_queue(QUEUE, durable=True)
+    async with (
+        worker(consumer=world.consumer(record)),
+        alarms.fired_by("BackgroundServiceIsDown", service="tests"),
+    ):
+        assert await alarms.is_silent("ProcessIsDown", service="tests")
 
 
 async def test_requests_fail_while_the_database_is_away(database_url: str, alarms: Alarms) -> None:

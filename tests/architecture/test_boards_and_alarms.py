@@ -33,7 +33,7 @@ OTHERS = {
     "rabbitmq_detailed_queue_messages_unacked",
 }
 PROMQL = {
-    *("and", "by", "offset", "on", "or", "unless", "without"),
+    *("and", "bool", "by", "offset", "on", "or", "unless", "without"),
     *("count", "histogram_quantile", "increase", "max", "max_over_time", "min", "rate", "sum"),
     "vector",
 }

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from hashlib import sha256
-from typing import Any, cast
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from kit.outbox.beacons import beacon, send
 from kit.outbox.deliveries import events, publish
 from kit.outbox.topology import AUDITED
 from kit.outbox.world import QUEUE, Happened, World, open_world
 from kit.servers import addresses
+from kit.services.worker_process import worker
 from kit.waiting import eventually
-from outbox import BackgroundService, Envelope, UnitOfWork
+from outbox import Envelope, UnitOfWork
 from outbox.operations.controls import OfQueue, pause, resume
 from outbox.operations_api.access import OperatedService
 from outbox.operations_api.app import build_operations_app
 from outbox.operations_api.tokens import Tokens
-from servicekit.http.access_rules import AccessRules
-from servicekit.process.runtime import Foundation, Service, run_services
-from servicekit.process.server import bind
 
 TYPE = "order.happened"
 TRIP = f"""
 INSERT INTO inbox_tripped (consumer, type, cause, next_probe_at)
 VALUES ('{QUEUE}', '{TYPE}', 'the bank is away', now() + interval '1 hour')
 """
-
-
-class Reachable:
-    """A database that is there, with its schema at head."""
-
-    async def database(self) -> None: ...
-
-    async def migrations(self) -> None: ...
 
 
 async def handle(unit: UnitOfWork, event: Envelope) -> None: ...
@@ -49,24 +35,6 @@ async def handle(unit: UnitOfWork, event: Envelope) -> None: ...
 async def world(broker_url: str) -> AsyncIterator[World]:
     async with open_world(addresses.postgres(), broker_url) as world:
         yield world
-
-
-@asynccontextmanager
-async def worker(
-    operations: FastAPI | None = None, **services: BackgroundService
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Run a worker process's background services and its health; a client of that."""
-    stop, listener = asyncio.Event(), bind("127.0.0.1", 0, variable="PORT")
-    service = Service("service-test", "1", cast("Any", None), "DATABASE_URL")
-    base = Foundation(service, listener, "PORT", cast("Any", Reachable()), stop, AccessRules())
-    port = listener.getsockname()[1]
-    running = asyncio.create_task(run_services(base, services, operations=operations))
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            yield client
-    finally:
-        stop.set()
-        await running
 
 
 async def is_now(client: httpx.AsyncClient, *expected: object) -> bool:

@@ -1,21 +1,28 @@
-"""Prometheus: how many requests, by route and status, and how long they took."""
+"""Prometheus: requests by route and status, how long they took, and which services are up."""
 
 import asyncio
 import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
 
 from servicekit.http.routing import ProbeRoute, Router
 
-__all__ = ["HttpMetrics", "http_metrics", "metrics_router"]
+__all__ = ["HttpMetrics", "http_metrics", "metrics_router", "showing_background_services"]
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 """Where processes that share a port keep their metrics; read by prometheus_client too."""
+UP = Gauge(
+    "background_service_up",
+    "1 while a background service has all its connections, 0 while it has not.",
+    ["name"],
+)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -47,6 +54,18 @@ class HttpMetrics:
             self._children[key] = children
         children[0].inc()
         children[1].observe(seconds)
+
+
+@contextmanager
+def showing_background_services(running: Mapping[str, Callable[[], bool]]) -> Iterator[None]:
+    """Say by name whether each runs; it is asked whenever somebody reads the metrics."""
+    for name, runs in running.items():
+        UP.labels(name).set_function(runs)
+    try:
+        yield
+    finally:
+        for name in running:
+            UP.remove(name)
 
 
 @cache

@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -24,6 +25,7 @@ from servicekit.http.app import create_app
 from servicekit.http.operations import mount_operations
 from servicekit.observe import logs
 from servicekit.observe.health import Check, Health, Paused
+from servicekit.observe.metrics import showing_background_services
 from servicekit.process.broker import BrokerProbe, refuse_bad_credentials
 from servicekit.process.entrypoint import stop_on_signals
 from servicekit.process.former_names import unread_variables
@@ -178,10 +180,16 @@ async def run_services(
     )
     if operations is not None:
         mount_operations(app, operations)
-    async with asyncio.TaskGroup() as group:
-        for service in services.values():
-            group.create_task(service.run(base.stop))
-        group.create_task(base.serve(app, grace=1))
+    running = {name: partial(_runs, service) for name, service in services.items()}
+    with showing_background_services(running):
+        async with asyncio.TaskGroup() as group:
+            for service in services.values():
+                group.create_task(service.run(base.stop))
+            group.create_task(base.serve(app, grace=1))
+
+
+def _runs(service: BackgroundService) -> bool:
+    return service.running
 
 
 def _check_types(consumer: Consumer) -> Check:
@@ -212,7 +220,7 @@ def _check_events(consumer: Consumer) -> Check:
 
 def _check(service: BackgroundService) -> Check:
     async def check() -> None:
-        if not service.running:
+        if not _runs(service):
             raise ServiceIsDown
         if isinstance(service, Consumer | Relay) and service.is_paused:
             raise Paused
