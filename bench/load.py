@@ -51,3 +51,8 @@ def post(path: str, body: bytes, headers: str = "") -> bytes:
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
+
+
+def get(path: str) -> bytes:
+    """A GET on a connection that stays open."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()

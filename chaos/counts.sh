@@ -4,6 +4,7 @@ set -a
 : "${CHAOS_FAULTS:=1000}" "${CHAOS_SECONDS:=7200}" # ... how many, and when it is too late for them
 : "${CHAOS_EVENTS:=10000}" # ... among how many one is poisoned
 : "${CHAOS_RESTARTS:=50}" "${CHAOS_PARKED:=100000}" # restarts of a consumer; parked and redriven
+: "${CHAOS_LOST:=20000}" # lost at once
 : "${CHAOS_ORDERS:=1000}" "${CHAOS_WAITERS:=2000}" # cancelled at random; waiting for a status
 : "${CHAOS_AWAY_SECONDS:=60}" # no broker
 : "${CHAOS_LATE_SECONDS:=300}" # one side stands still

@@ -1,4 +1,4 @@
-"""POST /orders of one API process, against pgbench running a like transaction.
+"""POST /orders of one API process, against pgbench running a like transaction; and GET of a status.
 
 The transaction that it compares with: BEGIN, the insert of an order, of its three lines, of its
 history, of its stream's counter and of its event, COMMIT; seven statements, 16 clients.
@@ -11,12 +11,13 @@ import json
 import re
 import statistics
 import subprocess
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from bench.figures import Bench, Figure, compare
-from bench.load import post, requests_per_second
+from bench.load import get, post, requests_per_second
 from devstack.native.postgres import binaries
 from devstack.native.system import CHECKOUT, Layout, System
 
@@ -96,11 +97,13 @@ async def run(bench: Bench) -> list[Figure]:
     """A system with services of its own, beside which the bench's own stack stands idle."""
     ours: dict[Load, list[float]] = {load: [] for load in LOADS}
     theirs: list[float] = []
+    reads: list[float] = []
     layout = Layout(CHECKOUT, bench.stack.home / "system")
     with System(layout) as system:
         for worker in ("orders-worker", "processor-worker", "processor-api"):
             system.stop_process(worker)
         url = system.urls["orders"]
+        status = get(f"/api/v1/orders/{await asyncio.to_thread(_placed, url)}/status")
         for turn in bench.turns:
             for load in LOADS:
                 request = load.request if load.has_keys else load.request()
@@ -109,9 +112,34 @@ async def run(bench: Bench) -> list[Figure]:
                 )
                 ours[load].append(rate)
                 bench.note(f"turn {turn + 1}: {load.name} {rate:,.0f}/s ({latency:.1f} ms mean)")
+            rate, _ = await requests_per_second(url, status, connections=CLIENTS, seconds=SECONDS)
+            reads.append(rate)
             theirs.append(await asyncio.to_thread(pgbench, system, bench.stack.home))
-            bench.note(f"turn {turn + 1}: pgbench {theirs[-1]:,.0f}/s")
-    return [_figure(load, rates, theirs) for load, rates in ours.items()]
+            bench.note(f"turn {turn + 1}: GET status {rate:,.0f}/s, pgbench {theirs[-1]:,.0f}/s")
+    figures = [_figure(load, rates, theirs) for load, rates in ours.items()]
+    return [*figures, _figure_of_reads(reads, ours[LOADS[0]])]
+
+
+def _placed(url: str) -> str:
+    """The id of a new order."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/api/v1/orders", BODY, headers)
+    with urllib.request.urlopen(request) as answer:
+        return str(json.load(answer)["id"])
+
+
+def _figure_of_reads(reads: list[float], posts: list[float]) -> Figure:
+    return Figure(
+        f"GET /orders/{{id}}/status, {CLIENTS} clients",
+        statistics.median(reads),
+        "/s",
+        f"POST /orders, {CLIENTS} clients",
+        statistics.median(posts),
+        compare(reads, posts),
+        least=2,
+        aim=4,
+        turns={"GET status": reads, "POST /orders": posts},
+    )
 
 
 def _figure(load: Load, rates: list[float], theirs: list[float]) -> Figure:

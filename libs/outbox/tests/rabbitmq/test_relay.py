@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from itertools import permutations
 
 import aio_pika
@@ -33,6 +34,36 @@ async def test_a_committed_event_reaches_the_queue_and_is_marked(world: World) -
     assert message.app_id == message.headers["cloudEvents:source"] == "shop"
     assert message.headers["cloudEvents:subject"] == "a"
     assert message.message_id == message.headers["cloudEvents:id"]
+
+
+async def test_a_mark_does_not_wait_for_the_disk_and_a_moved_event_does(world: World) -> None:
+    for statement in _NOTE_COMMITS:
+        await world.execute(statement)
+    async with world.work.begin() as unit:
+        await unit.schedule(Happened("a"), key="one", at=datetime.now(UTC))
+    async with running(world.relay()):
+        await world.delivered(1)
+        await eventually(lambda: world.has_unpublished(0))
+    assert await world.rows("SELECT DISTINCT what, waits FROM commits ORDER BY what") == [
+        ("INSERT", "on"),
+        ("UPDATE", "off"),
+    ]
+
+
+_NOTE_COMMITS = (
+    "CREATE TABLE commits (what text, waits text)",
+    """
+    CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      INSERT INTO commits VALUES (tg_op, current_setting('synchronous_commit'));
+      RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER note_commit AFTER INSERT OR UPDATE ON outbox
+       FOR EACH STATEMENT EXECUTE FUNCTION note_commit()
+    """,
+)
 
 
 async def test_an_event_of_a_rolled_back_transaction_is_never_published(world: World) -> None:

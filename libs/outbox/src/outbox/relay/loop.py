@@ -32,7 +32,9 @@ from outbox.supervise import pause, run_until_first
 logger = logging.getLogger(__name__)
 
 SHARE_EVERY = 1.0
-OBSERVE_EVERY = 0.02
+OBSERVE_EVERY, OBSERVE_FEW_EVERY = 0.02, 0.25
+FEW = 100
+"""Events that a fetch passes over at little cost, because they are published and not yet final."""
 ASK_AGAIN = 0.05
 """Seconds until a relay with a control looks again whether it may go on."""
 
@@ -62,6 +64,8 @@ class RelayLoop:
     def __post_init__(self) -> None:
         self._sharing = AdaptiveInterval(SHARE_EVERY, self.clock, ceiling=SHARE_EVERY)
         self._observing = AdaptiveInterval(OBSERVE_EVERY, self.clock)
+        self._observing_few = AdaptiveInterval(OBSERVE_FEW_EVERY, self.clock)
+        self._unobserved = 0
         self._rescanning = AdaptiveInterval(self.settings.rescan_interval, self.clock)
         self._highest_id = 0
         self._settlement = Settlement(
@@ -94,7 +98,9 @@ class RelayLoop:
             if wanted and self.lanes.owned and (rung or await self._may_have_more()):
                 read = await self._publish_window(wanted, stop)
             self.valve.give_back(wanted - read)
-            await self._advance_watermark()
+            self._unobserved += read
+            if self._unobserved >= FEW or self._observing_few.is_due():
+                await self._advance_watermark()
             more = 0 < wanted <= read or (read > 0 and self.reader.cut_short)
             rung = more or await self._wait(interval, stop)
             interval = self._next_interval(interval, is_busy=rung or read > 0)
@@ -171,6 +177,8 @@ class RelayLoop:
         """Not with each window: reading the locks slows down everybody who takes one."""
         if self._observing.is_due():
             self._observing.postpone()
+            self._observing_few.postpone()
+            self._unobserved = 0
             self._highest_id, writers = await self.reader.observe()
             self.watermark.observe(self._highest_id, writers)
 
