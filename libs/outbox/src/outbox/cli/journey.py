@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,12 +12,9 @@ import typer
 from outbox.addresses import DatabaseAddress
 from outbox.cli.options import Json
 from outbox.cli.output import emit, say, table
-from outbox.cli.running import FOUND, fail, run
-from outbox.operations.database import Connection, open_database
-from outbox.operations.journey import STAGES, Journey, Usual, steps
-from outbox.operations.journey import journey as read_journey
-from outbox.operations.journey import slowest as read_slowest
-from outbox.operations.journey.measures import Slow
+from outbox.cli.running import FOUND, fail, run, user
+from outbox.operations import Actor, Operator, open_operator
+from outbox.operations.journey import STAGES, TOTAL, Journey, Slow, Usual, steps
 
 Id = Annotated[
     str | None,
@@ -88,21 +85,28 @@ def _named(services: list[str], urls: list[str]) -> dict[str, str]:
 
 
 async def _read(urls: Mapping[str, str], id_: str) -> Journey:
-    async with _opened(urls) as databases:
-        return await read_journey(databases, id_, everywhere=True)
+    async with _opened(urls) as (name, operator, others):
+        return await operator.journey(id_, others, name=name, everywhere=True)
 
 
-async def _slowest(urls: Mapping[str, str]) -> list[Slow]:
-    async with _opened(urls) as databases:
-        return [*await read_slowest(databases)]
+async def _slowest(urls: Mapping[str, str]) -> Sequence[Slow]:
+    async with _opened(urls) as (name, operator, others):
+        return await operator.slowest(others, name=name)
 
 
 @asynccontextmanager
-async def _opened(urls: Mapping[str, str]) -> AsyncIterator[dict[str, Connection]]:
+async def _opened(
+    urls: Mapping[str, str],
+) -> AsyncIterator[tuple[str, Operator, dict[str, Operator]]]:
+    """The first service with its name, and the others."""
+    by = Actor(user(), via="cli")
     async with AsyncExitStack() as stack:
-        yield {
-            name: await stack.enter_async_context(open_database(url)) for name, url in urls.items()
+        others = {
+            name: await stack.enter_async_context(open_operator(url, by=by))
+            for name, url in urls.items()
         }
+        name = next(iter(others))
+        yield name, others.pop(name), others
 
 
 def _show(found: Journey) -> None:
@@ -124,12 +128,12 @@ def _show(found: Journey) -> None:
     table("stages", ("event", "consumer", *STAGES), _stages(found))
     table(
         "usual in the last hour: half of the events / 95 of 100",
-        ("events", "consumer", *STAGES, "in all"),
+        ("events", "consumer", *STAGES, TOTAL),
         _usual(found.usual or {}),
     )
 
 
-def _show_slowest(found: list[Slow], *, as_json: bool) -> None:
+def _show_slowest(found: Sequence[Slow], *, as_json: bool) -> None:
     if as_json:
         emit({"slowest": found})
         return
@@ -159,7 +163,7 @@ def _usual(usual: Mapping[str, Mapping[str, Usual]]) -> Iterator[tuple[object, .
     for consumer, stages in usual.items():
         cells = (
             f"{_took(stages[name].p50)} / {_took(stages[name].p95)}" if name in stages else None
-            for name in (*STAGES, "in all")
+            for name in (*STAGES, TOTAL)
         )
         yield (max(one.events for one in stages.values()), consumer, *cells)
 

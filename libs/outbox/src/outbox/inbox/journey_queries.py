@@ -15,6 +15,7 @@ from uuid import UUID
 from psycopg.types.multirange import Multirange
 
 from outbox.event import Stream
+from outbox.inbox.edits import EDITED
 from outbox.inbox.parked_events import NEXT_ATTEMPT
 
 SOON = 60
@@ -239,6 +240,11 @@ class GivenUp:
     failed_at: list[datetime]
     failed_with: list[str]
     last_error: str | None
+
+    @property
+    def is_edit(self) -> bool:
+        """Whether only the event's first body was given up."""
+        return self.reason == EDITED
 
     def covers(self, stream: Stream, sequence: int) -> bool:
         """Whether it was this event."""

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from outbox import __version__
-from outbox.operations_api import controls, jobs, outbox_table, parked, service, streams
+from outbox.operations_api import controls, jobs, journeys, outbox_table, parked, service, streams
 from outbox.operations_api.access import Access, OperatedService
 from outbox.operations_api.problems import MEDIA_TYPE, install_problems
 from outbox.operations_api.tokens import Tokens
@@ -45,6 +45,7 @@ def build_operations_app(service_: OperatedService, tokens: Tokens) -> FastAPI:
         controls.router,
         jobs.router,
         streams.router,
+        journeys.router,
         parked.router,
         outbox_table.unpublished,
         outbox_table.replay,

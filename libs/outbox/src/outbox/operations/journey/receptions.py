@@ -96,6 +96,7 @@ class Receptions:
             row.consumer,
             State.APPLIED,
             times,
+            "its body was edited" if self._is_edited(event, row.consumer) else "",
             failures=_failures(row.failed_at, row.failed_with),
             last_error=row.last_error,
             ended_at=row.applied_at,
@@ -149,12 +150,18 @@ class Receptions:
                 return State.MISSING, f"{where}; {_asked(missing, event.sequence)}"
         return State.UNDER_WAY, where
 
+    def _is_edited(self, event: WrittenEvent, consumer: str) -> bool:
+        return any(
+            one.is_edit and one.consumer == consumer and one.covers(event.stream, event.sequence)
+            for one in self.given_up
+        )
+
     def _given_up(self, consumer: str, stream: Stream, sequence: int) -> GivenUp | None:
         """The last one: an event that was discarded may have come again."""
         found = [
             one
             for one in self.given_up
-            if one.consumer == consumer and one.covers(stream, sequence)
+            if one.consumer == consumer and one.covers(stream, sequence) and not one.is_edit
         ]
         return found[-1] if found else None
 

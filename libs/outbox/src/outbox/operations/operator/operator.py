@@ -6,16 +6,18 @@ the console build an `Operator` and call it. Whatever it changes is written down
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from functools import cached_property
+from types import MappingProxyType
 
 from outbox.addresses import Broker, Database
 from outbox.errors import NotThere
 from outbox.operations.database import Connection, open_database
 from outbox.operations.doctor import Finding, examine
 from outbox.operations.flow import Flow, flow
+from outbox.operations.journey import Journey, Match, Slow, journey, search, slowest
 from outbox.operations.lanes import LaneMap, lane_map, set_lanes
 from outbox.operations.operator.controls import Controls
 from outbox.operations.operator.jobs import Jobs
@@ -34,6 +36,10 @@ from outbox.operations.status import Status, status
 from outbox.rabbitmq.management_api import Management
 from outbox.rabbitmq.subscription import Subscribed
 from outbox.worker import Application
+
+Others = Mapping[str, "Operator"]
+"""Operators of other services, by the names of these."""
+NO_OTHERS: Others = MappingProxyType({})
 
 
 class Operator:
@@ -162,6 +168,29 @@ class Operator:
             application=self.application,
             management=management,
         )
+
+    async def journey(
+        self, id_: str, others: Others = NO_OTHERS, *, name: str = "", everywhere: bool = False
+    ) -> Journey:
+        """All that is known under an id in this database and those of other services."""
+        return await journey(self._databases(name, others), id_, everywhere=everywhere)
+
+    async def slowest(
+        self, others: Others = NO_OTHERS, *, name: str = "", limit: int = 20
+    ) -> Sequence[Slow]:
+        """The events of the last hour that took the longest from their commit to their effect."""
+        return await slowest(self._databases(name, others), limit=limit)
+
+    async def search(
+        self, text: str, others: Others = NO_OTHERS, *, name: str = ""
+    ) -> Sequence[Match]:
+        """What a text may name, or what begins with it."""
+        return await search(self._databases(name, others), text)
+
+    def _databases(self, name: str, others: Others) -> dict[str, Connection]:
+        """By the names of their services; this one has the name of its database without one."""
+        mine = {name or self.connection.info.dbname: self.connection}
+        return mine | {other: operator.connection for other, operator in others.items()}
 
     async def reconcile(
         self,
