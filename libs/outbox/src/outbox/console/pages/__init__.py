@@ -4,6 +4,7 @@ from outbox.console.pages import (
     failures,
     health,
     jobs,
+    journey,
     operations,
     outbox,
     overview,
@@ -15,6 +16,7 @@ from outbox.console.pages import (
 PAGES = (
     overview.PAGE,
     failures.PAGE,
+    journey.PAGE,
     streams.PAGE,
     outbox.PAGE,
     scheduled.PAGE,

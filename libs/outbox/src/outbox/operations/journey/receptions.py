@@ -29,6 +29,9 @@ from outbox.operations.journey.stages import Times
 
 _CLOCKS = timedelta(seconds=5)
 """The clocks of two databases differ by less, or an event is found by the bounded search."""
+_COMMIT = timedelta(seconds=2)
+"""What a handler has deferred is sent after `applied_at` of an event that was parked, and before
+the commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Receptions:
     def transactions(self, event: WrittenEvent) -> Sequence[tuple[datetime, datetime]]:
         """When each transaction ran that applied the event."""
         return [
-            (one.began_at, one.applied_at + timedelta(milliseconds=1))
+            (one.began_at, one.applied_at + _COMMIT)
             for (_, event_id), one in self.applied.items()
             if event_id == event.event_id
         ]
