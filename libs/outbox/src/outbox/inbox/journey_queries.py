@@ -63,7 +63,7 @@ SLOWEST = f"""
 SELECT event_ids[1] AS event_id, consumer, oldest_at AS created_at, applied_at,
        extract(epoch FROM applied_at - oldest_at)::float8 AS seconds
   FROM (SELECT event_ids[1:1] AS event_ids, consumer, oldest_at, applied_at FROM inbox_applied
-         WHERE applied_at > clock_timestamp() - make_interval(secs => %(seconds)s)
+         WHERE applied_at > statement_timestamp() - make_interval(secs => %(seconds)s)
          ORDER BY applied_at DESC LIMIT {OF_LAST_HOUR}) AS recent
  WHERE oldest_at IS NOT NULL
  ORDER BY applied_at - oldest_at DESC LIMIT %(limit)s
@@ -90,7 +90,7 @@ SELECT a.*
 """The oldest events of some transactions of the last so many seconds."""
 
 # Consumers that have received any event of the source and aggregate type: each is a step in the
-# index of the primary key.
+# index of the primary key. With EXISTS a plan could read the whole table instead.
 WHO_RECEIVES = """
 WITH RECURSIVE names(name) AS (
   SELECT min(consumer) FROM inbox
@@ -102,11 +102,11 @@ SELECT name AS consumer, s.source, s.aggregate_type, s.aggregate_id,
        coalesce(i.blocked, false) AS blocked
   FROM names CROSS JOIN unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
                           AS s(source, aggregate_type, aggregate_id)
+ CROSS JOIN LATERAL (SELECT FROM inbox k WHERE k.consumer = name AND k.source = s.source
+                        AND k.aggregate_type = s.aggregate_type LIMIT 1) AS known
   LEFT JOIN inbox i ON (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
                      = (name, s.source, s.aggregate_type, s.aggregate_id)
  WHERE name IS NOT NULL
-   AND EXISTS (SELECT FROM inbox k WHERE k.consumer = name AND k.source = s.source
-                  AND k.aggregate_type = s.aggregate_type)
  ORDER BY name
 """
 """How far each consumer has come in some streams; 0 where it has received nothing yet."""

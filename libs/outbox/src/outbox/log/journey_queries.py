@@ -16,7 +16,7 @@ from uuid import UUID
 
 from outbox.event import Stream
 
-RECENT = 200_000
+RECENT = 100_000
 """So many of the newest rows are searched for what has no time."""
 
 EVENT = """
@@ -77,10 +77,9 @@ SELECT e.* FROM ranges CROSS JOIN LATERAL (
 """Events of some moments that have one of these ids, causes, correlation ids or traces."""
 
 NEWEST = f"""
-SELECT {EVENT} FROM outbox
- WHERE id > (SELECT max(id) FROM outbox) - {RECENT}
-   AND (event_id = ANY(%(ids)s::uuid[]) OR correlation_id = ANY(%(correlations)s::text[])
-        OR {TRACE} = ANY(%(traces)s::text[]))
+SELECT {EVENT} FROM (SELECT {EVENT} FROM outbox ORDER BY id DESC LIMIT {RECENT}) AS newest
+ WHERE event_id = ANY(%(ids)s::uuid[]) OR correlation_id = ANY(%(correlations)s::text[])
+    OR {TRACE} = ANY(%(traces)s::text[])
  LIMIT %(limit)s
 """  # noqa: S608
 """The same among the newest rows."""

@@ -22,7 +22,7 @@ from outbox.operations.journey.naming import Moment, merged
 from outbox.operations.journey.stages import Times
 
 HOUR = 3600
-SLICES, EACH = 30, 4
+SLICES, EACH = 20, 2
 """A sample has so many transactions of each of so many slices of the hour."""
 TOTAL = "in all"
 _EXACTLY = timedelta(milliseconds=1)
