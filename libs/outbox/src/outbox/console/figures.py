@@ -47,3 +47,10 @@ def octets(value: int | None) -> str:
             break
         left, unit = left / 1024, larger
     return f"{left:.1f} {unit}" if left < 10 and unit != "B" else f"{left:.0f} {unit}"
+
+
+def took(seconds: float) -> str:
+    """A short time with its fractions: `0.04 ms`, `12.3 ms`, `4.2 s`, `61 s`."""
+    if seconds >= 1:
+        return f"{seconds:,.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
+    return f"{seconds * 1000:.{2 if seconds < 0.001 else 1}f} ms"

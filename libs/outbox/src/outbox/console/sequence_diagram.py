@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from outbox.console.figures import took
 from outbox.operations.journey import Journey, State, Step, steps
 from outbox.operations.journey.steps import FAILED, PARKED, PUBLISHED, RECEIVED, WRITTEN
 
@@ -116,10 +117,3 @@ def _row(step: Step, x: dict[str, int], y: int, began: datetime | None) -> Row:
         f"{step.where}, {title}",
         f"+{took((known - began).total_seconds())}" if known and began else "",
     )
-
-
-def took(seconds: float) -> str:
-    """A short time with its fractions: `0.04 ms`, `12.3 ms`, `4.2 s`, `61 s`."""
-    if seconds >= 1:
-        return f"{seconds:,.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
-    return f"{seconds * 1000:.{2 if seconds < 0.001 else 1}f} ms"

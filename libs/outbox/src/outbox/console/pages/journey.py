@@ -10,11 +10,12 @@ import psycopg
 from fastapi import APIRouter, HTTPException
 from starlette.responses import HTMLResponse
 
+from outbox.console.figures import took
 from outbox.console.page import Page
-from outbox.console.sequence_diagram import diagram, took
+from outbox.console.sequence_diagram import diagram
 from outbox.console.view import CurrentView, View
 from outbox.losses import one_line
-from outbox.operations import Actor, Operator, open_operator
+from outbox.operations import Operator
 from outbox.operations.journey import STAGES, TOTAL, Journey, Stage, Usual, steps
 
 router = APIRouter()
@@ -74,12 +75,11 @@ async def show(view: CurrentView, id: str = "") -> HTMLResponse:
 @asynccontextmanager
 async def _asked(view: View) -> AsyncIterator[Asked]:
     """One database that is away hides nothing of the others."""
-    found, by = Asked(), Actor(view.user.name, via="console", address=view.address)
+    found = Asked()
     async with AsyncExitStack() as stack:
-        for name, service in view.services.items():
-            opening = open_operator(service.database_url, by=by)
+        for name in view.services:
             try:
-                found.operators[name] = await stack.enter_async_context(opening)
+                found.operators[name] = await stack.enter_async_context(view.operator(name))
             except psycopg.Error as problem:
                 found.problems[name] = one_line(problem)
         yield found
