@@ -57,8 +57,10 @@ async def show(view: CurrentView, id: str = "") -> HTMLResponse:
             return view.render("journeys.html", id="", slow=slow, problems=asked.problems)
         found = await operator.journey(id, asked.operators, name=name)
         if not (found.events or found.scheduled):
-            shown = {"matches": await operator.search(id, asked.operators, name=name), "slow": None}
-            return view.render("journeys.html", id=id, problems=asked.problems, **shown)
+            matches = await operator.search(id, asked.operators, name=name)
+            return view.render(
+                "journeys.html", id=id, problems=asked.problems, matches=matches, slow=None
+            )
     return view.render(
         "journey.html",
         id=id,
