@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -66,13 +65,12 @@ async def test_a_job_that_is_declined_has_failed(world: World, alarms: Alarms) -
 
 
 async def test_a_job_that_nobody_does_is_late(world: World, alarms: Alarms) -> None:
-    async with alarms.fired_by("JobsAreLate", kind="mail"):
+    async with (
+        running(JobWorker(world.work, {"pay": refuse})),
+        alarms.fired_by("JobsAreLate", kind="mail"),
+    ):
         await enqueue(world, "a", kind="mail")
         await world.execute("UPDATE outbox_jobs SET next_attempt_at = now() - interval '61 s'")
-        stop = asyncio.Event()
-        worker = asyncio.create_task(JobWorker(world.work, {"pay": refuse}).run(stop))
-    stop.set()
-    await worker
 
 
 async def test_a_process_that_has_ended_is_down(alarms: Alarms) -> None:

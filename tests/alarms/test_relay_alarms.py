@@ -44,18 +44,17 @@ async def test_a_relay_without_a_broker_is_no_relay(world: World, alarms: Alarms
 async def test_a_paused_relay_falls_behind_and_its_pause_is_forgotten(
     world: World, alarms: Alarms
 ) -> None:
-    await world.emit(Happened("a"))
-    await world.execute("UPDATE outbox SET created_at = now() - interval '61 s'")
+    paused = f'outbox_control_rate{{target="{EXCHANGE}"}} == 0'
     async with (
+        running(world.relay()),
         alarms.fired_by("OutboxIsBehind", exchange=EXCHANGE),
         alarms.fired_by("ControlIsForgotten", target=EXCHANGE),
+        await world.psycopg() as operator,
     ):
-        async with await world.psycopg() as operator:
-            await pause(operator, OfRelay(EXCHANGE), by="ann", why="a new broker")
-        stop = asyncio.Event()
-        task = asyncio.create_task(world.relay().run(stop))
-    stop.set()
-    await task
+        await pause(operator, OfRelay(EXCHANGE), by="ann", why="a new broker")
+        await eventually(lambda: alarms.has_read(paused))
+        await world.emit(Happened("a"))
+        await world.execute("UPDATE outbox SET created_at = now() - interval '61 s'")
 
 
 async def test_a_type_without_a_queue_is_returned_and_its_aggregate_backed_off(
@@ -125,12 +124,9 @@ async def test_days_that_cannot_be_made_run_out(world: World, alarms: Alarms) ->
     ahead = [today + timedelta(days=number) for number in range(2, 15)]
     for day in ahead:
         await world.execute(f"DROP TABLE IF EXISTS outbox_p{day:%Y%m%d}")
-    async with alarms.fired_by("FewPartitionsAhead", table="outbox"):
-        await world.execute(
-            "CREATE TABLE outbox_later PARTITION OF outbox"
-            f" FOR VALUES FROM ('{ahead[0]} 00:00Z') TO ('{ahead[-1]} 00:00Z')"
-        )
-        stop = asyncio.Event()
-        task = asyncio.create_task(Maintenance(world.engine).run(stop))
-    stop.set()
-    await task
+    await world.execute(
+        "CREATE TABLE outbox_later PARTITION OF outbox"
+        f" FOR VALUES FROM ('{ahead[0]} 00:00Z') TO ('{ahead[-1]} 00:00Z')"
+    )
+    async with running(Maintenance(world.engine)):
+        await eventually(lambda: alarms.fires("FewPartitionsAhead", table="outbox"), within=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ def test_a_process_is_given_the_logins_it_uses() -> None:
         own |= {f"{name}-{role}": owner for role in ("migrate", "worker")}
     own["processor-seed"] = own["processor-api"]
     assert {name: set(SERVICES[name]["secrets"]) for name in own} == own
+
+
+def test_an_image_loads_opentelemetry_from_where_its_python_installs_it() -> None:
+    for file in ROOT.glob("service-*/Dockerfile"):
+        text = file.read_text()
+        if "traces.txt" in text:
+            [python] = re.findall(r"^FROM python:(\d+\.\d+)", text, re.MULTILINE)
+            assert f"\nENV PYTHONPATH=/usr/local/lib/python{python}/" in text
 
 
 def test_no_password_is_in_the_file() -> None:
