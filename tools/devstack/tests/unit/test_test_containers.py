@@ -63,6 +63,13 @@ def test_the_containers_of_a_killed_run_are_swept_and_those_of_a_living_one_stay
         living.communicate(b"\n")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_installed(mocker: MockerFixture) -> None:
+    """Neither on a machine without Prometheus, nor by root."""
+    mocker.patch("devstack.native.prometheus.find_server", return_value=None)
+    mocker.patch("devstack.host.apt.allowed", return_value=False)
+
+
 def test_rabbitmq_is_installed_for_tests_that_start_whole_systems_also_beside_docker(
     checkout: Layout, fake_docker: FakeDocker, mocker: MockerFixture
 ) -> None:
@@ -83,4 +90,6 @@ def test_where_nothing_may_be_installed_the_other_tests_run_all_the_same(
     )
     with tests.infrastructure(checkout, _docker_env()):
         pass
-    assert "a system of their own will fail: rabbitmq-server missing" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "a system of their own will fail: rabbitmq-server missing" in said
+    assert "WITHOUT prometheus: tests/alarms fail" in said
