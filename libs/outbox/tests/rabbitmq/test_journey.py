@@ -303,7 +303,9 @@ async def test_jobs_and_scheduled_events_belong_to_it(pair: Pair) -> None:
         await pair.producer.emit(Happened("a"))
         await consumed(pair, 1)
     found = await journey_of(pair, "a")
-    assert [(job.kind, job.key, job.state) for job in found.jobs] == [("pay", "a", "waiting")]
+    assert [(one.job.kind, one.job.key, one.job.state) for one in found.jobs] == [
+        ("pay", "a", "waiting")
+    ]
     assert [one.aggregate_id for one in found.scheduled] == ["reminder"]
     assert not found.is_over
 

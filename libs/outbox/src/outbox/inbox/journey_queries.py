@@ -17,11 +17,14 @@ from psycopg.types.multirange import Multirange
 from outbox.event import Stream
 from outbox.inbox.edits import EDITED
 from outbox.inbox.parked_events import NEXT_ATTEMPT
+from outbox.inbox.position import CONSUMER_NAMES
 
 SOON = 60
 """Seconds after its publication within which an event is expected to take effect."""
 LATE = 1_000_000
 """At most so many transactions are searched for an event that took effect later."""
+PARKED_SEARCHED = 100_000
+"""At most so many parked events are searched for an id."""
 OF_LAST_HOUR = 500_000
 """At most so many transactions are compared for the slowest."""
 
@@ -91,24 +94,19 @@ SELECT a.*
 
 # Consumers that have received any event of the source and aggregate type: each is a step in the
 # index of the primary key. With EXISTS a plan could read the whole table instead.
-WHO_RECEIVES = """
-WITH RECURSIVE names(name) AS (
-  SELECT min(consumer) FROM inbox
-  UNION ALL
-  SELECT (SELECT min(consumer) FROM inbox WHERE consumer > name) FROM names WHERE name IS NOT NULL
-)
+WHO_RECEIVES = f"""
 SELECT name AS consumer, s.source, s.aggregate_type, s.aggregate_id,
        coalesce(i.last_sequence, 0) AS last_sequence, i.last_event_id,
        coalesce(i.blocked, false) AS blocked
-  FROM names CROSS JOIN unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
-                          AS s(source, aggregate_type, aggregate_id)
+  FROM ({CONSUMER_NAMES}) AS names
+ CROSS JOIN unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
+              AS s(source, aggregate_type, aggregate_id)
  CROSS JOIN LATERAL (SELECT FROM inbox k WHERE k.consumer = name AND k.source = s.source
                         AND k.aggregate_type = s.aggregate_type LIMIT 1) AS known
   LEFT JOIN inbox i ON (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
                      = (name, s.source, s.aggregate_type, s.aggregate_id)
- WHERE name IS NOT NULL
  ORDER BY name
-"""
+"""  # noqa: S608
 """How far each consumer has come in some streams; 0 where it has received nothing yet."""
 
 _KEYS = """
@@ -128,10 +126,11 @@ SELECT p.event_id, p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.seq
 """  # noqa: S608
 """What is parked of some streams at some consumers."""
 
-PARKED_STREAM = """
-SELECT aggregate_id FROM inbox_parked WHERE event_id = ANY(%(ids)s::uuid[]) LIMIT 1
-"""
-"""The aggregate of an event that waits here, whoever has written it."""
+PARKED_STREAM = f"""
+SELECT aggregate_id FROM (SELECT aggregate_id, event_id FROM inbox_parked LIMIT {PARKED_SEARCHED}) p
+ WHERE event_id = ANY(%(ids)s::uuid[]) LIMIT 1
+"""  # noqa: S608
+"""The aggregate of an event that waits here, whoever has written it. A bounded search."""
 
 GIVEN_UP = """
 SELECT consumer, source, aggregate_type, aggregate_id, first_sequence, last_sequence, reason, note,

@@ -4,8 +4,9 @@ No index finds an event by its id, its cause or its trace: each would cost every
 published. But ids are drawn in the order of time, so halving the range of ids finds the rows of a
 moment in some twenty steps, and these few are filtered (decision 1933).
 
-Invariant: no statement here reads more than the rows of the given moments, of some streams, or
-`RECENT` rows. The day partitions that cannot have a moment are not opened.
+Invariant: no statement here reads more than the rows of the given moments, of some streams,
+`RECENT` events or `SOONEST` scheduled ones. The day partitions that cannot have a moment are not
+opened.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from datetime import datetime
 from uuid import UUID
 
 from outbox.event import Stream
+from outbox.log.operator_queries import KINDS
 
 RECENT = 100_000
 """So many of the newest rows are searched for what has no time."""
+SOONEST = 20_000
+"""So many scheduled events are searched, those that are due the soonest."""
 
 EVENT = """
 event_id, source, aggregate_type, aggregate_id, sequence, type, created_at, published_at, parked_at,
@@ -92,19 +96,6 @@ SELECT {EVENT} FROM outbox
 """  # noqa: S608
 """The same in the whole table. It reads every row."""
 
-KINDS = """
-WITH RECURSIVE kinds AS (
-  (SELECT source, aggregate_type FROM outbox_streams ORDER BY source, aggregate_type LIMIT 1)
-  UNION ALL
-  SELECT n.source, n.aggregate_type
-    FROM kinds k CROSS JOIN LATERAL (
-           SELECT source, aggregate_type FROM outbox_streams
-            WHERE (source, aggregate_type) > (k.source, k.aggregate_type)
-            ORDER BY source, aggregate_type LIMIT 1) AS n
-)
-"""
-"""The sources and aggregate types: one step in the index for each, however many streams."""
-
 STREAMS = f"""
 {KINDS}
 SELECT source, aggregate_type, aggregate_id, last
@@ -148,14 +139,14 @@ SELECT {EVENT} FROM outbox
 """  # noqa: S608
 """Events of some streams from one sequence to another, and all their unpublished ones."""
 
-SCHEDULED = """
+SCHEDULED = f"""
 SELECT source, key, due_at, event_id, aggregate_type, aggregate_id, type
-  FROM outbox_scheduled
+  FROM (SELECT * FROM outbox_scheduled ORDER BY due_at LIMIT {SOONEST}) AS soonest
  WHERE aggregate_id = ANY(%(ids)s::text[]) OR correlation_id = ANY(%(correlations)s::text[])
     OR event_id = ANY(%(event_ids)s::uuid[])
  ORDER BY due_at LIMIT %(limit)s
-"""
-"""What is scheduled for some aggregates or requests."""
+"""  # noqa: S608
+"""What is scheduled for some aggregates or requests, of what is due the soonest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,12 +145,6 @@ SELECT count(*) AS events, min(due_at) AS next_due,
 """
 """Scheduled events that are not yet in the outbox table."""
 
-EVENT = f"""
-SELECT {_STORED_EVENT} FROM outbox
- WHERE event_id = %(id)s AND created_at >= %(since)s AND created_at < %(until)s
-"""  # noqa: S608
-"""One event, looked up in the days around a time."""
-
 _SCHEDULED_EVENT = """
 source, key, due_at, event_id, aggregate_type, aggregate_id, type, version,
 payload::text AS payload, correlation_id, causation_id, traceparent
@@ -178,15 +172,6 @@ UPDATE outbox_scheduled SET due_at = %(due_at)s WHERE source = %(source)s AND ke
 
 CALL_OFF = "DELETE FROM outbox_scheduled WHERE source = %(source)s AND key = %(key)s"
 """Removes one: it is never published."""
-
-SCHEDULED_EVENT = "SELECT key, due_at FROM outbox_scheduled WHERE event_id = %(id)s"
-"""The same event before it is due."""
-
-CAUSED_EVENTS = """
-SELECT event_id, type, created_at FROM outbox
- WHERE causation_id = %(id)s::text AND created_at >= %(since)s ORDER BY id LIMIT 20
-"""
-"""Events that a handler of the event emitted."""
 
 # Sorted by bytes on both sides: two databases may disagree about everything else.
 STREAM_ORDER = 'ORDER BY source COLLATE "C", aggregate_type COLLATE "C", aggregate_id COLLATE "C"'
@@ -222,7 +207,7 @@ SELECT source, aggregate_type, aggregate_id, last
 """
 """How far these streams have come."""
 
-_KINDS = """
+KINDS = """
 WITH RECURSIVE kinds(source, aggregate_type) AS (
   (SELECT source, aggregate_type FROM outbox_streams ORDER BY 1, 2 LIMIT 1)
   UNION ALL
@@ -232,11 +217,12 @@ WITH RECURSIVE kinds(source, aggregate_type) AS (
      ORDER BY 1, 2 LIMIT 1) n
 )
 """
-PRODUCED_KINDS = f"{_KINDS} SELECT source, aggregate_type FROM kinds"  # noqa: S608
+"""The beginning of a statement: `kinds`, one step in the index for each."""
+PRODUCED_KINDS = f"{KINDS} SELECT source, aggregate_type FROM kinds"  # noqa: S608
 """Which sources and aggregate types there are, by steps in the index."""
 
 STREAMS_WITH_ID = f"""
-{_KINDS} SELECT source, aggregate_type FROM kinds JOIN outbox_streams USING (source, aggregate_type)
+{KINDS} SELECT source, aggregate_type FROM kinds JOIN outbox_streams USING (source, aggregate_type)
  WHERE aggregate_id = %(id)s
 """  # noqa: S608
 """The streams of an aggregate's id, of whatever source and type."""

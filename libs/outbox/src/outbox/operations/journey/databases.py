@@ -149,13 +149,7 @@ class JourneyDatabase:
             return ()
         parameters = {"causes": causes, "limit": AT_ONCE, **_times(merged(moments))}
         found = await self._ask(CausedJob, "outbox_jobs", jobs_sql.CAUSED, parameters)
-        return [
-            JourneyJob(
-                self.name, one.kind, one.key, one.state, one.attempts, one.causation_id,
-                one.created_at, one.ended_at, one.last_error,
-            )
-            for one in found
-        ]  # fmt: skip
+        return [JourneyJob(self.name, job) for job in found]
 
     async def streams_beginning(self, text: str, *, limit: int) -> Sequence[StreamEnd]:
         """Streams of aggregates whose id begins with a text."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from outbox.inbox.parked_rows import FailedAttempt
+from outbox.jobs.journey_queries import CausedJob
 from outbox.log.journey_queries import WrittenEvent
 from outbox.operations.journey.stages import Stage, Times
 
@@ -100,14 +101,7 @@ class JourneyJob:
     """A call to another system that an event has caused."""
 
     database: str
-    kind: str
-    key: str
-    state: str
-    attempts: int
-    causation_id: UUID | None
-    created_at: datetime
-    ended_at: datetime | None
-    last_error: str | None
+    job: CausedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +142,7 @@ class Journey:
             for reception in one.receptions
             if reception.ended_at
         ]
-        times += [job.ended_at for job in self.jobs if job.ended_at]
+        times += [one.job.ended_at for one in self.jobs if one.job.ended_at]
         return max(times, default=None)
 
     @property
@@ -156,7 +150,7 @@ class Journey:
         """Whether nothing more is known to happen."""
         receptions = (reception for one in self.events for reception in one.receptions)
         published = all(one.event.published_at for one in self.events)
-        waiting = any(job.state == "waiting" for job in self.jobs)
+        waiting = any(one.job.state == "waiting" for one in self.jobs)
         return (
             published
             and not (self.scheduled or waiting)

@@ -66,7 +66,6 @@ class _Reading:
     async def find(self, *, everywhere: bool) -> None:
         """Find what the text names, then what belongs to it."""
         new = await self._seeds(everywhere=everywhere)
-        self.is_more = self.is_more or any(event.sequence > LAST for event in new)
         for _ in range(ROUNDS):
             if not new:
                 return
@@ -77,14 +76,13 @@ class _Reading:
         await self._receive(new)
 
     async def _seeds(self, *, everywhere: bool) -> Sequence[WrittenEvent]:
-        aggregates = [*self.named.aggregates, *await self._parked_aggregates()]
-        found = await self._streams_of(aggregates)
-        if not found:
-            for database in self.databases:
-                found += self._add(
-                    database, await database.named(self.named, everywhere=everywhere)
-                )
-        return found
+        if found := await self._streams_of(self.named.aggregates):
+            self.is_more = self.is_more or any(event.sequence > LAST for event in found)
+            return found
+        found = await self._add_from_all(
+            lambda database: database.named(self.named, everywhere=everywhere)
+        )
+        return found or await self._streams_of(await self._parked_aggregates())
 
     async def _parked_aggregates(self) -> list[str]:
         """The aggregate of an event that waits in an inbox: its id may say nothing of its time."""
@@ -179,7 +177,7 @@ class _Reading:
             known = [*requests, *self.named.correlations]
             scheduled += await database.scheduled(aggregates, known, [*self.named.events])
             jobs += await database.jobs_of(ids, self.moments.get(database.name, []))
-        jobs.sort(key=lambda job: job.created_at)
+        jobs.sort(key=lambda one: one.job.created_at)
         scheduled.sort(key=lambda one: one.due_at)
         return Journey(text, tuple(events), tuple(scheduled), tuple(jobs), self.is_more)
 

@@ -104,14 +104,15 @@ def _of_reception(one: JourneyEvent, reception: Reception) -> Iterator[Step]:
         yield mine(None, False, what=APPLIED, detail=said)
 
 
-def _of_job(job: JourneyJob) -> Iterator[Step]:
+def _of_job(one: JourneyJob) -> Iterator[Step]:
+    job = one.job
     name = f"job {job.kind} {job.key}"
-    yield Step(job.created_at, True, job.database, "job added", name, job.causation_id)
+    yield Step(job.created_at, True, one.database, "job added", name, job.causation_id)
     tries = f", {job.attempts} attempts" if job.attempts > 1 else ""
     error = f": {job.last_error}" if job.last_error and job.state != "done" else ""
     detail = f"{name}, {job.state}{tries}{error}"
     yield Step(
-        job.ended_at, job.ended_at is not None, job.database, "job ended", detail, job.causation_id
+        job.ended_at, job.ended_at is not None, one.database, "job ended", detail, job.causation_id
     )
 
 
