@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kit.outbox.consumer_process import start
@@ -14,6 +15,7 @@ from kit.waiting import eventually
 from outbox import Envelope, Maintenance, UnitOfWork
 from outbox.inbox.inbox import Inbox
 from outbox.postgres.day_partitions import INBOX_APPLIED
+from outbox.rabbitmq.cloudevents import UNKNOWN_TIME
 
 TIMES = "SELECT unnest(event_ids), oldest_at, began_at, applied_at FROM inbox_applied"
 
@@ -52,6 +54,13 @@ async def test_a_batch_is_one_row_that_begins_with_its_oldest_event(world: World
     assert set(ids) == {event.id for event in batch}
     assert (ids[0], oldest) == (batch[0].id, batch[0].time)
     assert waited == [None] * 6, "they did not come from a queue"
+
+
+async def test_an_event_of_an_unknown_time_hides_no_other_one(world: World) -> None:
+    unknown, known = replace(events(1, "a")[0], time=UNKNOWN_TIME), events(1, "b")[0]
+    await Inbox(QUEUE, {"order.happened": record}, world.work).handle([unknown, known])
+    [(ids, oldest)] = await world.rows("SELECT event_ids, oldest_at FROM inbox_applied")
+    assert (ids, oldest) == ([known.id, unknown.id], known.time)
 
 
 async def test_a_duplicate_changes_no_times(world: World) -> None:

@@ -260,6 +260,10 @@ async def test_an_event_applied_long_after_it_was_published_has_its_times(pair: 
         "UPDATE outbox SET created_at = created_at - interval '20 minutes',"
         " published_at = created_at - interval '19 minutes'"
     )
+    await pair.consumer.execute(
+        "INSERT INTO inbox_applied (consumer, event_ids, began_at, applied_at)"
+        " SELECT 'other', '{}', t, t FROM (SELECT now() - interval '21 minutes' AS t) AS before"
+    )
     arrived = await envelopes(pair.producer, "a")
     await Inbox(QUEUE, {"order.happened": record}, pair.consumer.work).handle(arrived)
     _, reception = only(await journey_of(pair, "a"))

@@ -107,14 +107,15 @@ class AppliedTimes:
         """The statement that stores the times, if there are any; the commit follows it."""
         if not self._events:
             return []
-        oldest = min(self._events, key=attrgetter("time"))
+        known = [event for event in self._events if event.time != UNKNOWN_TIME]
+        oldest = min(known or self._events, key=attrgetter("time"))
         events = [oldest, *(event for event in self._events if event is not oldest)]
         # On the path of every event: of all forms of a UUID these digits cost the least.
         values = {
             "consumer": self._consumer,
             "event_ids": plain_array(f"{event.id.int:032x}" for event in events),
             "waited": plain_array(map(self._waited, events)),
-            "oldest_at": None if oldest.time == UNKNOWN_TIME else oldest.time,
+            "oldest_at": oldest.time if known else None,
         }
         return [(_STORE, values)]
 

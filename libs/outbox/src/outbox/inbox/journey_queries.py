@@ -21,7 +21,7 @@ from outbox.inbox.position import CONSUMER_NAMES
 
 SOON = 60
 """Seconds after its publication within which an event is expected to take effect."""
-LATE = 1_000_000
+LATE = 300_000
 """At most so many transactions are searched for an event that took effect later."""
 PARKED_SEARCHED = 100_000
 """At most so many parked events are searched for an id."""
@@ -52,6 +52,9 @@ SELECT w.event_id, a.*
  ) AS a
 """  # noqa: S608
 """The times of events that took effect soon after a time of their own."""
+
+KEPT_SINCE = "SELECT min(applied_at) AS since FROM inbox_applied"
+"""Since when times are kept."""
 
 LATER = f"""
 SELECT w.event_id, {_TIMES.format(id="w.event_id")}

@@ -35,6 +35,11 @@ the commit."""
 
 
 @dataclass(frozen=True, slots=True)
+class _KeptSince:
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Receptions:
     """The rows that one database has about some streams and events."""
 
@@ -188,19 +193,30 @@ async def _applied(
     ]
     found = {(row.consumer, row.event_id): row for row in rows}
     last = {(one.consumer, one.stream): one.last_sequence for one in progress}
-    late = [
+    late: Sequence[WrittenEvent] = [
         event
         for event in published
         for (consumer, stream), sequence in last.items()
         if stream == event.stream and sequence >= event.sequence
         if (consumer, event.event_id) not in found
     ]
+    late = await _kept(database, late)
     if late:
         since = min(event.created_at for event in late) - _CLOCKS
         parameters = {"ids": [event.event_id for event in late], "since": since}
         rows = [*await database.ask_inbox(AppliedEvent, sql.LATER, parameters)]
         found |= {(row.consumer, row.event_id): row for row in rows}
     return found
+
+
+async def _kept(
+    database: JourneyDatabase, events: Sequence[WrittenEvent]
+) -> Sequence[WrittenEvent]:
+    """Those whose times may be there: none of before the oldest that is kept."""
+    if not events:
+        return ()
+    [kept] = await database.ask_inbox(_KeptSince, sql.KEPT_SINCE, {})
+    return [event for event in events if kept.since and event.created_at >= kept.since]
 
 
 def _columns(streams: Iterable[Stream]) -> dict[str, object]:
