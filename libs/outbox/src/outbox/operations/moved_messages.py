@@ -7,11 +7,15 @@ in both, and never in neither.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelPreconditionFailed
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelAccessRefused
 
 from outbox.addresses import Broker
 from outbox.errors import BrokerRefused, TopologyMismatch
@@ -27,32 +31,63 @@ QUIET = 0.5
 
 
 async def move_messages(broker_url: Broker, source: str, target: str, *, at_most: int) -> int:
-    """Move messages to a queue, the oldest first; returns how many. Others may come meanwhile."""
-    name, moved = f"outbox moves messages of {source}", 0
+    """Move messages to a queue, the oldest first; returns how many. Others may come meanwhile.
+
+    Raises `BrokerRefused` for a message that only its own user may publish.
+    """
+    try:
+        return await _move_all(broker_url, source, target, at_most)
+    except ChannelAccessRefused as problem:
+        raise BrokerRefused(one_line(problem)) from problem
+
+
+async def _move_all(broker_url: Broker, source: str, target: str, at_most: int) -> int:
+    name = f"outbox moves messages of {source}"
     async with (
         await connect(broker_url, name) as receiving,
         await connect(broker_url, name) as publishing,
+        _exchange_to(publishing, target) as exchange,
         receiving.channel() as channel,
         publishing.channel(on_return_raises=True) as publisher,
     ):
-        under = await publisher.get_underlay_channel()
         prefetch = max(1, min(TOGETHER, at_most))
         buffer = await DeliveryBuffer.open(channel, source, prefetch=prefetch, batch=prefetch)
-        while moved < at_most:
-            try:
-                async with asyncio.timeout(QUIET):
-                    batch = await buffer.next_batch()
-            except TimeoutError:
-                break
-            batch = batch[: at_most - moved]
-            await publish_unchanged(under, target, batch)
-            await buffer.ack(batch)
-            moved += len(batch)
+        return await _move(buffer, publisher, exchange, target, at_most)
+
+
+async def _move(
+    buffer: DeliveryBuffer, publisher: AbstractChannel, exchange: str, target: str, at_most: int
+) -> int:
+    under, moved = await publisher.get_underlay_channel(), 0
+    while moved < at_most:
+        try:
+            async with asyncio.timeout(QUIET):
+                batch = await buffer.next_batch()
+        except TimeoutError:
+            break
+        batch = batch[: at_most - moved]
+        await publish_unchanged(under, target, batch, exchange=exchange)
+        await buffer.ack(batch)
+        moved += len(batch)
     return moved
 
 
+@asynccontextmanager
+async def _exchange_to(connection: AbstractConnection, queue: str) -> AsyncIterator[str]:
+    """An exchange of our own before a queue: a service may not publish to the default one."""
+    name = f"{queue}.moved"
+    async with connection.channel() as channel:
+        exchange = await channel.declare_exchange(name, ExchangeType.DIRECT, auto_delete=True)
+        target = await channel.get_queue(queue, ensure=False)
+        await target.bind(exchange, queue)
+        try:
+            yield name
+        finally:
+            await target.unbind(exchange, queue)
+
+
 async def publish_unchanged(
-    channel: UnderlayChannel, target: str, batch: list[DeliveredMessage]
+    channel: UnderlayChannel, target: str, batch: list[DeliveredMessage], *, exchange: str = ""
 ) -> None:
     """Publish messages to a queue with all their properties; returns when all are confirmed.
 
@@ -62,27 +97,33 @@ async def publish_unchanged(
     for delivery in batch:
         message_id = delivery.header.properties.message_id or delivery.delivery_tag
         if message_id in in_flight:
-            await _confirm(channel, target, in_flight.values())
+            await _confirm(channel, exchange, target, in_flight.values())
             in_flight.clear()
         in_flight[message_id] = delivery
-    await _confirm(channel, target, in_flight.values())
+    await _confirm(channel, exchange, target, in_flight.values())
 
 
 async def _confirm(
-    channel: UnderlayChannel, target: str, deliveries: Iterable[DeliveredMessage]
+    channel: UnderlayChannel, exchange: str, target: str, deliveries: Iterable[DeliveredMessage]
 ) -> None:
     try:
-        await asyncio.gather(*(_passed_on(channel, target, one) for one in deliveries))
+        await asyncio.gather(*(_passed_on(channel, exchange, target, one) for one in deliveries))
     except ChannelPreconditionFailed as problem:
-        hint = "give this user the tag impersonator, or migrate as the user of the messages"
+        hint = "give this user the tag impersonator, or move them as the user who published them"
         raise BrokerRefused(f"{one_line(problem)}; {hint}") from problem
 
 
-async def _passed_on(channel: UnderlayChannel, target: str, delivery: DeliveredMessage) -> None:
+async def _passed_on(
+    channel: UnderlayChannel, exchange: str, target: str, delivery: DeliveredMessage
+) -> None:
     size = body_size(delivery)
     if size != len(delivery.body):
         raise TopologyMismatch(f"a message has {size} bytes, more than an event: take it out first")
     properties = delivery.header.properties
     await channel.basic_publish(
-        delivery.body, routing_key=target, properties=properties, mandatory=True
+        delivery.body,
+        exchange=exchange,
+        routing_key=target,
+        properties=properties,
+        mandatory=True,
     )
