@@ -237,6 +237,26 @@ async def test_an_edit_of_a_body_that_another_has_edited_is_refused(
         assert (await first_of(ann, "a")).body == b'{"meal": "stew"}'
 
 
+async def test_an_edit_behind_another_event_forgets_no_attempt_of_that(
+    world: World, inbox: Inbox
+) -> None:
+    stream = stream_of("a")
+    await world.execute(
+        "INSERT INTO inbox_attempts (consumer, source, aggregate_type, aggregate_id, sequence,"
+        " attempts) VALUES (%s, %s, %s, %s, 1, 2)",
+        QUEUE,
+        stream.source,
+        stream.aggregate_type,
+        stream.aggregate_id,
+    )
+    async with operators(world, ANN) as [ann]:
+        [second] = await ann.parked.show(QUEUE, stream, 2)
+        await ann.parked.edit(QUEUE, stream, 2, second.event_id, b"[2]")
+        assert (await ann.parked.show(QUEUE, stream, 2))[0].body == b"[2]"
+    assert await world.rows("SELECT attempts FROM inbox_attempts") == [(2,)]
+    assert await due(world) == []
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"NaN", b"\xff", b'"' + b"x" * 1024 * 1024 + b'"'])
 async def test_a_body_that_could_not_have_been_published_is_refused(
     world: World, inbox: Inbox, body: bytes
@@ -270,11 +290,15 @@ async def test_pages_show_every_event_once(world: World, inbox: Inbox) -> None:
     assert found == [(name, sequence) for name in "abcd" for sequence in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("forged", ["", "x", "WzFd", "W10", "bnVsbA", "ä", "WyJhIiwiYiJd", "=" * 9])
+@pytest.mark.parametrize(
+    "forged", ["", "x", "WzFd", "W10", "bnVsbA", "ä", "WyJhIiwiYiJd", "W0luZmluaXR5XQ", "=" * 9]
+)
 async def test_a_forged_page_is_refused(world: World, forged: str) -> None:
     async with operators(world, ANN) as [ann]:
         with pytest.raises(InvalidSetting, match="after"):
             await ann.parked.list(QUEUE, after=forged)
+        with pytest.raises(InvalidSetting, match="after"):
+            await ann.history(after=forged if forged != "WzFd" else "W251bGxd")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def pause(
         _check(database_url, target, app)
     _order(
         database_url,
-        lambda operator: operator.controls.pause(target, why=why, seconds=seconds),
+        lambda operator: operator.controls.pause(target, why=why, seconds=seconds, unknown=True),
         by=by,
         as_json=as_json,
     )
@@ -81,7 +81,9 @@ def throttle(
         _check(database_url, target, app)
     _order(
         database_url,
-        lambda operator: operator.controls.throttle(target, rate, why=why, seconds=seconds),
+        lambda operator: operator.controls.throttle(
+            target, rate, why=why, seconds=seconds, unknown=True
+        ),
         by=by,
         as_json=as_json,
     )

@@ -22,7 +22,7 @@ def partitions(*, database_url: DatabaseUrl, ensure: Ensure = False, as_json: Js
 
     async def read(operator: Operator) -> tuple[list[DayPartition], int]:
         if ensure:
-            await operator.ensure_days(database_url)
+            await operator.ensure_days()
         found = await operator.partitions()
         return found, days_covered(found, await operator.today())
 

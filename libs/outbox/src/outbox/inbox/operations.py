@@ -161,8 +161,9 @@ class InboxOperations:
             locked = await self._lock({stream})
             event = _one_of(await self.show(stream, sequence), stream, event_id)
             await Edits(self.connection, self.consumer).replace(event, checked, note)
-            await locked.forget_attempts_of_next([stream])
-            await self._parked.redrive_next([stream], ParkedSelection(event_id=event_id))
+            if sequence == locked[stream].last_sequence + 1:
+                await locked.forget_attempts_of_next([stream])
+                await self._parked.redrive_next([stream], ParkedSelection(event_id=event_id))
             await self._notify()
         return event
 

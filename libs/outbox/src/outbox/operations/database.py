@@ -23,16 +23,22 @@ CONNECT_TIMEOUT = 5
 
 
 @asynccontextmanager
-async def open_database(database: Database) -> AsyncIterator[Connection]:
-    """A connection in autocommit. Raises `InvalidSetting` if this is not a database's address."""
+async def open_database(
+    database: Database, *, via: str = "cli", statement_timeout: float = 0
+) -> AsyncIterator[Connection]:
+    """A connection in autocommit. Raises `InvalidSetting` if this is not a database's address.
+
+    A statement may take so many seconds; 0 is no limit.
+    """
     conninfo = make_conninfo(
         DatabaseAddress.of(database).conninfo,
-        application_name="outbox cli",
+        application_name=f"outbox {via}",
         connect_timeout=CONNECT_TIMEOUT,
     )
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
-        # A person waits for the answer; the limit that the role has for requests does not apply.
-        await connection.execute("SET statement_timeout = 0")
+        # The limit that the role has for requests does not apply.
+        limit = f"{statement_timeout * 1000:.0f}"
+        await connection.execute("SELECT set_config('statement_timeout', %s, false)", [limit])
         yield connection
 
 

@@ -49,7 +49,7 @@ def key_of(after: str, *kinds: Callable[[Any], Any]) -> list[Any]:
         padded = after.encode("ascii") + b"=" * (-len(after) % 4)
         values = list(json.loads(base64.b64decode(padded, b"-_", validate=True)))
         return [kind(value) for kind, value in zip(kinds, values, strict=True)]
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError, binascii.Error):
         raise InvalidSetting("after", "is not what a page of this list has given") from None
 
 

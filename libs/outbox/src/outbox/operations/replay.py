@@ -23,12 +23,16 @@ Progress = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which events to replay. A condition of None does not limit. `aggregate` is (type, id)."""
+    """Which events to replay. A condition of None does not limit. `aggregate` is (type, id).
+
+    `since` and `until` are of the commit. `published_by` leaves out what was still under way then.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
     aggregate: tuple[str, str] | None = None
     type: str | None = None
+    published_by: datetime | None = None
 
     @property
     def is_everything(self) -> bool:
@@ -38,6 +42,9 @@ class Selection:
     def where(self) -> tuple[str, dict[str, object]]:
         """The SQL condition on published events, and its parameters."""
         conditions, parameters = ["published_at IS NOT NULL"], dict[str, object]()
+        if self.published_by is not None:
+            conditions.append("published_at <= %(published_by)s")
+            parameters["published_by"] = self.published_by
         if self.since is not None:
             conditions.append("created_at >= %(since)s")
             parameters["since"] = self.since
@@ -109,8 +116,8 @@ async def replay(
     """
     if per_second is not None and not per_second > 0:
         raise InvalidSetting("per_second", f"has to be above 0, not {per_second!r}")
-    if selection.until is None:
-        selection = replace(selection, until=await now(connection))
+    if selection.published_by is None:
+        selection = replace(selection, published_by=await now(connection))
     batch = batch if per_second is None else max(1, min(batch, int(per_second)))
     after, replayed = 0, 0
     while True:

@@ -20,7 +20,12 @@ from outbox.worker import Application
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""So many requests have a connection to the database at once; the others wait."""
+"""So many requests have a connection to the database at once; the others wait. Replays, which may
+take hours, have one of their own."""
+WAITING = 10.0
+"""Seconds that a request waits for a connection."""
+STATEMENT_TIMEOUT = 60.0
+"""Seconds that a statement of a request may take; those of a change have no limit."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Access:
     service: OperatedService
     tokens: Tokens
     free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    replaying: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
 Given = Annotated[
@@ -72,18 +78,38 @@ async def changing_caller(request: Request, known: Annotated[Caller, Depends(cal
 
 
 @asynccontextmanager
-async def _operator(request: Request, known: Caller) -> AsyncIterator[Operator]:
+async def _slot(free: asyncio.Semaphore) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(WAITING):
+            await free.acquire()
+    except TimeoutError:
+        raise HTTPException(503, "Too many operations are under way. Try again.") from None
+    try:
+        yield
+    finally:
+        free.release()
+
+
+@asynccontextmanager
+async def _operator(
+    request: Request,
+    known: Caller,
+    *,
+    free: asyncio.Semaphore | None = None,
+    statement_timeout: float = 0,
+) -> AsyncIterator[Operator]:
     access: Access = request.app.state.access
     service = access.service
     address = request.client.host if request.client else None
     async with (
-        access.free,
+        _slot(free or access.free),
         open_operator(
             service.database_url,
             by=Actor(known.name, via="http", address=address),
             broker_url=service.broker_url,
             management_url=service.management_url,
             application=service.application,
+            statement_timeout=statement_timeout,
         ) as operator,
     ):
         yield operator
@@ -93,7 +119,7 @@ async def reading(
     request: Request, known: Annotated[Caller, Depends(caller)]
 ) -> AsyncIterator[Operator]:
     """An operator for any caller with a token."""
-    async with _operator(request, known) as operator:
+    async with _operator(request, known, statement_timeout=STATEMENT_TIMEOUT) as operator:
         yield operator
 
 
@@ -105,5 +131,15 @@ async def changing(
         yield operator
 
 
-Reading = Annotated[Operator, Depends(reading)]
-Changing = Annotated[Operator, Depends(changing)]
+async def replaying(
+    request: Request, known: Annotated[Caller, Depends(changing_caller)]
+) -> AsyncIterator[Operator]:
+    """The same for a replay, which may take long."""
+    access: Access = request.app.state.access
+    async with _operator(request, known, free=access.replaying) as operator:
+        yield operator
+
+
+ReadingOperator = Annotated[Operator, Depends(reading)]
+ChangingOperator = Annotated[Operator, Depends(changing)]
+ReplayingOperator = Annotated[Operator, Depends(replaying)]

@@ -27,10 +27,10 @@ _WHY = {
 }
 
 
-def build_operations_app(service_: OperatedService, tokens: Tokens) -> FastAPI:
+def build_operations_app(operated: OperatedService, tokens: Tokens) -> FastAPI:
     """The operations of one service. Without tokens every call is answered with 401."""
     app = FastAPI(
-        title=f"{service_.name} operations",
+        title=f"{operated.name} operations",
         version=__version__,
         description=DESCRIPTION,
         openapi_url="/openapi.json",
@@ -38,7 +38,7 @@ def build_operations_app(service_: OperatedService, tokens: Tokens) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.access = Access(service_, tokens)
+    app.state.access = Access(operated, tokens)
     install_problems(app)
     for router in (
         service.router,

@@ -25,7 +25,7 @@ Note = Annotated[str, Field(max_length=1_000, description="Why; kept in the reco
 
 
 class Body(BaseModel):
-    """A body; unknown members are refused."""
+    """What a request says. Unknown members are refused."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from outbox.operations.controls import OfQueue, OfRelay, Target
-from outbox.operations_api.access import Changing as ChangingOperator
-from outbox.operations_api.access import Reading
+from outbox.operations_api.access import ChangingOperator, ReadingOperator
 from outbox.operations_api.bodies import Body, Name, answer, shown
 
 router = APIRouter(tags=["controls"])
@@ -21,6 +22,14 @@ class Controlled(Body):
     relay: str | None = Field(default=None, examples=["orders"])
     type: str = Field(default="", examples=["order.created"])
     why: str = Field(default="", max_length=1_000)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.queue is None) == (self.relay is None):
+            raise ValueError("give one of queue and relay")
+        if self.relay is not None and self.type:
+            raise ValueError("a relay publishes all types in order")
+        return self
 
     @property
     def target(self) -> Target:
@@ -50,7 +59,7 @@ class Tripped(Body):
 
 
 @router.get("/controls", responses=shown([{"target": "processor.orders", "rate": 0}]))
-async def list_controls(operator: Reading) -> JSONResponse:
+async def list_controls(operator: ReadingOperator) -> JSONResponse:
     """List what is paused or throttled."""
     return answer(await operator.controls.list())
 
@@ -77,7 +86,7 @@ async def resume(operator: ChangingOperator, body: Controlled) -> JSONResponse:
 
 
 @router.get("/tripped", responses=shown([{"consumer": "processor.orders", "probes": 1}]))
-async def list_tripped(operator: Reading, consumer: str | None = None) -> JSONResponse:
+async def list_tripped(operator: ReadingOperator, consumer: str | None = None) -> JSONResponse:
     """List event types that wait because their dependency is away."""
     return answer(await operator.tripped.list(consumer))
 

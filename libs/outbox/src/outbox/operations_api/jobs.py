@@ -5,8 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from outbox.operations_api.access import Changing as ChangingOperator
-from outbox.operations_api.access import Reading
+from outbox.operations_api.access import ChangingOperator, ReadingOperator
 from outbox.operations_api.bodies import PREVIEW, After, Body, Changing, Limit, Name, answer, shown
 
 router = APIRouter(tags=["jobs"])
@@ -20,7 +19,7 @@ class SomeJobs(Body):
 
 
 class RedriveJobs(SomeJobs, Changing):
-    """The same, to be tried now."""
+    """Which jobs to try now."""
 
 
 class OneJob(Body):
@@ -31,13 +30,13 @@ class OneJob(Body):
 
 
 class DiscardJob(OneJob, Changing):
-    """The same, to be given up."""
+    """Which job to give up."""
 
 
 @router.get("/jobs", responses=shown({"items": [], "next": None}))
 async def list_jobs(
     *,
-    operator: Reading,
+    operator: ReadingOperator,
     kind: str | None = None,
     state: str | None = None,
     key: str | None = None,
@@ -50,7 +49,7 @@ async def list_jobs(
 
 
 @router.post("/jobs/redrive/preview", responses=PREVIEW)
-async def preview_redrive_jobs(operator: Reading, body: SomeJobs) -> JSONResponse:
+async def preview_redrive_jobs(operator: ReadingOperator, body: SomeJobs) -> JSONResponse:
     """Say how many jobs a redrive would try now."""
     return answer(await operator.jobs.preview_redrive(kind=body.kind, key=body.key))
 
@@ -65,7 +64,7 @@ async def redrive_jobs(operator: ChangingOperator, body: RedriveJobs) -> JSONRes
 
 
 @router.post("/jobs/discard/preview", responses=PREVIEW)
-async def preview_discard_job(operator: Reading, body: OneJob) -> JSONResponse:
+async def preview_discard_job(operator: ReadingOperator, body: OneJob) -> JSONResponse:
     """Say whether this job can be discarded."""
     return answer(await operator.jobs.preview_discard(body.kind, body.key))
 

@@ -10,8 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, Field
 
 from outbox.operations.replay import Selection
-from outbox.operations_api.access import Changing as ChangingOperator
-from outbox.operations_api.access import Reading
+from outbox.operations_api.access import ChangingOperator, ReadingOperator, ReplayingOperator
 from outbox.operations_api.bodies import (
     PREVIEW,
     After,
@@ -35,7 +34,7 @@ class Ids(Body):
 
 
 class ChangedIds(Ids, Changing):
-    """The same, to be changed."""
+    """Events of the outbox table to change."""
 
 
 class Aggregate(Body):
@@ -61,7 +60,7 @@ class Replayed(Body):
 
 
 class Replay(Replayed, Changing):
-    """The same, to be published again."""
+    """Which events to publish again, and how fast."""
 
     per_second: float | None = Field(
         default=None, gt=0, description="At most so many events a second."
@@ -76,25 +75,25 @@ class Key(Body):
 
 
 class ChangedKey(Key, Changing):
-    """The same, to be changed."""
+    """A scheduled event to change."""
 
 
 class Moved(ChangedKey):
-    """The same, with its new time."""
+    """A scheduled event and its new time."""
 
     due_at: AwareDatetime
 
 
 @unpublished.get("", responses=shown({"items": [], "next": None}))
 async def list_unpublished(
-    *, operator: Reading, limit: Limit = 100, after: After = None
+    *, operator: ReadingOperator, limit: Limit = 100, after: After = None
 ) -> JSONResponse:
     """List events that the broker refused, or that no queue is bound for, the oldest first."""
     return answer(await operator.unpublished.list(limit=limit, after=after))
 
 
 @unpublished.post("/redrive/preview", responses=PREVIEW)
-async def preview_redrive_unpublished(operator: Reading, body: Ids) -> JSONResponse:
+async def preview_redrive_unpublished(operator: ReadingOperator, body: Ids) -> JSONResponse:
     """Say how many of these events a redrive would publish."""
     return answer(await operator.unpublished.preview_redrive(body.event_ids))
 
@@ -107,7 +106,7 @@ async def redrive_unpublished(operator: ChangingOperator, body: ChangedIds) -> J
 
 
 @unpublished.post("/discard/preview", responses=PREVIEW)
-async def preview_discard_unpublished(operator: Reading, body: Ids) -> JSONResponse:
+async def preview_discard_unpublished(operator: ReadingOperator, body: Ids) -> JSONResponse:
     """Say how many of these events a discard would replace by tombstones."""
     return answer(await operator.unpublished.preview_discard(body.event_ids))
 
@@ -120,13 +119,13 @@ async def discard_unpublished(operator: ChangingOperator, body: ChangedIds) -> J
 
 
 @replay.post("/preview", responses=shown({"total": {"events": 12}, "types": []}))
-async def preview_replay(operator: Reading, body: Replayed) -> JSONResponse:
+async def preview_replay(operator: ReadingOperator, body: Replayed) -> JSONResponse:
     """Count what a replay would publish again, by type. `total` is what `seen` takes."""
     return answer(await operator.replay.preview(body.selection))
 
 
 @replay.post("", responses=shown({"events": 12}))
-async def replay_events(operator: ChangingOperator, body: Replay) -> JSONResponse:
+async def replay_events(operator: ReplayingOperator, body: Replay) -> JSONResponse:
     """Publish events again, at most so many a second. The answer comes when all are done.
 
     The history shows meanwhile how far it has come.
@@ -140,7 +139,7 @@ async def replay_events(operator: ChangingOperator, body: Replay) -> JSONRespons
 @scheduled.get("", responses=shown({"items": [], "next": None}))
 async def list_scheduled(
     *,
-    operator: Reading,
+    operator: ReadingOperator,
     prefix: str | None = None,
     type: str | None = None,
     limit: Limit = 100,
@@ -151,7 +150,7 @@ async def list_scheduled(
 
 
 @scheduled.post("/preview", responses=PREVIEW)
-async def preview_scheduled(operator: Reading, body: Key) -> JSONResponse:
+async def preview_scheduled(operator: ReadingOperator, body: Key) -> JSONResponse:
     """Say which scheduled event a change would change."""
     return answer(await operator.scheduled.preview(body.source, body.key))
 

@@ -11,8 +11,7 @@ from pydantic import Field
 
 from outbox.event import Stream
 from outbox.inbox.parked_selection import ParkedSelection
-from outbox.operations_api.access import Changing as ChangingOperator
-from outbox.operations_api.access import Reading
+from outbox.operations_api.access import ChangingOperator, ReadingOperator
 from outbox.operations_api.bodies import (
     PREVIEW,
     After,
@@ -38,7 +37,7 @@ class Chosen(Body):
 
 
 class ChosenSample(Chosen):
-    """The same, of at most so many streams."""
+    """Parked events of one consumer, in at most so many streams."""
 
     limit: int | None = Field(default=None, ge=1, description="At most so many streams: a sample.")
 
@@ -63,7 +62,7 @@ class Gap(Body):
 
 
 class Skip(Gap, Changing):
-    """The same, to be given up."""
+    """Sequences to give up."""
 
 
 class OneEvent(Body):
@@ -84,7 +83,7 @@ class Edit(OneEvent, Changing):
 @router.get("/groups", responses=shown([{"consumer": "processor.orders", "streams": 3}]))
 async def list_parked_groups(
     *,
-    operator: Reading,
+    operator: ReadingOperator,
     consumer: str | None = None,
     reason: str | None = None,
     type: Annotated[list[str] | None, Query()] = None,
@@ -101,7 +100,7 @@ async def list_parked_groups(
 @router.get("", responses=shown({"items": [], "next": None}))
 async def list_parked_events(
     *,
-    operator: Reading,
+    operator: ReadingOperator,
     consumer: str | None = None,
     reason: str | None = None,
     type: Annotated[list[str] | None, Query()] = None,
@@ -119,7 +118,7 @@ async def list_parked_events(
 @router.get("/events", responses=shown([{"sequence": 1, "reason": "failed", "body": "{}"}]))
 async def show_parked_events(
     *,
-    operator: Reading,
+    operator: ReadingOperator,
     consumer: str,
     source: str,
     aggregate_type: str,
@@ -132,7 +131,7 @@ async def show_parked_events(
 
 
 @router.post("/redrive/preview", responses=PREVIEW)
-async def preview_redrive(operator: Reading, body: ChosenSample) -> JSONResponse:
+async def preview_redrive(operator: ReadingOperator, body: ChosenSample) -> JSONResponse:
     """Say what a redrive would try, and how many events wait behind."""
     selection = body.selection.selection
     preview = operator.parked.preview_redrive(body.consumer, selection, limit=body.limit)
@@ -153,7 +152,7 @@ async def redrive_parked(operator: ChangingOperator, body: Redrive) -> JSONRespo
 
 
 @router.post("/discard/preview", responses=PREVIEW)
-async def preview_discard(operator: Reading, body: Chosen) -> JSONResponse:
+async def preview_discard(operator: ReadingOperator, body: Chosen) -> JSONResponse:
     """Say what a discard would give up."""
     selection = body.selection.selection
     return answer(await operator.parked.preview_discard(body.consumer, selection))
@@ -168,7 +167,7 @@ async def discard_parked(operator: ChangingOperator, body: Discard) -> JSONRespo
 
 
 @router.post("/skip/preview", responses=PREVIEW)
-async def preview_skip(operator: Reading, body: Gap) -> JSONResponse:
+async def preview_skip(operator: ReadingOperator, body: Gap) -> JSONResponse:
     """Say how many sequences a skip would give up."""
     preview = operator.parked.preview_skip(
         body.consumer, body.stream.stream, through=body.through, tail=body.tail
@@ -191,7 +190,7 @@ async def skip_missing(operator: ChangingOperator, body: Skip) -> JSONResponse:
 
 
 @router.post("/edit/preview", responses=PREVIEW)
-async def preview_edit(operator: Reading, body: OneEvent) -> JSONResponse:
+async def preview_edit(operator: ReadingOperator, body: OneEvent) -> JSONResponse:
     """Say how many events wait behind the one that is to be edited."""
     preview = operator.parked.preview_edit(
         body.consumer, body.stream.stream, body.sequence, body.event_id

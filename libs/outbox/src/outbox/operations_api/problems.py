@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+from aiormq.exceptions import AMQPError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -42,9 +43,14 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     InvalidEvent: (422, "invalid_event"),
     OutboxError: (503, "not_possible_now"),
     psycopg.DataError: (422, "validation_failed"),
-    psycopg.Error: (503, "database_unavailable"),
+    psycopg.errors.UndefinedTable: (404, "not_there"),
+    psycopg.errors.InsufficientPrivilege: (503, "not_possible_now"),
+    psycopg.errors.QueryCanceled: (503, "took_too_long"),
+    psycopg.OperationalError: (503, "database_unavailable"),
+    psycopg.InterfaceError: (503, "database_unavailable"),
     ManagementFailed: (503, "broker_unavailable"),
-    ConnectionError: (503, "broker_unavailable"),
+    AMQPError: (503, "broker_unavailable"),
+    OSError: (503, "broker_unavailable"),
 }
 
 
@@ -103,6 +109,12 @@ def _sentence(error: Exception) -> str:
     """What went wrong; a server's own words stay in the log."""
     if isinstance(error, psycopg.DataError):
         return "PostgreSQL cannot store one of these values."
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        return "This database has no such tables: no outbox, no inbox or no jobs."
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return "The service's database user may not do this."
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return "The database needs too long for this. Ask for less."
     if isinstance(error, OutboxError | ManagementFailed):
         return str(error)
     return "The database or the broker does not answer. Try again."

@@ -5,8 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from outbox.operations_api.access import Changing as ChangingOperator
-from outbox.operations_api.access import Reading
+from outbox.operations_api.access import ChangingOperator, ReadingOperator
 from outbox.operations_api.bodies import PREVIEW, After, Body, Changing, Limit, Name, answer, shown
 
 router = APIRouter(tags=["service"])
@@ -19,35 +18,35 @@ class DeadLetters(Body):
 
 
 class MoveDeadLetters(DeadLetters, Changing):
-    """The same, to be moved back."""
+    """Whose dead letters to move back into their queue."""
 
 
 @router.get("/status", responses=shown({"outbox": None, "inbox": None, "jobs": None}))
-async def show_status(operator: Reading) -> JSONResponse:
+async def show_status(operator: ReadingOperator) -> JSONResponse:
     """Show what waits to be published, applied or called, and why."""
     return answer(await operator.status())
 
 
 @router.get("/lanes", responses=shown({"total": 16, "relays": []}))
-async def show_lanes(operator: Reading) -> JSONResponse:
+async def show_lanes(operator: ReadingOperator) -> JSONResponse:
     """Show which relay owns which lane."""
     return answer(await operator.lanes())
 
 
 @router.get("/partitions", responses=shown([{"name": "outbox_p20261126", "events": 10}]))
-async def list_partitions(operator: Reading) -> JSONResponse:
+async def list_partitions(operator: ReadingOperator) -> JSONResponse:
     """List the days of the outbox table."""
     return answer(await operator.partitions())
 
 
 @router.get("/queues", responses=shown([{"queue": "processor.orders", "ready": 0}]))
-async def list_queues(operator: Reading) -> JSONResponse:
+async def list_queues(operator: ReadingOperator) -> JSONResponse:
     """List the queues as RabbitMQ sees them, with arguments that differ from the declared ones."""
     return answer(await operator.queues())
 
 
 @router.get("/doctor", responses=shown([{"level": "ok", "check": "tables", "fix": ""}]))
-async def examine(operator: Reading) -> JSONResponse:
+async def examine(operator: ReadingOperator) -> JSONResponse:
     """List what is wrong with the database and the broker, each with its fix."""
     return answer(await operator.doctor())
 
@@ -55,7 +54,7 @@ async def examine(operator: Reading) -> JSONResponse:
 @router.get("/history", responses=shown({"items": [], "next": None}))
 async def list_history(
     *,
-    operator: Reading,
+    operator: ReadingOperator,
     actor: str | None = None,
     what: str | None = None,
     limit: Limit = 100,
@@ -66,7 +65,7 @@ async def list_history(
 
 
 @router.post("/dead-letters/preview", responses=PREVIEW)
-async def preview_dead_letters(operator: Reading, body: DeadLetters) -> JSONResponse:
+async def preview_dead_letters(operator: ReadingOperator, body: DeadLetters) -> JSONResponse:
     """Say how many dead letters of a queue there are."""
     return answer(await operator.broker.preview_dead_letters(body.queue))
 

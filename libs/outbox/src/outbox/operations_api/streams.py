@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from outbox.event import Stream
-from outbox.operations_api.access import Changing as ChangingOperator
-from outbox.operations_api.access import Reading
+from outbox.operations_api.access import ChangingOperator, ReadingOperator
 from outbox.operations_api.bodies import (
     PREVIEW,
     Body,
@@ -34,11 +33,11 @@ class Baseline(Body):
 
 
 class SetBaseline(Baseline, Changing):
-    """The same, to be set."""
+    """A baseline to set."""
 
 
 @router.get("/streams", responses=shown([{"source": "service-orders", "aggregate_id": "42"}]))
-async def find_streams(operator: Reading, aggregate_id: str) -> JSONResponse:
+async def find_streams(operator: ReadingOperator, aggregate_id: str) -> JSONResponse:
     """Find the streams of an aggregate's id, of whatever source and type."""
     return answer(await operator.streams.find(aggregate_id))
 
@@ -46,7 +45,7 @@ async def find_streams(operator: Reading, aggregate_id: str) -> JSONResponse:
 @router.get("/streams/events", responses=shown({"last": 3, "events": [], "positions": []}))
 async def show_stream(
     *,
-    operator: Reading,
+    operator: ReadingOperator,
     source: str,
     aggregate_type: str,
     aggregate_id: str,
@@ -59,7 +58,7 @@ async def show_stream(
 
 
 @router.post("/streams/baseline/preview", responses=PREVIEW)
-async def preview_baseline(operator: Reading, body: Baseline) -> JSONResponse:
+async def preview_baseline(operator: ReadingOperator, body: Baseline) -> JSONResponse:
     """Say how many sequences a baseline passes over, or has take effect again."""
     streams = operator.streams
     return answer(await streams.preview_baseline(body.consumer, body.stream.stream, body.sequence))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from outbox.errors import NotThere
 from outbox.operations import controls
 from outbox.operations.controls import Control, OfRelay, Target
 from outbox.operations.database import Connection
@@ -30,8 +31,19 @@ class Controls:
         """What is wrong with a target's name, with the names that exist; None if it is known."""
         return await unknown_name(self.connection, target, self.application)
 
-    async def pause(self, target: Target, *, why: str = "", seconds: float | None = None) -> None:
-        """Let nothing pass until it is resumed, or until so many seconds are over."""
+    async def pause(
+        self,
+        target: Target,
+        *,
+        why: str = "",
+        seconds: float | None = None,
+        unknown: bool = False,
+    ) -> None:
+        """Let nothing pass until it is resumed, or until so many seconds are over.
+
+        Raises `NotThere` for a name that nothing knows, unless it may be `unknown`.
+        """
+        await self._check(target, unknown)
         who = self.record.actor.name
         async with self._change("pause", target, why) as change:
             change.detail = None if seconds is None else f"for {seconds:g} s"
@@ -44,8 +56,10 @@ class Controls:
         *,
         why: str = "",
         seconds: float | None = None,
+        unknown: bool = False,
     ) -> None:
-        """Let at most so many events a second pass in each process."""
+        """Let at most so many events a second pass in each process. Raises as `pause` does."""
+        await self._check(target, unknown)
         who = self.record.actor.name
         async with self._change("throttle", target, why) as change:
             change.detail = f"{rate:g} a second" + (
@@ -59,6 +73,12 @@ class Controls:
             resumed = await controls.resume(self.connection, target)
             change.detail = None if resumed else "there was nothing to end"
         return resumed
+
+    async def _check(self, target: Target, unknown: bool) -> None:
+        """No process would obey a mistyped name, and nobody would notice."""
+        wrong = None if unknown else await self.unknown(target)
+        if wrong is not None:
+            raise NotThere(wrong)
 
     def _change(self, what: str, target: Target, note: str) -> AbstractAsyncContextManager[Change]:
         return self.record.change(what, described(target), note=note, one_transaction=True)

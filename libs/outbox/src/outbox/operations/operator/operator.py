@@ -13,7 +13,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from outbox.addresses import Broker, Database
-from outbox.errors import NotThere
+from outbox.errors import InvalidSetting, NotThere
 from outbox.operations.database import Connection, open_database
 from outbox.operations.doctor import Finding, examine
 from outbox.operations.flow import Flow, flow
@@ -53,12 +53,14 @@ class Operator:
         connection: Connection,
         by: Actor,
         *,
+        database_url: Database | None = None,
         broker_url: Broker | None = None,
         management_url: str | None = None,
         application: Application | None = None,
     ) -> None:
         self.connection = connection
         self.actor = by
+        self.database_url = database_url
         self.broker_url = broker_url
         self.management_url = management_url
         self.application = application
@@ -139,10 +141,12 @@ class Operator:
         """The database's day in UTC."""
         return await today(self.connection)
 
-    async def ensure_days(self, database_url: Database) -> None:
-        """Create the missing days of the outbox table."""
+    async def ensure_days(self) -> None:
+        """Create the missing days of the outbox table, on a connection of their own."""
+        if self.database_url is None:
+            raise InvalidSetting("database_url", "is needed to create days")
         async with self.record.change("create partitions", "outbox"):
-            await ensure_days(database_url)
+            await ensure_days(self.database_url)
 
     async def queues(self) -> Sequence[QueueView]:
         """RabbitMQ's view of the queues."""
@@ -150,8 +154,8 @@ class Operator:
 
     async def migrate_queue(self, queue: str, *, say: Say = lambda _: None) -> Migrated:
         """Give a queue the arguments that the application declares, and keep its messages."""
-        assert self.application is not None
-        assert self.broker_url is not None
+        if self.application is None or self.broker_url is None:
+            raise InvalidSetting("application", "and broker_url are needed to migrate a queue")
         async with self.record.change("migrate queue", queue) as change:
             done = await migrate(self.broker_url, self.application.topology, queue, say=say)
             change.events = done.back
@@ -220,12 +224,19 @@ async def open_operator(
     broker_url: Broker | None = None,
     management_url: str | None = None,
     application: Application | None = None,
+    statement_timeout: float = 0,
 ) -> AsyncIterator[Operator]:
-    """An operator on a connection of its own. Raises `InvalidSetting` for what is no address."""
-    async with open_database(database_url) as connection:
+    """An operator on a connection of its own. Raises `InvalidSetting` for what is no address.
+
+    A statement may take so many seconds; 0 is no limit.
+    """
+    async with open_database(
+        database_url, via=by.via, statement_timeout=statement_timeout
+    ) as connection:
         yield Operator(
             connection,
             by,
+            database_url=database_url,
             broker_url=broker_url,
             management_url=management_url,
             application=application,

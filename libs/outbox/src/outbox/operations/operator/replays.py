@@ -42,7 +42,7 @@ class Replays:
         if selection.is_everything:
             raise InvalidSetting("selection", "needs a time, an aggregate or a type")
         at = await now(self.connection)
-        chosen = selection if selection.until else replace(selection, until=at)
+        chosen = selection if selection.published_by else replace(selection, published_by=at)
         found, *types = await replayable(self.connection, chosen, counted_to=counted_to)
         is_more = counted_to is not None and found.events >= counted_to
         # Which of them were counted first is chance.
@@ -67,7 +67,7 @@ class Replays:
             raise InvalidSetting("selection", "needs a time, an aggregate or a type")
         async with self.record.change("replay", "outbox", note=note) as change:
             if seen is not None:
-                selection = replace(selection, until=selection.until or seen.at)
+                selection = replace(selection, published_by=seen.at)
                 found = await self.preview(selection, counted_to=counted_to)
                 refuse_changed(seen, found.total)
             change.detail = str(selection)
