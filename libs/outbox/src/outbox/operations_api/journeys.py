@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from outbox.operations_api.access import ReadingOperator
 from outbox.operations_api.bodies import Limit, answer, shown
 
 router = APIRouter(tags=["journey"])
