@@ -95,7 +95,7 @@ async def test_a_database_that_is_away_hides_no_other(filled_url: str) -> None:
     async with visiting(app, name="viewer") as viewer:
         page = await viewer.get("/")
     assert page.status_code == 200
-    assert "its database does not answer" in page.text
+    assert "the database cannot be used" in page.text
     assert "From shop to outbox of shop" in page.text
     assert "secret" not in page.text
 

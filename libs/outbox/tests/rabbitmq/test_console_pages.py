@@ -15,9 +15,11 @@ from kit.console.parked_rows import CONSUMER, park
 from kit.console.visitor import Visitor, hidden_fields, visiting
 from kit.outbox.job_rows import enqueue
 from kit.outbox.world import QUEUE, Happened, World
+from outbox.console import Access, ConsoleService, Users, build_console
 from outbox.console.page import Page
 from outbox.console.pages import PAGES
 
+ACCESS = Access(Users.of_development())
 FAR = datetime(2040, 1, 1, tzinfo=UTC)
 
 
@@ -161,3 +163,44 @@ async def test_the_doctor_and_reconcile_say_what_is_wrong(world: World, ann: Vis
     compared = (await ann.get("/health/reconcile")).text
     assert "lacks events" in compared
     assert "shop/order/1" in compared
+
+
+async def test_what_is_away_is_said_and_is_no_crash(world: World) -> None:
+    """A broker that does not answer, tables that are not there, a database that does not answer."""
+    away = ConsoleService("away", "postgresql://nobody:x@127.0.0.1:1/nothing")
+    alone = ConsoleService("shop", world.database_url, "amqp://guest:guest@127.0.0.1:1/")
+    await world.execute("DROP TABLE outbox_jobs")
+    async with visiting(build_console([alone, away], ACCESS), name="operator") as ann:
+        moving = await ann.get("/queues/shop/dead-letters?queue=kitchen.orders")
+        assert moving.status_code == 200
+        assert "the broker cannot be used" in moving.text
+        assert "the broker cannot be used" in (await ann.get("/queues")).text
+        jobs = await ann.get("/jobs")
+        assert jobs.status_code == 503
+        assert "has this database been migrated" in jobs.text
+        for path in ("/outbox", "/jobs", "/scheduled", "/operations", "/streams?aggregate_id=1"):
+            answer = await ann.get(path, params={"service": "away", "aggregate_id": "1"})
+            assert answer.status_code == 503, path
+            assert "the database cannot be used" in answer.text
+        for path in ("/failures", "/health"):
+            answer = await ann.get(path)
+            assert answer.status_code == 200, path
+            assert "the database cannot be used" in answer.text
+
+
+async def test_a_change_whose_server_is_away_has_failed_and_is_not_under_way(
+    world: World, console: FastAPI, ann: Visitor
+) -> None:
+    park(world.database_url, streams=1, events=1)
+    async with world.broker() as channel:
+        await channel.default_exchange.publish(aio_pika.Message(b"1"), f"{QUEUE}.dead")
+    preview = f"/queues/shop/dead-letters?queue={QUEUE}"
+    fields = hidden_fields((await ann.get(preview)).text)
+    gone = ConsoleService("shop", world.database_url, "amqp://guest:guest@127.0.0.1:1/")
+    console.state.services["shop"] = gone
+
+    answer = await ann.post(preview, fields)
+
+    assert answer.status_code == 503
+    assert "Nothing was done" in answer.text
+    assert "the broker cannot be used" in answer.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from kit.waiting import eventually
@@ -65,14 +66,14 @@ async def test_samples_older_than_an_hour_are_dropped() -> None:
 
 async def test_a_database_that_does_not_answer_has_samples_that_say_so() -> None:
     async def fails(_: datetime | None) -> Measured:
-        raise OSError("gone")
+        raise psycopg.OperationalError("gone")
 
     samples = Samples({"orders": fails})
     await samples.measure("orders")
 
     newest = samples.newest("orders")
     assert newest is not None
-    assert (newest.flow, newest.problem) == (None, "its database does not answer")
+    assert (newest.flow, newest.problem) == (None, "the database cannot be used: gone")
 
 
 async def test_being_watched_ends_a_pause_at_rest() -> None:

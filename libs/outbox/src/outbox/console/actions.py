@@ -19,6 +19,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from outbox.console import figures
+from outbox.console.unusable import reason_of
 from outbox.console.view import CurrentView, View
 from outbox.errors import ChangedSince, OutboxError
 from outbox.inbox.parked_rows import Preview
@@ -97,8 +98,10 @@ async def _ask(
     try:
         async with view.operator(service) as operator:
             proposal = await action.propose(operator)
-    except OutboxError as problem:  # there is nothing to do it to, any more or at all
-        proposal = Proposal("This cannot be done", (str(problem),), "")
+    except HTTPException:
+        raise
+    except Exception as problem:  # there is nothing to do it to, or what it needs is away
+        proposal = Proposal("This cannot be done now", (reason_of(problem),), "")
     return _page(view, service, action, proposal, status=status, **more)
 
 
@@ -106,15 +109,16 @@ async def _act(
     view: View, service: str, action: Action, seen: Preview | None, note: str
 ) -> Response:
     task = view.keep_running(_run(view, service, action, seen, note))
+    done, _ = await asyncio.wait({task}, timeout=PATIENCE)
     try:
-        async with asyncio.timeout(PATIENCE):
-            view.flash(await asyncio.shield(task))
-    except TimeoutError:
-        view.flash("It is under way. The page Operations shows when it has ended.")
+        view.flash(
+            task.result() if done else "It is under way. Operations shows when it has ended."
+        )
     except ChangedSince as changed:
         return await _ask(view, service, action, status=409, changes=_changes(changed))
-    except OutboxError as problem:
-        return await _ask(view, service, action, status=409, problem=str(problem))
+    except Exception as problem:
+        status = 409 if isinstance(problem, OutboxError) else 503
+        return await _ask(view, service, action, status=status, problem=reason_of(problem))
     return RedirectResponse(action.back(view, service), 303)
 
 

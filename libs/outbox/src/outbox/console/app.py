@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import psycopg
+from aio_pika.exceptions import AMQPError
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
@@ -23,8 +24,10 @@ from outbox.console.pages import PAGES
 from outbox.console.rendering import error_page
 from outbox.console.samples import Samples, measure_of
 from outbox.console.services import ConsoleService
-from outbox.errors import InvalidSetting, NotThere
+from outbox.console.unusable import reason_of
+from outbox.errors import InvalidSetting, NotThere, OutboxError
 from outbox.losses import one_line
+from outbox.rabbitmq.management_api import ManagementFailed
 
 logger = logging.getLogger(__name__)
 
@@ -86,10 +89,15 @@ def _add_error_pages(app: FastAPI) -> None:
         fields = ", ".join(str(one["loc"][-1]) for one in error.errors())
         return error_page(request, 422, f"This cannot be read: {fields}.")
 
-    @app.exception_handler(psycopg.OperationalError)
-    async def lost(request: Request, error: psycopg.OperationalError) -> Response:
-        logger.warning("a database cannot be used: %s", one_line(error))
-        return error_page(request, 503, f"A database cannot be used: {one_line(error)}")
+    @app.exception_handler(psycopg.Error)
+    @app.exception_handler(OSError)
+    @app.exception_handler(AMQPError)
+    @app.exception_handler(ManagementFailed)
+    @app.exception_handler(OutboxError)
+    async def away(request: Request, error: Exception) -> Response:
+        reason = reason_of(error)
+        logger.warning("a page cannot be shown: %s", reason)
+        return error_page(request, 503, f"This cannot be shown now: {reason}.")
 
     @app.exception_handler(NotThere)
     async def gone(request: Request, error: NotThere) -> Response:

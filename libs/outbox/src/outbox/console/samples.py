@@ -16,11 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import psycopg
-
 from outbox.console.plots import SECONDS
 from outbox.console.services import ConsoleService
-from outbox.errors import OutboxError
+from outbox.console.unusable import reason_of
 from outbox.operations.flow import Flow
 from outbox.operations.operator import Actor
 from outbox.rabbitmq.management_api import ManagementFailed
@@ -134,9 +132,11 @@ class Samples:
         try:
             async with asyncio.timeout(TIMEOUT):
                 measured = await self._measures[name](since)
-        except (OSError, psycopg.Error, OutboxError) as problem:
-            logger.warning("%s is not measured: %s", name, type(problem).__name__)
-            self._keep(name, Sample(self._clock(), None, problem="its database does not answer"))
+        except Exception as problem:
+            reason = reason_of(problem)
+            if before is None or not before.problem:
+                logger.warning("%s cannot be measured: %s", name, reason)
+            self._keep(name, Sample(self._clock(), None, problem=reason))
         else:
             flow = measured.flow
             seconds = (flow.at - since).total_seconds() if since else None

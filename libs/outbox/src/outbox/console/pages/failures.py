@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import psycopg
 from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.responses import HTMLResponse
 
 from outbox.console.actions import two_steps
 from outbox.console.page import Page
 from outbox.console.pages.failure_actions import Discard, Edit, Parked, Redrive, Which
+from outbox.console.unusable import reason_of
 from outbox.console.view import CurrentView, View
 from outbox.event import Stream
 from outbox.inbox.parked_rows import ParkedEvent, ParkedGroup
 from outbox.inbox.parked_selection import ParkedSelection
-from outbox.losses import one_line
 from outbox.operations.operator import Operator
 
 GROUPS = 25
@@ -75,8 +74,8 @@ async def _groups(view: View, service: str, wanted: Wanted, page: int) -> Found:
                 limit=GROUPS + 1,
                 offset=page * GROUPS,
             )
-    except psycopg.OperationalError as problem:
-        return Found(service, [], problem=one_line(problem))
+    except Exception as problem:
+        return Found(service, [], problem=reason_of(problem))
     more = len(groups) > GROUPS
     query = {
         "service": service,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-import psycopg
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
 from outbox.console.page import Page
+from outbox.console.unusable import reason_of
 from outbox.console.view import CurrentView, View
-from outbox.losses import one_line
 from outbox.operations.doctor import Finding, Level
 from outbox.operations.reconcile import Reconciliation, Why
 
@@ -66,8 +65,8 @@ async def _examine(view: View, service: str) -> Examined:
     try:
         async with asyncio.timeout(TIMEOUT), view.operator(service) as operator:
             findings = await operator.doctor()
-    except (psycopg.Error, TimeoutError) as problem:
-        return Examined(service, problem=one_line(problem) or "it does not answer")
+    except Exception as problem:
+        return Examined(service, problem=reason_of(problem))
     return Examined(service, sorted(findings, key=lambda one: _ORDER.index(one.level)))
 
 
@@ -79,5 +78,5 @@ async def _compare(view: View, producer: str, consumer: str) -> Compared:
             view.operator(consumer) as target,
         ):
             return Compared(producer, consumer, await source.reconcile(target))
-    except (psycopg.Error, TimeoutError) as problem:
-        return Compared(producer, consumer, problem=one_line(problem) or "it takes too long here")
+    except Exception as problem:
+        return Compared(producer, consumer, problem=reason_of(problem))

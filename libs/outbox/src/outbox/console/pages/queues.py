@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-import psycopg
-from aio_pika.exceptions import AMQPError
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 from yarl import URL
 
 from outbox.console.actions import Proposal, two_steps
 from outbox.console.page import Page
+from outbox.console.unusable import reason_of
 from outbox.console.view import CurrentView, View
-from outbox.errors import OutboxError
 from outbox.inbox.parked_rows import Preview
-from outbox.losses import one_line
 from outbox.operations.operator import Operator
 from outbox.operations.operator.queues import QueueView
 from outbox.plural import counted
-from outbox.rabbitmq.management_api import ManagementFailed
 
 router = APIRouter()
 PAGE = Page("Queues", "queues", router)
@@ -47,8 +43,8 @@ async def _queues(view: View, name: str) -> Found:
     try:
         async with view.operator(name) as operator:
             listed = await operator.queues()
-    except (OSError, AMQPError, psycopg.Error, ManagementFailed, OutboxError) as problem:
-        return Found(name, problem=one_line(problem) or type(problem).__name__)
+    except Exception as problem:
+        return Found(name, problem=reason_of(problem))
     own = service.application.queues if service.application else ()
     listed = [one for one in listed if not own or one.queue in own]
     return Found(name, listed, _without_password(service.management_url))
