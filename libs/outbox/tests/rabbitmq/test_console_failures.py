@@ -149,7 +149,7 @@ async def test_a_body_that_is_no_json_is_not_taken(world: World, ann: Visitor) -
     form = hidden_fields((await ann.get(editor)).text)
     preview = await ann.post(editor, {**form, "body": '{"number": '})
 
-    assert "The new body is no JSON" in preview.text
+    assert "No event can have the new body" in preview.text
     assert "seen" not in hidden_fields(preview.text)
 
 

@@ -65,6 +65,10 @@ async def test_a_queue_is_paused_and_resumed(world: World, ann: Visitor, console
     await console.state.samples.measure("shop")
 
     page = (await ann.get("/")).text
+    stale = (await ann.get(links(page)["Resume…"])).text
+    await world.execute("UPDATE inbox_controls SET since = now() + interval '1 second'")
+    answer = await ann.post(links(page)["Resume…"], hidden_fields(stale))
+    assert answer.status_code == 409, "somebody has ordered something else meanwhile"
     assert "the oven burns" in page
     assert "paused" in page
     assert await confirm(ann, links(page)["Resume…"]) == 303

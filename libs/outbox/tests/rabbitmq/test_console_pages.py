@@ -72,7 +72,7 @@ async def test_a_baseline_is_set_after_a_preview(world: World, ann: Visitor) -> 
     assert last == 2
 
 
-async def test_refused_events_are_discarded_from_the_outbox_page(
+async def test_refused_events_are_redriven_and_discarded_from_the_outbox_page(
     world: World, ann: Visitor
 ) -> None:
     await world.emit(Happened("1"), Happened("2"))
@@ -83,8 +83,10 @@ async def test_refused_events_are_discarded_from_the_outbox_page(
     assert "too large" in page
     assert "inserts have a partition for" in page
 
-    assert await confirm(ann, links(page)["Redrive these 2…"]) == 303
-    assert await world.rows("SELECT count(*) FROM outbox WHERE parked_at IS NULL") == [(2,)]
+    assert await confirm(ann, links(page)["Discard…"]) == 303
+    assert await confirm(ann, links((await ann.get("/outbox")).text)["Redrive…"]) == 303
+    left = await world.rows("SELECT type, parked_at IS NULL FROM outbox ORDER BY id")
+    assert sorted(left) == [("order.discarded", True), ("order.happened", True)]
 
 
 async def test_a_replay_counts_first_and_is_bounded(world: World, ann: Visitor) -> None:

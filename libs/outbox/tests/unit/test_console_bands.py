@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from outbox import Subscription
-from outbox.console.flow_bands import ServiceState, bands, beside
+from outbox.console.flow_bands import ServiceState, bands, troubles_beside
 from outbox.console.flow_picture import troubles
 from outbox.console.samples import Sample
 from outbox.inbox.missing_events import MissingCount
@@ -129,10 +129,12 @@ def test_what_a_consumer_cannot_apply_is_trouble_that_leads_to_its_failures(
 def test_failures_of_events_from_elsewhere_are_trouble_beside_the_picture() -> None:
     failing = replace(CONSUMER, parked=Parked("kitchen.orders", 9, 3, 5.0))
 
-    [found] = beside([state("kitchen", None, failing)], link)
+    [found] = troubles_beside([state("kitchen", None, failing)], link)
 
     assert found.reason == "3 events failed"
-    assert list(beside([state("shop", OUTBOX), state("kitchen", None, failing)], link)) == []
+    assert (
+        list(troubles_beside([state("shop", OUTBOX), state("kitchen", None, failing)], link)) == []
+    )
 
 
 def test_tripped_types_lost_events_and_failed_jobs_are_trouble_beside_the_picture() -> None:
@@ -142,7 +144,7 @@ def test_tripped_types_lost_events_and_failed_jobs_are_trouble_beside_the_pictur
     failed = JobCount("pay", "failed", 3, NOW, 1.0)
     flow = Flow(NOW, None, [], [], [tripped], [lost, awaited], [failed])
 
-    found = beside([ServiceState("kitchen", Sample(10.0, flow))], link)
+    found = troubles_beside([ServiceState("kitchen", Sample(10.0, flow))], link)
 
     assert [one.reason for one in found] == [
         "kitchen.orders has closed order.paid: ConnectError",

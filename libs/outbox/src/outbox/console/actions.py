@@ -1,7 +1,8 @@
 """What a person does, in two steps: a preview that says what would happen, and the doing.
 
-Invariant: what is done is what was shown. The preview's form carries, signed, the action and what
-it would have moved; if that is another by now, nothing is done, and the page says what changed.
+Invariant: what is done is what was shown. What a preview shows is read at one moment. Its form
+carries, signed, the action and what it would have moved; if that is another when the change begins,
+nothing is done, and the page says what changed.
 GET shows the preview; POST with `seen` does it; POST without it shows the preview of a form that is
 too long for an address.
 """
@@ -9,7 +10,8 @@ too long for an address.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -26,6 +28,7 @@ from outbox.inbox.parked_rows import Preview
 from outbox.operations.operator import Operator
 from outbox.plural import counted
 
+_ONE_PICTURE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 PATIENCE = 5.0
 """So many seconds the answer waits for what is done; what takes longer goes on without it."""
 
@@ -65,7 +68,7 @@ class Action(Protocol):
         ...
 
 
-def two_steps(
+def register_action(
     router: APIRouter, path: str, name: str, of: Callable[..., Any], *, has_form: bool = False
 ) -> None:
     """Register both steps of an action; `of` makes it from the request's values.
@@ -96,13 +99,21 @@ async def _ask(
     view: View, service: str, action: Action, *, status: int = 200, **more: Any
 ) -> Response:
     try:
-        async with view.operator(service) as operator:
+        async with view.operator(service) as operator, one_picture(operator):
             proposal = await action.propose(operator)
     except HTTPException:
         raise
     except Exception as problem:  # there is nothing to do it to, or what it needs is away
         proposal = Proposal("This cannot be done now", (reason_of(problem),), "")
     return _page(view, service, action, proposal, status=status, **more)
+
+
+@asynccontextmanager
+async def one_picture(operator: Operator) -> AsyncIterator[None]:
+    """All that is read in the block is of one moment, and nothing is written."""
+    async with operator.connection.transaction():
+        await operator.connection.execute(_ONE_PICTURE)
+        yield
 
 
 async def _act(
@@ -164,12 +175,13 @@ def _changes(changed: ChangedSince) -> list[tuple[str, str, str]]:
     before, now = changed.seen, changed.now
     if not (isinstance(before, Preview) and isinstance(now, Preview)):
         return [("it", str(before), str(now))]
-    return [
+    rows = [
         ("events", figures.number(before.events), figures.number(now.events)),
         ("streams", figures.number(before.streams), figures.number(now.streams)),
         ("wait behind", figures.number(before.followers), figures.number(now.followers)),
-        ("which ones", before.digest[:8] or "–", now.digest[:8] or "–"),
+        ("which ones", before.digest[:60] or "–", now.digest[:60] or "–"),
     ]
+    return [row for row in rows if row[1] != row[2]]
 
 
 def waits_behind(seen: Preview) -> str:

@@ -104,6 +104,7 @@ def _add_error_pages(app: FastAPI) -> None:
         return error_page(request, 404, str(error))
 
     @app.exception_handler(psycopg.DataError)
+    @app.exception_handler(UnicodeEncodeError)
     @app.exception_handler(InvalidSetting)
-    async def meaningless(request: Request, error: psycopg.DataError | InvalidSetting) -> Response:
+    async def meaningless(request: Request, error: Exception) -> Response:
         return error_page(request, 422, f"This cannot be looked for: {one_line(error)}")

@@ -68,7 +68,7 @@ def bands(services: Iterable[ServiceState], link: Link) -> list[Band]:
     ]
 
 
-def beside(services: Iterable[ServiceState], link: Link) -> Iterator[Trouble]:
+def troubles_beside(services: Iterable[ServiceState], link: Link) -> Iterator[Trouble]:
     """Troubles that no arrow of the picture has.
 
     They are tripped types, missing events, failed jobs, and failures of consumers whose producers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from fastapi import HTTPException
 
@@ -34,12 +35,20 @@ class _OfTarget:
             return f"the relays of {self.target.name}"
         return f"{self.target.type} of {self.target.name}" if self.target.type else self.target.name
 
-    async def current(self, operator: Operator) -> Control | None:
-        """What holds for it now."""
+    async def current(self, operator: Operator) -> tuple[Control | None, Preview]:
+        """What holds for it now, and the same as something that was seen."""
         type_ = self.target.type if isinstance(self.target, OfQueue) else ""
         held = await operator.controls.list()
         same = (one for one in held if (one.target, one.type) == (self.target.name, type_))
-        return next(same, None)
+        held = next(same, None)
+        digest = f"{held.does} since {held.since.isoformat()}" if held else "nothing is ordered"
+        return held, Preview(0, 0, 0, datetime.now(UTC), digest)
+
+    async def check(self, operator: Operator, seen: Preview | None) -> None:
+        """Raises `ChangedSince` if something else is ordered by now."""
+        _, now = await self.current(operator)
+        if seen is None or not seen.is_same(now):
+            raise ChangedSince(seen, now)
 
     def back(self, view: View, service: str) -> str:  # noqa: ARG002 the page has all services
         """See `Action`."""
@@ -69,7 +78,7 @@ class Order(_OfTarget):
     async def propose(self, operator: Operator) -> Proposal:
         """See `Action`."""
         wrong = await operator.controls.unknown(self.target)
-        held = await self.current(operator)
+        held, seen = await self.current(operator)
         says = (
             f"{self.words}: {_effect(self.target, self.rate)}",
             f"It ends by itself after {self.minutes:g} minutes."
@@ -79,10 +88,11 @@ class Order(_OfTarget):
             *([f"But {wrong}."] if wrong else []),
         )
         verb = "Throttle" if self.rate else "Pause"
-        return Proposal(f"{verb} {self.words}", says, "" if wrong else verb)
+        return Proposal(f"{verb} {self.words}", says, "" if wrong else verb, seen)
 
-    async def run(self, operator: Operator, seen: Preview | None, note: str) -> str:  # noqa: ARG002
+    async def run(self, operator: Operator, seen: Preview | None, note: str) -> str:
         """See `Action`."""
+        await self.check(operator, seen)
         seconds = self.minutes * 60 if self.minutes else None
         controls = operator.controls
         if self.rate:
@@ -94,28 +104,24 @@ class Order(_OfTarget):
 
 @dataclass(frozen=True, slots=True)
 class Resume(_OfTarget):
-    """End a pause or a throttle: the one that was shown, which began at `since`."""
-
-    since: str
+    """End a pause or a throttle."""
 
     @classmethod
-    def of(cls, target: str, since: str, type: str = "") -> Resume:
+    def of(cls, target: str, type: str = "") -> Resume:
         """From a query."""
-        return cls(_target(target, type), since)
+        return cls(_target(target, type))
 
     async def propose(self, operator: Operator) -> Proposal:
         """See `Action`."""
-        held = await self.current(operator)
+        held, seen = await self.current(operator)
         if held is None:
             return Proposal(f"Resume {self.words}", ("Nothing is ordered for it any more.",), "")
         says = (f"It is {held}.", "What waits goes on at once, at full speed and in order.")
-        return Proposal(f"Resume {self.words}", says, "Resume")
+        return Proposal(f"Resume {self.words}", says, "Resume", seen)
 
-    async def run(self, operator: Operator, seen: Preview | None, note: str) -> str:  # noqa: ARG002
+    async def run(self, operator: Operator, seen: Preview | None, note: str) -> str:
         """See `Action`."""
-        held = await self.current(operator)
-        if held is None or held.since.isoformat() != self.since:
-            raise ChangedSince(f"ordered at {self.since}", held or "nothing is ordered")
+        await self.check(operator, seen)
         await operator.controls.resume(self.target, note=note)
         return f"{self.words}: resumed."
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -10,6 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Form, HTTPException, Query
 
 from outbox.console.actions import Proposal, waits_behind
+from outbox.console.bodies import why_no_body
 from outbox.console.view import View
 from outbox.event import Stream
 from outbox.inbox.parked_rows import ParkedEvent, Preview
@@ -200,12 +200,12 @@ class Edit:
         """See `Action`."""
         chosen = self.chosen
         seen = await operator.parked.preview_edit(chosen.consumer, *self.where)
-        wrong = not_json(self.body)
+        wrong = why_no_body(self.body)
         says = (
             f"Event {chosen.event} at {chosen.sequence} of {chosen.stream} gets the new body of"
             f" {counted(len(self.body.encode()), 'byte')}, and is tried at once.",
             waits_behind(seen),
-            f"The new body is no JSON: {wrong}" if wrong else "The original is kept.",
+            f"No event can have the new body: {wrong}" if wrong else "The original is kept.",
         )
         button = "" if wrong else "Change the body and redrive"
         return Proposal("Edit one event", says, button, seen, fields=(("body", self.body),))
@@ -221,12 +221,3 @@ class Edit:
         """See `Action`."""
         query = {"service": service, "consumer": self.chosen.consumer}
         return view.path_for("failures", query)
-
-
-def not_json(text: str) -> str:
-    """Why a text is no JSON, or nothing."""
-    try:
-        json.loads(text)
-    except ValueError as problem:
-        return str(problem)
-    return ""

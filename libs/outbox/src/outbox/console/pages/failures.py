@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,7 +10,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.responses import HTMLResponse
 
-from outbox.console.actions import two_steps
+from outbox.console.actions import register_action
+from outbox.console.bodies import editable, shown
 from outbox.console.page import Page
 from outbox.console.pages.failure_actions import Discard, Edit, Parked, Redrive, Which
 from outbox.console.unusable import reason_of
@@ -103,7 +103,7 @@ async def group(view: CurrentView, service: str, key: Which, after: str = "") ->
         key=key,
         group=found,
         sample=sample,
-        body=readable(sample) if sample else "",
+        body=shown(_raw(sample)) if sample else "",
         events=events,
         next=view.path_for("group", following, service=service) if following else None,
         event_query=event_query,
@@ -150,9 +150,10 @@ async def parked_event(view: CurrentView, service: str, key: Which) -> HTMLRespo
 
 @router.get("/failures/{service}/edit", name="edit")
 async def edit(view: CurrentView, service: str, key: Which) -> HTMLResponse:
-    shown = await _event(view, service, key)
+    found = await _event(view, service, key)
+    found["body"] = editable(_raw(found["sample"]))
     back = view.path_for("parked_event", key.query, service=service)
-    return view.render("edit.html", **shown, back=back, is_text=is_text(shown["sample"]))
+    return view.render("edit.html", **found, back=back)
 
 
 async def _event(view: View, service: str, key: Parked) -> dict[str, Any]:
@@ -163,28 +164,14 @@ async def _event(view: View, service: str, key: Parked) -> dict[str, Any]:
     return {
         "service": service,
         "sample": sample,
-        "body": readable(sample),
+        "body": shown(_raw(sample)),
         "event_query": event_query,
         "stream_query": stream_query,
     }
 
 
-def readable(event: ParkedEvent) -> str:
-    """The body as text: JSON on several lines, other bytes escaped."""
-    raw = bytes(event.body or b"")
-    try:
-        return json.dumps(json.loads(raw), indent=2, ensure_ascii=False)
-    except ValueError:
-        return raw.decode("utf-8", "backslashreplace")
-
-
-def is_text(event: ParkedEvent) -> bool:
-    """Whether the body is UTF-8, so that a form can have it."""
-    try:
-        bytes(event.body or b"").decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _raw(event: ParkedEvent) -> bytes:
+    return bytes(event.body or b"")
 
 
 def event_query(event: ParkedEvent) -> dict[str, object]:
@@ -206,6 +193,6 @@ def stream_query(stream: Stream) -> dict[str, object]:
     }
 
 
-two_steps(router, "/failures/{service}/edit", "edit_body", Edit.of, has_form=True)
-two_steps(router, "/failures/{service}/redrive", "redrive", Redrive.of)
-two_steps(router, "/failures/{service}/discard", "discard", Discard.of)
+register_action(router, "/failures/{service}/edit", "edit_body", Edit.of, has_form=True)
+register_action(router, "/failures/{service}/redrive", "redrive", Redrive.of)
+register_action(router, "/failures/{service}/discard", "discard", Discard.of)

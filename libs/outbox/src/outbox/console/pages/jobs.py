@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import HTMLResponse
 
-from outbox.console.actions import Proposal, two_steps
+from outbox.console.actions import Proposal, register_action
 from outbox.console.page import Page
-from outbox.console.pages.of_service import Service
+from outbox.console.pages.service_choice import Service
 from outbox.console.view import CurrentView, View
 from outbox.inbox.parked_rows import Preview
 from outbox.jobs.job import STATES
@@ -135,5 +135,5 @@ def _which(chosen: Redrive) -> str:
     return f"all failed of kind {chosen.kind}" if chosen.kind else "all that have failed"
 
 
-two_steps(router, "/jobs/{service}/redrive", "redrive_jobs", Redrive.of)
-two_steps(router, "/jobs/{service}/discard", "discard_job", Discard.of)
+register_action(router, "/jobs/{service}/redrive", "redrive_jobs", Redrive.of)
+register_action(router, "/jobs/{service}/discard", "discard_job", Discard.of)

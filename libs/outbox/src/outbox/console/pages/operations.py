@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
 from outbox.console.page import Page
-from outbox.console.pages.of_service import Service
+from outbox.console.pages.service_choice import Service
 from outbox.console.view import CurrentView
 
 ROWS = 50

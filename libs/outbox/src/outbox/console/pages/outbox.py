@@ -11,9 +11,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
-from outbox.console.actions import Proposal, two_steps
+from outbox.console.actions import Proposal, register_action
 from outbox.console.page import Page
-from outbox.console.pages.of_service import Service
+from outbox.console.pages.service_choice import Service
 from outbox.console.view import CurrentView, View
 from outbox.errors import InvalidSetting
 from outbox.inbox.parked_rows import Preview
@@ -186,6 +186,6 @@ def _time(name: str, text: str) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-two_steps(router, "/outbox/{service}/redrive", "redrive_refused", RedriveRefused.of)
-two_steps(router, "/outbox/{service}/discard", "discard_unpublished", DiscardUnpublished.of)
-two_steps(router, "/outbox/{service}/replay", "replay", Replay.of)
+register_action(router, "/outbox/{service}/redrive", "redrive_refused", RedriveRefused.of)
+register_action(router, "/outbox/{service}/discard", "discard_unpublished", DiscardUnpublished.of)
+register_action(router, "/outbox/{service}/replay", "replay", Replay.of)

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from outbox.console import figures
-from outbox.console.actions import two_steps
-from outbox.console.flow_bands import ServiceState, bands, beside
+from outbox.console.actions import register_action
+from outbox.console.flow_bands import ServiceState, bands, troubles_beside
 from outbox.console.flow_picture import Band, draw, troubles
 from outbox.console.page import Page
 from outbox.console.pages.control_actions import Order, Resume
@@ -38,7 +38,7 @@ async def overview(view: CurrentView) -> HTMLResponse:
         measured=states,
         picture=draw(drawn),
         bands=drawn,
-        troubles=[*troubles(drawn), *beside(states, link)],
+        troubles=[*troubles(drawn), *troubles_beside(states, link)],
         plots=_plots(view),
         targets={state.name: _targets(state, drawn) for state in states},
     )
@@ -58,9 +58,11 @@ def _state(view: View, name: str) -> ServiceState | None:
 
 
 def _targets(state: ServiceState, drawn: Iterable[Band]) -> list[tuple[str, str]]:
-    """What can be paused in a service: its relay and the queues that it consumes."""
+    """What can be paused in a service: its queues, and its relay if an application names it."""
     relays = [
-        (f"relay:{b.exchange}", f"relay of {b.exchange}") for b in drawn if b.service == state.name
+        (f"relay:{b.exchange}", f"relay of {b.exchange}")
+        for b in drawn
+        if b.service == state.name and state.subscriptions
     ]
     queues = dict.fromkeys([*state.queues, *(one.consumer for one in state.inbox)])
     return [*(relays if state.outbox else []), *((f"queue:{q}", f"queue {q}") for q in queues)]
@@ -112,5 +114,5 @@ def _slowest(sample: Sample) -> float | None:
     )
 
 
-two_steps(router, "/controls/{service}/order", "order", Order.of)
-two_steps(router, "/controls/{service}/resume", "resume", Resume.of)
+register_action(router, "/controls/{service}/order", "order", Order.of)
+register_action(router, "/controls/{service}/resume", "resume", Resume.of)

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 from yarl import URL
 
-from outbox.console.actions import Proposal, two_steps
+from outbox.console.actions import Proposal, register_action
 from outbox.console.page import Page
 from outbox.console.unusable import reason_of
 from outbox.console.view import CurrentView, View
@@ -88,4 +88,4 @@ class MoveDeadLetters:
         return view.path_for("queues")
 
 
-two_steps(router, "/queues/{service}/dead-letters", "move_dead_letters", MoveDeadLetters.of)
+register_action(router, "/queues/{service}/dead-letters", "move_dead_letters", MoveDeadLetters.of)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
-from outbox.console.actions import Proposal, two_steps
+from outbox.console.actions import Proposal, register_action
 from outbox.console.page import Page
-from outbox.console.pages.of_service import Service
+from outbox.console.pages.service_choice import Service
 from outbox.console.view import CurrentView, View
 from outbox.inbox.parked_rows import Preview
 from outbox.operations.operator import Operator
@@ -139,6 +139,6 @@ class Move(_OfOneEvent):
         return f"{self.key} is due at {self.to.isoformat()}."
 
 
-two_steps(router, "/scheduled/{service}/send", "send_now", SendNow.of)
-two_steps(router, "/scheduled/{service}/call-off", "call_off", CallOff.of)
-two_steps(router, "/scheduled/{service}/move", "move", Move.of)
+register_action(router, "/scheduled/{service}/send", "send_now", SendNow.of)
+register_action(router, "/scheduled/{service}/call-off", "call_off", CallOff.of)
+register_action(router, "/scheduled/{service}/move", "move", Move.of)

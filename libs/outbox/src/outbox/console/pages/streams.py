@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import HTMLResponse
 
-from outbox.console.actions import Proposal, two_steps, waits_behind
+from outbox.console.actions import Proposal, register_action, waits_behind
 from outbox.console.page import Page
 from outbox.console.pages.failures import stream_query
 from outbox.console.view import CurrentView, View
@@ -153,5 +153,5 @@ class Baseline(_OfStream):
         return f"{self.consumer} goes on after {self.sequence} of {self.stream}."
 
 
-two_steps(router, "/streams/{service}/skip", "skip", Skip.of)
-two_steps(router, "/streams/{service}/baseline", "baseline", Baseline.of)
+register_action(router, "/streams/{service}/skip", "skip", Skip.of)
+register_action(router, "/streams/{service}/baseline", "baseline", Baseline.of)
