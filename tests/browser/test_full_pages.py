@@ -1,4 +1,4 @@
-"""Pages with something to show: for everybody, as text, live; an alarm is mended by clicks."""
+"""Pages with something to show: for everybody, as text, live; an alarm is repaired by clicks."""
 
 from __future__ import annotations
 
@@ -134,12 +134,12 @@ def test_a_new_failure_is_on_the_page_within_two_seconds(browser: Browser, full:
         assert time.monotonic() - began < 3.0, "two seconds and the time to draw"
 
 
-def test_an_alarm_is_mended_by_four_clicks(browser: Browser, full: Full) -> None:
+def test_an_alarm_takes_four_clicks(browser: Browser, full: Full) -> None:
     """The trouble, its group, Redrive all, and the button of the preview."""
-    park(full.database_url, streams=2, events=3, consumer="kitchen.mended", group="1badcafe")
+    park(full.database_url, streams=2, events=3, consumer="kitchen.repaired", group="1badcafe")
     with Screen.open(browser, full.url) as screen:
         page = screen.log_in()
-        trouble = page.locator(".troubles a[href*='kitchen.mended']")
+        trouble = page.locator(".troubles a[href*='kitchen.repaired']")
         expect(trouble).to_be_visible()
         trouble.click()
         page.get_by_role("link", name="1badcafe").click()

@@ -1,4 +1,4 @@
-"""The overview: what flows, what is in trouble, what a person orders; an alarm mended by clicks."""
+"""The overview: what flows, what is in trouble, what a person orders; an alarm repaired by clicks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def has_parked(world: World, count: int) -> bool:
     return await world.rows("SELECT count(*) FROM inbox_parked") == [(count,)]
 
 
-async def test_a_poisoned_type_is_mended_in_four_clicks_and_its_followers_keep_their_order(
+async def test_a_poisoned_type_takes_four_clicks_and_its_followers_keep_their_order(
     world: World, console: FastAPI, ann: Visitor
 ) -> None:
     """From the overview: the trouble, the group, Redrive all, and the preview's button."""

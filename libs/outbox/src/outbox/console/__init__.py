@@ -1,4 +1,4 @@
-"""The operator's console: pages that show one or several services, and mend them.
+"""The operator's console: pages that show one or several services, and repair them.
 
 `build_console` makes it, an ASGI application that runs alone (`outbox console`) or mounted into
 another. It reads and changes by `outbox.operations` only, as the command does, and has no store of

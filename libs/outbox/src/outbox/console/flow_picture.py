@@ -24,7 +24,7 @@ _LONGEST = 26
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong here, in a sentence, and the page that mends it."""
+    """What is wrong here, in a sentence, and the page where it can be repaired."""
 
     reason: str
     href: str
