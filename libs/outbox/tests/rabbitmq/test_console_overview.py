@@ -1,4 +1,4 @@
-"""The overview: what flows, what is in trouble, what a person orders; an alarm repaired by clicks."""
+"""The overview: what flows, what is in trouble, what a person orders, and four clicks for it."""
 
 from __future__ import annotations
 
