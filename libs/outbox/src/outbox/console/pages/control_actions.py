@@ -38,8 +38,8 @@ class _OfTarget:
     async def current(self, operator: Operator) -> tuple[Control | None, Preview]:
         """What holds for it now, and the same as something that was seen."""
         type_ = self.target.type if isinstance(self.target, OfQueue) else ""
-        held = await operator.controls.list()
-        same = (one for one in held if (one.target, one.type) == (self.target.name, type_))
+        ordered = await operator.controls.list()
+        same = (one for one in ordered if (one.target, one.type) == (self.target.name, type_))
         held = next(same, None)
         digest = f"{held.does} since {held.since.isoformat()}" if held else "nothing is ordered"
         return held, Preview(0, 0, 0, datetime.now(UTC), digest)
