@@ -314,9 +314,11 @@ async def test_jobs_and_scheduled_events_belong_to_it(pair: Pair) -> None:
     assert not found.is_over
 
 
-async def test_a_long_stream_shows_its_last_events(pair: Pair) -> None:
+@pytest.mark.parametrize("published", [True, False])
+async def test_a_long_stream_shows_its_last_events(pair: Pair, published: bool) -> None:
     await pair.producer.emit(*(Happened("a", number) for number in range(150)))
-    await pair.producer.execute("UPDATE outbox SET published_at = clock_timestamp()")
+    if published:
+        await pair.producer.execute("UPDATE outbox SET published_at = clock_timestamp()")
     found = await journey_of(pair, "a")
     assert [one.event.sequence for one in found.events] == list(range(51, 151))
     assert found.is_more

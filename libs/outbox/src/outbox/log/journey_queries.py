@@ -117,11 +117,16 @@ SELECT s.source, s.aggregate_type, s.aggregate_id, s.last
 """  # noqa: S608
 """Streams whose aggregate's id begins with a text."""
 
-# The index outbox_published_events finds one sequence, as for requests (`resend_queries`).
+# The index outbox_published_events finds one sequence, as for requests (`resend_queries`). That of
+# unpublished rows has the bucket.
 OF_STREAMS = f"""
+WITH streams AS (
+  SELECT * FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[],
+                       %(firsts)s::bigint[], %(lasts)s::bigint[])
+             AS s(source, aggregate_type, aggregate_id, first, last)
+)
 SELECT o.*
-  FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(firsts)s::bigint[],
-              %(lasts)s::bigint[]) AS s(source, aggregate_type, aggregate_id, first, last)
+  FROM streams s
  CROSS JOIN LATERAL generate_series(s.first, s.last) AS q(sequence)
  CROSS JOIN LATERAL (
    SELECT {EVENT} FROM outbox o
@@ -133,11 +138,12 @@ SELECT o.*
     LIMIT 1
  ) AS o
 UNION ALL
-SELECT {EVENT} FROM outbox
+SELECT {EVENT}
+  FROM outbox JOIN streams USING (source, aggregate_type, aggregate_id)
  WHERE published_at IS NULL AND bucket = ANY(%(buckets)s::smallint[])
-   AND aggregate_id = ANY(%(ids)s::text[])
+   AND sequence BETWEEN first AND last
 """  # noqa: S608
-"""Events of some streams from one sequence to another, and all their unpublished ones."""
+"""Events of some streams from one sequence to another, published or not."""
 
 SCHEDULED = f"""
 SELECT source, key, due_at, event_id, aggregate_type, aggregate_id, type
