@@ -12,9 +12,9 @@ from outbox.operations_api.access import Access, OperatedService
 from outbox.operations_api.problems import MEDIA_TYPE, install_problems
 from outbox.operations_api.tokens import Tokens
 
-DESCRIPTION = """An operator's verbs, for programs. Every change has a preview. Send its answer back
-as `seen`: a change that would move something else by now is refused with 409, and nothing happens.
-Every change is in the history. Errors are `application/problem+json` (RFC 9457)."""
+DESCRIPTION = """An operator's verbs, for programs. A change of events or jobs has a preview. Send
+its answer back as `seen`: a change that would move something else by now is refused with 409, and
+nothing happens. Every change is in the history. Errors are `application/problem+json` (RFC 9457)."""
 
 _PROBLEM = {"description": "A problem", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
 _WHY = {

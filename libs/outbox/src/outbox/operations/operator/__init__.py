@@ -1,7 +1,7 @@
 """What an operator asks and changes, as one object with a group for each kind of thing.
 
-`open_operator` opens it for an `Actor`. Every change has a preview, can be refused because what was
-seen has changed, and is a row of `outbox_operations_log`. `record` writes these rows; each other
+`open_operator` opens it for an `Actor`. A change of events or jobs has a preview, is refused if what
+was seen has changed, and every change is a row of `outbox_operations_log`. `record` writes these rows; each other
 module is one group of verbs.
 """
 

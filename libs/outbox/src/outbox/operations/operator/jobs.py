@@ -10,7 +10,7 @@ from outbox.errors import NotThere
 from outbox.inbox.parked_rows import Preview
 from outbox.jobs import Job, JobCount, store
 from outbox.operations.database import Connection, fetch
-from outbox.operations.operator.record import Record, refuse_changed
+from outbox.operations.operator.record import Record, refuse_changed, refuse_moved
 from outbox.operations.pages import Page, key_of
 
 
@@ -60,6 +60,7 @@ class Jobs:
             if seen is not None:
                 refuse_changed(seen, await self.preview_redrive(kind=kind, key=key))
             change.events = await jobs.redrive(self.connection, kind=kind, key=key)
+            refuse_moved(seen, change.events)
         return change.events
 
     async def preview_discard(self, kind: str, key: str) -> Preview:

@@ -1,7 +1,8 @@
 """Events that consumers have parked: what a person sees of them, and what a person does.
 
-A change says first what it would move (`preview_…`). Given that as `seen`, it moves exactly this or
-nothing. What has failed after the preview is left alone.
+A change says first what it would move (`preview_…`). Given that as `seen`, it begins only if it
+would move exactly this. What has failed after the preview is left alone, and what others move
+meanwhile is passed over.
 
 One file, because each change stands beside its preview.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 
@@ -144,3 +144,9 @@ def refuse_changed(seen: Preview | None, now: Preview) -> None:
     """Raise `ChangedSince` unless the change would move what was seen, or nothing was."""
     if seen is not None and not seen.is_same(now):
         raise ChangedSince(seen, now)
+
+
+def refuse_moved(seen: Preview | None, moved: int) -> None:
+    """The same after a change in its transaction, which is rolled back if it moved other events."""
+    if seen is not None and seen.events != moved:
+        raise ChangedSince(seen, replace(seen, events=moved, streams=moved))

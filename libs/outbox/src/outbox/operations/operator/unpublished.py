@@ -16,7 +16,7 @@ from outbox.log import operator_queries as sql
 from outbox.log.row import StoredEvent
 from outbox.operations import parked_in_outbox
 from outbox.operations.database import Connection, fetch
-from outbox.operations.operator.record import Record, refuse_changed
+from outbox.operations.operator.record import Record, refuse_changed, refuse_moved
 from outbox.operations.pages import Page, key_of
 
 SEARCHED = 100_000
@@ -71,6 +71,7 @@ class Unpublished:
             if seen is not None:
                 refuse_changed(seen, await self.preview_redrive(ids))
             changed = await parked_in_outbox.redrive(self.connection, ids)
+            refuse_moved(seen, len(changed))
             change.events, change.detail = len(changed), _named(changed)
         return changed
 
@@ -88,6 +89,7 @@ class Unpublished:
             if seen is not None:
                 refuse_changed(seen, await self.preview_discard(ids))
             changed = await parked_in_outbox.discard(self.connection, ids)
+            refuse_moved(seen, len(changed))
             change.events, change.detail = len(changed), _named(changed)
         return changed
 
