@@ -14,7 +14,8 @@ from outbox.operations_api.tokens import Tokens
 
 DESCRIPTION = """An operator's verbs, for programs. A change of events or jobs has a preview. Send
 its answer back as `seen`: a change that would move something else by now is refused with 409, and
-nothing happens. Every change is in the history. Errors are `application/problem+json` (RFC 9457)."""
+nothing happens. Every change is in the history. Errors are `application/problem+json` (RFC
+9457)."""
 
 _PROBLEM = {"description": "A problem", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
 _WHY = {
