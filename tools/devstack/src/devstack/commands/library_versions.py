@@ -71,7 +71,9 @@ def _wheel(layout: Layout, home: Path) -> Path:
 def _lowest(layout: Layout) -> Iterator[str]:
     """The lower bounds that the library declares, as pip's constraints."""
     project = tomllib.loads((layout.checkout / LIBRARY / "pyproject.toml").read_text())["project"]
-    for requirement in [*project["dependencies"], *project["optional-dependencies"]["cli"]]:
+    extras = project["optional-dependencies"].values()
+    needed = [*project["dependencies"], *(one for extra in extras for one in extra)]
+    for requirement in dict.fromkeys(needed):
         bound = _BOUND.fullmatch(requirement)
         if bound is None:
             raise Trouble(f"{LIBRARY}/pyproject.toml: {requirement} has no lower bound")
@@ -87,7 +89,8 @@ def _install(
     constraints.write_text("\n".join(pins))
     pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet"]
     more = [*SUITE, *WHOLE] if whole else SUITE
-    _call([*pip, "--constraint", str(constraints), f"{wheel}[cli]", *more])
+    extras = "cli,console,http" if whole else "cli"
+    _call([*pip, "--constraint", str(constraints), f"{wheel}[{extras}]", *more])
     if whole:
         _call([*pip, "--no-deps", *(str(layout.checkout / path) for path in LOCAL)])
     return venv
