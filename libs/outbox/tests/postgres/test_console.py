@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, MutableMapping
 
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from kit.console.visitor import Visitor, hidden_fields, visiting
 from kit.outbox.world import install
@@ -61,7 +63,7 @@ async def test_no_page_is_shown_without_a_login(filled_url: str, page: object) -
 async def test_nothing_else_is_shown_either(filled_url: str) -> None:
     """Every route that there is, and one that is not there."""
     app = built(filled_url)
-    paths = {getattr(route, "path", "") for route in app.routes} - OPEN - {"/static"}
+    paths = {path for path, _ in routes_of(app.routes)} - OPEN
     async with visiting(app) as nobody:
         for path in [*paths, "/nowhere", "/login/", "//static/console.css", "/static/../"]:
             answer = await nobody.http.get(f"http://127.0.0.1:8002{path or '/'}")
@@ -172,6 +174,31 @@ async def test_a_viewer_changes_nothing_and_it_is_logged(
     assert "\nforged" not in caplog.text
 
 
+async def test_no_route_takes_a_form_of_a_viewer_or_one_that_is_forged(filled_url: str) -> None:
+    """Whatever pages are added: everything but a login and a logout needs an operator."""
+    app = built(filled_url)
+    posts = {path for path, methods in routes_of(app.routes) if methods - {"GET", "HEAD"}}
+    assert posts >= {"/doing", "/login", "/logout"}
+    posts -= {"/login"}
+    async with visiting(app, name="operator") as operator:
+        assert {(await operator.post(path)).status_code for path in posts} == {403}
+    async with visiting(app, name="viewer") as viewer:
+        csrf = hidden_fields((await viewer.get("/")).text)
+        for path in posts - {"/logout"}:
+            assert (await viewer.post(path, csrf)).status_code == 403, path
+    async with visiting(app) as nobody:
+        assert {(await nobody.post(path, csrf)).status_code for path in posts} == {303}
+
+
+def routes_of(routes: Iterable[object]) -> Iterator[tuple[str, set[str]]]:
+    """Path and methods of every endpoint, those of included routers too; each parameter is x."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield re.sub(r"\{.*?\}", "x", route.path), set(route.methods or ())
+        elif inner := getattr(route, "original_router", None):
+            yield from routes_of(inner.routes)
+
+
 @pytest.mark.parametrize("csrf", [None, "", "made-up", "ü"])
 async def test_a_form_without_the_sessions_token_is_refused(
     operator: Visitor, csrf: str | None
@@ -215,6 +242,20 @@ async def test_a_link_of_another_site_is_asked_once_more_with_the_cookie(filled_
     assert answer.status_code == 200
     assert 'http-equiv="refresh" content="0"' in answer.text
     assert "shop" not in answer.text
+
+
+async def test_a_websocket_is_refused_whoever_asks(filled_url: str) -> None:
+    said: list[MutableMapping[str, object]] = []
+
+    async def receive() -> MutableMapping[str, object]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        said.append(message)
+
+    scope = {"type": "websocket", "path": "/", "headers": [], "query_string": b""}
+    await built(filled_url)(scope, receive, send)
+    assert said == [{"type": "websocket.close", "code": 1008}]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8002", ""])

@@ -8,7 +8,7 @@ from pathlib import Path
 from devstack.host.console import complain, say
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
-from devstack.native import migrations
+from devstack.native import migrations, operator_console
 from devstack.native.readiness import Watch
 from devstack.native.services import ROLES, SERVICES, Service, program_name
 from devstack.native.stack import Native
@@ -71,6 +71,8 @@ def _watch(layout: Layout) -> None:
             seen = now
             for service in touched(files, layout.checkout):
                 _restart(layout, service)
+            if any(file.is_relative_to(layout.checkout / "libs") for file in files):
+                _restart_console(Supervisor(layout))
 
 
 def _restart(layout: Layout, service: Service) -> None:
@@ -91,3 +93,9 @@ def _restart(layout: Layout, service: Service) -> None:
         complain(str(trouble))
     else:
         say(f"{service.folder} is ready again")
+
+
+def _restart_console(supervisor: Supervisor) -> None:
+    if operator_console.NAME in supervisor.states():
+        supervisor.stop_and_wait([operator_console.NAME], 20)
+        supervisor.start(operator_console.NAME)
