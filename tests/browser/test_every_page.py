@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from kit.console.browser import NARROW, WIDE, Screen
 from outbox.console.pages import PAGES
@@ -30,17 +30,20 @@ class Look:
     dark: bool
 
 
-LOOKS = [
-    Look("wide and light", WIDE, dark=False),
-    Look("wide and dark", WIDE, dark=True),
-    Look("narrow and light", NARROW, dark=False),
-    Look("narrow and dark", NARROW, dark=True),
-]
+LIGHT = [Look("wide and light", WIDE, dark=False), Look("narrow and light", NARROW, dark=False)]
+DARK = [Look("wide and dark", WIDE, dark=True), Look("narrow and dark", NARROW, dark=True)]
 
 
-@pytest.fixture(scope="module", params=LOOKS, ids=lambda look: look.name)
+@pytest.fixture(scope="module", params=[*LIGHT, *DARK], ids=lambda look: look.name)
 def logged_in(request: pytest.FixtureRequest, browser: Browser, console: str) -> Iterator[Screen]:
     with Screen.open(browser, console, size=request.param.size, dark=request.param.dark) as screen:
+        screen.log_in()
+        yield screen
+
+
+@pytest.fixture(scope="module")
+def without_scripts(browser: Browser, console: str) -> Iterator[Screen]:
+    with Screen.open(browser, console, scripts=False) as screen:
         screen.log_in()
         yield screen
 
@@ -48,7 +51,7 @@ def logged_in(request: pytest.FixtureRequest, browser: Browser, console: str) ->
 def opened(screen: Screen, title: str) -> Page:
     """The page, by its link in the navigation."""
     screen.page.get_by_role("navigation", name="Pages").get_by_role("link", name=title).click()
-    screen.page.wait_for_load_state("networkidle")
+    expect(screen.page.locator("nav [aria-current=page]")).to_have_text(title)
     return screen.page
 
 
@@ -66,24 +69,27 @@ def serious(page: Page) -> list[str]:
 def test_a_page_can_be_used_by_everybody(logged_in: Screen, title: str) -> None:
     page = opened(logged_in, title)
     assert page.locator("h1").count() == 1
-    assert page.locator("nav [aria-current=page]").inner_text() == title
     assert serious(page) == []
     wide, seen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide <= seen, "the page is wider than the screen"
     assert logged_in.problems == []
 
 
+@pytest.mark.parametrize("logged_in", LIGHT, indirect=True, ids=lambda look: look.name)
 @pytest.mark.parametrize("title", [page.title for page in PAGES])
 def test_every_control_is_reached_by_the_keyboard_and_seen(logged_in: Screen, title: str) -> None:
     page = opened(logged_in, title)
-    page.locator("#pause").click() if page.locator("#pause").is_visible() else None
-    page.evaluate("document.activeElement.blur()")
+    if (pause := page.locator("#pause")).is_visible():
+        pause.click()  # no control is swapped meanwhile
     wanted = page.locator(FOCUSABLE).evaluate_all(
         "all => all.filter(one => one.checkVisibility()).map((one, at) => (one.dataset.stop = at))"
     )
-    assert len(wanted) < MANY
-    reached = {stop for _ in range(len(wanted) + 2) if (stop := _next_stop(page)) is not None}
-    assert reached == {str(at) for at in wanted}
+    left = {str(at) for at in wanted}
+    for _ in range(MANY):  # a field for a time has several stops
+        left.discard(_next_stop(page) or "")
+        if not left:
+            break
+    assert left == set()
 
 
 def _next_stop(page: Page) -> str | None:
@@ -98,10 +104,8 @@ def _next_stop(page: Page) -> str | None:
 
 
 @pytest.mark.parametrize("title", [page.title for page in PAGES])
-def test_a_page_works_without_its_script(browser: Browser, console: str, title: str) -> None:
-    with Screen.open(browser, console, scripts=False) as screen:
-        page = screen.log_in()
-        page.get_by_role("navigation", name="Pages").get_by_role("link", name=title).click()
-        assert page.locator("h1").is_visible()
-        for button in page.locator("[data-copy]").all():
-            assert not button.is_visible()
+def test_a_page_works_without_its_script(without_scripts: Screen, title: str) -> None:
+    page = opened(without_scripts, title)
+    assert page.locator("h1").is_visible()
+    for button in page.locator("[data-copy]").all():
+        assert not button.is_visible()
