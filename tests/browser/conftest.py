@@ -15,13 +15,13 @@ from kit.servers.databases import filled_database
 from outbox.console import Access, ConsoleService, Users, build_console
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with open_browser() as browser:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def console() -> Iterator[str]:
     """A console of two services, whose databases have nothing but their tables."""
     admin = addresses.postgres()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from kit.console.browser import NARROW, WIDE, Screen
@@ -55,21 +54,11 @@ def opened(screen: Screen, title: str) -> Page:
     return screen.page
 
 
-def serious(page: Page) -> list[str]:
-    """What axe finds that keeps somebody from using the page."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {one['help']} at {[node['target'] for node in one['nodes']][:5]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-
-
 @pytest.mark.parametrize("title", [page.title for page in PAGES])
 def test_a_page_can_be_used_by_everybody(logged_in: Screen, title: str) -> None:
     page = opened(logged_in, title)
     assert page.locator("h1").count() == 1
-    assert serious(page) == []
+    assert logged_in.barriers() == []
     wide, seen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide <= seen, "the page is wider than the screen"
     assert logged_in.problems == []

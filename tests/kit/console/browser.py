@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -91,6 +92,15 @@ class Screen:
     def _asked(self, request: Request) -> None:
         if not request.url.startswith(self.base_url):
             self.problems.append(f"asks {request.url}")
+
+    def barriers(self) -> list[str]:
+        """What axe finds that keeps somebody from using the page."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{one['id']}: {one['help']} at {[node['target'] for node in one['nodes']][:5]}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
 
     def open_path(self, path: str) -> Page:
         self.page.goto(self.base_url + path)

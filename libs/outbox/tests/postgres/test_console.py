@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, MutableMapping
+from contextlib import AsyncExitStack
 
 import pytest
 from fastapi import FastAPI
@@ -16,7 +17,10 @@ from kit.servers.databases import filled_database
 from outbox.console import Access, ConsoleService, Proxy, Users, build_console
 from outbox.console.access.guard import OPEN
 from outbox.console.pages import PAGES
+from outbox.console.services import AT_ONCE
 from outbox.console.view import CurrentView
+from outbox.operations import Actor
+from outbox.operations.database import value
 
 USERS = Users.of_development()
 
@@ -100,6 +104,30 @@ async def test_a_database_that_is_away_hides_no_other(filled_url: str) -> None:
     assert "the database cannot be used" in page.text
     assert "From shop to outbox of shop" in page.text
     assert "secret" not in page.text
+
+
+async def test_however_many_look_the_database_keeps_its_connections(
+    filled_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.console.services.PATIENCE", 0.2)
+    service = ConsoleService("shop", filled_url)
+    app = build_console([service], Access(USERS))
+    async with visiting(app, name="viewer") as viewer, AsyncExitStack() as stack:
+        for _ in range(AT_ONCE):
+            await stack.enter_async_context(service.operator(Actor("ann", "console")))
+        refused = await viewer.get("/jobs")
+        assert refused.status_code == 503
+        assert "Too many look at this service" in refused.text
+        changing = service.operator(Actor("ann", "console"), to_change=True)
+        assert await stack.enter_async_context(changing)
+
+
+async def test_a_statement_of_a_page_is_cancelled_in_the_end(filled_url: str) -> None:
+    service = ConsoleService("shop", filled_url)
+    async with service.operator(Actor("ann", "console")) as operator:
+        limit = await value(operator.connection, "SHOW statement_timeout")
+        name = await value(operator.connection, "SHOW application_name")
+    assert (limit, name) == ("1min", "outbox console")
 
 
 async def test_a_login_leads_to_the_page_that_was_asked_for(filled_url: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from devstack.host.layout import Layout
 from devstack.native import addresses, operator_console, summary
+from devstack.native.operator_console import OwnBroker
 from devstack.native.services import SERVICES
 from devstack.native.supervisor_config import Program
 
@@ -23,7 +24,8 @@ ENVIRONMENTS = {
 
 def program(tmp_path: Path, **env: str) -> Program:
     layout = Layout(tmp_path, tmp_path / "home")
-    return operator_console.program(layout, env, 8102, ENVIRONMENTS, "http://127.0.0.1:15672")
+    broker = OwnBroker("amqp://console:of-console@h/", "http://console:of-console@h:15672")
+    return operator_console.program(layout, env, 8102, ENVIRONMENTS, broker)
 
 
 def test_it_is_told_both_services_and_no_owner(tmp_path: Path) -> None:
@@ -31,7 +33,8 @@ def test_it_is_told_both_services_and_no_owner(tmp_path: Path) -> None:
     assert told["CONSOLE_SERVICES"].split() == [
         f"{name}=postgresql://{name}:pw@127.0.0.1/{name}" for name in ("orders", "processor")
     ]
-    assert told["CONSOLE_MANAGEMENT"].startswith("orders=http://console:console-dev-only@127.0.0.1")
+    assert told["CONSOLE_MANAGEMENT"].startswith("orders=http://console:of-console@h:15672 ")
+    assert told["CONSOLE_BROKERS"].endswith(" processor=amqp://console:of-console@h/")
     assert told["CONSOLE_PORT"] == "8102"
     assert "owner" not in str(told)
 

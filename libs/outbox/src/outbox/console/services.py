@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
-from outbox.errors import InvalidSetting
+from outbox.errors import InvalidSetting, OutboxError
 from outbox.operations.operator import Actor, Operator, open_operator
 from outbox.worker import Application
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+AT_ONCE = 4
+"""Connections to a service's database for pages, and as many for changes."""
+PATIENCE = 10.0
+"""Seconds that a page waits for one of them."""
+LONGEST_STATEMENT = 60
+"""Seconds after which PostgreSQL cancels a statement of a page."""
+
+
+class ServiceBusy(OutboxError):
+    """Others look at this service, and a page has waited long enough."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many look at this service at once. Try again in a moment.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +44,12 @@ class ConsoleService:
     broker_url: Broker | None = None
     management_url: str | None = field(default=None, repr=False)
     application: Application | None = None
+    _reading: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(AT_ONCE), init=False, repr=False, compare=False
+    )
+    _changing: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(AT_ONCE), init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -35,12 +58,34 @@ class ConsoleService:
         if self.broker_url is not None:
             object.__setattr__(self, "broker_url", BrokerAddress.of(self.broker_url))
 
-    def operator(self, by: Actor) -> AbstractAsyncContextManager[Operator]:
-        """What somebody can ask of the service and change in it."""
-        return open_operator(
-            self.database_url,
-            by=by,
-            broker_url=self.broker_url,
-            management_url=self.management_url,
-            application=self.application,
-        )
+    @asynccontextmanager
+    async def operator(self, by: Actor, *, to_change: bool = False) -> AsyncIterator[Operator]:
+        """What somebody can ask of the service and change in it. Raises `ServiceBusy`.
+
+        Who looks and who changes have so many connections each, however many pages are open.
+        """
+        async with (
+            _one_of(self._changing if to_change else self._reading),
+            open_operator(
+                self.database_url,
+                by=by,
+                broker_url=self.broker_url,
+                management_url=self.management_url,
+                application=self.application,
+                statement_timeout=0 if to_change else LONGEST_STATEMENT,
+            ) as operator,
+        ):
+            yield operator
+
+
+@asynccontextmanager
+async def _one_of(connections: asyncio.Semaphore) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await connections.acquire()
+    except TimeoutError:
+        raise ServiceBusy from None
+    try:
+        yield
+    finally:
+        connections.release()

@@ -12,6 +12,8 @@ from fastapi import FastAPI
 
 GRACE = 5
 """Seconds that requests have to end once the process is asked to."""
+REQUESTS_AT_ONCE = 200
+"""Further ones are 503 at once."""
 QUIET = ("asyncio", "uvicorn", "psycopg")
 
 
@@ -60,5 +62,6 @@ def serve(app: FastAPI, host: str, port: int) -> None:
         server_header=False,
         access_log=False,
         log_config=None,
+        limit_concurrency=REQUESTS_AT_ONCE,
         timeout_graceful_shutdown=GRACE,
     )

@@ -55,7 +55,8 @@ class View:
 
     def operator(self, service: str) -> AbstractAsyncContextManager[Operator]:
         """What this user can ask of a service and change in it. Raises 404."""
-        return self.service(service).operator(Actor(self.user.name, "console", self.address))
+        actor = Actor(self.user.name, "console", self.address)
+        return self.service(service).operator(actor, to_change=self.request.method == "POST")
 
     @property
     def samples(self) -> Samples:

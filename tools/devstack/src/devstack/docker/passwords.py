@@ -71,11 +71,12 @@ def files(password: Callable[[str], str]) -> dict[str, str]:
 
 
 def _of_console(made: Mapping[str, str], of_monitor: str) -> dict[str, str]:
-    """The same logins as those of the services, a line for each, and one that only reads."""
+    """A line for each service: its own login at the database, and the console's at the broker."""
+    broker = f"amqp://{rabbitmq.MONITOR}:{of_monitor}@rabbitmq:5672/%2F"
     management = f"http://{rabbitmq.MONITOR}:{of_monitor}@rabbitmq:15672"
     lines = {
         "console_services": {s.name: made[f"database_url_{s.name}"] for s in SERVICES},
-        "console_brokers": {s.name: made[f"rabbitmq_url_{s.name}"] for s in SERVICES},
+        "console_brokers": {s.name: broker for s in SERVICES},
         "console_management": {s.name: management for s in SERVICES},
     }
     return {

@@ -1,10 +1,11 @@
 """The operator's console of both services: one process, natively and in a container.
 
-It logs in to the databases and the broker as each service does, and to RabbitMQ's management API as
-a user that only reads.
+It logs in to the databases as each service does, and to RabbitMQ as a user of its own, who reads
+the management API and moves dead letters back.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from devstack.host import environment
 from devstack.host.layout import Layout
@@ -19,6 +20,20 @@ PORT, PORT_VARIABLE = 8002, "CONSOLE_PORT"
 HOST_VARIABLE = "CONSOLE_HOST"
 _LOGINS = ("CONSOLE_USERS_FILE", "CONSOLE_PROXY_USER_HEADER")
 _SHARED = ("APP_ENV", "PYTHONPATH")
+
+
+@dataclass(frozen=True)
+class OwnBroker:
+    """The broker that this system starts, with the console's login."""
+
+    url: str
+    management_url: str
+
+    @classmethod
+    def of(cls, node: rabbitmq.RabbitMQ) -> "OwnBroker":
+        name, password = rabbitmq.MONITOR, rabbitmq.MONITOR_PASSWORD
+        pages = node.management_url.replace("://", f"://{name}:{password}@", 1)
+        return cls(node.url(name, password), pages)
 
 
 def is_wanted(env: Mapping[str, str]) -> bool:
@@ -52,7 +67,7 @@ def program(
     env: Mapping[str, str],
     port: int,
     environments: Mapping[str, Mapping[str, str]],
-    management_url: str | None,
+    broker: OwnBroker | None,
 ) -> Program:
     """The program. `environments` are the services' own, by name."""
     told = {
@@ -60,10 +75,9 @@ def program(
         "CONSOLE_BROKERS": _by_name(lambda s: environments[s.name]["RABBITMQ_URL"]),
         "CONSOLE_APPS": _by_name(lambda s: f"{s.module}.bootstrap:TOPOLOGY"),
     }
-    if management_url:
-        login = f"{rabbitmq.MONITOR}:{rabbitmq.MONITOR_PASSWORD}@"
-        address = management_url.replace("://", f"://{login}", 1)
-        told["CONSOLE_MANAGEMENT"] = _by_name(lambda _: address)
+    if broker:
+        told["CONSOLE_BROKERS"] = _by_name(lambda _: broker.url)
+        told["CONSOLE_MANAGEMENT"] = _by_name(lambda _: broker.management_url)
     mine = {n: v for n, v in env.items() if v and (n.startswith("CONSOLE_") or n in _SHARED)}
     form = [] if env.get("LOG_FORMAT") == "console" else ["--json"]
     argv = [str(layout.python), "-m", "outbox.cli", "console", *form]

@@ -39,7 +39,7 @@ _PLACES = (
 )
 ADMIN, ADMIN_PASSWORD = "admin", "admin-dev-only"
 MONITOR, MONITOR_PASSWORD = "console", "console-dev-only"
-"""Reads the management API for the console; it can neither publish nor consume."""
+"""The console's: reads the management API, and moves dead letters back to their queues."""
 # Both declare all of it. Whoever makes a queue with a dead-letter exchange must be allowed to read
 # it (RabbitMQ, "Dead Letter Exchanges"); dead letters are read by the service they belong to only.
 _DECLARED = r"^(orders|processor)(\..*)?$|^(dead|audit|beacons)$"
@@ -110,12 +110,12 @@ def definitions(password: Callable[[str], str] = "{}-dev-only".format) -> dict[s
         "users": [
             _user(ADMIN, password(ADMIN), "administrator", "impersonator"),
             *services,
-            _user(MONITOR, password(MONITOR), "monitoring"),
+            _user(MONITOR, password(MONITOR), "monitoring", "impersonator"),
         ],
         "permissions": [
             _rights(ADMIN, ".*", ".*", ".*"),
             *rights,
-            _rights(MONITOR, "^$", "^$", "^$"),
+            _rights(MONITOR, "^$", r"^amq\.default$", r"\.dead$"),
         ],
     }
 

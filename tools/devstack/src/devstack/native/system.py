@@ -160,9 +160,9 @@ class System:
         if not self._has_console:
             return []
         port = self.ports[operator_console.NAME]
-        management = parts.rabbitmq.management_url if parts.rabbitmq else None
+        broker = operator_console.OwnBroker.of(parts.rabbitmq) if parts.rabbitmq else None
         environments = self.environment
-        return [operator_console.program(self.layout, self._env, port, environments, management)]
+        return [operator_console.program(self.layout, self._env, port, environments, broker)]
 
     def _environment_of(self, service: Service, parts: Infrastructure) -> dict[str, str]:
         numbers = {}
