@@ -48,7 +48,7 @@ def serving(**env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready").json() == {"status": "ready"}
+        return bool(httpx.get(f"{url}/health/ready").json() == {"status": "ready"})
     except httpx.TransportError:
         return False
 
