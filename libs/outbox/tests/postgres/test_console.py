@@ -272,7 +272,7 @@ async def test_a_link_of_another_site_is_asked_once_more_with_the_cookie(filled_
     assert "shop" not in answer.text
 
 
-async def test_a_websocket_is_refused_whoever_asks(filled_url: str) -> None:
+async def test_a_websocket_is_always_refused(filled_url: str) -> None:
     said: list[MutableMapping[str, object]] = []
 
     async def receive() -> MutableMapping[str, object]:
