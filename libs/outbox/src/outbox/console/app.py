@@ -11,6 +11,7 @@ from aio_pika.exceptions import AMQPError
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
+from psycopg.errors import UndefinedTable
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -25,6 +26,7 @@ from outbox.console.rendering import error_page
 from outbox.console.samples import Samples, measure_of
 from outbox.console.services import ConsoleService
 from outbox.console.unusable import reason_of
+from outbox.console.view import view_of
 from outbox.errors import InvalidSetting, NotThere, OutboxError
 from outbox.losses import one_line
 from outbox.rabbitmq.management_api import ManagementFailed
@@ -98,6 +100,17 @@ def _add_error_pages(app: FastAPI) -> None:
         reason = reason_of(error)
         logger.warning("a page cannot be shown: %s", reason)
         return error_page(request, 503, f"This cannot be shown now: {reason}.")
+
+    @app.exception_handler(UndefinedTable)
+    async def unused(request: Request, error: UndefinedTable) -> Response:
+        """A service has the tables of what it uses: one without jobs is not broken."""
+        name = getattr(request.scope.get("route"), "name", "")
+        page = next((page for page in PAGES if page.route == name), None)
+        if page is None:
+            return await away(request, error)
+        view = view_of(request)
+        service = request.query_params.get("service") or next(iter(view.services))
+        return view.render("no_tables.html", page=page, service=service)
 
     @app.exception_handler(NotThere)
     async def gone(request: Request, error: NotThere) -> Response:

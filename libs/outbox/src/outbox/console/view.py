@@ -116,11 +116,12 @@ class View:
         return URLSafeTimedSerializer(self.session.key, salt="outbox.console")
 
 
-def _view_of(request: Request) -> View:
+def view_of(request: Request) -> View:
+    """What a page gets of this request."""
     session = Visitor.of(request).session
     if session is None:  # an open path by mistake
         raise HTTPException(403, "This page needs a login.")
     return View(request, session, request.app.state.services)
 
 
-CurrentView = Annotated[View, Depends(_view_of)]
+CurrentView = Annotated[View, Depends(view_of)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query
+from psycopg.errors import UndefinedTable
 from starlette.responses import HTMLResponse
 
 from outbox.console.actions import register_action
@@ -74,6 +75,8 @@ async def _groups(view: View, service: str, wanted: Wanted, page: int) -> Found:
                 limit=GROUPS + 1,
                 offset=page * GROUPS,
             )
+    except UndefinedTable:
+        return Found(service, [])  # it consumes nothing
     except Exception as problem:
         return Found(service, [], problem=reason_of(problem))
     more = len(groups) > GROUPS
