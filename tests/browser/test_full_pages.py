@@ -37,6 +37,9 @@ PATHS = (
     f"/failures/shop/edit?{EVENT}",
     f"/failures/shop/redrive?{GROUP}",
     f"/failures/shop/discard?{GROUP}",
+    "/journey",
+    "/journey?id=7",
+    "/journey?id=7777",
     "/streams?aggregate_id=o-00000001",
     "/streams?aggregate_id=7",
     "/outbox",
@@ -81,7 +84,7 @@ async def _fill(database_url: str) -> None:
             await jobs.enqueue(unit, "pay", key="one", payload={})
     await engine.dispose()
     async with open_operator(database_url, by=Actor("ann", "cli")) as operator:
-        await operator.controls.pause(OfQueue(CONSUMER), why=HOSTILE)
+        await operator.controls.pause(OfQueue(CONSUMER), why=HOSTILE, unknown=True)
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         await connection.execute(
             "UPDATE outbox_jobs SET state = 'failed', last_error = 'no answer'"
