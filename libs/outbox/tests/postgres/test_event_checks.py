@@ -162,3 +162,10 @@ async def test_a_scheduled_time_needs_a_zone(world: World, at: Any) -> None:
         with pytest.raises(InvalidEvent, match="event at has to be a datetime with a time zone"):
             await OUTBOX.schedule(connection, GOOD, key="k", at=at)
         await OUTBOX.schedule(connection, GOOD, key="k", at=datetime.now(UTC))
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"])
+async def test_a_scheduled_time_is_one_that_every_zone_knows(world: World, at: str) -> None:
+    async with world.engine.begin() as connection:
+        with pytest.raises(InvalidEvent, match="event at has to be a time between the years"):
+            await OUTBOX.schedule(connection, GOOD, key="k", at=datetime.fromisoformat(at))

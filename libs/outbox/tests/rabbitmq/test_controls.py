@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -177,8 +178,23 @@ async def test_a_throttle_of_nothing_or_of_a_type_is_refused(operator: Connectio
         await throttle(operator, ALL, 0, by="ann")
     with pytest.raises(InvalidSetting, match="not on a type"):
         await throttle(operator, PAYED, 5, by="ann")
-    with pytest.raises(InvalidSetting, match="seconds"):
-        await pause(operator, ALL, by="ann", seconds=-1)
+    for seconds in (-1, 0, 1e12, math.inf, math.nan):
+        with pytest.raises(InvalidSetting, match="seconds"):
+            await pause(operator, ALL, by="ann", seconds=seconds)
+    assert await controls(operator) == []
+
+
+async def test_an_end_that_no_calendar_has_does_not_stop_who_obeys(operator: Connection) -> None:
+    valve = Valve(INBOX_CONTROLS, QUEUE)
+    await pause(operator, ALL, by="ann", seconds=60)
+    for end in ("33715-01-01", "infinity"):
+        await operator.execute("UPDATE inbox_controls SET until = %s", [end])
+        await valve.read(operator)
+        assert valve.is_closed
+        [control] = await controls(operator)
+        assert control.until is not None
+        assert control.until.year == 9999
+    assert await resume(operator, ALL)
 
 
 async def test_the_commands_pause_show_and_resume(world: World) -> None:

@@ -90,6 +90,17 @@ async def test_a_scheduled_event_is_moved_and_called_off(world: World, ann: Oper
         await ann.scheduled.move(SOURCE, "a", datetime(2030, 1, 1))  # noqa: DTZ001 it is the test
 
 
+@pytest.mark.parametrize(
+    "due_at", ["9999-12-31T23:59:59-12:00", "2199-01-01T00:00:00Z", "0001-01-01T00:00:00+12:00"]
+)
+async def test_an_event_is_not_moved_out_of_sight(world: World, ann: Operator, due_at: str) -> None:
+    await schedule(world, a=5)
+    with pytest.raises(InvalidSetting, match="hundred years"):
+        await ann.scheduled.move(SOURCE, "a", datetime.fromisoformat(due_at))
+    [event] = (await ann.scheduled.list()).items
+    await ann.scheduled.call_off(SOURCE, event.key)
+
+
 async def test_what_cannot_be_published_is_redriven_or_discarded(
     world: World, ann: Operator
 ) -> None:

@@ -7,7 +7,7 @@ row is locked before an id of the outbox table is drawn, and stays locked until 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Any
 from uuid import UUID
 
@@ -124,6 +124,8 @@ class Outbox:
         """The statement that schedules an event, and its parameters."""
         if not isinstance(at, datetime) or at.tzinfo is None:
             raise InvalidEvent("at", "has to be a datetime with a time zone")
+        if not MINYEAR < at.year < MAXYEAR:
+            raise InvalidEvent("at", f"has to be a time between the years {MINYEAR} and {MAXYEAR}")
         row = _single(self._parameters([uuid7()], [event], cause, traceparent))
         statement = in_schema(self._schema, SCHEDULE)
         return statement, {**row, "key": short("key", key), "due_at": at}

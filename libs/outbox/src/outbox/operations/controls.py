@@ -16,6 +16,9 @@ from outbox.postgres.controls import INBOX_CONTROLS, OUTBOX_CONTROLS, Control, C
 
 __all__ = ["Control", "OfQueue", "OfRelay", "controls", "pause", "resume", "throttle"]
 
+LONGEST = 3650 * 24 * 3600.0
+"""Seconds that a control with an end may hold. What is to hold longer has no end."""
+
 
 @dataclass(frozen=True, slots=True)
 class OfQueue:
@@ -96,8 +99,8 @@ async def _write(
     seconds: float | None,
 ) -> None:
     named("name", target.name)
-    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-        raise InvalidSetting("seconds", f"has to be above 0, not {seconds!r}")
+    if seconds is not None and not 0 < seconds <= LONGEST:
+        raise InvalidSetting("seconds", f"has to be from 0 to {LONGEST:.0f}, not {seconds!r}")
     type_ = target.type if isinstance(target, OfQueue) else ""
     await _table(target).write(
         connection, target.name, type_, rate=rate, set_by=by, why=why, seconds=seconds

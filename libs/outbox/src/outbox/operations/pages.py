@@ -48,9 +48,20 @@ def key_of(after: str, *kinds: Callable[[Any], Any]) -> list[Any]:
     try:
         padded = after.encode("ascii") + b"=" * (-len(after) % 4)
         values = list(json.loads(base64.b64decode(padded, b"-_", validate=True)))
-        return [kind(value) for kind, value in zip(kinds, values, strict=True)]
+        key = [kind(value) for kind, value in zip(kinds, values, strict=True)]
+        _check(key)
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError, binascii.Error):
         raise InvalidSetting("after", "is not what a page of this list has given") from None
+    return key
+
+
+def _check(key: Sequence[object]) -> None:
+    """Raise `ValueError` for what PostgreSQL has no value for."""
+    for part in key:
+        if isinstance(part, int) and abs(part) >= 2**63:
+            raise ValueError(part)
+        if isinstance(part, str) and b"\0" in part.encode():
+            raise ValueError(part)
 
 
 def _plain(part: object) -> object:

@@ -35,9 +35,11 @@ EVERYTHING = ""
 """In place of an event type: the whole queue or relay."""
 
 _ACTIVE = "(until IS NULL OR until > clock_timestamp())"
+# An end beyond the calendar of Python is one that never comes.
+_UNTIL = "least(until, timestamptz '9999-12-30 00:00:00+00')"
 _READ = f"""
-SELECT target, type, rate, set_by, why, since, until,
-       extract(epoch FROM until - clock_timestamp())::float8 AS seconds_left
+SELECT target, type, rate, set_by, why, since, {_UNTIL} AS until,
+       extract(epoch FROM {_UNTIL} - clock_timestamp())::float8 AS seconds_left
   FROM {{table}} WHERE {_ACTIVE} AND (%(target)s::text IS NULL OR target = %(target)s)
  ORDER BY target, type
 """  # noqa: S608

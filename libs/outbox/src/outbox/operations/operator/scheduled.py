@@ -7,7 +7,7 @@ event into the outbox table deletes its row: then there is nothing to change any
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MINYEAR, UTC, datetime, timedelta
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -20,6 +20,9 @@ from outbox.operations.database import Connection, fetch, now
 from outbox.operations.operator.record import Change, Record, refuse_changed
 from outbox.operations.pages import Page, key_of
 from outbox.postgres.notify import DOORBELL, SCHEDULED
+
+FARTHEST = timedelta(days=36_525)
+"""An event is moved so far ahead at most."""
 
 _BEFORE_ALL = [datetime(1, 1, 1, tzinfo=UTC), "", ""]
 
@@ -106,6 +109,8 @@ class ScheduledEvents:
         """Let an event be due at another time. Returns it as it was."""
         if due_at.tzinfo is None:
             raise InvalidSetting("due_at", "has to be a time with a zone")
+        if due_at.year == MINYEAR or due_at > await now(self.connection) + FARTHEST:
+            raise InvalidSetting("due_at", "has to be within the next hundred years")
         return await self._move("move scheduled", source, key, due_at=due_at, seen=seen, note=note)
 
     async def call_off(
