@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -9,19 +10,27 @@ from hashlib import sha256
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
 from kit.outbox.deliveries import events, stream_of
 from kit.outbox.world import QUEUE, SOURCE, Happened, World
+from kit.waiting import eventually
 from outbox import Application, Envelope, InboxSettings, Retry, UnitOfWork
 from outbox.errors import InvalidSetting
 from outbox.inbox.inbox import Inbox
 from outbox.operations import Actor, open_operator
-from outbox.operations_api.access import OperatedService
+from outbox.operations_api import access
+from outbox.operations_api.access import READING, OperatedService
 from outbox.operations_api.app import build_operations_app
 from outbox.operations_api.tokens import Caller, Role, Tokens
 
 OPERATOR, VIEWER = "an-operators-long-random-token", "a-viewers-long-random-token"
+SKIP = (
+    f'{{"consumer": "{QUEUE}", "stream": {{"source": "{SOURCE}", "aggregate_type": "order",'
+    '"aggregate_id": "a"}, "tail": true, "through": %d}'
+)
 CHOSEN = {"consumer": QUEUE, "selection": {"reason": "failed"}}
 
 
@@ -270,3 +279,139 @@ def test_a_token_leads_to_its_caller_alone() -> None:
     assert TOKENS.caller_of(VIEWER) == Caller("vic", Role.VIEWER)
     assert TOKENS.caller_of("") is None
     assert Tokens.parse("").caller_of("") is None
+
+
+async def test_a_pause_gets_through_whatever_takes_long(
+    poisoned: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All connections for reads and for changes wait for a table that somebody has locked."""
+    monkeypatch.setattr(access, "WAITING", 0.3)
+    ann = client_of(poisoned, TOKENS, OPERATOR)
+    async with ann, await poisoned.psycopg() as locking:
+        async with locking.transaction():
+            await locking.execute("LOCK TABLE inbox_parked")
+            reads = [asyncio.create_task(ann.get("/parked")) for _ in range(READING.at_once)]
+            changes = [
+                asyncio.create_task(ann.post(f"/parked/{what}", json=CHOSEN))
+                for what in ("redrive", "discard")
+            ]
+            await eventually(lambda: are_waiting(poisoned, len(reads) + len(changes)))
+            for refused in (ann.get("/status"), ann.post("/parked/redrive", json=CHOSEN)):
+                answer = await refused
+                is_problem(answer, 503, "service_unavailable")
+                assert int(answer.headers["retry-after"]) >= 0
+            target = {"queue": QUEUE}
+            assert (await ann.post("/controls/pause", json=target)).status_code == 200
+            assert (await ann.post("/controls/resume", json=target)).json() == {"resumed": True}
+        answers = await asyncio.gather(*reads, *changes)
+    assert {one.status_code for one in answers} == {200}
+
+
+async def test_a_replay_takes_no_connection_of_another_request(
+    world: World, ann: httpx.AsyncClient
+) -> None:
+    await world.emit(*(Happened(str(number)) for number in range(3)))
+    await world.execute("UPDATE outbox SET published_at = clock_timestamp()")
+    chosen = {"type": "order.happened", "per_second": 0.5}
+    slow = asyncio.create_task(ann.post("/replay", json=chosen))
+    await eventually(lambda: is_replaying(world))
+    for _ in range(READING.at_once + 1):
+        body = is_problem(await ann.post("/replay", json=chosen), 409, "operation_in_progress")
+        assert body["by"] == "ann (http)"
+    assert (await ann.get("/status")).status_code == 200
+    assert (await slow).json() == {"events": 3}
+
+
+@pytest.mark.parametrize("per_second", ["0", "1e-9", "0.05", "1e400", "NaN"])
+async def test_a_replay_that_never_ends_is_refused(
+    world: World, ann: httpx.AsyncClient, per_second: str
+) -> None:
+    content = f'{{"type": "order.happened", "per_second": {per_second}}}'
+    answer = await ann.post("/replay", content=content)
+    is_problem(answer, 422, "validation_failed")
+
+
+@pytest.mark.parametrize("seconds", ["1e12", "315360001", "1e400", "NaN", "-1"])
+async def test_a_control_has_an_end_that_can_be_read(
+    world: World, ann: httpx.AsyncClient, seconds: str
+) -> None:
+    for what, rate in (("throttle", ', "rate": 1000'), ("pause", "")):
+        content = f'{{"queue": "{QUEUE}", "seconds": {seconds}{rate}}}'
+        answer = await ann.post(f"/controls/{what}", content=content)
+        is_problem(answer, 422, "validation_failed")
+    assert (await ann.get("/controls")).json() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/replay/preview", r'{"type": "\ud800"}'),
+        ("/controls/resume", r'{"queue": "\ud800"}'),
+        ("/controls/resume", r'{"queue": "a\u0000"}'),
+        ("/controls/resume", r'{"queue": "a", "\ud800": 1}'),
+        ("/controls/resume", '"' + r"\ud800" + '"'),
+        ("/controls/resume", "[" * 100_000),
+        ("/parked/skip/preview", SKIP % (10**30)),
+        ("/parked/skip/preview", SKIP % (2**63 - 1)),
+    ],
+)
+async def test_what_nothing_can_store_is_a_problem(
+    world: World, ann: httpx.AsyncClient, path: str, content: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await ann.post(path, content=content, headers=headers)
+    assert answer.status_code in (400, 422), answer.text
+    is_problem(answer, answer.status_code, answer.json()["code"])
+
+
+async def test_a_group_of_tables_that_is_not_there_is_named(
+    world: World, vic: httpx.AsyncClient
+) -> None:
+    await world.execute("DROP TABLE inbox_parked")
+    body = is_problem(await vic.get("/parked"), 404, "not_there")
+    assert "no such tables" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (TimeoutError(), 503, "broker_unavailable"),
+        (AMQPError("closed"), 503, "broker_unavailable"),
+        (ChannelInvalidStateError("closed"), 503, "broker_unavailable"),
+        (psycopg.errors.QueryCanceled("too long"), 503, "took_too_long"),
+        (psycopg.errors.UndefinedColumn("no column"), 503, "not_possible_now"),
+        (psycopg.errors.SyntaxError("a bug"), 500, "internal_error"),
+        (psycopg.errors.UniqueViolation("a bug"), 500, "internal_error"),
+        (RuntimeError("a bug"), 500, "internal_error"),
+        (NotImplementedError("a bug"), 500, "internal_error"),
+        (KeyError("a bug"), 500, "internal_error"),
+    ],
+)
+async def test_what_is_away_is_503_and_a_bug_is_500(
+    world: World, error: Exception, status: int, code: str
+) -> None:
+    operations = build_operations_app(OperatedService("shop", world.database_url), TOKENS)
+
+    @operations.get("/fails")
+    async def fails() -> None:
+        raise error
+
+    transport = httpx.ASGITransport(operations, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        answer = await client.get("/fails")
+    is_problem(answer, status, code)
+    assert "a bug" not in answer.text
+
+
+async def are_waiting(world: World, count: int) -> bool:
+    """Whether so many connections wait for a lock on a table."""
+    found = await world.rows(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND wait_event = 'relation' AND datname = current_database()"
+    )
+    return found == [(count,)]
+
+
+async def is_replaying(world: World) -> bool:
+    rows = await world.rows("SELECT events FROM outbox_operations_log WHERE what = 'replay'")
+    return any(events for (events,) in rows)

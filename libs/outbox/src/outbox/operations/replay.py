@@ -8,6 +8,7 @@ too much does no harm.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +19,8 @@ from outbox.operations.database import Connection, fetch, now, value
 from outbox.postgres.notify import rescan
 
 BATCH = 5_000
+SLOWEST = 0.1
+"""Events a second: a replay that is slower would hold its lock for ever."""
 Progress = Callable[[int], Awaitable[None]]
 
 
@@ -114,8 +117,8 @@ async def replay(
     Each batch is one transaction, in order of id. Events published after the start are left alone.
     A replay that was interrupted has done a part, and can be run again.
     """
-    if per_second is not None and not per_second > 0:
-        raise InvalidSetting("per_second", f"has to be above 0, not {per_second!r}")
+    if per_second is not None and not (per_second >= SLOWEST and math.isfinite(per_second)):
+        raise InvalidSetting("per_second", f"has to be at least {SLOWEST}, not {per_second!r}")
     if selection.published_by is None:
         selection = replace(selection, published_by=await now(connection))
     batch = batch if per_second is None else max(1, min(batch, int(per_second)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -19,13 +19,33 @@ from outbox.worker import Application
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 4
-"""So many requests have a connection to the database at once; the others wait. Replays, which may
-take hours, have one of their own."""
 WAITING = 10.0
-"""Seconds that a request waits for a connection."""
-STATEMENT_TIMEOUT = 60.0
-"""Seconds that a statement of a request may take; those of a change have no limit."""
+"""Seconds that a request waits until others of its kind have ended."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a request is for. Each kind has connections of its own, so it waits for its like alone.
+
+    So many have one at once, and a statement may take so many seconds; 0 is no limit.
+    """
+
+    name: str
+    at_once: int
+    statement_timeout: float
+
+
+READING = Kind("reading", 4, 60.0)
+CHANGING = Kind("changing", 2, 0.0)
+REPLAYING = Kind("replaying", 2, 0.0)
+"""A replay may take hours. There is one at a time: another one is told who is at it."""
+ORDERING = Kind("ordering", 2, 10.0)
+"""A pause, a throttle, or the end of one: an order never waits for what takes long."""
+
+
+def _slots() -> dict[Kind, asyncio.Semaphore]:
+    kinds = (READING, CHANGING, REPLAYING, ORDERING)
+    return {kind: asyncio.Semaphore(kind.at_once) for kind in kinds}
 
 
 @dataclass(frozen=True)
@@ -45,8 +65,7 @@ class Access:
 
     service: OperatedService
     tokens: Tokens
-    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    replaying: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    slots: Mapping[Kind, asyncio.Semaphore] = field(default_factory=_slots)
 
 
 Given = Annotated[
@@ -83,7 +102,8 @@ async def _slot(free: asyncio.Semaphore) -> AsyncIterator[None]:
         async with asyncio.timeout(WAITING):
             await free.acquire()
     except TimeoutError:
-        raise HTTPException(503, "Too many operations are under way. Try again.") from None
+        detail = "Too many operations are under way. Try again."
+        raise HTTPException(503, detail, {"Retry-After": f"{WAITING:.0f}"}) from None
     try:
         yield
     finally:
@@ -91,25 +111,19 @@ async def _slot(free: asyncio.Semaphore) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _operator(
-    request: Request,
-    known: Caller,
-    *,
-    free: asyncio.Semaphore | None = None,
-    statement_timeout: float = 0,
-) -> AsyncIterator[Operator]:
+async def _operator(request: Request, known: Caller, kind: Kind) -> AsyncIterator[Operator]:
     access: Access = request.app.state.access
     service = access.service
     address = request.client.host if request.client else None
     async with (
-        _slot(free or access.free),
+        _slot(access.slots[kind]),
         open_operator(
             service.database_url,
             by=Actor(known.name, via="http", address=address),
             broker_url=service.broker_url,
             management_url=service.management_url,
             application=service.application,
-            statement_timeout=statement_timeout,
+            statement_timeout=kind.statement_timeout,
         ) as operator,
     ):
         yield operator
@@ -119,7 +133,7 @@ async def reading(
     request: Request, known: Annotated[Caller, Depends(caller)]
 ) -> AsyncIterator[Operator]:
     """An operator for any caller with a token."""
-    async with _operator(request, known, statement_timeout=STATEMENT_TIMEOUT) as operator:
+    async with _operator(request, known, READING) as operator:
         yield operator
 
 
@@ -127,19 +141,27 @@ async def changing(
     request: Request, known: Annotated[Caller, Depends(changing_caller)]
 ) -> AsyncIterator[Operator]:
     """An operator for a caller who may change something."""
-    async with _operator(request, known) as operator:
+    async with _operator(request, known, CHANGING) as operator:
         yield operator
 
 
 async def replaying(
     request: Request, known: Annotated[Caller, Depends(changing_caller)]
 ) -> AsyncIterator[Operator]:
-    """The same for a replay, which may take long."""
-    access: Access = request.app.state.access
-    async with _operator(request, known, free=access.replaying) as operator:
+    """The same for a replay, which may take hours."""
+    async with _operator(request, known, REPLAYING) as operator:
+        yield operator
+
+
+async def ordering(
+    request: Request, known: Annotated[Caller, Depends(changing_caller)]
+) -> AsyncIterator[Operator]:
+    """The same for a pause, a throttle, and the end of one."""
+    async with _operator(request, known, ORDERING) as operator:
         yield operator
 
 
 ReadingOperator = Annotated[Operator, Depends(reading)]
 ChangingOperator = Annotated[Operator, Depends(changing)]
 ReplayingOperator = Annotated[Operator, Depends(replaying)]
+OrderingOperator = Annotated[Operator, Depends(ordering)]

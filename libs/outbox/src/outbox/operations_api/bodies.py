@@ -20,7 +20,7 @@ After = Annotated[
     str | None, Query(max_length=4_096, description="`next` of the page before this one.")
 ]
 Name = Annotated[str, Field(min_length=1, max_length=255, examples=["processor.orders"])]
-Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Number = Annotated[int, Field(ge=0, le=2**63 - 2)]
 Note = Annotated[str, Field(max_length=1_000, description="Why; kept in the record.")]
 
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import Field, model_validator
 
-from outbox.operations.controls import OfQueue, OfRelay, Target
-from outbox.operations_api.access import ChangingOperator, ReadingOperator
+from outbox.operations.controls import LONGEST, OfQueue, OfRelay, Target
+from outbox.operations_api.access import ChangingOperator, OrderingOperator, ReadingOperator
 from outbox.operations_api.bodies import Body, Name, answer, shown
 
 router = APIRouter(tags=["controls"])
@@ -41,14 +41,14 @@ class Pause(Controlled):
     """What to pause, and for how long."""
 
     seconds: float | None = Field(
-        default=None, gt=0, description="It ends by itself after so long."
+        default=None, gt=0, le=LONGEST, description="It ends by itself after so long."
     )
 
 
 class Throttle(Pause):
     """What to throttle, and to what."""
 
-    rate: float = Field(gt=0, description="Events a second, in each process.")
+    rate: float = Field(gt=0, allow_inf_nan=False, description="Events a second, in each process.")
 
 
 class Tripped(Body):
@@ -65,14 +65,14 @@ async def list_controls(operator: ReadingOperator) -> JSONResponse:
 
 
 @router.post("/controls/pause", responses=shown([]))
-async def pause(operator: ChangingOperator, body: Pause) -> JSONResponse:
+async def pause(operator: OrderingOperator, body: Pause) -> JSONResponse:
     """Stop a queue, an event type or a relay. The answer lists all controls."""
     await operator.controls.pause(body.target, why=body.why, seconds=body.seconds)
     return answer(await operator.controls.list())
 
 
 @router.post("/controls/throttle", responses=shown([]))
-async def throttle(operator: ChangingOperator, body: Throttle) -> JSONResponse:
+async def throttle(operator: OrderingOperator, body: Throttle) -> JSONResponse:
     """Let at most so many events a second pass in each process. The answer lists all controls."""
     controls = operator.controls
     await controls.throttle(body.target, body.rate, why=body.why, seconds=body.seconds)
@@ -80,7 +80,7 @@ async def throttle(operator: ChangingOperator, body: Throttle) -> JSONResponse:
 
 
 @router.post("/controls/resume", responses=shown({"resumed": True}))
-async def resume(operator: ChangingOperator, body: Controlled) -> JSONResponse:
+async def resume(operator: OrderingOperator, body: Controlled) -> JSONResponse:
     """End a pause or a throttle."""
     return answer({"resumed": await operator.controls.resume(body.target, note=body.why)})
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, Field
 
-from outbox.operations.replay import Selection
+from outbox.operations.replay import SLOWEST, Selection
 from outbox.operations_api.access import ChangingOperator, ReadingOperator, ReplayingOperator
 from outbox.operations_api.bodies import (
     PREVIEW,
@@ -63,7 +63,10 @@ class Replay(Replayed, Changing):
     """Which events to publish again, and how fast."""
 
     per_second: float | None = Field(
-        default=None, gt=0, description="At most so many events a second."
+        default=None,
+        ge=SLOWEST,
+        allow_inf_nan=False,
+        description="At most so many events a second.",
     )
 
 

@@ -39,7 +39,9 @@ class Chosen(Body):
 class ChosenSample(Chosen):
     """Parked events of one consumer, in at most so many streams."""
 
-    limit: int | None = Field(default=None, ge=1, description="At most so many streams: a sample.")
+    limit: int | None = Field(
+        default=None, ge=1, le=2**31, description="At most so many streams: a sample."
+    )
 
 
 class Redrive(ChosenSample, Changing):
@@ -56,7 +58,7 @@ class Gap(Body):
     consumer: Name
     stream: StreamBody
     through: int | None = Field(
-        default=None, ge=1, description="Without it up to the first that waits."
+        default=None, ge=1, le=2**63 - 2, description="Without it up to the first that waits."
     )
     tail: bool = Field(default=False, description="Skip although no event waits beyond.")
 

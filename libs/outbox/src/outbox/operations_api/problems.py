@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from aiormq.exceptions import AMQPError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pamqp.exceptions import PAMQPException
 from starlette.exceptions import HTTPException
 
 from outbox.errors import (
@@ -25,13 +27,15 @@ from outbox.errors import (
     OperationInProgress,
     OutboxError,
 )
-from outbox.losses import one_line
+from outbox.losses import broker_lost, one_line
 from outbox.operations.json_values import plain
 from outbox.rabbitmq.management_api import ManagementFailed
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+
+_AWAY = "The database or the broker does not answer. Try again."
 
 _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     NotThere: (404, "not_there"),
@@ -44,13 +48,30 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     OutboxError: (503, "not_possible_now"),
     psycopg.DataError: (422, "validation_failed"),
     psycopg.errors.UndefinedTable: (404, "not_there"),
+    psycopg.errors.UndefinedColumn: (503, "not_possible_now"),
+    psycopg.errors.UndefinedFunction: (503, "not_possible_now"),
     psycopg.errors.InsufficientPrivilege: (503, "not_possible_now"),
     psycopg.errors.QueryCanceled: (503, "took_too_long"),
     psycopg.OperationalError: (503, "database_unavailable"),
     psycopg.InterfaceError: (503, "database_unavailable"),
     ManagementFailed: (503, "broker_unavailable"),
     AMQPError: (503, "broker_unavailable"),
+    PAMQPException: (503, "broker_unavailable"),
     OSError: (503, "broker_unavailable"),
+    UnicodeEncodeError: (422, "validation_failed"),
+}
+
+_SENTENCES: Mapping[type[Exception], str] = {
+    psycopg.DataError: "PostgreSQL cannot store one of these values.",
+    UnicodeEncodeError: "A text of the request has characters that are no Unicode.",
+    psycopg.errors.UndefinedTable: (
+        "This database has no such tables: no outbox, no inbox or no jobs."
+    ),
+    psycopg.errors.InsufficientPrivilege: "The service's database user may not do this.",
+    psycopg.errors.QueryCanceled: "The database needs too long for this. Ask for less.",
+    psycopg.ProgrammingError: (
+        "The tables are not those of this release: has the database been migrated?"
+    ),
 }
 
 
@@ -68,7 +89,16 @@ def problem(
         **plain(members),
     }
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse(body, status, headers, MEDIA_TYPE)
+    return _Problem(body, status, headers)
+
+
+class _Problem(JSONResponse):
+    """A problem in ASCII: what a request says may be no Unicode."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: object) -> bytes:
+        return json.dumps(content).encode("ascii")
 
 
 def install_problems(app: FastAPI) -> None:
@@ -84,6 +114,13 @@ def install_problems(app: FastAPI) -> None:
         detail = "Something went wrong on our side."
         return problem(request, 500, "internal_error", detail)
 
+    async def perhaps_lost(request: Request, error: Exception) -> JSONResponse:
+        """The broker's clients say so that a connection is closed; anything else is a bug."""
+        if not broker_lost(error):
+            raise error
+        return problem(request, 503, "broker_unavailable", _AWAY)
+
+    app.add_exception_handler(RuntimeError, perhaps_lost)
     app.add_exception_handler(Exception, crashed)
 
 
@@ -97,7 +134,9 @@ def _answer(request: Request, error: Exception) -> JSONResponse:
         return problem(request, 422, "validation_failed", detail, errors=wrong)
     if isinstance(error, HTTPException):
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return problem(request, error.status_code, code, str(error.detail))
+        answered = problem(request, error.status_code, code, str(error.detail))
+        answered.headers.update(error.headers or {})
+        return answered
     kind = next(kind for kind in type(error).__mro__ if kind in _KNOWN)
     status, code = _KNOWN[kind]
     if status >= 500:
@@ -107,17 +146,9 @@ def _answer(request: Request, error: Exception) -> JSONResponse:
 
 def _sentence(error: Exception) -> str:
     """What went wrong; a server's own words stay in the log."""
-    if isinstance(error, psycopg.DataError):
-        return "PostgreSQL cannot store one of these values."
-    if isinstance(error, psycopg.errors.UndefinedTable):
-        return "This database has no such tables: no outbox, no inbox or no jobs."
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return "The service's database user may not do this."
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        return "The database needs too long for this. Ask for less."
     if isinstance(error, OutboxError | ManagementFailed):
         return str(error)
-    return "The database or the broker does not answer. Try again."
+    return next((said for kind, said in _SENTENCES.items() if isinstance(error, kind)), _AWAY)
 
 
 def _members(error: Exception) -> dict[str, Any]:

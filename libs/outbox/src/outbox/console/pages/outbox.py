@@ -20,7 +20,7 @@ from outbox.inbox.parked_rows import Preview
 from outbox.operations.operator import Operator
 from outbox.operations.operator.unpublished import SEARCHED
 from outbox.operations.partitions import days_covered
-from outbox.operations.replay import Selection
+from outbox.operations.replay import SLOWEST, Selection
 from outbox.plural import counted
 
 ROWS = 50
@@ -135,7 +135,7 @@ class Replay:
         aggregate_type: str = "",
         aggregate_id: str = "",
         type: str = "",
-        per_second: Annotated[float, Query(gt=0, le=100_000, allow_inf_nan=False)] = 100.0,
+        per_second: Annotated[float, Query(ge=SLOWEST, le=100_000, allow_inf_nan=False)] = 100.0,
     ) -> Replay:
         """From a query; times without a zone are UTC, as the form says."""
         aggregate = (aggregate_type, aggregate_id) if aggregate_type and aggregate_id else None
