@@ -36,10 +36,11 @@ EVERYTHING = ""
 
 _ACTIVE = "(until IS NULL OR until > clock_timestamp())"
 # An end beyond the calendar of Python is one that never comes.
-_UNTIL = "least(until, timestamptz '9999-12-30 00:00:00+00')"
+_LAST = "timestamptz '9999-12-30 00:00:00+00'"
+_UNTIL = f"CASE WHEN until > {_LAST} THEN {_LAST} ELSE until END"
 _READ = f"""
 SELECT target, type, rate, set_by, why, since, {_UNTIL} AS until,
-       extract(epoch FROM {_UNTIL} - clock_timestamp())::float8 AS seconds_left
+       extract(epoch FROM ({_UNTIL}) - clock_timestamp())::float8 AS seconds_left
   FROM {{table}} WHERE {_ACTIVE} AND (%(target)s::text IS NULL OR target = %(target)s)
  ORDER BY target, type
 """  # noqa: S608
