@@ -7,8 +7,9 @@ in both, and never in neither.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -24,6 +25,10 @@ from outbox.rabbitmq.connection import connect
 from outbox.rabbitmq.delivery_buffer import DeliveryBuffer
 from outbox.rabbitmq.lenient_decoding import body_size
 
+logger = logging.getLogger(__name__)
+
+Way = Callable[[AbstractConnection, str], AbstractAsyncContextManager[str]]
+"""Gives the exchange by which a queue is reached."""
 TOGETHER = 200
 """So many messages are published before the first is acked."""
 QUIET = 0.5
@@ -36,17 +41,21 @@ async def move_messages(broker_url: Broker, source: str, target: str, *, at_most
     Raises `BrokerRefused` for a message that only its own user may publish.
     """
     try:
-        return await _move_all(broker_url, source, target, at_most)
+        return await _move_all(broker_url, source, target, at_most, _default_exchange)
+    except ChannelAccessRefused:  # before anything was moved: a service may not publish there
+        logger.debug("messages of %s are moved by an exchange of their own", source)
+    try:
+        return await _move_all(broker_url, source, target, at_most, _own_exchange)
     except ChannelAccessRefused as problem:
         raise BrokerRefused(one_line(problem)) from problem
 
 
-async def _move_all(broker_url: Broker, source: str, target: str, at_most: int) -> int:
+async def _move_all(broker_url: Broker, source: str, target: str, at_most: int, way: Way) -> int:
     name = f"outbox moves messages of {source}"
     async with (
         await connect(broker_url, name) as receiving,
         await connect(broker_url, name) as publishing,
-        _exchange_to(publishing, target) as exchange,
+        way(publishing, target) as exchange,
         receiving.channel() as channel,
         publishing.channel(on_return_raises=True) as publisher,
     ):
@@ -73,8 +82,14 @@ async def _move(
 
 
 @asynccontextmanager
-async def _exchange_to(connection: AbstractConnection, queue: str) -> AsyncIterator[str]:
-    """An exchange of our own before a queue: a service may not publish to the default one."""
+async def _default_exchange(_connection: AbstractConnection, _queue: str) -> AsyncIterator[str]:
+    """The exchange that leads to every queue, for a user that may publish to it."""
+    yield ""
+
+
+@asynccontextmanager
+async def _own_exchange(connection: AbstractConnection, queue: str) -> AsyncIterator[str]:
+    """An exchange of our own before a queue, for a user that may declare and bind it."""
     name = f"{queue}.moved"
     async with connection.channel() as channel:
         exchange = await channel.declare_exchange(name, ExchangeType.DIRECT, auto_delete=True)
