@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
 from chaos import broker_tampering, stack
 from chaos.commands import Target
@@ -220,9 +220,9 @@ class Faults:
 
 
 async def _injected(fault: Callable[[], Awaitable[None]]) -> bool:
-    """False where the broker, which has just been started, has not found all its queues yet."""
+    """False where the broker, which has just been started, does not have all its queues yet."""
     try:
         await fault()
-    except AMQPError:
+    except (AMQPError, ChannelInvalidStateError):
         return False
     return True
