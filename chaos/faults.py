@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from chaos import broker_tampering, stack
 from chaos.commands import Target
@@ -102,7 +103,7 @@ class Faults:
             slots = self.fleet.of(name.partition(".")[0], side)
             await self.fleet.arm(slots, name, nth, within=HIT_WITHIN)
         else:
-            await eventually(lambda: _injected(self._kinds[name][1]))
+            await _once_the_broker_is_ready(self._kinds[name][1])
         return name
 
     def _chosen(self) -> str:
@@ -219,10 +220,10 @@ class Faults:
             await asyncio.to_thread(self.losses.restore, copy)
 
 
-async def _injected(fault: Callable[[], Awaitable[None]]) -> bool:
-    """False where the broker, which has just been started, does not have all its queues yet."""
-    try:
-        await fault()
-    except (AMQPError, ChannelInvalidStateError):
-        return False
-    return True
+_once_the_broker_is_ready = AsyncRetrying(
+    retry=retry_if_exception_type((AMQPError, ChannelInvalidStateError)),
+    stop=stop_after_delay(60),
+    wait=wait_fixed(0.2),
+    reraise=True,
+)
+"""A broker that has just been started does not have all its queues yet."""

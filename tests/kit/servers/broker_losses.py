@@ -50,9 +50,10 @@ class BrokerLosses:
         """Remove the last message of a queue; false if there is none."""
         async with await aio_pika.connect(self.system.admin_rabbitmq_url) as connection:
             channel = await connection.channel()
-            found, last = await channel.get_queue(queue, ensure=False), None
-            while message := await found.get(fail=False):
-                last = message  # those before it go back when the channel ends
+            found, last = await channel.declare_queue(queue, passive=True), None
+            # Of those that are there now: a queue that grows meanwhile has no end.
+            for _ in range(found.declaration_result.message_count or 0):
+                last = await found.get(fail=False) or last  # the others go back with the channel
             if last:
                 await last.ack()
         return last is not None
