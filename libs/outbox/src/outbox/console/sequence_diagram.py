@@ -70,7 +70,7 @@ class Diagram:
 
     @property
     def width(self) -> int:
-        return MARGIN + LANE * len(self.lanes)
+        return MARGIN + LANE * len(self.lanes) + MARGIN
 
     @property
     def height(self) -> int:
@@ -108,12 +108,13 @@ def _row(step: Step, x: dict[str, int], y: int, began: datetime | None) -> Row:
     kind = "open" if not step.done else "bad" if step.what in _BAD else "ok"
     known = step.at if step.done else None
     title = f"{step.what}: {step.detail}"
+    says = step.detail.partition(",")[0] if start != end else title
     return Row(
         y,
         start,
         end,
         kind,
-        title if len(title) <= LONGEST else f"{title[: LONGEST - 1]}…",
+        says if len(says) <= LONGEST else f"{says[: LONGEST - 1]}…",
         f"{step.where}, {title}",
         f"+{took((known - began).total_seconds())}" if known and began else "",
     )
