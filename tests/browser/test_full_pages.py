@@ -83,6 +83,7 @@ async def _fill(database_url: str) -> None:
             await unit.schedule(Happened("8"), key="soon", at=datetime(2040, 1, 1, tzinfo=UTC))
             await jobs.enqueue(unit, "pay", key="one", payload={})
     await engine.dispose()
+    park(database_url, streams=3, events=4, error=HOSTILE, body=HOSTILE.encode())
     async with open_operator(database_url, by=Actor("ann", "cli")) as operator:
         await operator.controls.pause(OfQueue(CONSUMER), why=HOSTILE, unknown=True)
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
@@ -90,7 +91,6 @@ async def _fill(database_url: str) -> None:
             "UPDATE outbox_jobs SET state = 'failed', last_error = 'no answer'"
         )
         await connection.execute("UPDATE outbox SET parked_at = now(), last_error = 'too large'")
-    park(database_url, streams=3, events=4, error=HOSTILE, body=HOSTILE.encode())
 
 
 @pytest.fixture(scope="module", params=[(WIDE, False), (NARROW, True)], ids=["wide", "narrow"])
