@@ -325,6 +325,8 @@ async def test_a_crash_says_nothing_of_itself(
 async def test_a_form_that_is_too_large_is_refused(operator: Visitor) -> None:
     answer = await operator.post("/doing", headers={"Content-Length": str(10**9)})
     assert answer.status_code == 413
+    login = {"name": "operator", "password": "x" * 20_000}
+    assert (await operator.post("/login", login)).status_code == 413
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(10):

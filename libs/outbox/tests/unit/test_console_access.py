@@ -13,6 +13,7 @@ from outbox.console.access.users import hashed
 from outbox.console.settings import (
     Given,
     access_of,
+    is_production,
     refuse_unknown,
     refuse_weak_passwords,
     with_files,
@@ -103,6 +104,13 @@ def test_an_address_that_tries_many_names_waits_too() -> None:
         assert attempts.begin(f"user{number}", "10.0.0.1", 0.0) == 0.0
     assert attempts.begin("ann", "10.0.0.1", 0.0) > 0
     assert attempts.begin("ann", "10.0.0.2", 0.0) == 0.0
+
+
+def test_colleagues_of_one_address_do_not_lock_each_other_out() -> None:
+    attempts = LoginAttempts()
+    for number in range(200):
+        attempts.begin(f"user{number}", "10.0.0.1", number * 60.0)
+    assert attempts.begin("ann", "10.0.0.1", 200 * 60.0 - 59) <= 30.0
 
 
 def test_nobody_can_lock_a_colleague_out() -> None:
@@ -243,7 +251,7 @@ def test_a_misspelt_variable_is_refused() -> None:
 
 def test_production_refuses_the_logins_of_development(tmp_path: Path) -> None:
     def access(users: Path | None, proxy: Proxy | None = None) -> Access:
-        return access_of(users, proxy or Proxy(), "127.0.0.1", None, True)
+        return access_of(users, proxy or Proxy(), "127.0.0.1", None, is_production=True)
 
     file = tmp_path / "users"
     with pytest.raises(InvalidSetting, match="CONSOLE_USERS_FILE"):
@@ -256,6 +264,25 @@ def test_production_refuses_the_logins_of_development(tmp_path: Path) -> None:
     assert access(None, PROXY).users is None
 
 
+def test_the_logins_of_development_are_for_this_machine_alone() -> None:
+    def access(host: str) -> Access:
+        return access_of(None, Proxy(), host, None, is_production=False)
+
+    for host in ("0.0.0.0", "::", "10.0.0.1", "console.example.com"):
+        with pytest.raises(InvalidSetting, match="CONSOLE_USERS_FILE"):
+            access(host)
+    assert access("127.0.0.2").users
+    assert access("localhost").users
+
+
+@pytest.mark.parametrize("environment", ["prod", "Production", "PRODUCTION", "", "live"])
+def test_an_environment_that_is_not_known_is_refused(environment: str) -> None:
+    with pytest.raises(InvalidSetting, match="APP_ENV"):
+        is_production(environment)
+    assert is_production("production")
+    assert not is_production("test")
+
+
 @pytest.mark.parametrize("url", ["postgresql://u:x-dev-only@h/a", "postgresql://u@h/a"])
 def test_production_refuses_a_databases_password_that_others_know(url: str) -> None:
     with pytest.raises(InvalidSetting) as refused:
@@ -265,12 +292,12 @@ def test_production_refuses_a_databases_password_that_others_know(url: str) -> N
 
 
 def test_hosts_are_compared_without_port_and_in_small_letters() -> None:
-    access = access_of(None, Proxy(), "0.0.0.0", "Console.Example.com", False)
+    access = access_of(None, Proxy(), "::1", "Console.Example.com", is_production=False)
     assert access.knows_host("console.example.COM:8002")
     assert access.knows_host("console.example.com.")
     assert not access.knows_host("127.0.0.1:8002")
     assert not access.knows_host("")
-    usual = access_of(None, Proxy(), "127.0.0.1", None, False)
+    usual = access_of(None, Proxy(), "127.0.0.1", None, is_production=False)
     assert usual.knows_host("[::1]:8002")
     assert usual.knows_host("localhost")
     assert not usual.knows_host("evil.example")

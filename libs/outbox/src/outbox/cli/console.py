@@ -106,6 +106,13 @@ RoleHeader = Annotated[
 Environment = Annotated[
     str, typer.Option("--environment", envvar="APP_ENV", help="production refuses known passwords.")
 ]
+PublishedOnLoopback = Annotated[
+    bool,
+    typer.Option(
+        "--published-on-loopback",
+        help="Other machines do not reach it, though --host says so: a container.",
+    ),
+]
 HashPassword = Annotated[
     bool, typer.Option("--hash-password", help="Ask for a password and print its hash, only.")
 ]
@@ -125,6 +132,7 @@ def console(
     proxy_user_header: UserHeader = None,
     proxy_role_header: RoleHeader = None,
     environment: Environment = "development",
+    published_on_loopback: PublishedOnLoopback = False,
     hash_password: HashPassword = False,
     as_json: Json = False,
 ) -> None:
@@ -133,14 +141,15 @@ def console(
     from outbox.console import Proxy, build_console, serving, settings
 
     if hash_password:
-        _print_hash()
-        return
-    is_production = environment == settings.PRODUCTION
+        return _print_hash()
+    at = "127.0.0.1" if published_on_loopback else host
     try:
         settings.refuse_unknown(os.environ)
         proxy = Proxy.of(trusted_proxies, proxy_user_header, proxy_role_header)
-        access = settings.access_of(users_file, proxy, host, allowed_hosts, is_production)
-        services = _services(service, broker, management, app, is_production=is_production)
+        access = settings.access_of(
+            users_file, proxy, at, allowed_hosts, is_production=is_production
+        )
+        services = _services(service, broker, management, app, is_production=production)
         built = build_console(services, access)
     except InvalidSetting as problem:
         fail(str(problem))

@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from outbox.console.access.guard import path_of
 from outbox.console.rendering import error_page
 
+LARGEST_LOGIN = 16 * 1024
+"""Bytes of what somebody may send without a session."""
 LARGEST_FORM = 8 * 1024 * 1024
 """Bytes: room for the edited body of an event, percent-encoded."""
 FILE_KEPT = "public, max-age=86400"
@@ -35,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class BodyTooLarge(Exception):
-    """A form has more bytes than `LARGEST_FORM`."""
+    """A form has more bytes than allowed."""
 
 
 class Edge:
@@ -50,9 +52,10 @@ class Edge:
             return
         request = Request(scope)
         is_file = path_of(request).startswith("/static/")
-        exchange = _Exchange(receive, send, FILE_KEPT if is_file else "no-store")
+        largest = LARGEST_LOGIN if path_of(request) == "/login" else LARGEST_FORM
+        exchange = _Exchange(receive, send, FILE_KEPT if is_file else "no-store", largest)
         try:
-            _refuse_announced(request)
+            _refuse_announced(request, largest)
             await self._app(scope, exchange.receive, exchange.send)
         except BodyTooLarge:
             page = error_page(request, 413, "This form is too large.")
@@ -68,15 +71,16 @@ class Edge:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, receive: Receive, send: Send, cached: str) -> None:
+    def __init__(self, receive: Receive, send: Send, cached: str, largest: int) -> None:
         self._receive, self._send, self._cached = receive, send, cached
+        self._largest = largest
         self._read = 0
         self.has_begun = False
 
     async def receive(self) -> Message:
         message = await self._receive()
         self._read += len(message.get("body", b""))
-        if self._read > LARGEST_FORM:
+        if self._read > self._largest:
             raise BodyTooLarge
         return message
 
@@ -90,7 +94,7 @@ class _Exchange:
         await self._send(message)
 
 
-def _refuse_announced(request: Request) -> None:
+def _refuse_announced(request: Request, largest: int) -> None:
     length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > LARGEST_FORM:
+    if length.isdecimal() and int(length) > largest:
         raise BodyTooLarge

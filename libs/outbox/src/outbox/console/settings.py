@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 
 from outbox.addresses import DatabaseAddress
@@ -19,7 +20,7 @@ from outbox.console.services import ConsoleService
 from outbox.errors import InvalidSetting
 from outbox.worker import Application
 
-PRODUCTION = "production"
+ENVIRONMENTS = ("development", "test", "production")
 FILES = ("CONSOLE_SERVICES", "CONSOLE_BROKERS", "CONSOLE_MANAGEMENT")
 """Variables that may be in a file."""
 VARIABLES = frozenset(
@@ -99,9 +100,14 @@ def access_of(
     proxy: Proxy,
     host: str,
     allowed_hosts: str | None,
+    *,
     is_production: bool,
 ) -> Access:
-    """Who may log in. Raises `InvalidSetting`: production knows no login of development."""
+    """Who may log in. Raises `InvalidSetting`.
+
+    Logins of development are for this machine alone, and never for production: `host` is where
+    others reach the console.
+    """
     named = [part.strip().lower() for part in (allowed_hosts or "").split(",")]
     known = frozenset(filter(None, named)) or LOOPBACK | {_in_url(host)}
     if users_file is not None:
@@ -114,7 +120,17 @@ def access_of(
     if is_production:
         rule = "is missing: APP_ENV=production needs CONSOLE_USERS_FILE or a proxy's user header"
         raise InvalidSetting("users file", rule)
+    if not _is_loopback(host):
+        rule = f"is missing: on {host} everybody could use the logins of development"
+        raise InvalidSetting("users file", f"{rule}; set CONSOLE_USERS_FILE, or CONSOLE_HOST")
     return Access(Users.of_development(), proxy, known)
+
+
+def is_production(environment: str) -> bool:
+    """Raises `InvalidSetting` for an environment that nobody knows, such as Production."""
+    if environment not in ENVIRONMENTS:
+        raise InvalidSetting("APP_ENV", f"is one of {', '.join(ENVIRONMENTS)}")
+    return environment == "production"
 
 
 def refuse_weak_passwords(services: Iterable[ConsoleService]) -> None:
@@ -126,6 +142,13 @@ def refuse_weak_passwords(services: Iterable[ConsoleService]) -> None:
         if password.endswith(DEVELOPMENT_PASSWORD) or not (password or host.startswith("/")):
             rule = f"has no password of its own for {service.name}: APP_ENV=production refuses it"
             raise InvalidSetting("service", rule)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _in_url(host: str) -> str:

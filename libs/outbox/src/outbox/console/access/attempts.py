@@ -1,8 +1,8 @@
 """How long somebody who guesses has to wait. Pure: the time comes in as an argument.
 
 An attempt counts as wrong from the moment it begins, so many at once are many attempts. Three
-counters see each one: a name from an address, an address, a name. The last one never delays for
-long, because anybody could lock a colleague out by guessing with their name.
+counters see each one: a name from an address, an address, a name. The last two never delay for
+long: colleagues share an address, and anybody could guess with a colleague's name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Limit:
         return min(self.longest, 2.0 ** min(over, 30)) if over >= 0 else 0.0
 
 
-PAIR, ADDRESS, NAME = Limit(3, 900.0), Limit(20, 900.0), Limit(50, 10.0)
+PAIR, ADDRESS, NAME = Limit(3, 900.0), Limit(20, 30.0), Limit(50, 10.0)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,6 @@ async def refuse_forged(request: Request) -> None:
         return
     given = (await request.form()).get("csrf")
     text = given if isinstance(given, str) else ""
-    if not secrets.compare_digest(text.encode(), session.csrf.encode()):
+    if not secrets.compare_digest(text.encode(errors="replace"), session.csrf.encode()):
         detail = "This form is not from this login. Open the page again and repeat it."
         raise HTTPException(403, detail)
