@@ -146,9 +146,8 @@ def console(
     try:
         settings.refuse_unknown(os.environ)
         proxy = Proxy.of(trusted_proxies, proxy_user_header, proxy_role_header)
-        access = settings.access_of(
-            users_file, proxy, at, allowed_hosts, is_production=is_production
-        )
+        production = settings.is_production(environment)
+        access = settings.access_of(users_file, proxy, at, allowed_hosts, is_production=production)
         services = _services(service, broker, management, app, is_production=production)
         built = build_console(services, access)
     except InvalidSetting as problem:
