@@ -183,7 +183,7 @@ async def test_a_body_is_edited_and_texts_of_events_stay_texts(
     stream = {"source": SOURCE, "aggregate_type": "order", "aggregate_id": "a"}
     query: dict[str, str | int] = {"consumer": QUEUE, **stream, "sequence": 1}
     answer = await ann.get("/parked/events", params=query)
-    [event] = answer.json()
+    [event] = answer.json()["items"]
     assert answer.headers["content-type"] == "application/json"
     assert event["last_error"] == "ValueError: <script>alert(1)</script> a"
     one = {"consumer": QUEUE, "stream": stream, "sequence": 1, "event_id": event["event_id"]}
@@ -192,7 +192,7 @@ async def test_a_body_is_edited_and_texts_of_events_stay_texts(
     is_problem(bad, 422, "invalid_event")
     done = await ann.post("/parked/edit", json={**one, "body": "[1]", "seen": seen})
     assert (done.status_code, done.json()["body"]) == (200, "{}")
-    assert (await ann.get("/parked/events", params=query)).json()[0]["body"] == "[1]"
+    assert (await ann.get("/parked/events", params=query)).json()["items"][0]["body"] == "[1]"
 
 
 @pytest.mark.parametrize(
@@ -401,6 +401,23 @@ async def test_what_is_away_is_503_and_a_bug_is_500(
         answer = await client.get("/fails")
     is_problem(answer, status, code)
     assert "a bug" not in answer.text
+
+
+async def test_parked_bodies_are_read_in_pages_of_bounded_size(
+    poisoned: World, vic: httpx.AsyncClient
+) -> None:
+    large = 5 * 1024 * 1024
+    await poisoned.execute(
+        f"UPDATE inbox_parked SET body = convert_to(repeat('1', {large}), 'UTF8')"
+    )
+    query = {"consumer": QUEUE, "source": SOURCE, "aggregate_type": "order", "aggregate_id": "a"}
+    pages = [(await vic.get("/parked/events", params=query)).json()]
+    while after := pages[-1]["next"]:
+        pages.append((await vic.get("/parked/events", params={**query, "after": after})).json())
+    assert [[one["sequence"] for one in page["items"]] for page in pages] == [[1, 2], [3]]
+    assert all(len(one["body"]) == large for page in pages for one in page["items"])
+    few = (await vic.get("/parked/events", params={**query, "limit": "1"})).json()
+    assert ([one["sequence"] for one in few["items"]], bool(few["next"])) == ([1], True)
 
 
 async def are_waiting(world: World, count: int) -> bool:

@@ -194,7 +194,7 @@ async def test_a_change_that_fails_is_rolled_back_and_says_why(world: World, inb
 
 
 async def first_of(operator: Operator, name: str) -> ParkedEvent:
-    [event] = await operator.parked.show(QUEUE, stream_of(name), 1)
+    [event] = (await operator.parked.show(QUEUE, stream_of(name), 1)).items
     return event
 
 
@@ -250,9 +250,9 @@ async def test_an_edit_behind_another_event_forgets_no_attempt_of_that(
         stream.aggregate_id,
     )
     async with operators(world, ANN) as [ann]:
-        [second] = await ann.parked.show(QUEUE, stream, 2)
+        [second] = (await ann.parked.show(QUEUE, stream, 2)).items
         await ann.parked.edit(QUEUE, stream, 2, second.event_id, b"[2]")
-        assert (await ann.parked.show(QUEUE, stream, 2))[0].body == b"[2]"
+        assert (await ann.parked.show(QUEUE, stream, 2)).items[0].body == b"[2]"
     assert await world.rows("SELECT attempts FROM inbox_attempts") == [(2,)]
     assert await due(world) == []
 

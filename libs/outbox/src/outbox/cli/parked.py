@@ -100,8 +100,11 @@ def show(
 ) -> None:
     """Show the parked events of one stream, with their bodies and whole errors."""
     chosen = stream_of(stream)
-    found = operate(database_url, lambda operator: operator.parked.show(consumer, chosen, sequence))
+    page = operate(database_url, lambda operator: operator.parked.show(consumer, chosen, sequence))
+    found = page.items
     _print(found, as_json)
+    if page.next is not None:
+        warn("more events are parked behind these: --sequence shows one of them")
     for event in found if not as_json else ():
         say(f"{event.sequence} {event.event_id}", f"  error: {event.last_error or 'none'}")
         for failure in event.failures:

@@ -126,8 +126,8 @@ class Discarding:
     def one(self, stream: Stream, sequence: int, event_id: UUID | None) -> None:
         """Discard one event."""
         url, consumer = self.database_url, self.consumer
-        found = operate(url, lambda operator: operator.parked.show(consumer, stream, sequence))
-        found = [event for event in found if event_id in (None, event.event_id)]
+        page = operate(url, lambda operator: operator.parked.show(consumer, stream, sequence))
+        found = [event for event in page.items if event_id in (None, event.event_id)]
         if not found:
             fail(f"{consumer} has parked nothing at {sequence} of {stream}")
         if not self.as_json:

@@ -66,8 +66,9 @@ class InboxOperations:
         return ParkedQueries(self.connection, self.consumer)
 
     async def show(self, stream: Stream, sequence: int | None = None) -> list[ParkedEvent]:
-        """The parked events of a stream in order, with bodies; two at a sequence that forked."""
-        return await self._queries.show(stream, sequence)
+        """The first parked events of a stream, with bodies; two at a sequence that forked."""
+        found, _ = await self._queries.show(stream, sequence)
+        return found
 
     async def gaps(self, *, limit: int = 100) -> list[Gap]:
         """Streams that wait for events which have not arrived, the longest waiting first."""

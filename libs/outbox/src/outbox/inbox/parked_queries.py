@@ -52,6 +52,9 @@ next_attempt_at IS NULL AND reason IN ('failed', 'unreadable', 'crashed', 'unhan
 _STOPS = "p.sequence = i.last_sequence + 1 AND p.reason <> 'forked'"
 """Condition on a parked event `p` and its position `i`: the stream cannot go on without it."""
 
+BYTES_SHOWN = 8 * 1024 * 1024
+"""Bodies are read until they have more bytes than this."""
+
 _LIST = f"""
 SELECT {COLUMNS}, NULL::bytea, NULL FROM inbox_parked p
  WHERE {_CONSUMER} AND {SELECTED}
@@ -67,10 +70,18 @@ SELECT {COLUMNS}, NULL::bytea, NULL FROM inbox_parked p
         %(event_id)s)
  ORDER BY consumer, source, aggregate_type, aggregate_id, sequence, event_id LIMIT %(limit)s
 """  # noqa: S608
+# Sizes are known without reading a body, so what does not fit is not read.
 _SHOW = f"""
-SELECT {COLUMNS}, body, last_traceback, failed_at, failed_with FROM inbox_parked
- WHERE {STREAM} AND (%(sequence)s::bigint IS NULL OR sequence = %(sequence)s)
- ORDER BY sequence, parked_at
+SELECT {COLUMNS}, CASE WHEN fits THEN body END, CASE WHEN fits THEN last_traceback END,
+       failed_at, failed_with, fits
+  FROM (SELECT *, sum(octet_length(body) + coalesce(octet_length(last_traceback), 0))
+                    OVER (ORDER BY sequence, event_id ROWS UNBOUNDED PRECEDING)
+                    - octet_length(body) <= {BYTES_SHOWN} AS fits
+          FROM inbox_parked
+         WHERE {STREAM} AND (%(sequence)s::bigint IS NULL OR sequence = %(sequence)s)
+           AND (sequence, event_id) > (%(after)s, %(after_id)s)
+         ORDER BY sequence, event_id LIMIT %(limit)s) p
+ ORDER BY sequence, event_id
 """  # noqa: S608
 # In the order of the primary key: one page after the other is read, however many there are.
 _STOPPED_STREAMS = f"""
@@ -236,13 +247,26 @@ class ParkedQueries:
         found = await self._rows(_LIST, {"limit": limit, "offset": offset}, selection)
         return [parked_event(*row) for row in found]
 
-    async def show(self, stream: Stream, sequence: int | None = None) -> list[ParkedEvent]:
-        """The parked events of a stream in order, with bodies; two at a sequence that forked."""
-        found = await self._rows(_SHOW, {**_key(stream), "sequence": sequence})
-        return [
+    async def show(
+        self,
+        stream: Stream,
+        sequence: int | None = None,
+        *,
+        after: tuple[int, UUID] = _FIRST[2:],
+        limit: int = 100,
+    ) -> tuple[list[ParkedEvent], bool]:
+        """The parked events of a stream in order, with bodies, and whether there are more.
+
+        They are as many as fit into `BYTES_SHOWN`; two are at a sequence that forked.
+        """
+        values = {"sequence": sequence, "after": after[0], "after_id": after[1], "limit": limit + 1}
+        found = await self._rows(_SHOW, {**_key(stream), **values})
+        shown = [
             replace(parked_event(*row), failures=tuple(map(FailedAttempt, at, errors)))
-            for *row, at, errors in found
+            for *row, at, errors, fits in found[:limit]
+            if fits
         ]
+        return shown, len(shown) < len(found)
 
     async def page(
         self, selection: ParkedSelection, *, after: ParkedKey | None = None, limit: int

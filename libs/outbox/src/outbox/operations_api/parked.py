@@ -117,7 +117,10 @@ async def list_parked_events(
     return answer(await operator.parked.list(consumer, chosen, limit=limit, after=after))
 
 
-@router.get("/events", responses=shown([{"sequence": 1, "reason": "failed", "body": "{}"}]))
+@router.get(
+    "/events",
+    responses=shown({"items": [{"sequence": 1, "reason": "failed", "body": "{}"}], "next": None}),
+)
 async def show_parked_events(
     *,
     operator: ReadingOperator,
@@ -126,10 +129,16 @@ async def show_parked_events(
     aggregate_type: str,
     aggregate_id: str,
     sequence: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 100,
+    after: After = None,
 ) -> JSONResponse:
-    """Show the parked events of one stream with their bodies and errors."""
+    """Show the parked events of one stream with their bodies and errors.
+
+    A page has fewer than `limit` where the bodies are large.
+    """
     stream = Stream(source, aggregate_type, aggregate_id)
-    return answer(await operator.parked.show(consumer, stream, sequence))
+    found = operator.parked.show(consumer, stream, sequence, limit=limit, after=after)
+    return answer(await found)
 
 
 @router.post("/redrive/preview", responses=PREVIEW)

@@ -81,7 +81,7 @@ class Parked:
         if self.stream is None:
             return None
         found = await operator.parked.show(self.consumer, self.stream, self.sequence)
-        return next((one for one in found if self.event in (None, one.event_id)), None)
+        return next((one for one in found.items if self.event in (None, one.event_id)), None)
 
     def address(self, view: View, service: str) -> str:
         """The page of the group; that of all failures where it is about one event or stream."""

@@ -123,7 +123,7 @@ async def _sample(operator: Operator, group: ParkedGroup) -> ParkedEvent | None:
     found = await operator.parked.show(
         group.consumer, listed.items[0].stream, group.sample_sequence
     )
-    return next((event for event in found if event.event_id == group.sample), None)
+    return next((event for event in found.items if event.event_id == group.sample), None)
 
 
 @router.get("/failures/{service}/stream", name="stream_parked")

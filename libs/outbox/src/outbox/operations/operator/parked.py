@@ -22,7 +22,7 @@ from outbox.inbox.parked_rows import ParkedCount, ParkedEvent, ParkedGroup, Prev
 from outbox.inbox.parked_selection import EVERYTHING, ParkedSelection
 from outbox.operations.database import Connection, now
 from outbox.operations.operator.record import Record, refuse_changed
-from outbox.operations.pages import Page, key_of
+from outbox.operations.pages import Page, cursor, key_of
 
 Progress = Callable[[int], None]
 
@@ -70,10 +70,22 @@ class Parked:
         return Page.of(found, limit, _key)
 
     async def show(
-        self, consumer: str, stream: Stream, sequence: int | None = None
-    ) -> Sequence[ParkedEvent]:
-        """The parked events of a stream in order, with bodies; two at a sequence that forked."""
-        return await self._inbox(consumer).show(stream, sequence)
+        self,
+        consumer: str,
+        stream: Stream,
+        sequence: int | None = None,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page[ParkedEvent]:
+        """The parked events of a stream in order, with bodies; two at a sequence that forked.
+
+        A page ends early where its bodies have many bytes.
+        """
+        last, event_id = key_of(after, int, UUID) if after else (0, UUID(int=0))
+        queries = ParkedQueries(self.connection, consumer)
+        found, is_more = await queries.show(stream, sequence, after=(last, event_id), limit=limit)
+        return Page(found, cursor(*_key(found[-1])[-2:]) if is_more else None)
 
     async def gaps(self, consumer: str, *, limit: int = 100) -> Sequence[Gap]:
         """Streams that wait for events which have not arrived, the longest waiting first."""
@@ -207,7 +219,7 @@ class Parked:
         self, consumer: str, stream: Stream, sequence: int, event_id: UUID
     ) -> Preview:
         """The event that an edit would change, with its body as it is now."""
-        found = await self.show(consumer, stream, sequence)
+        found = (await self.show(consumer, stream, sequence)).items
         bodies = [event.body or b"" for event in found if event.event_id == event_id]
         if not bodies:
             raise NotParked(stream, [event.event_id for event in found])
