@@ -27,6 +27,7 @@ from outbox.operations_api.app import build_operations_app
 from outbox.operations_api.tokens import Caller, Role, Tokens
 
 OPERATOR, VIEWER = "an-operators-long-random-token", "a-viewers-long-random-token"
+JSON = {"Content-Type": "application/json"}
 SKIP = (
     f'{{"consumer": "{QUEUE}", "stream": {{"source": "{SOURCE}", "aggregate_type": "order",'
     '"aggregate_id": "a"}, "tail": true, "through": %d}'
@@ -327,7 +328,7 @@ async def test_a_replay_that_never_ends_is_refused(
     world: World, ann: httpx.AsyncClient, per_second: str
 ) -> None:
     content = f'{{"type": "order.happened", "per_second": {per_second}}}'
-    answer = await ann.post("/replay", content=content)
+    answer = await ann.post("/replay", content=content, headers=JSON)
     is_problem(answer, 422, "validation_failed")
 
 
@@ -337,7 +338,7 @@ async def test_a_control_has_an_end_that_can_be_read(
 ) -> None:
     for what, rate in (("throttle", ', "rate": 1000'), ("pause", "")):
         content = f'{{"queue": "{QUEUE}", "seconds": {seconds}{rate}}}'
-        answer = await ann.post(f"/controls/{what}", content=content)
+        answer = await ann.post(f"/controls/{what}", content=content, headers=JSON)
         is_problem(answer, 422, "validation_failed")
     assert (await ann.get("/controls")).json() == []
 
@@ -358,8 +359,7 @@ async def test_a_control_has_an_end_that_can_be_read(
 async def test_what_nothing_can_store_is_a_problem(
     world: World, ann: httpx.AsyncClient, path: str, content: str
 ) -> None:
-    headers = {"Content-Type": "application/json"}
-    answer = await ann.post(path, content=content, headers=headers)
+    answer = await ann.post(path, content=content, headers=JSON)
     assert answer.status_code in (400, 422), answer.text
     is_problem(answer, answer.status_code, answer.json()["code"])
 
