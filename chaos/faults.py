@@ -103,7 +103,7 @@ class Faults:
             slots = self.fleet.of(name.partition(".")[0], side)
             await self.fleet.arm(slots, name, nth, within=HIT_WITHIN)
         else:
-            await _once_the_broker_is_ready(self._kinds[name][1])
+            await _inject(self._kinds[name][1])
         return name
 
     def _chosen(self) -> str:
@@ -220,10 +220,13 @@ class Faults:
             await asyncio.to_thread(self.losses.restore, copy)
 
 
-_once_the_broker_is_ready = AsyncRetrying(
-    retry=retry_if_exception_type((AMQPError, ChannelInvalidStateError)),
-    stop=stop_after_delay(60),
-    wait=wait_fixed(0.2),
-    reraise=True,
-)
-"""A broker that has just been started does not have all its queues yet."""
+async def _inject(fault: Callable[[], Awaitable[None]]) -> None:
+    """Again, while a broker that has just been started does not have all its queues yet."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((AMQPError, ChannelInvalidStateError)),
+        stop=stop_after_delay(60),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    ):
+        with attempt:
+            await fault()
