@@ -66,6 +66,13 @@ class Connection(aio_pika.Connection):
         )
         await self._on_connected()
 
+    def __del__(self) -> None:
+        """Do nothing: whoever opens a connection closes it.
+
+        aio-pika closes it by a task. The garbage of a failed attempt may be collected where no
+        loop runs, and such a task is never awaited.
+        """
+
 
 def body_size(delivery: DeliveredMessage) -> int:
     """The size of a body on the wire. Beyond `MAX_PAYLOAD` the body itself is empty here."""
