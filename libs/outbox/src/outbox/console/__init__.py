@@ -9,8 +9,9 @@ needs the extra `console`; the rest of the library imports nothing of it.
 
 from outbox.console.access.proxy import Proxy
 from outbox.console.access.rules import Access
-from outbox.console.access.users import Role, User, Users
+from outbox.console.access.users import User, Users
 from outbox.console.app import build_console
 from outbox.console.services import ConsoleService
+from outbox.operations.roles import Role
 
 __all__ = ["Access", "ConsoleService", "Proxy", "Role", "User", "Users", "build_console"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from outbox.addresses import Broker, BrokerAddress, Database, DatabaseAddress
 from outbox.errors import InvalidSetting, OutboxError
 from outbox.operations.operator import Actor, Operator, open_operator
+from outbox.operations.slots import one_of
 from outbox.worker import Application
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -65,7 +66,11 @@ class ConsoleService:
         Who looks and who changes have so many connections each, however many pages are open.
         """
         async with (
-            _one_of(self._changing if to_change else self._reading),
+            one_of(
+                self._changing if to_change else self._reading,
+                within=PATIENCE,
+                otherwise=ServiceBusy(),
+            ),
             open_operator(
                 self.database_url,
                 by=by,
@@ -76,16 +81,3 @@ class ConsoleService:
             ) as operator,
         ):
             yield operator
-
-
-@asynccontextmanager
-async def _one_of(connections: asyncio.Semaphore) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await connections.acquire()
-    except TimeoutError:
-        raise ServiceBusy from None
-    try:
-        yield
-    finally:
-        connections.release()

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from outbox.console import rendering
 from outbox.console.access.guard import Visitor
 from outbox.console.access.sessions import Flash, Session
-from outbox.console.access.users import Role, User
+from outbox.console.access.users import User
 from outbox.console.background import Background
 from outbox.console.samples import Samples
 from outbox.console.services import ConsoleService
@@ -40,7 +40,7 @@ class View:
     @property
     def may_change(self) -> bool:
         """Whether this user is an operator."""
-        return self.user.role is Role.OPERATOR
+        return self.user.role.may_change
 
     @property
     def address(self) -> str:

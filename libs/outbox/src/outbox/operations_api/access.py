@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from outbox.addresses import Broker, Database
 from outbox.operations import Actor, Operator, open_operator
+from outbox.operations.slots import one_of
 from outbox.operations_api.tokens import Caller, Tokens
 from outbox.worker import Application
 
@@ -89,25 +90,16 @@ async def caller(request: Request, given: Given) -> Caller:
 
 async def changing_caller(request: Request, known: Annotated[Caller, Depends(caller)]) -> Caller:
     """The same for what changes something; 403 for a viewer."""
-    if not known.may_change:
+    if not known.role.may_change:
         path = request.url.path
         logger.warning("%s (%s) may not %s %s", known.name, known.role, request.method, path)
         raise HTTPException(403, f"{known.name} is a {known.role}, who changes nothing.")
     return known
 
 
-@asynccontextmanager
-async def _slot(free: asyncio.Semaphore) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(WAITING):
-            await free.acquire()
-    except TimeoutError:
-        detail = "Too many operations are under way. Try again."
-        raise HTTPException(503, detail, {"Retry-After": f"{WAITING:.0f}"}) from None
-    try:
-        yield
-    finally:
-        free.release()
+def _too_many() -> HTTPException:
+    detail = "Too many operations are under way. Try again."
+    return HTTPException(503, detail, {"Retry-After": f"{WAITING:.0f}"})
 
 
 @asynccontextmanager
@@ -116,7 +108,7 @@ async def _operator(request: Request, known: Caller, kind: Kind) -> AsyncIterato
     service = access.service
     address = request.client.host if request.client else None
     async with (
-        _slot(access.slots[kind]),
+        one_of(access.slots[kind], within=WAITING, otherwise=_too_many()),
         open_operator(
             service.database_url,
             by=Actor(known.name, via="http", address=address),
@@ -129,39 +121,18 @@ async def _operator(request: Request, known: Caller, kind: Kind) -> AsyncIterato
         yield operator
 
 
-async def reading(
-    request: Request, known: Annotated[Caller, Depends(caller)]
-) -> AsyncIterator[Operator]:
-    """An operator for any caller with a token."""
-    async with _operator(request, known, READING) as operator:
-        yield operator
+def _dependency(
+    kind: Kind, known_by: Callable[..., Awaitable[Caller]]
+) -> Callable[..., AsyncIterator[Operator]]:
+    async def operator(request: Request, known: Any = Depends(known_by)) -> AsyncIterator[Operator]:
+        async with _operator(request, known, kind) as found:
+            yield found
+
+    return operator
 
 
-async def changing(
-    request: Request, known: Annotated[Caller, Depends(changing_caller)]
-) -> AsyncIterator[Operator]:
-    """An operator for a caller who may change something."""
-    async with _operator(request, known, CHANGING) as operator:
-        yield operator
-
-
-async def replaying(
-    request: Request, known: Annotated[Caller, Depends(changing_caller)]
-) -> AsyncIterator[Operator]:
-    """The same for a replay, which may take hours."""
-    async with _operator(request, known, REPLAYING) as operator:
-        yield operator
-
-
-async def ordering(
-    request: Request, known: Annotated[Caller, Depends(changing_caller)]
-) -> AsyncIterator[Operator]:
-    """The same for a pause, a throttle, and the end of one."""
-    async with _operator(request, known, ORDERING) as operator:
-        yield operator
-
-
-ReadingOperator = Annotated[Operator, Depends(reading)]
-ChangingOperator = Annotated[Operator, Depends(changing)]
-ReplayingOperator = Annotated[Operator, Depends(replaying)]
-OrderingOperator = Annotated[Operator, Depends(ordering)]
+ReadingOperator = Annotated[Operator, Depends(_dependency(READING, caller))]
+ChangingOperator = Annotated[Operator, Depends(_dependency(CHANGING, changing_caller))]
+ReplayingOperator = Annotated[Operator, Depends(_dependency(REPLAYING, changing_caller))]
+OrderingOperator = Annotated[Operator, Depends(_dependency(ORDERING, changing_caller))]
+"""Only who may change something has one of the last three."""

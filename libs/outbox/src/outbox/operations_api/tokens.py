@@ -10,22 +10,15 @@ import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import sha256
 
 from outbox.errors import InvalidSetting
+from outbox.operations.roles import Role
 
 FORM = "name:role:sha256-of-token, several by comma; a role is viewer or operator"
 
 _NAME = re.compile(r"[\w.@-]{1,64}", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{64}")
-
-
-class Role(StrEnum):
-    """What a caller may do."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +27,6 @@ class Caller:
 
     name: str
     role: Role
-
-    @property
-    def may_change(self) -> bool:
-        """Whether the role is one that changes."""
-        return self.role is Role.OPERATOR
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from outbox.console.access.rules import Access
 from outbox.console.access.sessions import LIFETIME, Session
-from outbox.console.access.users import Role
 from outbox.console.rendering import VISITOR, error_page, redirect, render
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -149,7 +148,7 @@ def _to_login(request: Request, headers: Mapping[str, str]) -> Response:
 
 
 def _unless_operator(request: Request, visitor: Visitor, session: Session) -> Response | None:
-    if session.user.role is Role.OPERATOR:
+    if session.user.role.may_change:
         return None
     logger.warning(
         "%s is a viewer and may not change anything: refused %s %r from %s",

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from outbox.console.access.users import Role, User
+from outbox.console.access.users import User
 from outbox.errors import InvalidSetting
+from outbox.operations.roles import Role
 
 Network = IPv4Network | IPv6Network
 _NAME = re.compile(r"[\w.@+ -]{1,64}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from outbox.errors import InvalidSetting
+from outbox.operations.roles import Role
 
 DEVELOPMENT_PASSWORD = "-dev-only"  # noqa: S105 how every password of development ends
 LONGEST_PASSWORD = 1024
@@ -24,13 +24,6 @@ LONGEST_PASSWORD = 1024
 
 _FORM = re.compile(r"(?P<name>[\w.@+-]{1,64}):(?P<role>viewer|operator):(?P<hash>\$argon2\S+)")
 _HASHER = PasswordHasher()
-
-
-class Role(StrEnum):
-    """A viewer sees every page; an operator may also change."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -50,26 +50,26 @@ async def outbox(view: CurrentView, service: Service, after: str = "") -> HTMLRe
     )
 
 
+Ids = Annotated[list[UUID], Query(alias="id", min_length=1, max_length=ROWS)]
+
+
 @dataclass(frozen=True, slots=True)
 class _OfEvents:
     ids: tuple[UUID, ...]
+
+    @classmethod
+    def of(cls, ids: Ids) -> Self:
+        """From a query."""
+        return cls(tuple(ids))
 
     def back(self, view: View, service: str) -> str:
         """See `Action`."""
         return view.path_for("outbox", {"service": service})
 
 
-Ids = Annotated[list[UUID], Query(alias="id", min_length=1, max_length=ROWS)]
-
-
 @dataclass(frozen=True, slots=True)
 class RedriveRefused(_OfEvents):
     """Have refused events published as they are."""
-
-    @classmethod
-    def of(cls, ids: Ids) -> RedriveRefused:
-        """From a query."""
-        return cls(tuple(ids))
 
     async def propose(self, operator: Operator) -> Proposal:
         """See `Action`."""
@@ -93,11 +93,6 @@ class RedriveRefused(_OfEvents):
 @dataclass(frozen=True, slots=True)
 class DiscardUnpublished(_OfEvents):
     """Replace events that cannot be published by tombstones."""
-
-    @classmethod
-    def of(cls, ids: Ids) -> DiscardUnpublished:
-        """From a query."""
-        return cls(tuple(ids))
 
     async def propose(self, operator: Operator) -> Proposal:
         """See `Action`."""

@@ -61,11 +61,6 @@ class MoveDeadLetters:
 
     queue: str
 
-    @classmethod
-    def of(cls, queue: str) -> MoveDeadLetters:
-        """From a query."""
-        return cls(queue)
-
     async def propose(self, operator: Operator) -> Proposal:
         """See `Action`."""
         seen = await operator.broker.preview_dead_letters(self.queue)
@@ -88,4 +83,4 @@ class MoveDeadLetters:
         return view.path_for("queues")
 
 
-register_action(router, "/queues/{service}/dead-letters", "move_dead_letters", MoveDeadLetters.of)
+register_action(router, "/queues/{service}/dead-letters", "move_dead_letters", MoveDeadLetters)

@@ -65,11 +65,6 @@ class _OfOneEvent:
 class SendNow(_OfOneEvent):
     """Let it be due now."""
 
-    @classmethod
-    def of(cls, source: str, key: str) -> SendNow:
-        """From a query."""
-        return cls(source, key)
-
     async def propose(self, operator: Operator) -> Proposal:
         """See `Action`."""
         event = await operator.scheduled.show(self.source, self.key)
@@ -90,11 +85,6 @@ class SendNow(_OfOneEvent):
 @dataclass(frozen=True, slots=True)
 class CallOff(_OfOneEvent):
     """Remove it."""
-
-    @classmethod
-    def of(cls, source: str, key: str) -> CallOff:
-        """From a query."""
-        return cls(source, key)
 
     async def propose(self, operator: Operator) -> Proposal:
         """See `Action`."""
@@ -139,6 +129,6 @@ class Move(_OfOneEvent):
         return f"{self.key} is due at {self.to.isoformat()}."
 
 
-register_action(router, "/scheduled/{service}/send", "send_now", SendNow.of)
-register_action(router, "/scheduled/{service}/call-off", "call_off", CallOff.of)
+register_action(router, "/scheduled/{service}/send", "send_now", SendNow)
+register_action(router, "/scheduled/{service}/call-off", "call_off", CallOff)
 register_action(router, "/scheduled/{service}/move", "move", Move.of)
