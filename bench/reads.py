@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bench.load import get
+
 WRITE_EVERY = 0.05
 
 
@@ -66,7 +68,7 @@ async def read_and_write(url: str, path: str, *, readers: int, seconds: float) -
 async def _read(url: str, path: str, readings: Readings, until: float) -> None:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    request = get(path)
     while (began := time.perf_counter()) < until:
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")

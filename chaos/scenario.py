@@ -125,6 +125,12 @@ class Environment:
         """A connection in autocommit."""
         return psycopg.connect(self.databases[side.name], autocommit=True)
 
+    def count(self, side: Side, query: str) -> int:
+        """The number that a query of one row and one column gives."""
+        with self.connect(side) as connection:
+            [(count,)] = connection.execute(query.encode()).fetchall()
+        return int(str(count))
+
 
 def with_driver(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg://")

@@ -44,9 +44,7 @@ async def test_what_a_wiped_broker_had_comes_back_and_every_effect_comes_once(
 
 
 async def applied(environment: Environment, count: int) -> bool:
-    with environment.connect(SHOP) as connection:
-        [(found,)] = connection.execute("SELECT count(*) FROM effects").fetchall()
-    return int(str(found)) >= count
+    return environment.count(SHOP, "SELECT count(*) FROM effects") >= count
 
 
 async def queued(environment: Environment, count: int) -> bool:

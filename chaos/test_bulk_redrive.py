@@ -88,17 +88,11 @@ async def _redrive_killed_half_way(environment: Environment) -> None:
 
 
 async def _has_begun(environment: Environment) -> bool:
-    return _count(environment, _REDRIVEN) > 0 or _count(environment, _LEFT) < PARKED
+    return environment.count(KITCHEN, _REDRIVEN) > 0 or environment.count(KITCHEN, _LEFT) < PARKED
 
 
 async def _is_done(environment: Environment) -> bool:
-    return await asyncio.to_thread(_count, environment, _LEFT) == 0
-
-
-def _count(environment: Environment, query: str) -> int:
-    with environment.connect(KITCHEN) as connection:
-        [(count,)] = connection.execute(query).fetchall()
-    return int(str(count))
+    return await asyncio.to_thread(environment.count, KITCHEN, _LEFT) == 0
 
 
 def _memory(slot: Slot) -> int:

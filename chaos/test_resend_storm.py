@@ -72,10 +72,4 @@ def _lose(environment: Environment) -> None:
 
 
 async def _is_back(environment: Environment) -> bool:
-    return await asyncio.to_thread(_count, environment) == LOST
-
-
-def _count(environment: Environment) -> int:
-    with environment.connect(KITCHEN) as connection:
-        [(count,)] = connection.execute(_APPLIED).fetchall()
-    return int(str(count))
+    return await asyncio.to_thread(environment.count, KITCHEN, _APPLIED) == LOST

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from kit.console.browser import NARROW, WIDE, Screen
@@ -108,20 +107,11 @@ def test_a_full_page_can_be_used_by_everybody_and_runs_no_foreign_text(
 ) -> None:
     page = ann.open_path(path)
     assert page.locator("h1").count() == 1
-    assert _serious(page) == []
+    assert ann.barriers() == []
     wide, seen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide <= seen, "the page is wider than the screen"
     assert page.title() != "run"
     assert ann.problems == []
-
-
-def _serious(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {one['help']} at {[node['target'] for node in one['nodes']][:5]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
 
 
 def test_a_new_failure_is_on_the_page_within_two_seconds(browser: Browser, full: Full) -> None:

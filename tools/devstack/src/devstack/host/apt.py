@@ -121,6 +121,17 @@ def install(layout: Layout, names: list[str], say: Say) -> None:
         raise Trouble(_failure(done.stdout, names, log))
 
 
+def lack_after_trying(layout: Layout, names: list[str], say: Say) -> str | None:
+    """Install where that is allowed; what is lacking then, in words, or None."""
+    if not allowed():
+        return advice(*names)
+    try:
+        install(layout, names, say)
+    except Trouble as problem:
+        return str(problem)
+    return None
+
+
 def _failure(output: str, names: list[str], log: Path) -> str:
     what = f"cannot install {' '.join(names)}"
     if any(sign in output for sign in _NO_NETWORK):

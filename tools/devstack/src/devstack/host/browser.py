@@ -4,7 +4,6 @@ import shutil
 
 from devstack.host import apt
 from devstack.host.console import say
-from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -17,12 +16,5 @@ def is_there() -> bool:
 
 def install(layout: Layout) -> None:
     """Install it where that is allowed; else say which tests fail, and what to type."""
-    if is_there():
-        return
-    if not apt.allowed():
-        say(f"tests in a browser (tests/browser) will fail: {apt.advice(*PACKAGES)}")
-        return
-    try:
-        apt.install(layout, PACKAGES, say)
-    except Trouble as lack:
+    if not is_there() and (lack := apt.lack_after_trying(layout, PACKAGES, say)):
         say(f"tests in a browser (tests/browser) will fail: {lack}")

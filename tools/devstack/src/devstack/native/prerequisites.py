@@ -50,13 +50,8 @@ def install(layout: Layout, wanted: Wanted) -> None:
 
 def install_for_tests(layout: Layout, package: str, tests: str) -> None:
     """Install what only these tests need; if that fails, say that they fail too."""
-    lack: object = apt.advice(package)
-    if apt.allowed():
-        try:
-            return apt.install(layout, [package], say)
-        except Trouble as problem:
-            lack = problem
-    say(f"WITHOUT {package}: {tests} fail, all other tests run; {lack}")
+    if lack := apt.lack_after_trying(layout, [package], say):
+        say(f"WITHOUT {package}: {tests} fail, all other tests run; {lack}")
 
 
 def _try_redis(layout: Layout, needed: list[str]) -> None:
