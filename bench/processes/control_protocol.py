@@ -6,6 +6,7 @@ The end of stdin means stop, so no process outlives the bench.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -25,7 +26,9 @@ def serve(
     ready: Ready = lambda: True,
     lanes: Callable[[], int] = lambda: 0,
 ) -> None:
-    """Run until stdin ends, on the event loop that the services use."""
+    """Run until stdin ends, on the event loop of the services and with what was built frozen."""
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(run, ready, lanes))
 

@@ -177,10 +177,17 @@ async def running(*parts: BackgroundService) -> AsyncIterator[asyncio.Event]:
 async def open_world(admin: str, broker_url: str) -> AsyncIterator[World]:
     """A world in a database of its own, beside the one that `admin` names."""
     with filled_database(admin, install) as url:
-        engine = create_async_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-        async with Notifier(url) as notifier:
-            yield World(url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))
-        await engine.dispose()
+        async with world_in(url, broker_url) as world:
+            yield world
+
+
+@asynccontextmanager
+async def world_in(url: str, broker_url: str) -> AsyncIterator[World]:
+    """A world in a database that has the library's tables."""
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    async with Notifier(url) as notifier:
+        yield World(url, broker_url, engine, Work(engine, Outbox(SOURCE), notifier))
+    await engine.dispose()
 
 
 def install(url: str) -> None:

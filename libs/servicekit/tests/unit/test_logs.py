@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import httpx
 import structlog
@@ -29,6 +30,38 @@ def test_both_kinds_of_logger_write_the_same_json(log_lines: LogLines) -> None:
         assert line["service"] == "toys"
         assert line["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
         assert {"level", "timestamp"} <= set(line)
+
+
+def test_many_lines_are_written_at_once_whatever_the_level_is() -> None:
+    written = list[str]()
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    lines = [{"n": n, "amount": 1.5, "id": UUID(int=n)} for n in range(3)]
+    logs.configure("toys", LogLevel.ERROR, LogFormat.JSON, Stream())
+    logs.write_all("sold", iter(lines))
+    logs.write_all("sold", [])
+    [text] = written
+    found = [json.loads(line) for line in text.splitlines()]
+    assert [line["n"] for line in found] == [0, 1, 2]
+    assert found[1]["id"] == str(UUID(int=1))
+    assert {(line["event"], line["level"], line["service"]) for line in found} == {
+        ("sold", "info", "toys")
+    }
+    logs.configure("toys", LogLevel.ERROR, LogFormat.CONSOLE, console := io.StringIO())
+    logs.write_all("sold", lines)
+    assert console.getvalue().count("sold") == 3
+
+
+def test_a_line_is_json_whatever_its_values_are(log_lines: LogLines) -> None:
+    structlog.get_logger().info("odd", huge=float("inf"), thing=object(), n=10**40)
+    structlog.get_logger().info("odd", half="\ud800", thing=object())
+    whole, half = log_lines()
+    assert (whole["huge"], whole["n"], half["half"]) == ("Infinity", 10**40, "\ud800")
+    assert all(line["thing"].startswith("<object") for line in (whole, half))
 
 
 def test_an_exception_stays_on_one_line(log_lines: LogLines) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from contracts import AUDIT
 from outbox import Topology
 from outbox.rabbitmq import stream_reader
 from service_processor.audit.journal import line_of
+from servicekit.observe import logs
 from servicekit.process.startup_errors import StartupProblem
 
 Offset = int | datetime | str
@@ -70,7 +70,7 @@ class _Replaying:
         try:
             for event in events:
                 if event.offset <= self._newest:
-                    sys.stdout.write(json.dumps(line_of(event), ensure_ascii=False) + "\n")
+                    sys.stdout.write(logs.to_json(line_of(event)) + "\n")
             sys.stdout.flush()
         except BrokenPipeError:  # the reader of the output has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,16 +7,18 @@ DEBUG (see `observe.requests`), because a line at INFO costs several percent of 
 import json
 import logging
 import sys
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TextIO
 
+import pydantic_core
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from servicekit.observe import trace
 from servicekit.process.settings import LogFormat, LogLevel
 
-__all__ = ["configure"]
+__all__ = ["configure", "to_json", "write_all"]
 
 QUIET_LIBRARIES = ("alembic", "asyncio", "httpx", "sqlalchemy", "psycopg", "uvicorn")
 SILENT_LIBRARIES = ("aio_pika", "aiormq")
@@ -49,6 +51,24 @@ def configure(service: str, level: LogLevel, form: LogFormat, stream: TextIO | N
             logging.getLogger(name).setLevel(logging.DEBUG if level is LogLevel.DEBUG else quiet)
 
 
+def write_all(event: str, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write a line at INFO for each of these, whatever the level is, in one write.
+
+    What lines have in common, such as the time, is made once.
+    """
+    config = structlog.get_config()
+    *processors, render = config["processors"]
+    common: EventDict = {"event": event}
+    for processor in processors:
+        common = processor(None, "info", common)  # none of them renders
+    rendered = []
+    for line in lines:
+        with suppress(structlog.DropEvent):
+            rendered.append(render(None, "info", {**line, **common}))
+    if rendered:
+        config["logger_factory"]().msg("\n".join(rendered))
+
+
 def _processors(service: str) -> Sequence[Processor]:
     def stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["service"] = service
@@ -78,7 +98,7 @@ class _Json:
     """One line of JSON; an exception becomes the string member `exception`."""
 
     def __init__(self) -> None:
-        self._render = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+        self._render = structlog.processors.JSONRenderer(to_json)
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str | bytes:
         event = structlog.processors.format_exc_info(logger, method, event)
@@ -86,6 +106,14 @@ class _Json:
         if len(line) <= MAX_LINE:
             return line
         return self._render(logger, method, {name: _cut(value) for name, value in event.items()})
+
+
+def to_json(line: Mapping[str, Any], **_: object) -> str:
+    """A line of JSON; of a value that JSON does not have, the text."""
+    try:
+        return pydantic_core.to_json(line, fallback=str, inf_nan_mode="strings").decode()
+    except ValueError:  # such as half a surrogate pair
+        return json.dumps(line, ensure_ascii=True, default=str)
 
 
 class _Console:
