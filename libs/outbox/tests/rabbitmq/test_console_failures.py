@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 
-import pytest
 from fastapi import FastAPI
 
-from kit.console.clicks import confirm, console_of, links
+from kit.console.clicks import confirm, links
 from kit.console.parked_rows import park
 from kit.console.visitor import Visitor, hidden_fields, visiting
 from kit.outbox.world import World
 
 HOSTILE = """<script>alert("1")</script>'" onload=x&\r\nSet-Cookie: a=b"""
-
-
-@pytest.fixture
-def console(world: World) -> FastAPI:
-    return console_of(world)
-
-
-@pytest.fixture
-async def ann(console: FastAPI) -> AsyncIterator[Visitor]:
-    async with visiting(console, name="operator") as visitor:
-        yield visitor
 
 
 async def test_groups_are_redriven_after_a_preview_that_counts_them(

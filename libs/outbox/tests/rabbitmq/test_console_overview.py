@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from kit.console.clicks import confirm, console_of, links
+from kit.console.clicks import confirm, links
 from kit.console.parked_rows import CONSUMER, park
 from kit.console.visitor import Visitor, hidden_fields, visiting
 from kit.outbox.world import Happened, World, running
@@ -17,17 +14,6 @@ from outbox import Envelope, Park, UnitOfWork
 from outbox.console import Access, ConsoleService, Users, build_console
 
 WRITE = text("INSERT INTO effects (aggregate_id, sequence) VALUES (:id, :sequence)")
-
-
-@pytest.fixture
-def console(world: World) -> FastAPI:
-    return console_of(world)
-
-
-@pytest.fixture
-async def ann(console: FastAPI) -> AsyncIterator[Visitor]:
-    async with visiting(console, name="operator") as visitor:
-        yield visitor
 
 
 async def test_the_overview_draws_what_flows_and_what_is_in_trouble(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import aio_pika
@@ -10,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from kit.console.clicks import confirm, console_of, links
+from kit.console.clicks import confirm, links
 from kit.console.parked_rows import CONSUMER, park
 from kit.console.visitor import Visitor, hidden_fields, visiting
 from kit.outbox.job_rows import enqueue
@@ -21,17 +20,6 @@ from outbox.console.pages import PAGES
 
 ACCESS = Access(Users.of_development())
 FAR = datetime(2040, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def console(world: World) -> FastAPI:
-    return console_of(world)
-
-
-@pytest.fixture
-async def ann(console: FastAPI) -> AsyncIterator[Visitor]:
-    async with visiting(console, name="operator") as visitor:
-        yield visitor
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.title)
