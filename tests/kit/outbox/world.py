@@ -31,6 +31,7 @@ from outbox.inbox.failure_policy import Retry
 from outbox.inbox.handlers import HandleMany
 from outbox.inbox.settings import ConsumerSettings
 from outbox.inbox.watchdog import Watchdog
+from outbox.postgres.notifications import Notifications
 from outbox.relay.settings import RelaySettings
 
 SOURCE, EXCHANGE, QUEUE = "shop", "shop", "kitchen.orders"
@@ -68,7 +69,7 @@ class World:
         async with self.work.begin() as unit:
             await unit.emit(*events)
 
-    def relay(self, **settings: Any) -> Relay:
+    def relay(self, *, notifications: Notifications | None = None, **settings: Any) -> Relay:
         """Without beacons, unless a test asks for them: it would count them as events."""
         return Relay(
             database_url=self.database_url,
@@ -76,6 +77,7 @@ class World:
             exchange=EXCHANGE,
             topology=self.topology,
             settings=RelaySettings(**{"beacon_every": 0, **settings}),
+            notifications=notifications,
         )
 
     def consumer(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,13 +16,14 @@ from kit.outbox.deliveries import events, has_effects, publish, record
 from kit.outbox.job_rows import enqueue, states
 from kit.outbox.world import SOURCE, Happened, World, running
 from kit.waiting import eventually
-from outbox import Envelope, Outbox, Retry, UnitOfWork, jobs
+from outbox import Envelope, Outbox, Relay, Retry, UnitOfWork, jobs
 from outbox.jobs import Job, JobSettings, JobWorker, Result
 from outbox.postgres import notifications
 from outbox.postgres.notifications import Notifications
-from outbox.postgres.notify import Listener
+from outbox.postgres.notify import DOORBELL, Listener
 from outbox.relay.settings import RelaySettings
 
+SELDOM: dict[str, Any] = {"poll_first": 60.0, "poll_ceiling": 60.0, "rescan_interval": 3600.0}
 LISTENERS = """
 SELECT count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name = 'outbox listener'
@@ -144,6 +146,33 @@ async def test_parts_of_a_worker_share_its_listening_connection(world: World) ->
         await stack.enter_async_context(running(consumer, worker))
         await eventually(lambda: _is(world.work.notifications))
         assert await world.rows(LISTENERS) == [(1,)]
+
+
+async def test_a_relay_that_owns_all_lanes_is_rung_within_its_process(world: World) -> None:
+    """Nothing is sent until another relay owns lanes, too."""
+    heard, ear = Notifications(world.engine), Ear()
+    relay = world.relay(notifications=world.work.notifications, **SELDOM)
+    async with heard.hearing(DOORBELL, ear.hear):
+        async with running(relay):
+            await eventually(lambda: _own_lanes(relay))
+            await eventually(lambda: _is(heard))
+            ear.heard.clear()
+            await world.emit(Happened("a"))
+            await eventually(lambda: world.has_unpublished(0))
+            assert ear.heard == []
+            other = world.relay(**SELDOM)
+            async with running(other):
+                await eventually(lambda: _own_lanes(relay, other))
+                await world.emit(*(Happened(name) for name in "abcdefgh"))
+                await eventually(lambda: world.has_unpublished(0))
+                await eventually(lambda: ear.has(""))
+        ear.heard.clear()
+        await world.emit(Happened("a"))
+        await eventually(lambda: ear.has(""))
+
+
+async def _own_lanes(*relays: Relay) -> bool:
+    return all(relay.lanes for relay in relays)
 
 
 async def test_an_event_without_a_ring_waits_for_the_poll(world: World) -> None:

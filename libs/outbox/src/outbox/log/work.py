@@ -42,6 +42,7 @@ class Work:
         self._notifier = notifier
         self.notifications = Notifications(self.engine)
         """What parts of this process hear of the database."""
+        notifier.heard_here = self.notifications.heard_here
         self._group = GroupCommit(self.engine, notifier)
         self._traceparent = traceparent
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from outbox.addresses import Database, DatabaseAddress
 from outbox.losses import Server, database_lost, one_line
@@ -41,6 +41,7 @@ class Notifications:
         self._address = DatabaseAddress.of(database)
         self._dependent = Dependent("notifications")
         self._hearers: defaultdict[str, list[Hear]] = defaultdict(list)
+        self._alone: defaultdict[str, list[Callable[[], bool]]] = defaultdict(list)
         self._more_channels = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._warned = False
@@ -61,6 +62,22 @@ class Notifications:
             if not any(self._hearers.values()):
                 task, self._task = self._task, None
                 await end(task)
+
+    @contextmanager
+    def hearing_alone(self, channel: str, hear: Callable[[], bool]) -> Iterator[None]:
+        """Within the block, call `hear` before a notification without a payload is sent.
+
+        It is true if it has heard it and no other process needs to.
+        """
+        self._alone[channel].append(hear)
+        try:
+            yield
+        finally:
+            self._alone[channel].remove(hear)
+
+    def heard_here(self, channel: str) -> bool:
+        """Whether a part of this process has heard it alone, so that nothing has to be sent."""
+        return any(hear() for hear in self._alone.get(channel, ()))
 
     def poll(self, seldom: float) -> float:
         """Seconds after which to ask the database without having heard anything."""

@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -128,6 +128,8 @@ class Notifier:
     def __init__(self, database: Database, *, interval: float = INTERVAL) -> None:
         """Raises `InvalidSetting` if this is not a database's address."""
         self._address = DatabaseAddress.of(database)
+        self.heard_here: Callable[[str], bool] = lambda _channel: False
+        """Whether this process alone has to hear a ring on a channel, and has heard it so."""
         self._dependent = Dependent("notifier")
         self._interval = interval
         self._pending: dict[str, set[str]] = defaultdict(set)
@@ -187,7 +189,12 @@ class Notifier:
 
     async def _send_pending(self, connection: psycopg.AsyncConnection[object]) -> None:
         pending, self._pending = self._pending, defaultdict(set)
-        rows = [(channel, chunk) for channel in pending for chunk in _chunks(pending[channel])]
+        rows = [
+            (channel, chunk)
+            for channel, keys in pending.items()
+            if keys or not self.heard_here(channel)  # see decision 1710
+            for chunk in _chunks(keys)
+        ]
         if not rows:
             return
         try:

@@ -7,8 +7,8 @@ its connection is lost, the relay polls, logs that once, and listens again when 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from outbox.postgres.notifications import Notifications
 from outbox.postgres.notify import DOORBELL, RESCAN, SCHEDULED
@@ -31,6 +31,16 @@ class Doorbell:
         """Listen within the block."""
         async with self._notifications.hearing(DOORBELL, self._hear):
             yield
+
+    def listening_alone(self, is_alone: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Within the block, writers of this process ring without PostgreSQL while it is alone."""
+
+        def hear() -> bool:
+            if alone := is_alone():
+                self.ring()
+            return alone
+
+        return self._notifications.hearing_alone(DOORBELL, hear)
 
     @property
     def is_heard(self) -> bool:

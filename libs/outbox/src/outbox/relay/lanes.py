@@ -69,6 +69,11 @@ class Lanes:
         self._expected = expected
         await self._join(int(await self._value(_LANES)))
 
+    @property
+    def own_all(self) -> bool:
+        """Whether no other relay owns any."""
+        return len(self.owned) == self.total > 0
+
     async def has_surplus(self) -> bool:
         """Look for other relays and their lanes; true if this relay owns more than its share."""
         cursor = await self._connection.execute(

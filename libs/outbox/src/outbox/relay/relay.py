@@ -136,6 +136,7 @@ class Relay:
         doorbell = Doorbell(self._notifications, self._exchange)
         await stack.enter_async_context(doorbell.listening())
         reader, lock_session, lanes = await self._open_database(stack)
+        stack.enter_context(doorbell.listening_alone(lambda: lanes.own_all))
         marker = OutboxMarker(lock_session)
         housekeeping = Housekeeping(
             marker=marker,
