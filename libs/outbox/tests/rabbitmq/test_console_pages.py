@@ -94,14 +94,14 @@ async def test_a_replay_of_everything_is_refused_in_words(ann: Visitor) -> None:
     assert wrong.status_code == 422
 
 
-async def test_a_scheduled_event_is_moved_sent_and_called_off(world: World, ann: Visitor) -> None:
+async def test_a_scheduled_event_is_moved_sent_and_unscheduled(world: World, ann: Visitor) -> None:
     async with world.work.begin() as unit:
         for key in ("a", "b", "c"):
             await unit.schedule(Happened(key), key=key, at=FAR)
     listed = links((await ann.get("/scheduled")).text)
 
     shown = links((await ann.get(listed["a"])).text)
-    assert await confirm(ann, shown["Call it off…"]) == 303
+    assert await confirm(ann, shown["Unschedule it…"]) == 303
     shown = links((await ann.get(listed["b"])).text)
     assert await confirm(ann, shown["Send it now…"]) == 303
     form = (await ann.get(listed["c"])).text

@@ -71,19 +71,19 @@ async def test_a_scheduled_event_is_sent_now(world: World, ann: Operator) -> Non
         await ann.scheduled.send_now(SOURCE, "a")
 
 
-async def test_a_scheduled_event_is_moved_and_called_off(world: World, ann: Operator) -> None:
+async def test_a_scheduled_event_is_moved_and_unscheduled(world: World, ann: Operator) -> None:
     await schedule(world, a=5)
     seen = await ann.scheduled.preview(SOURCE, "a")
     later = in_hours(9)
     await ann.scheduled.move(SOURCE, "a", later, seen=seen)
     assert (await ann.scheduled.show(SOURCE, "a")).due_at == later
     with pytest.raises(ChangedSince):
-        await ann.scheduled.call_off(SOURCE, "a", seen=seen)
-    await ann.scheduled.call_off(SOURCE, "a", seen=await ann.scheduled.preview(SOURCE, "a"))
+        await ann.scheduled.unschedule(SOURCE, "a", seen=seen)
+    await ann.scheduled.unschedule(SOURCE, "a", seen=await ann.scheduled.preview(SOURCE, "a"))
     assert (await ann.scheduled.list()).items == []
     assert [(row.what, row.outcome) for row in (await ann.history()).items] == [
-        ("call off scheduled", "done"),
-        ("call off scheduled", "refused"),
+        ("unschedule", "done"),
+        ("unschedule", "refused"),
         ("move scheduled", "done"),
     ]
     with pytest.raises(InvalidSetting):
@@ -98,7 +98,7 @@ async def test_an_event_is_not_moved_out_of_sight(world: World, ann: Operator, d
     with pytest.raises(InvalidSetting, match="hundred years"):
         await ann.scheduled.move(SOURCE, "a", datetime.fromisoformat(due_at))
     [event] = (await ann.scheduled.list()).items
-    await ann.scheduled.call_off(SOURCE, event.key)
+    await ann.scheduled.unschedule(SOURCE, event.key)
 
 
 async def test_what_cannot_be_published_is_redriven_or_discarded(

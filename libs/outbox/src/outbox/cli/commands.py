@@ -21,6 +21,7 @@ from outbox.cli import (
     queues,
     reconcile,
     replay,
+    scheduled,
     schema,
     status,
     tripped,
@@ -63,6 +64,7 @@ app.command("doctor")(doctor.doctor)
 app.command("console")(console.console)
 app.add_typer(parked.app, name="parked")
 app.add_typer(tripped.app, name="tripped")
+app.add_typer(scheduled.app, name="scheduled")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(queues.app, name="queues")
 app.command("replay")(replay.replay)

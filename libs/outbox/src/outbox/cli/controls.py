@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
@@ -11,10 +10,9 @@ import typer
 from outbox.cli.options import Application, DatabaseUrl, Json
 from outbox.cli.output import emit, say
 from outbox.cli.running import FOUND, fail, operate
+from outbox.cli.times import duration
 from outbox.operations import Operator
 from outbox.operations.controls import Control, OfQueue, OfRelay, Target
-
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A queue, or with --relay a relay's exchange.")
@@ -51,7 +49,7 @@ def pause(
     A paused queue receives and retries nothing. Events of a paused type are parked without an
     attempt, and go on in order afterwards. A paused relay publishes nothing.
     """
-    target, seconds = _target(name, type, relay=relay), _seconds(lasts)
+    target, seconds = _target(name, type, relay=relay), duration(lasts) if lasts else None
     if not unknown:
         _check(database_url, target, app)
     _order(
@@ -76,7 +74,7 @@ def throttle(
     as_json: Json = False,
 ) -> None:
     """Let at most RATE events a second pass, in each process of a queue's consumer or a relay."""
-    target, seconds = _target(name, None, relay=relay), _seconds(lasts)
+    target, seconds = _target(name, None, relay=relay), duration(lasts) if lasts else None
     if not unknown:
         _check(database_url, target, app)
     _order(
@@ -137,12 +135,3 @@ def _check(url: str, target: Target, app: str | None) -> None:
     if wrong is not None:
         others = "" if app else "--app knows the names of an application, "
         fail(f"{wrong}; {others}--unknown is for a name that is yet to come")
-
-
-def _seconds(given: str | None) -> float | None:
-    if given is None:
-        return None
-    found = re.fullmatch(r"(\d+)([smhd])", given)
-    if found is None:
-        fail(f"{given!r} is not a duration like 90s, 30m, 6h, 2d")
-    return float(found[1]) * _UNITS[found[2]]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json
+from outbox.cli.options import Application, BrokerUrl, DatabaseUrl, Json, ManagementUrl
 from outbox.cli.output import emit, say, table
-from outbox.cli.running import FOUND, fail, operate
+from outbox.cli.running import FOUND, operate
 from outbox.operations.doctor import Level
 from outbox.plural import counted
-from outbox.rabbitmq.management_api import ManagementFailed
 
 
 def doctor(
@@ -19,29 +16,17 @@ def doctor(
     database_url: DatabaseUrl,
     broker_url: BrokerUrl = None,
     app: Application = None,
-    management_url: Annotated[
-        str | None,
-        typer.Option(
-            "--management-url",
-            envvar="RABBITMQ_MANAGEMENT_URL",
-            metavar="URL",
-            help="http://user:password@host:15672, for bindings and alarms.",
-            show_default=False,
-        ),
-    ] = None,
+    management_url: ManagementUrl = None,
     as_json: Json = False,
 ) -> None:
     """Check tables, indexes, partitions, relays, parked events, handlers, clocks and queues."""
-    try:
-        found = operate(
-            database_url,
-            lambda operator: operator.doctor(),
-            broker_url=broker_url,
-            management_url=management_url,
-            app=app,
-        )
-    except ManagementFailed as problem:
-        fail(str(problem))
+    found = operate(
+        database_url,
+        lambda operator: operator.doctor(),
+        broker_url=broker_url,
+        management_url=management_url,
+        app=app,
+    )
     errors = [finding for finding in found if finding.level is Level.ERROR]
     if as_json:
         emit({"healthy": not errors, "findings": found})

@@ -46,6 +46,16 @@ BrokerUrl = Annotated[
         show_default=False,
     ),
 ]
+ManagementUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--management-url",
+        envvar="RABBITMQ_MANAGEMENT_URL",
+        metavar="URL",
+        help="http://user:password@host:15672, for what AMQP does not say.",
+        show_default=False,
+    ),
+]
 Application = Annotated[
     str | None,
     typer.Option(
@@ -61,6 +71,7 @@ After = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Note = Annotated[str, typer.Option("--note", help="Why; kept in the history.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Consumer = Annotated[
     str | None,

@@ -1,6 +1,6 @@
 """`outbox parked`: events that consumers have parked, as a person sees them.
 
-What a person does about them is in `parked_changes`.
+What a person does about them is in `parked_changes` and `parked_edit`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import typer
 from outbox.cli.options import After, Consumer, ConsumerName, DatabaseUrl, Json
 from outbox.cli.output import cell, clean, emit, say, table, warn
 from outbox.cli.parked_changes import discard, redrive, skip
+from outbox.cli.parked_edit import edit
 from outbox.cli.parked_options import (
     AggregateId,
     ErrorText,
@@ -32,7 +33,7 @@ app = typer.Typer(no_args_is_help=True, help="Events that consumers have parked.
 
 OneSequence = Annotated[int | None, typer.Option(help="Only the event with this sequence.")]
 
-for _change in (redrive, discard, skip):
+for _change in (redrive, discard, skip, edit):
     app.command()(_change)
 
 

@@ -9,10 +9,11 @@ from uuid import UUID
 
 import typer
 
-from outbox.cli.options import ConsumerName, DatabaseUrl, DryRun, Json, Yes
+from outbox.cli.options import ConsumerName, DatabaseUrl, DryRun, Json, Note, Yes
 from outbox.cli.output import emit, say, warn
 from outbox.cli.parked_options import (
     ErrorText,
+    EventId,
     EventTypes,
     Group,
     OneStream,
@@ -21,15 +22,13 @@ from outbox.cli.parked_options import (
     selection_of,
     stream_of,
 )
-from outbox.cli.parked_tables import show_events
+from outbox.cli.parked_tables import show_events, waits_behind
 from outbox.cli.running import confirm, fail, operate
 from outbox.errors import NothingMissing
 from outbox.event import Stream
-from outbox.inbox.operations import ParkedSelection, Preview
+from outbox.inbox.operations import ParkedSelection
 from outbox.plural import counted
 
-EventId = Annotated[UUID | None, typer.Option(help="Which event, if two have the same sequence.")]
-Note = Annotated[str, typer.Option(help="Why; kept in inbox_discarded.")]
 Through = Annotated[int | None, typer.Option(help="The last sequence to skip.")]
 Tail = Annotated[bool, typer.Option("--tail", help="Skip although no event waits beyond.")]
 OptionalStream = Annotated[
@@ -49,6 +48,7 @@ def redrive(
     types: EventTypes = None,
     error: ErrorText = None,
     group: Group = None,
+    note: Note = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: Json = False,
@@ -62,7 +62,7 @@ def redrive(
     preview = operate(
         database_url, lambda operator: operator.parked.preview_redrive(consumer, chosen)
     )
-    tried, behind, streams = counted(preview.streams, "stream"), _behind(preview), 0
+    tried, behind, streams = counted(preview.streams, "stream"), waits_behind(preview), 0
     does = preview.streams > 0 and not dry_run
     if does:
         confirm(f"Try the first event of {tried} now? {behind}", yes=yes)
@@ -70,7 +70,7 @@ def redrive(
         streams = operate(
             database_url,
             lambda operator: operator.parked.redrive(
-                consumer, chosen, seen=seen, progress=progress
+                consumer, chosen, seen=seen, note=note, progress=progress
             ),
         )
     if as_json:
@@ -152,7 +152,7 @@ class Discarding:
         """Discard all that is chosen, as it was when the question was asked."""
         url, consumer, gone = self.database_url, self.consumer, 0
         preview = operate(url, lambda operator: operator.parked.preview_discard(consumer, chosen))
-        events, behind = counted(preview.events, "event"), _behind(preview)
+        events, behind = counted(preview.events, "event"), waits_behind(preview)
         does = preview.events > 0 and not self.dry_run
         if does:
             streams = counted(preview.streams, "stream")
@@ -204,10 +204,6 @@ def skip(
         emit({"first": first, "last": last})
     else:
         say(f"{first} to {last} of {chosen} are skipped")
-
-
-def _behind(preview: Preview) -> str:
-    return f"{counted(preview.followers, 'event waits', 'events wait')} behind."
 
 
 def _progress(total: int, what: str) -> Callable[[int], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -33,6 +34,7 @@ ErrorText = Annotated[
 Group = Annotated[
     str | None, typer.Option("--group", help="Only of this group, as `outbox parked groups` shows.")
 ]
+EventId = Annotated[UUID | None, typer.Option(help="Which event, if two have the same sequence.")]
 AggregateId = Annotated[
     str | None, typer.Option("--aggregate", metavar="ID", help="Only this aggregate.")
 ]

@@ -1,11 +1,11 @@
-"""Tables of parked events and of their groups."""
+"""How parked events, their groups and what waits behind them are printed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from outbox.cli.output import say, table
-from outbox.inbox.operations import ParkedEvent, ParkedGroup
+from outbox.inbox.operations import ParkedEvent, ParkedGroup, Preview
 from outbox.plural import counted
 
 _EVENTS = (
@@ -81,3 +81,8 @@ def show_groups(title: str, found: Iterable[ParkedGroup]) -> None:
         for group in found
     )
     table(title, _GROUPS, rows)
+
+
+def waits_behind(preview: Preview) -> str:
+    """How many events wait behind those that a change would move."""
+    return f"{counted(preview.followers, 'event waits', 'events wait')} behind."

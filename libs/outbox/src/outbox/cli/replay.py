@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -12,10 +10,9 @@ import typer
 from outbox.cli.options import DatabaseUrl, DryRun, Json, Yes
 from outbox.cli.output import cell, emit, say, table, warn
 from outbox.cli.running import confirm, fail, operate
+from outbox.cli.times import time_ago
 from outbox.operations.replay import Replayable, Selection
 from outbox.plural import counted
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Since = Annotated[
     str | None,
@@ -44,7 +41,8 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Publish events again. To a consumer that has had an event it is a duplicate."""
-    selection = _some(Selection(_time(since), _time(until), _aggregate(aggregate), type_))
+    begin, end = (time_ago(given) if given else None for given in (since, until))
+    selection = _some(Selection(begin, end, _aggregate(aggregate), type_))
     preview = operate(
         database_url, lambda operator: operator.replay.preview(selection, counted_to=None)
     )
@@ -83,20 +81,6 @@ def _show(found: Sequence[Replayable]) -> None:
     columns = ("type", "events", "aggregates", "oldest", "newest")
     rows = ((e.type, e.events, e.aggregates, e.oldest, e.newest) for e in found)
     table("to be published again", columns, rows)
-
-
-def _time(given: str | None) -> datetime | None:
-    """A time, in UTC unless it names another zone, or how long ago."""
-    if given is None:
-        return None
-    ago = re.fullmatch(r"(\d+)([smhd])", given)
-    try:
-        if ago:
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        time = datetime.fromisoformat(given)
-    except (ValueError, OverflowError):
-        fail(f"{given!r} is neither a time like 2026-11-21T06:00Z nor a duration like 90m, 6h, 2d")
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _aggregate(given: str | None) -> tuple[str, str] | None:

@@ -23,6 +23,7 @@ from outbox.cli.output import warn
 from outbox.errors import ChangedSince, OperationInProgress, OutboxError
 from outbox.losses import broker_lost, one_line, refusal
 from outbox.operations import Actor, Operator, open_operator
+from outbox.rabbitmq.management_api import ManagementFailed
 from outbox.rabbitmq.topology import Topology
 from outbox.worker import Application
 
@@ -79,7 +80,8 @@ def user() -> str:
 
 def _sentence(problem: Exception) -> str | None:
     """What is wrong, in one line; None for a bug, which keeps its traceback."""
-    found = problem if isinstance(problem, OutboxError) else refusal(problem, first=True)
+    known = isinstance(problem, OutboxError | ManagementFailed)
+    found = problem if known else refusal(problem, first=True)
     if found is not None:
         return str(found)
     if isinstance(problem, psycopg.Error):

@@ -170,7 +170,7 @@ UPDATE outbox_scheduled SET due_at = %(due_at)s WHERE source = %(source)s AND ke
 """
 """Gives one another time. The relay hears of it by the doorbell."""
 
-CALL_OFF = "DELETE FROM outbox_scheduled WHERE source = %(source)s AND key = %(key)s"
+UNSCHEDULE = "DELETE FROM outbox_scheduled WHERE source = %(source)s AND key = %(key)s"
 """Removes one: it is never published."""
 
 # Sorted by bytes on both sides: two databases may disagree about everything else.

@@ -131,9 +131,9 @@ class Outbox:
         return statement, {**row, "key": short("key", key), "due_at": at}
 
     async def unschedule(self, connection: Writes, *keys: str) -> frozenset[str]:
-        """Cancel scheduled events, by one statement.
+        """Remove scheduled events, by one statement.
 
-        Returns the keys of those that were cancelled: without a key there was no event, or it has
+        Returns the keys of those that were removed: without a key there was no event, or it has
         been moved already.
 
         Call it before adding events of the same aggregate: the relay, which moves due events, locks

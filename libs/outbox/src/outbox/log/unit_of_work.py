@@ -141,7 +141,7 @@ class UnitOfWork:
         self._statements.scheduled = True
 
     async def unschedule(self, *keys: str) -> frozenset[str]:
-        """Cancel scheduled events, before emitting others of their aggregates.
+        """Remove scheduled events, before emitting others of their aggregates.
 
         Returns the keys of those that were not too late.
         """

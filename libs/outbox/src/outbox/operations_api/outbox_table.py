@@ -177,10 +177,10 @@ async def move_scheduled(operator: ChangingOperator, body: Moved) -> JSONRespons
     return answer(event)
 
 
-@scheduled.post("/call-off", responses=shown({"key": "close ticket 42"}))
-async def call_off(operator: ChangingOperator, body: ChangedKey) -> JSONResponse:
+@scheduled.post("/unschedule", responses=shown({"key": "close ticket 42"}))
+async def unschedule(operator: ChangingOperator, body: ChangedKey) -> JSONResponse:
     """Remove a scheduled event: it never becomes one. The answer is the event as it was."""
-    event = await operator.scheduled.call_off(
+    event = await operator.scheduled.unschedule(
         body.source, body.key, seen=body.preview, note=body.note
     )
     return answer(event)

@@ -49,7 +49,7 @@ class Fulfilment:
         await unit.schedule(_processed(decided), key=key, at=decided.processed_at)
 
     async def undo(self, unit: UnitOfWork, cancelled: Sequence[OrderCancelled]) -> None:
-        """Release what was reserved under any policy, and cancel answers that are scheduled."""
+        """Release what was reserved under any policy, and unschedule answers."""
         at = {order.order_id: order.cancelled_at for order in cancelled}
         await unit.unschedule(*map(_end_of, at))
         await repository.release(unit, at)

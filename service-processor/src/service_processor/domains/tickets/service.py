@@ -94,7 +94,7 @@ async def notify(unit: UnitOfWork, changed: Sequence[TicketStatusChanged]) -> No
 class AutoClose:
     """Closes a ticket that stays idle for `after`.
 
-    The deadline is a scheduled event: each transition replaces it, and the last one cancels it.
+    The deadline is a scheduled event: each transition replaces it, and the last one unschedules it.
     It counts from the transition itself, so a late delivery or a restart does not move it.
     """
 

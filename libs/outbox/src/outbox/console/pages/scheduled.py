@@ -1,4 +1,4 @@
-"""Scheduled: what becomes an event when, by key; send it now, move it, call it off."""
+"""Scheduled: what becomes an event when, by key; send it now, move it, unschedule it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class SendNow(_OfOneEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class CallOff(_OfOneEvent):
+class Unschedule(_OfOneEvent):
     """Remove it."""
 
     async def propose(self, operator: Operator) -> Proposal:
@@ -94,12 +94,14 @@ class CallOff(_OfOneEvent):
             f"{event.type} of {event.stream} never becomes an event.",
             "It has no sequence yet, so it leaves no gap and nothing waits for it.",
         )
-        return Proposal(f"Call off {event.key}", says, "Call it off for ever", seen, is_final=True)
+        return Proposal(
+            f"Unschedule {event.key}", says, "Unschedule it for ever", seen, is_final=True
+        )
 
     async def run(self, operator: Operator, seen: Preview | None, note: str) -> str:
         """See `Action`."""
-        await operator.scheduled.call_off(self.source, self.key, seen=seen, note=note)
-        return f"{self.key} is called off."
+        await operator.scheduled.unschedule(self.source, self.key, seen=seen, note=note)
+        return f"{self.key} is unscheduled."
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +132,5 @@ class Move(_OfOneEvent):
 
 
 register_action(router, "/scheduled/{service}/send", "send_now", SendNow)
-register_action(router, "/scheduled/{service}/call-off", "call_off", CallOff)
+register_action(router, "/scheduled/{service}/unschedule", "unschedule", Unschedule)
 register_action(router, "/scheduled/{service}/move", "move", Move.of)

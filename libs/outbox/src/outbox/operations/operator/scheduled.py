@@ -1,6 +1,6 @@
-"""Scheduled events: what becomes an event when, by key; send it now, move it, call it off.
+"""Scheduled events: what becomes an event when, by key; send it now, move it, unschedule it.
 
-A scheduled event has no sequence yet, so calling one off leaves no gap. The relay that moves a due
+A scheduled event has no sequence yet, so unscheduling one leaves no gap. The relay that moves a due
 event into the outbox table deletes its row: then there is nothing to change any more.
 """
 
@@ -113,15 +113,15 @@ class ScheduledEvents:
             raise InvalidSetting("due_at", "has to be within the next hundred years")
         return await self._move("move scheduled", source, key, due_at=due_at, seen=seen, note=note)
 
-    async def call_off(
+    async def unschedule(
         self, source: str, key: str, *, seen: Preview | None = None, note: str = ""
     ) -> DueEvent:
         """Remove an event: it never becomes one. Returns it as it was."""
         async with self.record.change(
-            "call off scheduled", f"{source} {key}", note=note, one_transaction=True
+            "unschedule", f"{source} {key}", note=note, one_transaction=True
         ) as change:
             event = await self._locked(source, key, seen, change)
-            await self.connection.execute(sql.CALL_OFF, {"source": source, "key": key})
+            await self.connection.execute(sql.UNSCHEDULE, {"source": source, "key": key})
         return event
 
     async def _move(
@@ -160,7 +160,7 @@ class ScheduledEvents:
             await cursor.execute(query, {"source": source, "key": key})
             event = await cursor.fetchone()
         if event is None:
-            raise NotThere(f"{source} has no scheduled event {key!r}: it was sent, or called off")
+            raise NotThere(f"{source} has no scheduled event {key!r}: it was sent, or unscheduled")
         return event
 
 
