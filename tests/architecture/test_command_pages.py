@@ -18,9 +18,9 @@ PAGES = [
     *ROOT.glob("examples/*/*.md"),
 ]
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
-GROUPS = ("parked", "jobs", "queues", "tripped")
+GROUPS = ("parked", "jobs", "scheduled", "queues", "tripped")
 CALL = re.compile(
-    rf"(?:^|[`$] ?)outbox ((?:(?:{'|'.join(GROUPS)}) )?[a-z]+)\b([^`\n#|]*)", re.MULTILINE
+    rf"(?:^|[`$] ?)outbox ((?:(?:{'|'.join(GROUPS)}) )?[a-z-]+)\b([^`\n#|]*)", re.MULTILINE
 )
 CONNECTIONS = {"relay", "cli"}
 """What the library calls its connections to RabbitMQ: `outbox relay`."""
@@ -57,7 +57,7 @@ def test_every_command_is_in_the_table_of_the_page() -> None:
     text = (ROOT / "docs" / "cli.md").read_text()
     table = text.partition("| command | database | |")[2].partition("\n\n")[0]
     cells = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
-    words = [re.findall(r"[a-z]+", re.sub(r"--\S+|\[.*?\]", "", cell)) for cell in cells]
+    words = [re.findall(r"[a-z-]+", re.sub(r"--\S+|\[.*?\]", "", cell)) for cell in cells]
     listed = {
         f"{row[0]} {one}" if row[0] in GROUPS else one
         for row in words

@@ -24,7 +24,10 @@ By = Annotated[
     str | None, typer.Option("--by", help="Who does it.", show_default="the user at this machine")
 ]
 For = Annotated[
-    str | None, typer.Option("--for", metavar="TIME", help="It ends by itself after 90s, 30m, 2h.")
+    float | None,
+    typer.Option(
+        "--for", parser=duration, metavar="TIME", help="It ends by itself after 90s, 30m, 2h."
+    ),
 ]
 Unknown = Annotated[
     bool, typer.Option("--unknown", help="The names need not be known to --app or the database.")
@@ -49,12 +52,12 @@ def pause(
     A paused queue receives and retries nothing. Events of a paused type are parked without an
     attempt, and go on in order afterwards. A paused relay publishes nothing.
     """
-    target, seconds = _target(name, type, relay=relay), duration(lasts) if lasts else None
+    target = _target(name, type, relay=relay)
     if not unknown:
         _check(database_url, target, app)
     _order(
         database_url,
-        lambda operator: operator.controls.pause(target, why=why, seconds=seconds, unknown=True),
+        lambda operator: operator.controls.pause(target, why=why, seconds=lasts, unknown=True),
         by=by,
         as_json=as_json,
     )
@@ -74,13 +77,13 @@ def throttle(
     as_json: Json = False,
 ) -> None:
     """Let at most RATE events a second pass, in each process of a queue's consumer or a relay."""
-    target, seconds = _target(name, None, relay=relay), duration(lasts) if lasts else None
+    target = _target(name, None, relay=relay)
     if not unknown:
         _check(database_url, target, app)
     _order(
         database_url,
         lambda operator: operator.controls.throttle(
-            target, rate, why=why, seconds=seconds, unknown=True
+            target, rate, why=why, seconds=lasts, unknown=True
         ),
         by=by,
         as_json=as_json,

@@ -43,9 +43,7 @@ def edit(
     The event as it was is kept in inbox_discarded. With a body from stdin there is nobody to ask:
     give --yes.
     """
-    if body == "-" and not yes:
-        fail("the body comes from stdin, so the question cannot be answered: give --yes")
-    new = _read(body)
+    new = _read(body, yes=yes)
     one = OneEvent(consumer, stream_of(stream), sequence, event_id)
     event, seen = operate(database_url, one.preview)
     if not as_json:
@@ -96,7 +94,9 @@ class OneEvent:
         return found[0]
 
 
-def _read(file: str) -> bytes:
+def _read(file: str, *, yes: bool) -> bytes:
+    if file == "-" and not yes:
+        fail("the body comes from stdin, so the question cannot be answered: give --yes")
     if file == "-":
         return sys.stdin.buffer.read()
     try:

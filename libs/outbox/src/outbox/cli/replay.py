@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -15,10 +16,16 @@ from outbox.operations.replay import Replayable, Selection
 from outbox.plural import counted
 
 Since = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", help="From this time on: 2026-11-21T06:00Z, or 90m, 6h, 2d ago."),
+    datetime | None,
+    typer.Option(
+        parser=time_ago,
+        metavar="TIME",
+        help="From this time on: 2026-11-21T06:00Z, or 90m, 6h, 2d ago.",
+    ),
 ]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")]
+Until = Annotated[
+    datetime | None, typer.Option(parser=time_ago, metavar="TIME", help="Before this time.")
+]
 Aggregate = Annotated[
     str | None, typer.Option(metavar="TYPE/ID", help="Only events of this aggregate.")
 ]
@@ -41,8 +48,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Publish events again. To a consumer that has had an event it is a duplicate."""
-    begin, end = (time_ago(given) if given else None for given in (since, until))
-    selection = _some(Selection(begin, end, _aggregate(aggregate), type_))
+    selection = _some(Selection(since, until, _aggregate(aggregate), type_))
     preview = operate(
         database_url, lambda operator: operator.replay.preview(selection, counted_to=None)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -28,7 +29,12 @@ Key = Annotated[
     str, typer.Argument(metavar="KEY", help="The key under which the event is scheduled.")
 ]
 Time = Annotated[
-    str, typer.Argument(metavar="TIME", help="2026-11-27T06:00Z, or so long from now: 90m, 6h, 2d.")
+    datetime,
+    typer.Argument(
+        parser=time_ahead,
+        metavar="TIME",
+        help="2026-11-27T06:00Z, or so long from now: 90m, 6h, 2d.",
+    ),
 ]
 Change = Callable[[Operator, Preview | None], Awaitable[DueEvent]]
 
@@ -104,14 +110,13 @@ def move(
     *,
     source: Source,
     key: Key,
-    time: Time,
+    due_at: Time,
     database_url: DatabaseUrl,
     note: Note = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Let an event be due at another time."""
-    due_at = time_ahead(time)
 
     def change(operator: Operator, seen: Preview | None) -> Awaitable[DueEvent]:
         return operator.scheduled.move(source, key, due_at, seen=seen, note=note)
