@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from kit.outbox.units import EFFECT, emitted, outcomes, write, written
 from kit.outbox.world import SOURCE, Happened, World
 from kit.waiting import eventually
 from outbox import Notifier, Outbox, Work
@@ -20,7 +20,6 @@ from outbox.errors import UnitEnded
 from outbox.log.group_commit import SIZE
 from outbox.losses import sqlstate_of
 
-EFFECT = "INSERT INTO effects (aggregate_id, sequence) VALUES (%(id)s, %(number)s)"
 LOCK_NOT_AVAILABLE = "55P03"
 DIES = "INSERT INTO effects SELECT 0, pg_terminate_backend(pg_backend_pid())::text, 0"
 
@@ -38,28 +37,6 @@ async def engine(world: World) -> AsyncIterator[AsyncEngine]:
 async def work(world: World, engine: AsyncEngine) -> AsyncIterator[Work]:
     async with Notifier(world.database_url) as notifier:
         yield Work(engine, Outbox(SOURCE), notifier)
-
-
-async def write(work: Work, id_: str, number: int = 1, statement: str = EFFECT) -> None:
-    async with work.begin() as unit:
-        await unit.send(statement, {"id": id_, "number": number})
-        await unit.emit(Happened(id_, number))
-
-
-async def outcomes(*writes: Any) -> list[BaseException | None]:
-    return list(await asyncio.gather(*writes, return_exceptions=True))
-
-
-async def written(world: World) -> dict[str, int]:
-    rows = await world.rows("SELECT aggregate_id, count(*) FROM effects GROUP BY 1")
-    return dict(rows)
-
-
-async def emitted(world: World) -> list[tuple[str, int, int]]:
-    """Aggregate, sequence and number of each event, in the order of ids."""
-    return await world.rows(
-        "SELECT aggregate_id, sequence, (payload->>'number')::int FROM outbox ORDER BY id"
-    )
 
 
 @asynccontextmanager

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from outbox.log.transaction_ends import about_savepoint, ends_transaction
+from outbox.log.transaction_ends import (
+    about_savepoint,
+    ends_transaction,
+    is_about_transaction,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +69,33 @@ def test_these_do_not(statement: str) -> None:
 )
 def test_savepoints_are_known(statement: str, told: str | None) -> None:
     assert about_savepoint(statement) == told
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COMMIT",
+        "SAVEPOINT s",
+        "ROLLBACK TO s",
+        "set local lock_timeout = '1s'",
+        "RESET ALL",
+        "SELECT 1; SET ROLE nobody",
+        "WITH one AS (SELECT set_config('a.b', 'c', true)) SELECT 1",
+        "SET TRANSACTION READ ONLY" + " " * 5000,
+    ],
+)
+def test_these_are_about_the_transaction_itself(statement: str) -> None:
+    assert is_about_transaction(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE settings SET value = 1",
+        "INSERT INTO set_config VALUES ('set_config(')",
+        "DELETE FROM t WHERE x = 'SAVEPOINT'",
+        "INSERT INTO t VALUES (1)" + " " * 5000,
+    ],
+)
+def test_these_are_not(statement: str) -> None:
+    assert not is_about_transaction(statement)

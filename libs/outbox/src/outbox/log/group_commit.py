@@ -18,15 +18,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox.failpoints import hit
 from outbox.log.deferred import Statement, raw_connection
-from outbox.log.guard import guarded
+from outbox.log.guard import begin_statement, guarded
 from outbox.log.lazy_transaction import LazyTransaction
 from outbox.losses import LAST_WORDS, sqlstate_of
 from outbox.postgres.notify import Notifier
@@ -35,6 +37,7 @@ WRITERS = 2
 """At most this many groups are under way."""
 SIZE = 64
 """At most this many units are one group."""
+_BEGIN = begin_statement(None)
 _LOCK_TIMEOUT = b"SET LOCAL lock_timeout = '100ms'"
 
 
@@ -65,7 +68,7 @@ class GroupCommit:
         self._waiting: deque[_Member] = deque()
         self._writers = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_checked = False
+        self._begin: bytes | None = None
 
     async def commit(self, unit: LazyTransaction) -> None:
         """Return when what waits in the unit is committed; raise the error of the unit itself.
@@ -101,11 +104,10 @@ class GroupCommit:
         return group
 
     async def _together(self, group: list[_Member]) -> None:
-        # Streams are locked in one order by all groups; units of one stream stay as they came.
-        group.sort(key=lambda member: member.first_stream)
         try:
             with self._outcome_of(*group):
-                await self._check()
+                # All groups lock streams in one order; units of one stream stay as they came.
+                group.sort(key=lambda member: member.first_stream)
                 await self._pipeline([one for member in group for one in member.unit.waiting])
         except _RolledBack:
             for member in group:
@@ -114,7 +116,6 @@ class GroupCommit:
     async def _commit_alone(self, member: _Member) -> None:
         if not member.done.done():
             with self._outcome_of(member):
-                await self._check()
                 await self._run_alone(member.unit.waiting)
 
     @contextmanager
@@ -139,19 +140,21 @@ class GroupCommit:
                 if not member.done.done():
                     member.done.set_result(None)
 
-    async def _check(self) -> None:
-        """Raise AutocommitRefused, as any other way to begin a transaction does."""
-        if not self._is_checked:
-            async with guarded(self._engine.connect()):
-                self._is_checked = True
+    async def _how_to_begin(self) -> bytes:
+        """BEGIN with the isolation level of the engine. Raises AutocommitRefused."""
+        if self._begin is None:
+            async with guarded(self._engine.connect()) as transaction:
+                self._begin = begin_statement(transaction.raw.isolation_level)
+        return self._begin
 
     async def _pipeline(self, statements: Sequence[Statement]) -> None:
         """Commit in one round trip. Raises _RolledBack if the server refused a statement."""
+        begin = await self._how_to_begin()
         async with self._autocommit.connect() as connection:
             raw, commits = await raw_connection(connection), False
             try:
                 async with raw.pipeline(), raw.cursor() as cursor:
-                    await cursor.execute(b"BEGIN")
+                    await cursor.execute(begin)
                     await cursor.execute(_LOCK_TIMEOUT)
                     for statement, parameters in statements:
                         await cursor.execute(statement.encode(), parameters)
@@ -161,18 +164,29 @@ class GroupCommit:
                 state = sqlstate_of(problem)
                 reported = state is not None and not state.startswith(LAST_WORDS)
                 if raw.closed or (commits and not reported):
-                    raise
+                    await connection.invalidate()  # SQLAlchemy has not seen the error
+                    raise _as_of_sqlalchemy(problem) from problem
                 await raw.rollback()
                 raise _RolledBack from problem
 
     async def _run_alone(self, statements: Sequence[Statement]) -> None:
-        if len(statements) == 1:  # a transaction by itself, in one round trip
+        if len(statements) == 1 and await self._how_to_begin() == _BEGIN:
+            # A transaction by itself.
             async with self._autocommit.connect() as connection:
                 await connection.exec_driver_sql(*_for_sqlalchemy(statements[0]))
             return
+        with suppress(_RolledBack):
+            await self._pipeline(statements)
+            return
+        # Once more, without the short wait for locks, for the error that SQLAlchemy makes of it.
         async with guarded(self._engine.connect()) as transaction:
             for statement in statements:
                 await transaction.connection.exec_driver_sql(*_for_sqlalchemy(statement))
+
+
+def _as_of_sqlalchemy(problem: Exception) -> BaseException:
+    """What SQLAlchemy raises where its own connection is lost."""
+    return DBAPIError.instance("COMMIT", None, problem, psycopg.Error, connection_invalidated=True)
 
 
 def _for_sqlalchemy(statement: Statement) -> tuple[str, dict[str, Any]]:

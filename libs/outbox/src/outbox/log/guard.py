@@ -82,13 +82,14 @@ async def pipelined(raw: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
         if raw.pgconn.transaction_status == TransactionStatus.IDLE and not raw.autocommit:
             raw._autocommit = True  # so that psycopg sends no BEGIN before ours
             try:
-                await raw.execute(_begin(raw.isolation_level), prepare=False)
+                await raw.execute(begin_statement(raw.isolation_level), prepare=False)
             finally:
                 raw._autocommit = False
         yield
 
 
-def _begin(level: int | None) -> bytes:
+def begin_statement(level: int | None) -> bytes:
+    """The BEGIN of a transaction with this isolation level of psycopg's; None is the server's."""
     name = "" if level is None else f" ISOLATION LEVEL {psycopg.IsolationLevel(level).name}"
     return f"BEGIN{name.replace('_', ' ')}".encode()
 

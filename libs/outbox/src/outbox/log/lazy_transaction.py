@@ -2,6 +2,9 @@
 
 Until then the statements wait. If the block ends before, it needed no transaction of its own, and
 what waits goes to the group commit.
+
+Invariant: a statement about the transaction itself, such as SET LOCAL, a savepoint or COMMIT, does
+not wait. In a group it would change or end what the units of others run in.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from outbox.errors import UnitEnded
 from outbox.log.deferred import Statement, Statements
 from outbox.log.guard import guarded
 from outbox.log.lazy_connection import LazyConnection
+from outbox.log.transaction_ends import is_about_transaction
 
 
 class LazyTransaction(Statements):
@@ -35,8 +39,10 @@ class LazyTransaction(Statements):
         statement: str,
         parameters: Mapping[str, Any],
         *,
-        outbox_only: bool = False,  # noqa: ARG002
+        outbox_only: bool = False,
     ) -> None:
+        if not outbox_only and is_about_transaction(statement):
+            await self.connection.ensure_begun()
         if self.connection.begun:
             await self.connection.exec_driver_sql(statement, dict(parameters))
         else:

@@ -1,4 +1,4 @@
-"""Whether a statement would end the transaction that it runs in.
+"""Whether a statement would end the transaction that it runs in, or change it for what follows.
 
 PostgreSQL 18, "SQL Commands": COMMIT, END, ROLLBACK, ABORT and PREPARE TRANSACTION end one;
 SAVEPOINT, RELEASE and ROLLBACK TO do not.
@@ -18,11 +18,18 @@ _NOT_CODE = re.compile(
 _TO = r"ROLLBACK(?:\s+(?:WORK|TRANSACTION))?\s+TO\b"
 _ENDS = re.compile(rf"\s*(?:COMMIT|END|ABORT|(?!{_TO})ROLLBACK|PREPARE\s+TRAN\w*)\b", re.IGNORECASE)
 _SAVEPOINT = re.compile(rf"\s*(?:SAVEPOINT|RELEASE|({_TO}))\b", re.IGNORECASE)
+_SETS = re.compile(r"\s*(?:SET|RESET)\b|.*\bset_config\s*\(", re.IGNORECASE | re.DOTALL)
+_ABOUT = (_ENDS, _SAVEPOINT, _SETS)
 
 
 def ends_transaction(statement: str) -> bool:
     """Whether one of the statements in this text does. Comments and literals do not count."""
-    return _ends(statement) if len(statement) <= CACHED else _search(statement)
+    return _ends(statement) if len(statement) <= CACHED else _search(statement, _ENDS)
+
+
+def is_about_transaction(statement: str) -> bool:
+    """Whether it ends the transaction, sets or takes back a savepoint, or sets a parameter."""
+    return _is_about(statement) if len(statement) <= CACHED else _search(statement, *_ABOUT)
 
 
 def about_savepoint(statement: str) -> str | None:
@@ -32,11 +39,17 @@ def about_savepoint(statement: str) -> str | None:
 
 @lru_cache(maxsize=2048)
 def _ends(statement: str) -> bool:
-    return _search(statement)
+    return _search(statement, _ENDS)
 
 
-def _search(statement: str) -> bool:
-    return any(map(_ENDS.match, _NOT_CODE.sub(" ", statement).split(";")))
+@lru_cache(maxsize=2048)
+def _is_about(statement: str) -> bool:
+    return _search(statement, *_ABOUT)
+
+
+def _search(statement: str, *wanted: re.Pattern[str]) -> bool:
+    statements = _NOT_CODE.sub(" ", statement).split(";")
+    return any(pattern.match(one) for one in statements for pattern in wanted)
 
 
 @lru_cache(maxsize=2048)
