@@ -159,3 +159,12 @@ def test_every_revision_names_its_service_and_has_a_number() -> None:
         named = re.search(r'^revision = "(.*)"$', path.read_text(), re.MULTILINE)
         assert named, path
         assert re.fullmatch(rf"{service}\d*_\d{{4}}", named[1]), path
+
+
+def test_the_console_names_no_domain_of_these_services() -> None:
+    """It is the library's, and shows applications of others."""
+    folder = ROOT / "libs" / "outbox" / "src" / "outbox" / "console" / "templates"
+    words = re.compile(r"booking|rental|restaurant|ticket|scooter", re.IGNORECASE)
+    found = [(page.name, words.findall(page.read_text())) for page in folder.glob("*.html")]
+    assert len(found) > 20
+    assert [one for one in found if one[1]] == []

@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Any
 
 from outbox import metrics
+from outbox.errors import InvalidSetting
 from outbox.event import Envelope
 from outbox.inbox.event_handlers import Handlers
 from outbox.inbox.missing_events import MissingEvents
@@ -25,6 +26,7 @@ from outbox.log.unit_of_work import UnitOfWork
 from outbox.postgres.notify import DOORBELL, RESCAN
 from outbox.rabbitmq.subscription import Subscribed
 from outbox.resend_events import (
+    RESENDING,
     EventsUnavailable,
     Ranges,
     ResendRequested,
@@ -44,8 +46,12 @@ Row = tuple[str, str, int]
 def resend_handlers(subscription: Subscribed) -> Handlers:
     """The handlers of a queue that takes the aggregate type `stream` from other sources.
 
-    They answer requests to the source of their own unit of work and ignore all others.
+    They answer requests to the source of their own unit of work and ignore all others. Raises
+    `InvalidSetting` for a queue that does not take that aggregate type.
     """
+    if RESENDING not in subscription.aggregate_types:
+        rule = f"does not have the aggregate type {RESENDING!r}, so no request arrives there"
+        raise InvalidSetting(f"subscription of {subscription.queue}", rule)
     on = Handlers(subscription, ResendRequested, EventsUnavailable)
     on(ResendRequested)(answer)
     on(EventsUnavailable)(note_unavailable)

@@ -78,3 +78,15 @@ async def test_with_the_envelopes_answers_name_their_causes(world: World, on: Ha
     assert await deliver(world.work, QUEUE, on, *came) == []
     caused = await world.rows("SELECT aggregate_id, causation_id FROM outbox ORDER BY id")
     assert caused == [("soup", str(came[0].id)), ("stew", str(came[1].id))]
+
+
+async def test_parameters_without_names_are_refused_where_they_are_sent(world: World) -> None:
+    async def handle(unit: UnitOfWork, event: Envelope) -> None:
+        await unit.send("SELECT %s", (event.sequence,))  # type: ignore[arg-type]
+
+    [parked] = await deliver(world.work, QUEUE, {"order.happened": handle}, *events(1, "a"))
+    assert parked.last_error is not None
+    assert "TypeError: 'tuple' object is not a mapping" in parked.last_error
+    with pytest.raises(TypeError, match="not a mapping"):
+        async with world.work.begin() as unit:
+            await unit.send("SELECT %s", (1,))  # type: ignore[arg-type]

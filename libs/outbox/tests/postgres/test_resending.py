@@ -10,7 +10,7 @@ import pytest
 
 from kit.outbox.world import Happened, World
 from outbox import Subscription, resend_handlers
-from outbox.errors import Unreadable
+from outbox.errors import InvalidSetting, Unreadable
 from outbox.event import Envelope
 from outbox.inbox.event_classes import reader_of
 from outbox.log import resend_queries
@@ -42,6 +42,12 @@ async def ask(world: World, *requests: ResendRequested) -> None:
     handlers = resend_handlers(BACK)
     envelopes = Source("kitchen").envelopes(*requests)
     assert await deliver(world.work, BACK.queue, handlers, *envelopes) == []
+
+
+def test_a_queue_that_takes_no_requests_is_refused_for_the_way_back() -> None:
+    orders = Subscription("kitchen", "shop.orders", "kitchen", ("order",))
+    with pytest.raises(InvalidSetting, match=r"shop\.orders does not have the aggregate type"):
+        resend_handlers(orders)
 
 
 async def published(world: World, *events: Happened) -> None:

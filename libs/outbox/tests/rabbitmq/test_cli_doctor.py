@@ -202,9 +202,16 @@ async def test_an_app_that_cannot_be_found_is_status_2(pair: Pair) -> None:
         "nowhere:TOPOLOGY",
         "kit.outbox.topology:NOTHING",
         "kit.outbox.topology:NOT_ONE",
-        "x",
+        "x:TOPOLOGY",
     ):
         await pair.say("doctor", "--app", where, status=2)
+
+
+async def test_an_app_without_a_name_is_told_how_it_is_written(pair: Pair) -> None:
+    said = await pair.say("doctor", "--app", "kit.outbox.topology", status=2)
+    assert said.err == (
+        "outbox: --app kit.outbox.topology: say in which variable or function of it: MODULE:NAME\n"
+    )
 
 
 async def test_a_function_may_name_the_topology(pair: Pair) -> None:

@@ -22,10 +22,9 @@ from outbox.errors import InvalidSetting
 from outbox.inbox.inbox import Inbox
 from outbox.operations import Actor, open_operator
 from outbox.operations.roles import Role
-from outbox.operations_api import access
-from outbox.operations_api.access import READING, OperatedService
-from outbox.operations_api.app import build_operations_app
-from outbox.operations_api.tokens import Caller, Tokens
+from outbox.operations_api import OperatedService, Tokens, access, build_operations_app
+from outbox.operations_api.access import READING
+from outbox.operations_api.tokens import Caller
 
 OPERATOR, VIEWER = "an-operators-long-random-token", "a-viewers-long-random-token"
 JSON = {"Content-Type": "application/json"}

@@ -17,9 +17,7 @@ from kit.services.worker_process import worker
 from kit.waiting import eventually
 from outbox import Envelope, UnitOfWork
 from outbox.operations.controls import OfQueue, pause, resume
-from outbox.operations_api.access import OperatedService
-from outbox.operations_api.app import build_operations_app
-from outbox.operations_api.tokens import Tokens
+from outbox.operations_api import OperatedService, Tokens, build_operations_app
 
 TYPE = "order.happened"
 TRIP = f"""

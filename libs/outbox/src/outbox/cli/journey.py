@@ -20,8 +20,8 @@ Id = Annotated[
     str | None,
     typer.Argument(
         metavar="ID",
-        help="Of an order or the like, an event, a request (correlation id) or a trace. Without"
-        " one, the slowest events of the last hour.",
+        help="Of an aggregate (such as one order), an event, a request (correlation id) or a trace."
+        " Without one, the slowest events of the last hour.",
         show_default=False,
     ),
 ]

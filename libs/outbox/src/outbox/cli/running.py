@@ -121,6 +121,8 @@ def application_of(where: str) -> Application:
     A topology alone becomes an application without known handlers.
     """
     module, _, path = where.partition(":")
+    if not path:
+        fail(f"--app {where}: say in which variable or function of it: MODULE:NAME")
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: object = import_module(module)

@@ -69,7 +69,7 @@ class DeferredStatements(Statements):
     async def send(
         self, statement: str, parameters: Mapping[str, Any], *, outbox_only: bool = False
     ) -> None:
-        self._waiting.append((statement, dict(parameters)))  # the caller may change its own
+        self._waiting.append((statement, {**parameters}))  # the caller may change its own
         self._rows_wait = self._rows_wait or not outbox_only
         if len(self._waiting) >= PIPELINE:
             await self.flush()

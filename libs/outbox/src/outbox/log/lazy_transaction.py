@@ -44,9 +44,9 @@ class LazyTransaction(Statements):
         if not outbox_only and is_about_transaction(statement):
             await self.connection.ensure_begun()
         if self.connection.begun:
-            await self.connection.exec_driver_sql(statement, dict(parameters))
+            await self.connection.exec_driver_sql(statement, {**parameters})
         else:
-            self.waiting.append((statement, dict(parameters)))  # the caller may change its own
+            self.waiting.append((statement, {**parameters}))  # the caller may change its own
 
     async def __aenter__(self) -> LazyTransaction:
         return self

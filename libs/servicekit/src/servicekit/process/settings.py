@@ -30,7 +30,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from outbox import ConsumerSettings, Retry
-from outbox.operations_api.tokens import Tokens
+from outbox.operations_api import Tokens
 from servicekit.http.access_rules import LOOPBACK_HOSTS, AccessRules, Hosts, Origins
 from servicekit.process.former_names import unread_variables
 from servicekit.process.production import refuse_open_access, refuse_weak_secrets

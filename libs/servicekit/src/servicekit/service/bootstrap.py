@@ -32,8 +32,7 @@ from outbox import (
     Work,
     open_work,
 )
-from outbox.operations_api.access import OperatedService
-from outbox.operations_api.app import build_operations_app
+from outbox.operations_api import OperatedService, build_operations_app
 from outbox.postgres.day_partitions import INBOX_APPLIED, OUTBOX
 from servicekit.database.engine import POOL_SIZE, create_engine, ensure_reachable
 from servicekit.database.expiry import Expiry
