@@ -1,15 +1,18 @@
-"""Beacons past the relay, and the requests by which a consumer asks for what it misses."""
+"""Beacons past the relay; requests by which a consumer asks for what it misses, and answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from kit.outbox.world import QUEUE, SOURCE, World
+from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, TAKES, World
+from outbox import Consumer, Subscription, Topology, resend_handlers
 from outbox.rabbitmq.beacons import BEACONS, Beacon
-from outbox.resend_events import ResendRequested
+from outbox.resend_events import RESENDING, ResendRequested
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+WAY_BACK = Subscription(EXCHANGE, "shop.streams", SOURCE, (RESENDING,))
+WITH_WAY_BACK = Topology([EXCHANGE], [TAKES, WAY_BACK])
 
 
 def at(minutes: float) -> datetime:
@@ -26,6 +29,17 @@ async def send(world: World, *beacons: Beacon) -> None:
         exchange = await channel.get_exchange(BEACONS, ensure=False)
         for one in beacons:
             await exchange.publish(one.to_message(), one.routing_key)
+
+
+def answering(world: World) -> Consumer:
+    """The consumer that answers requests; the world asks itself."""
+    return Consumer(
+        queue=WAY_BACK.queue,
+        handlers=resend_handlers(WAY_BACK),
+        work=world.work,
+        broker_url=world.broker_url,
+        topology=WITH_WAY_BACK,
+    )
 
 
 async def requests(world: World) -> list[ResendRequested]:

@@ -9,6 +9,8 @@ from uuid import UUID
 
 MAX_PAYLOAD = 1024 * 1024
 """Bytes of a body; a larger one is refused when it is added and when it arrives."""
+MAX_SEQUENCE = 2**63 - 2
+"""PostgreSQL ends a range of bigint one beyond its last number."""
 
 
 class Event(Protocol):

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self
 from uuid_utils.compat import uuid7
 
 from outbox.argument_checks import MAX_SHORT_STRING
+from outbox.event import MAX_SEQUENCE
 
 RESENDING = "stream"
 """The aggregate type of these events."""
@@ -146,7 +147,7 @@ def _from_json(streams: list[dict[str, Any]]) -> tuple[StreamRanges, ...]:
         )
         for one in _few(streams)
     )
-    if any(not 0 < first <= last < 2**63 for one in found for first, last in one.ranges):
+    if any(not 0 < first <= last <= MAX_SEQUENCE for one in found for first, last in one.ranges):
         raise ValueError("a range that is none")
     if sum(one.count for one in found) > MAX_EVENTS:
         raise ValueError(f"more than {MAX_EVENTS} events")

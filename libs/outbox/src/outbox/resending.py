@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -24,6 +23,7 @@ from outbox.log.deferred import raw_connection
 from outbox.log.resend_queries import BACKLOG, BEACONS_AGAIN, RESEND
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.postgres.notify import DOORBELL, RESCAN
+from outbox.rabbitmq.beacons import EARLIEST
 from outbox.rabbitmq.subscription import Subscribed
 from outbox.resend_events import (
     RESENDING,
@@ -35,9 +35,6 @@ from outbox.resend_events import (
 )
 
 logger = logging.getLogger(__name__)
-
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""Nothing was published before: a request may name a time that PostgreSQL cannot give back."""
 
 Row = tuple[str, str, int]
 """Aggregate type, aggregate id, sequence."""

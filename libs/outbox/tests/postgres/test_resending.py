@@ -167,7 +167,11 @@ async def test_two_requests_for_the_same_events_are_one_resend(world: World) -> 
                 {"aggregate_type": "order", "aggregate_id": "a", "ranges": [[1, MAX_EVENTS + 1]]}
             ]
         },
-        {"streams": [{"aggregate_type": "order", "aggregate_id": "a", "ranges": [[2**63, 2**63]]}]},
+        {
+            "streams": [
+                {"aggregate_type": "order", "aggregate_id": "a", "ranges": [[2**63 - 1, 2**63 - 1]]}
+            ]
+        },
         {"streams": [{"aggregate_type": "order", "aggregate_id": "a", "ranges": [[0, 1]]}]},
         {"streams": [{"aggregate_type": "order", "aggregate_id": "a\0", "ranges": [[1, 1]]}]},
         {"streams": [{"aggregate_type": "\ud800", "aggregate_id": "a", "ranges": [[1, 1]]}]},

@@ -1,4 +1,4 @@
-"""An hour in which a side stands still, with the waits that are the default, makes nobody ask."""
+"""An hour that passes, or that a clock was wrong by, makes nobody ask with the default waits."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.outbox.beacons import has_beacons, has_number, misses, requests
+from kit.outbox.beacons import WITH_WAY_BACK, has_beacons, has_number, misses, requests
 from kit.outbox.clock import hours_pass, install_with_clock, use_clock
 from kit.outbox.deliveries import effects, has_effects, record
-from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, TAKES, Happened, World, running, world_in
+from kit.outbox.world import QUEUE, SOURCE, Happened, World, running, world_in
 from kit.servers import addresses
 from kit.servers.databases import filled_database
 from kit.waiting import eventually
-from outbox import Consumer, Subscription, Topology
+from outbox import Consumer
 from outbox.operations.controls import OfQueue, pause, resume
-from outbox.resend_events import RESENDING
 
 NAMES = [f"s{n}" for n in range(20)]
-WAY_BACK = Subscription(EXCHANGE, "shop.streams", SOURCE, (RESENDING,))
 LAST = "SELECT coalesce(max(number), 0) FROM outbox_beacons"
 
 
@@ -27,7 +25,7 @@ async def world(broker_url: str) -> AsyncIterator[World]:
     with filled_database(addresses.postgres(), install_with_clock) as url:
         use_clock(url)
         async with world_in(url, broker_url) as world:
-            world.topology = Topology([EXCHANGE], [TAKES, WAY_BACK])
+            world.topology = WITH_WAY_BACK
             yield world
 
 
@@ -105,6 +103,14 @@ async def test_releases_of_which_one_knows_no_beacons(world: World) -> None:
             await publish(world, 1, beacons=beacons)
             await hours_pass(world, 1)
         await no_request_was_sent(world, 5)
+
+
+async def test_a_clock_that_was_an_hour_ahead_stops_no_beacons(world: World) -> None:
+    async with running(asking(world)):
+        for hours in (0, 1, -1):
+            await hours_pass(world, hours)
+            await publish(world, 1)
+        await no_request_was_sent(world, 3)
 
 
 async def test_what_is_lost_is_asked_for_after_the_same_hour(world: World) -> None:

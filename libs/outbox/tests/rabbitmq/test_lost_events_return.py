@@ -7,33 +7,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.outbox.beacons import beacon, has_beacons, misses, requests, send
+from kit.outbox.beacons import WITH_WAY_BACK, answering, beacon, has_beacons, misses, requests, send
 from kit.outbox.deliveries import effects, has_effects, record, stream_of
 from kit.outbox.operator import say
-from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, TAKES, Happened, World, running
+from kit.outbox.world import QUEUE, SOURCE, Happened, World, running
 from kit.waiting import eventually
-from outbox import Consumer, Subscription, Topology, metrics, resend_handlers
+from outbox import Consumer, metrics
 from outbox.cli.running import FOUND
 from outbox.inbox import searcher
 from outbox.inbox.operations import InboxOperations
-from outbox.resend_events import RESENDING
 
-WAY_BACK = Subscription(EXCHANGE, "shop.streams", SOURCE, (RESENDING,))
 NAMES = [f"s{n}" for n in range(10)]
 
 
 @pytest.fixture
 async def both(world: World) -> AsyncIterator[World]:
     """A world that asks itself."""
-    world.topology = Topology([EXCHANGE], [TAKES, WAY_BACK])
-    answers = Consumer(
-        queue=WAY_BACK.queue,
-        handlers=resend_handlers(WAY_BACK),
-        work=world.work,
-        broker_url=world.broker_url,
-        topology=world.topology,
-    )
-    async with running(answers):
+    world.topology = WITH_WAY_BACK
+    async with running(answering(world)):
         yield world
 
 
@@ -112,6 +103,41 @@ async def has_sent_beacons(world: World, *, beyond: object) -> bool:
 
 async def has_no_hole(world: World) -> bool:
     return await world.rows("SELECT FROM inbox_beacons WHERE hole_since IS NOT NULL") == []
+
+
+async def test_a_consumer_restored_from_a_backup_gets_again_what_it_had_acked_since(
+    both: World,
+) -> None:
+    """Its queue has nothing of that any more, and most of its streams do not move."""
+    async with running(both.relay(beacon_every=1)):
+        async with running(asking(both)):
+            await both.emit(*(Happened(name) for name in NAMES))
+            await eventually(lambda: has_effects(both, len(NAMES)))
+            await eventually(lambda: has_beacons(both))
+        await both.execute(BACK_UP)
+        async with running(asking(both)):
+            await both.emit(*(Happened(name) for name in [*NAMES, "later"]))
+            await eventually(lambda: has_effects(both, 2 * len(NAMES) + 1))
+            await eventually(lambda: has_heard_more(both))
+        await both.execute(RESTORE)
+        async with running(asking(both)):
+            await both.emit(Happened("other"))
+            await eventually(lambda: has_effects(both, 2 * len(NAMES) + 2))
+            await eventually(lambda: misses(both, {}))
+    assert await effects(both) == {**{name: [1, 2] for name in NAMES}, "later": [1], "other": [1]}
+
+
+TABLES = ("inbox", "inbox_beacons", "effects")
+BACK_UP = "; ".join(f"CREATE TABLE old_{name} AS SELECT * FROM {name}" for name in TABLES)
+RESTORE = "; ".join(
+    f"DELETE FROM {name}; INSERT INTO {name} SELECT * FROM old_{name}" for name in TABLES
+)
+
+
+async def has_heard_more(world: World) -> bool:
+    """Whether a beacon has come since the backup."""
+    later = "SELECT FROM inbox_beacons b, old_inbox_beacons o WHERE b.number > o.number"
+    return await world.rows(later) != []
 
 
 async def test_a_lost_event_between_others_comes_back_without_a_beacon(both: World) -> None:

@@ -56,8 +56,10 @@ def test_what_is_asked_for_does_not_delay_what_is_new() -> None:
     assert due(told, MINUTE) == Span(after(-3600), after(97), frozenset({USER}))
 
 
-def test_a_clock_that_was_set_back_makes_no_beacon_that_ends_before_it_begins() -> None:
-    assert due(situation(0, 1000, order=900), MINUTE) is None
+def test_after_a_clock_was_set_back_beacons_go_on_from_a_minute_before() -> None:
+    assert due(situation(0, 1000, order=900), MINUTE) == Span(after(-60), after(-3))
+    assert due(situation(50, 1000, order=-3), MINUTE) is None
+    assert due(situation(60, 1000, order=-3), MINUTE) == Span(after(-3), after(57))
 
 
 def test_each_beacon_of_a_round_has_the_next_number_and_only_the_last_one_ends_later() -> None:

@@ -3,7 +3,7 @@
 The first event of the aggregate `poison` ends the process, so does the second of `poison late`;
 the first of `hangs` blocks it for longer than HANGS_AFTER seconds, the first of `refuses` waits as
 long and ignores that it is cancelled. Every handler waits for HANDLER_WAITS seconds before its
-effect.
+effect. With ANSWERS it answers requests instead, on the queue for the way back.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from kit.outbox.beacons import answering
 from kit.outbox.deliveries import record
 from kit.outbox.world import SOURCE, World
 from outbox import Envelope, Notifier, Outbox, UnitOfWork, Work
@@ -50,7 +51,7 @@ async def main(database_url: str, broker_url: str) -> None:
             missing_after=float(os.environ.get("MISSING_AFTER", "30")),
             resend=[SOURCE],
         )
-        await consumer.run(stop)
+        await (answering(world) if os.environ.get("ANSWERS") else consumer).run(stop)
     await engine.dispose()
 
 

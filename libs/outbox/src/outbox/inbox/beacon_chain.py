@@ -27,10 +27,12 @@ ON CONFLICT DO NOTHING
 _LOCK = f"""
 SELECT number, until, is_whole, hole_since FROM inbox_beacons WHERE {_KEY} FOR UPDATE
 """  # noqa: S608
-# A hole that was open before keeps its clock.
+# A hole that was open before keeps its clock. A producer's clock may be ahead: a time in the future
+# would hide what is lost until then.
 _STORE = """
 INSERT INTO inbox_beacons AS b (consumer, source, aggregate_type, number, until, is_whole)
-VALUES (%(consumer)s, %(source)s, %(aggregate_type)s, %(number)s, %(until)s, %(is_whole)s)
+VALUES (%(consumer)s, %(source)s, %(aggregate_type)s, %(number)s,
+        least(%(until)s, clock_timestamp()), %(is_whole)s)
 ON CONFLICT (consumer, source, aggregate_type) DO UPDATE
    SET number = excluded.number, until = excluded.until, is_whole = excluded.is_whole,
        hole_since = %(hole_since)s,

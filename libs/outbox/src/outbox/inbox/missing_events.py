@@ -17,7 +17,7 @@ from typing import Any
 from psycopg.rows import class_row
 from psycopg.types.multirange import Multirange
 
-from outbox.event import Envelope, Stream
+from outbox.event import MAX_SEQUENCE, Envelope, Stream
 from outbox.inbox.position import Connection, columns
 from outbox.postgres.notify import INBOX_CHANGES
 from outbox.rabbitmq.beacons import Beacon
@@ -178,8 +178,8 @@ CASE WHEN missing && unrecoverable THEN '{UNRECOVERABLE}' WHEN NOT isempty(asked
 _SHOWN = "CASE WHEN missing && unrecoverable THEN missing * unrecoverable ELSE missing END"
 _COUNTS = f"""
 SELECT consumer, source, {_STATE} AS state, count(*) AS streams,
-       sum({_COUNT.format(_SHOWN)})::bigint AS events, min(noticed_at) AS since,
-       max(asked_at) AS asked_at,
+       least(sum({_COUNT.format(_SHOWN)}), {MAX_SEQUENCE})::bigint AS events,
+       min(noticed_at) AS since, max(asked_at) AS asked_at,
        min(source || '/' || aggregate_type || '/' || aggregate_id) AS first
   FROM inbox_missing WHERE %(consumer)s::text IS NULL OR consumer = %(consumer)s
  GROUP BY consumer, source, state ORDER BY consumer, source, state

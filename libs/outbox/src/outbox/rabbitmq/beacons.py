@@ -20,13 +20,16 @@ from aiormq.abc import DeliveredMessage
 
 from outbox.argument_checks import MAX_SHORT_STRING
 from outbox.errors import UnreadableMessage
-from outbox.rabbitmq.cloudevents import CONTENT_TYPE, MAX_SEQUENCE, short_text
+from outbox.event import MAX_SEQUENCE
+from outbox.rabbitmq.cloudevents import CONTENT_TYPE, short_text
 
 BEACONS = "beacons"
 """The exchange of all beacons (direct, durable); `Beacon.routing_key` is the binding key."""
 TYPE = "outbox.beacon"
 MAX_STREAMS = 1_000
 """A beacon names at most so many streams; more of them are several beacons."""
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""Nothing was published before. psycopg reads no time that is before the year 1 in its zone."""
 
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
@@ -108,7 +111,7 @@ def is_beacon(delivery: DeliveredMessage) -> bool:
 def _times(body: Mapping[str, Any]) -> tuple[int, datetime, datetime]:
     number = _sequence(body["number"])
     since, until = (datetime.fromisoformat(body[name]) for name in ("since", "until"))
-    if since.tzinfo is None or until.tzinfo is None or until < since:
+    if not EARLIEST <= since <= until:  # a time without an offset is a TypeError
         raise ValueError("times")
     return number, since.astimezone(UTC), until.astimezone(UTC)
 

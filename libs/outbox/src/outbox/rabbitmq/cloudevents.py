@@ -12,12 +12,12 @@ from aio_pika import DeliveryMode, Message
 from aiormq.abc import DeliveredMessage
 
 from outbox.errors import UnreadableMessage
-from outbox.event import Envelope, Stream
+from outbox.event import MAX_SEQUENCE, Envelope, Stream
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
-# The inbox can store these: bigint, smallint, and texts that fit into the index of its key.
-MAX_SEQUENCE, MAX_VERSION = 2**63 - 1, 2**15 - 1
+# The inbox can store these: smallint, and texts that fit into the index of its key.
+MAX_VERSION = 2**15 - 1
 MAX_BYTES = 255
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 

@@ -33,7 +33,7 @@ IDLE = timedelta(seconds=5)
 COMMITS_WITHIN = timedelta(seconds=3)
 """A mark is visible so long after its time at the latest: what is younger is left to the next."""
 FIRST = timedelta(minutes=1)
-"""The first round of a database begins so long before it."""
+"""The first round of a database, or after its clock was set back, begins so long before it."""
 
 
 class Beacons:
@@ -78,15 +78,18 @@ def due(found: Situation, every: timedelta) -> Span | None:
 
     What was published since the last round comes first, then what a consumer has asked for.
     """
-    since = max((one.until for one in found.positions.values()), default=found.now - FIRST)
+    first = found.now - FIRST
+    since = max((one.until for one in found.positions.values()), default=first)
+    if since > found.now:  # The clock was set back, less than a check ago.
+        since = first
     until = found.now - min(COMMITS_WITHIN, every / 2)
     if since < until and _is_due(found, since, every):
         return Span(since, until)
     asked = {kind: one.asked_since for kind, one in found.positions.items() if one.asked_since}
     if not asked:
         return None
-    first = min(asked.values())
-    return Span(first, since, frozenset(kind for kind, one in asked.items() if one == first))
+    oldest = min(asked.values())
+    return Span(oldest, since, frozenset(kind for kind, one in asked.items() if one == oldest))
 
 
 def _is_due(found: Situation, since: datetime, every: timedelta) -> bool:
