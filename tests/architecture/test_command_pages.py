@@ -18,7 +18,7 @@ PAGES = [
     *ROOT.glob("examples/*/*.md"),
 ]
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
-GROUPS = ("parked", "jobs", "scheduled", "queues", "tripped")
+GROUPS = ("parked", "jobs", "unpublished", "scheduled", "queues", "tripped")
 CALL = re.compile(
     rf"(?:^|[`$] ?)outbox ((?:(?:{'|'.join(GROUPS)}) )?[a-z-]+)\b([^`\n#|]*)", re.MULTILINE
 )

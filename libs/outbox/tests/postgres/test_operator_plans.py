@@ -60,7 +60,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, object]]] = {
         sql.STREAM_EVENTS,
         {**STREAM, "bucket": bucket_of("order", "777"), "first": 1, "last": 3},
     ),
-    "refused events": (sql.REFUSED_EVENTS, {"after": 0, "searched": 100_000, "limit": 51}),
+    "failed events": (sql.FAILED_EVENTS, {"after": 0, "searched": 100_000, "limit": 51}),
     "scheduled events": (
         sql.SCHEDULED_EVENTS,
         {

@@ -60,7 +60,7 @@ async def test_a_baseline_is_set_after_a_preview(world: World, ann: Visitor) -> 
     assert last == 2
 
 
-async def test_refused_events_are_redriven_and_discarded_from_the_outbox_page(
+async def test_parked_events_are_redriven_and_discarded_from_the_outbox_page(
     world: World, ann: Visitor
 ) -> None:
     await world.emit(Happened("1"), Happened("2"))

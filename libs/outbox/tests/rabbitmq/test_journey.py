@@ -29,7 +29,7 @@ from outbox.operations.journey import (
     slowest,
     steps,
 )
-from outbox.operations.parked_in_outbox import discard
+from outbox.operations.unpublished import discard
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 HEADER = f"00-{TRACE}-00f067aa0ba902b7-01"

@@ -50,7 +50,7 @@ async def test_a_type_that_no_queue_takes_is_logged_once(
     assert "placed.order" in words
     assert f"exchange {EXCHANGE}" in words
     assert "Subscription" in words
-    assert "outbox discard" in words
+    assert "outbox unpublished discard" in words
 
 
 def test_a_type_that_a_queue_took_meanwhile_is_logged_again(
@@ -81,7 +81,7 @@ async def test_status_and_doctor_name_type_and_ids(pair: Pair) -> None:
     for type_, id_ in ids.items():
         [finding] = [f for f in found if str(type_) in f.says]
         assert str(id_) in finding.says
-        assert "outbox discard" in finding.fix
+        assert "outbox unpublished discard" in finding.fix
 
 
 async def all_returned(world: World, count: int) -> bool:
@@ -97,14 +97,14 @@ async def test_events_behind_an_unroutable_one_are_published_in_order_once_it_is
     await emit(world, Happened("a", 1), SLIP, Happened("a", 3), Happened("a", 4))
     async with running(world.relay(), pair.consumer.consumer(record)):
         await eventually(lambda: all_returned(world, 1))
-        [event] = (await pair.say("discard", "--json")).json["events"]
+        [event] = (await pair.say("unpublished", "list", "--json")).json
         assert (event["type"], event["parked_at"]) == ("placed.order", None)
-        await pair.say("discard", event["event_id"], answer="n\n", status=3)
-        await pair.say("discard", event["event_id"], "--yes")
+        await pair.say("unpublished", "discard", event["event_id"], answer="n\n", status=3)
+        await pair.say("unpublished", "discard", event["event_id"], "--yes")
         await eventually(lambda: world.has_unpublished(0))
         await eventually(lambda: has_come_to(pair, 4))
     assert await effects(pair.consumer) == {"a": [1, 3, 4]}
-    assert (await pair.say("redrive", "--json")).json["events"] == []
+    assert (await pair.say("unpublished", "list", "--json")).json == []
 
 
 async def has_come_to(pair: Pair, sequence: int) -> bool:
@@ -120,7 +120,7 @@ async def test_a_tombstone_that_no_queue_takes_either_counts_as_published(
     async with running(world.relay()):
         await eventually(lambda: all_returned(world, 1))
         ids = [str(id_) for (id_,) in await world.rows("SELECT event_id FROM outbox ORDER BY id")]
-        await pair.say("discard", ids[0], "--yes")
+        await pair.say("unpublished", "discard", ids[0], "--yes")
         await eventually(lambda: first_is_published(world))
         await eventually(lambda: all_returned(world, 1))
     [(type_,)] = await world.rows("SELECT type FROM outbox WHERE published_at IS NULL")

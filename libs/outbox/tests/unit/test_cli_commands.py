@@ -32,7 +32,7 @@ ALL = dict(commands(get_command(app)))
 def test_all_commands_of_the_contract_are_there() -> None:
     assert {" ".join(path) for path in ALL} >= {
         "status", "lanes", "parked list", "parked show", "parked redrive", "parked discard",
-        "replay", "reconcile", "journey", "partitions", "doctor", "discard", "baseline",
+        "replay", "reconcile", "journey", "partitions", "doctor", "unpublished discard", "baseline",
     }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def test_a_subscription_that_has_received_nothing_is_drawn_too() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"refused": 2}, "2 events are refused"),
+        ({"parked": 2}, "2 events are parked"),
         ({"backed_off": 1}, "1 event comes back"),
         ({"relays": 0}, "no relay is connected"),
         ({"waiting": Waiting(7, 61.0)}, "7 wait over a minute"),

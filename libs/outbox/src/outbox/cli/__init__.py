@@ -1,10 +1,10 @@
 """The command `outbox`: it asks, calls `outbox.operations` and prints (see decision 0701).
 
 There is one module for each command or group of commands, named like the command: `status.py`,
-`parked.py`; `discard` and `redrive` of the outbox table share `parked_in_outbox.py`. `commands`
-puts them together. `running` holds exit statuses and questions, `output` the two forms of output
-(tables for people, JSON for programs), `options` what several commands are given. A command never
-reads or changes a table itself. It needs the extra `cli`; the rest of the library does not.
+`parked.py`. `commands` puts them together. `running` holds exit statuses and questions, `output`
+the two forms of output (tables for people, JSON for programs), `options` what several commands are
+given. A command never reads or changes a table itself. It needs the extra `cli`; the rest of the
+library does not.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from outbox.cli import (
     journey,
     lanes,
     parked,
-    parked_in_outbox,
     partitions,
     queues,
     reconcile,
@@ -25,6 +24,7 @@ from outbox.cli import (
     schema,
     status,
     tripped,
+    unpublished,
 )
 
 HELP = """Look after an outbox and an inbox. Give the database as --database-url or DATABASE_URL,
@@ -64,11 +64,10 @@ app.command("doctor")(doctor.doctor)
 app.command("console")(console.console)
 app.add_typer(parked.app, name="parked")
 app.add_typer(tripped.app, name="tripped")
+app.add_typer(unpublished.app, name="unpublished")
 app.add_typer(scheduled.app, name="scheduled")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(queues.app, name="queues")
 app.command("replay")(replay.replay)
-app.command("discard")(parked_in_outbox.discard)
-app.command("redrive")(parked_in_outbox.redrive)
 app.command("reconcile")(reconcile.reconcile)
 app.command("baseline")(baseline.baseline)

@@ -136,8 +136,8 @@ def _publishing(state: ServiceState, exchange: str, link: Link) -> Arrow:
 
 
 def _why_not_published(outbox: OutboxFlow, *, paused: bool) -> str:
-    if outbox.refused:
-        return counted(outbox.refused, "event is refused", "events are refused")
+    if outbox.parked:
+        return counted(outbox.parked, "event is parked", "events are parked")
     if outbox.backed_off:
         return counted(outbox.backed_off, "event comes back", "events come back")
     if not outbox.relays:

@@ -36,4 +36,4 @@ SELECT count(*) FILTER (WHERE parked_at IS NOT NULL), count(*) FILTER (WHERE par
          WHERE published_at IS NULL AND (parked_at IS NOT NULL OR attempts > 0)
          LIMIT %(limit)s) AS failing
 """
-"""Unpublished events that the broker refused, and those that are backed off; to a limit."""
+"""Unpublished events that are parked, and those that are backed off; to a limit."""

@@ -50,7 +50,7 @@ HISTORY_FROM = "SELECT created_at FROM outbox ORDER BY id LIMIT 1"
 """The time of the oldest event."""
 
 PARKED = "published_at IS NULL AND parked_at IS NOT NULL"
-"""Condition: the broker refused the event itself."""
+"""Condition: parked, because the broker refused the event itself."""
 
 DISCARDABLE = "published_at IS NULL AND (parked_at IS NOT NULL OR last_error = 'returned')"
 """Condition: parked, or returned because no queue is bound."""
@@ -69,7 +69,7 @@ SELECT {_STORED_EVENT} FROM outbox
 """Events for which the condition `which` is true, all of them or those with these ids."""
 
 # Relays try events in the order of their ids, so what has failed is among the first of a backlog.
-REFUSED_EVENTS = f"""
+FAILED_EVENTS = f"""
 SELECT id, {_STORED_EVENT}
   FROM (SELECT * FROM outbox WHERE published_at IS NULL AND id > %(after)s
          ORDER BY id LIMIT %(searched)s) waiting
@@ -91,7 +91,7 @@ SELECT CASE WHEN age < interval '1 second' THEN 'under a second'
 """
 """Unpublished events by age, the oldest first, counted to a limit."""
 
-REFUSED_PREVIEW = """
+FAILED_PREVIEW = """
 SELECT count(*) AS events, count(DISTINCT (source, aggregate_type, aggregate_id)) AS streams,
        0::bigint AS followers, statement_timestamp() AS at,
        coalesce(to_hex(bit_xor(hashtextextended(event_id::text, 0))), '') AS digest

@@ -4,7 +4,7 @@
 change what it would move, and writes every change down. The command `outbox` calls only this.
 Beneath it each module is one operation on a psycopg connection from `database.open_database`:
 `status`, `controls` (pause, throttle, resume), `lanes`, `partitions`, `reconcile`, `replay`,
-`journey`, `parked_in_outbox` (redrive and discard what the broker refused), `queue_migration`,
+`journey`, `unpublished` (redrive and discard what cannot be published), `queue_migration`,
 `doctor`. They return dataclasses and print nothing. They may be called while everything runs: a
 change keeps the order of every stream, and relays and consumers hear of it at its commit.
 """

@@ -46,7 +46,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class OutboxFlow:
-    """The producer's half. `refused` events wait for a person, `backed_off` ones for a retry.
+    """The producer's half. `parked` events wait for a person, `backed_off` ones for a retry.
 
     `source` is None before the first event, and `relays` counts those that are connected.
     """
@@ -55,7 +55,7 @@ class OutboxFlow:
     last_id: int
     published: Published
     waiting: Waiting
-    refused: int
+    parked: int
     backed_off: int
     relays: int
 
@@ -127,13 +127,13 @@ async def _outbox(connection: Connection, since: datetime | None) -> OutboxFlow:
     [published] = await fetch(connection, Published, outbox_sql.PUBLISHED, values)
     [waiting] = await fetch(connection, Waiting, outbox_sql.WAITING, {"limit": WAITING_TO})
     cursor = await connection.execute(outbox_sql.NOT_GOING, {"limit": WAITING_TO})
-    [(refused, backed_off)] = await cursor.fetchall()
+    [(parked, backed_off)] = await cursor.fetchall()
     return OutboxFlow(
         source=await value(connection, outbox_sql.SOURCE),
         last_id=await value(connection, outbox_sql.LAST_ID),
         published=published,
         waiting=waiting,
-        refused=refused,
+        parked=parked,
         backed_off=backed_off,
         relays=len((await lane_map(connection)).relays),
     )

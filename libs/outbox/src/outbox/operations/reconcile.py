@@ -43,7 +43,7 @@ class Why(StrEnum):
     FORGOTTEN = "forgotten"
     """No longer in the outbox table, so it cannot be replayed."""
     PARKED = "parked at the source"
-    """The broker refused it. Discard or redrive it there."""
+    """It is parked there, because the broker refused it. Discard or redrive it."""
     AHEAD = "ahead"
     """The consumer has more than the producer has: one of them was restored."""
     UNPUBLISHED = "unpublished"

@@ -111,14 +111,14 @@ class Status:
     @property
     def needs_a_person(self) -> bool:
         """Whether something has failed that is not retried by itself."""
-        refused = self.outbox is not None and any(
+        unpublishable = self.outbox is not None and any(
             trouble.state == "parked" for trouble in self.outbox.troubles
         )
         failed = self.inbox is not None and (
             any(parked.for_person for parked in self.inbox.parked)
             or any(missing.state in DO_NOT_COME for missing in self.inbox.missing)
         )
-        return refused or failed or any(count.state == "failed" for count in self.jobs or ())
+        return unpublishable or failed or any(count.state == "failed" for count in self.jobs or ())
 
 
 async def status(connection: Connection) -> Status:

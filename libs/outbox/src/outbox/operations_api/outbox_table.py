@@ -91,7 +91,7 @@ class Moved(ChangedKey):
 async def list_unpublished(
     *, operator: ReadingOperator, limit: Limit = 100, after: After = None
 ) -> JSONResponse:
-    """List events that the broker refused, or that no queue is bound for, the oldest first."""
+    """List events that are parked, or that no queue is bound for, the oldest first."""
     return answer(await operator.unpublished.list(limit=limit, after=after))
 
 
@@ -103,7 +103,7 @@ async def preview_redrive_unpublished(operator: ReadingOperator, body: Ids) -> J
 
 @unpublished.post("/redrive", responses=shown({"event_ids": []}))
 async def redrive_unpublished(operator: ChangingOperator, body: ChangedIds) -> JSONResponse:
-    """Publish refused events as they are."""
+    """Publish parked events as they are."""
     changed = await operator.unpublished.redrive(body.event_ids, seen=body.preview, note=body.note)
     return answer({"event_ids": changed})
 

@@ -159,7 +159,7 @@ class Settlement:
 _MESSAGE = (
     "no queue takes events of type %s, published to exchange %s: they and all that is behind them"
     " in their aggregates wait. Bind a queue to this type (a Subscription in the Topology), or give"
-    " the events up by `outbox discard`; the first is %s"
+    " the events up by `outbox unpublished discard`; the first is %s"
 )
 
 

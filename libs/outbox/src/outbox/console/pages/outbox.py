@@ -68,21 +68,21 @@ class _OfEvents:
 
 
 @dataclass(frozen=True, slots=True)
-class RedriveRefused(_OfEvents):
-    """Have refused events published as they are."""
+class RedriveParked(_OfEvents):
+    """Have parked events published as they are."""
 
     async def propose(self, operator: Operator) -> Proposal:
         """See `Action`."""
         seen = await operator.unpublished.preview_redrive(self.ids)
         events = counted(seen.events, "event")
         says = (
-            f"{events} of {counted(seen.streams, 'stream')} that the broker has refused"
-            f" {'goes' if seen.events == 1 else 'go'} to it once more, unchanged.",
+            f"{events} of {counted(seen.streams, 'stream')}, parked because the broker refused"
+            f" {'it, goes' if seen.events == 1 else 'them, go'} to it once more, unchanged.",
             "What waits behind them in their streams follows once they are confirmed.",
             "Events that came back for want of a queue are retried by themselves.",
         )
         button = f"Redrive {events}" if seen.events else ""
-        return Proposal("Redrive refused events", says, button, seen)
+        return Proposal("Redrive parked events", says, button, seen)
 
     async def run(self, operator: Operator, seen: Preview | None, note: str) -> str:
         """See `Action`."""
@@ -181,6 +181,6 @@ def _time(name: str, text: str) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-register_action(router, "/outbox/{service}/redrive", "redrive_refused", RedriveRefused.of)
+register_action(router, "/outbox/{service}/redrive", "redrive_parked", RedriveParked.of)
 register_action(router, "/outbox/{service}/discard", "discard_unpublished", DiscardUnpublished.of)
 register_action(router, "/outbox/{service}/replay", "replay", Replay.of)

@@ -116,11 +116,12 @@ def _backlog(outbox: OutboxStatus) -> list[Finding]:
         if trouble.error == "returned":
             fix = (
                 f"no queue is bound for {trouble.type}: bind one (a Subscription in the Topology or"
-                " a consumer that has not run yet), or `outbox discard ID`"
+                " a consumer that has not run yet), or `outbox unpublished discard ID`"
             )
         if trouble.state == "parked":
             fix = (
-                "`outbox redrive` publishes them as they are, `outbox discard` publishes tombstones"
+                "`outbox unpublished redrive` publishes them as they are,"
+                " `outbox unpublished discard` publishes tombstones"
             )
         findings.append(error("backlog", says, fix))
     oldest = outbox.backlog.oldest_seconds or 0.0

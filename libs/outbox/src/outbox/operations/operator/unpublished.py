@@ -1,7 +1,7 @@
-"""Events of the outbox table that cannot be published: refused by the broker, or without a queue.
+"""Events of the outbox table that cannot be published: parked, or without a queue.
 
-A redrive publishes refused events as they are. A discard replaces events by tombstones, whose
-bodies are lost.
+An event is parked because the broker refused it; a redrive publishes it as it is. A discard
+replaces events by tombstones. Their bodies are lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 from outbox.inbox.parked_rows import Preview
 from outbox.log import operator_queries as sql
 from outbox.log.row import StoredEvent
-from outbox.operations import parked_in_outbox
+from outbox.operations import unpublished
 from outbox.operations.database import Connection, fetch
 from outbox.operations.operator.record import Record, refuse_changed, refuse_moved
 from outbox.operations.pages import Page, key_of
@@ -43,14 +43,14 @@ class Unpublished:
         """Parked and returned events, the oldest first."""
         [last] = key_of(after, int) if after else [0]
         values = {"after": last, "limit": limit + 1, "searched": SEARCHED}
-        cursor = await self.connection.execute(sql.REFUSED_EVENTS, values, prepare=False)
+        cursor = await self.connection.execute(sql.FAILED_EVENTS, values, prepare=False)
         found = [(id_, StoredEvent(*row)) for id_, *row in await cursor.fetchall()]
         page = Page.of(found, limit, lambda one: [one[0]])
         return Page([event for _, event in page.items], page.next)
 
     async def of(self, ids: Sequence[UUID] | None, *, returned: bool) -> Sequence[StoredEvent]:
         """Parked events, and returned ones if asked for: all of them, or those with these ids."""
-        which = parked_in_outbox.list_discardable if returned else parked_in_outbox.list_parked
+        which = unpublished.list_discardable if returned else unpublished.list_parked
         return await which(self.connection, ids)
 
     async def ages(self) -> Sequence[AgeGroup]:
@@ -70,7 +70,7 @@ class Unpublished:
         ) as change:
             if seen is not None:
                 refuse_changed(seen, await self.preview_redrive(ids))
-            changed = await parked_in_outbox.redrive(self.connection, ids)
+            changed = await unpublished.redrive(self.connection, ids)
             refuse_moved(seen, len(changed))
             change.events, change.detail = len(changed), _named(changed)
         return changed
@@ -88,13 +88,13 @@ class Unpublished:
         ) as change:
             if seen is not None:
                 refuse_changed(seen, await self.preview_discard(ids))
-            changed = await parked_in_outbox.discard(self.connection, ids)
+            changed = await unpublished.discard(self.connection, ids)
             refuse_moved(seen, len(changed))
             change.events, change.detail = len(changed), _named(changed)
         return changed
 
     async def _preview(self, which: str, ids: Sequence[UUID]) -> Preview:
-        query = sql.REFUSED_PREVIEW.format(which=which)
+        query = sql.FAILED_PREVIEW.format(which=which)
         [found] = await fetch(self.connection, Preview, query, {"ids": [*ids]})
         return found
 

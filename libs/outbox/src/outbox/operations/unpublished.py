@@ -20,7 +20,7 @@ from outbox.postgres.notify import rescan
 async def list_parked(
     connection: Connection, ids: Sequence[UUID] | None = None
 ) -> list[StoredEvent]:
-    """Events that the broker refused, all of them or those with these ids, in order."""
+    """Parked events, all of them or those with these ids, in order."""
     return await _list(connection, outbox_sql.PARKED, ids)
 
 
