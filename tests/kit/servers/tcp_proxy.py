@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 
 class Pass(Protocol):
@@ -45,3 +46,16 @@ async def tcp_proxy(host: str, port: int, pass_on: Pass) -> AsyncIterator[int]:
         for task in copying:
             task.cancel()
         await asyncio.gather(*copying, return_exceptions=True)
+
+
+def server_of(url: str) -> tuple[str, int]:
+    """The host and port of the PostgreSQL in a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 5432
+
+
+def through(url: str, port: int) -> str:
+    """The URL by way of a proxy on this port."""
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}"))

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -16,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from kit.outbox.units import EFFECT, emitted, outcomes, write, written
 from kit.outbox.world import SOURCE, Happened, World
 from kit.servers.round_trips import RoundTrips
-from kit.servers.tcp_proxy import tcp_proxy
+from kit.servers.tcp_proxy import server_of, tcp_proxy, through
 from outbox import Event, InvalidEvent, Notifier, Outbox, Work
 from outbox.errors import TransactionEnded
 from outbox.event import MAX_PAYLOAD
@@ -41,17 +40,6 @@ async def working(world: World, url: str | None = None, **options: object) -> As
 async def work(world: World) -> AsyncIterator[Work]:
     async with working(world) as work:
         yield work
-
-
-def at(world: World, port: int) -> str:
-    parts = urlsplit(world.database_url)
-    login = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}"))
-
-
-def server_of(world: World) -> tuple[str, int]:
-    parts = urlsplit(world.database_url)
-    return parts.hostname or "", parts.port or 5432
 
 
 async def send(work: Work, statement: str) -> None:
@@ -206,8 +194,8 @@ async def test_a_commit_whose_answer_is_lost_is_a_loss_and_is_not_tried_again(
             writer.write(data)
 
     async with (
-        tcp_proxy(*server_of(world), cut) as port,
-        working(world, at(world, port)) as work,
+        tcp_proxy(*server_of(world.database_url), cut) as port,
+        working(world, through(world.database_url, port)) as work,
     ):
         await write(work, "before")
         cuts.set()
@@ -235,8 +223,11 @@ async def test_a_unit_that_only_writes_has_the_isolation_level_of_its_engine(
 async def test_a_unit_alone_is_one_round_trip_however_many_statements_it_has(
     world: World,
 ) -> None:
-    trips = RoundTrips(*server_of(world))
-    async with trips.serving() as port, working(world, at(world, port), pool_size=1) as work:
+    trips = RoundTrips(*server_of(world.database_url))
+    async with (
+        trips.serving() as port,
+        working(world, through(world.database_url, port), pool_size=1) as work,
+    ):
         await write(work, "a")
         before = trips.count
         await write(work, "b")

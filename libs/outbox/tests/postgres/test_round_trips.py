@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from kit.outbox.deliveries import effects, events, record
 from kit.outbox.world import QUEUE, SOURCE, Happened, World
 from kit.servers.round_trips import RoundTrips
+from kit.servers.tcp_proxy import server_of, through
 from outbox import Envelope, HandlersByType, Outbox, Park, UnitOfWork, handle_many, open_work
 from outbox.inbox.handlers import HandleMany, Handler
 from outbox.inbox.inbox import Inbox
@@ -38,11 +38,9 @@ async def inbox_behind_a_proxy(
     world: World, handlers: HandlersByType
 ) -> AsyncIterator[tuple[Inbox, RoundTrips]]:
     """An inbox whose only connection has done some work already."""
-    parts = urlsplit(world.database_url)
-    trips = RoundTrips(parts.hostname or "", parts.port or 5432)
+    trips = RoundTrips(*server_of(world.database_url))
     async with trips.serving() as port:
-        login = parts.netloc.rpartition("@")[0]
-        url = urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}"))
+        url = through(world.database_url, port)
         engine = create_async_engine(url.replace("postgresql:", "postgresql+psycopg:"), pool_size=1)
         async with open_work(engine, world.database_url, Outbox(SOURCE)) as work:
             inbox = Inbox(QUEUE, handlers, work)

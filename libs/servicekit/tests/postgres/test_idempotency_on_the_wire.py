@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import pytest
@@ -13,14 +12,9 @@ import pytest
 from kit.http import ledger_service as world
 from kit.http.ledger_service import ENTRY, Ledger
 from kit.servers.round_trips import RoundTrips
-from kit.servers.tcp_proxy import tcp_proxy
+from kit.servers.tcp_proxy import server_of, tcp_proxy, through
 from servicekit.database.engine import create_engine
 from servicekit.process.urls import PostgresUrl
-
-
-def server_of(database: PostgresUrl) -> tuple[str, int]:
-    parts = urlsplit(database)
-    return parts.hostname or "", parts.port or 5432
 
 
 @asynccontextmanager
@@ -28,9 +22,7 @@ async def client_behind(
     database: PostgresUrl, port: int, *, pool_size: int = 10
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A process that sees its database at this port."""
-    parts = urlsplit(database)
-    login = parts.netloc.rpartition("@")[0]
-    url = PostgresUrl(urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}")))
+    url = PostgresUrl(through(database, port))
     engine = create_engine(url, application_name="test", pool_size=pool_size)
     async with world.client(world.build(Ledger(engine))) as client:
         yield client
