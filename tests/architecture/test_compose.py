@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 NETWORKS = {name: set(service["networks"]) for name, service in SERVICES.items()}
 OBSERVING = {name for name, service in SERVICES.items() if "observe" in service.get("profiles", ())}
+DOCKERFILES = [*ROOT.glob("service-*/Dockerfile"), *ROOT.glob("deploy/*/Dockerfile")]
 SHARED = {"jaeger", "postgres", "prometheus", "rabbitmq", "stubs"}
 
 
@@ -89,6 +91,16 @@ def test_an_image_loads_opentelemetry_from_where_its_python_installs_it() -> Non
             assert f"\nENV PYTHONPATH=/usr/local/lib/python{python}/" in text
 
 
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_the_build_is_sent_all_that_an_image_copies(dockerfile: Path) -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    sent = [line[1:] for line in lines if line.startswith("!")]
+    for copied in re.findall(r"^COPY (.+) \S+$", dockerfile.read_text(), re.MULTILINE):
+        for path in copied.split():
+            parents = [path.rstrip("/"), path.partition("/")[0]]
+            assert any(fnmatch(one, kept) for one in parents for kept in sent), path
+
+
 def test_no_password_is_in_the_file() -> None:
     """Neither of a command, where `ps` shows it, nor of an environment (`docker inspect`)."""
     assert "dev-only" not in TEXT
@@ -97,8 +109,7 @@ def test_no_password_is_in_the_file() -> None:
 
 def test_images_are_of_a_version_that_was_run() -> None:
     """RabbitMQ 4.3 stops queues with a single active consumer (rabbitmq-server#17317)."""
-    files = [*ROOT.glob("service-*/Dockerfile"), *ROOT.glob("deploy/*/Dockerfile")]
-    dockerfiles = [file.read_text() for file in files]
+    dockerfiles = [file.read_text() for file in DOCKERFILES]
     assert {text.partition("FROM ")[2].split()[0] for text in dockerfiles} == {
         "python:3.13-slim-trixie"
     }

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from devstack.commands import doctor
 from devstack.docker.stack import Docker
 from devstack.host.errors import Trouble
 from devstack.host.layout import Layout
@@ -74,3 +75,17 @@ def test_a_port_that_was_set_for_the_start_is_the_one_that_is_kept(
     assert _started(given, fake_docker) == "29999"
     docker.run_once(PROCESSOR, "seed")  # a later command, without that variable
     assert fake_docker.last("run").env["POSTGRES_PORT"] == "29999"
+
+
+def test_ports_of_the_running_system_are_no_obstacle_for_the_doctor(
+    checkout: Layout, fake_docker: FakeDocker, postgres_port: int
+) -> None:
+    docker = _docker(checkout, postgres_port, ORDERS_PORT=str(postgres_port))
+    assert _bad_ports(checkout, docker) == 1
+    (fake_docker.folder / f"runs-{docker.project}").touch()
+    assert _bad_ports(checkout, docker) == 0
+
+
+def _bad_ports(checkout: Layout, docker: Docker) -> int:
+    found = doctor.Doctor(checkout, docker.env).findings()
+    return sum(one.weight == doctor.BAD and "ORDERS_PORT" in one.what for one in found)

@@ -158,7 +158,7 @@ class Doctor:
             )
 
     def _http_ports(self) -> Iterator[Finding]:
-        running = Supervisor(self._layout).answers()
+        running = Supervisor(self._layout).answers() or self._docker.is_running()
         host = services.listening_host(self._env)
         for service in SERVICES:
             port = environment.number(self._env, service.port_variable, service.port)
