@@ -16,8 +16,8 @@ UNANSWERED = timedelta(minutes=5)
 _FIXES = {
     ASKED: "check that the source's workers run, and that a queue of theirs takes requests",
     LOST: "`outbox replay` at the source; or name it in ConsumerSettings.resend, if it answers",
-    UNRECOVERABLE: "`outbox parked missing` names them; `outbox parked skip` (for the last events of"
-    " a stream with --through and --tail) or `outbox baseline` goes on without them, and"
+    UNRECOVERABLE: "`outbox parked missing` names them; `outbox parked skip` (with --through and"
+    " --tail for the last ones of a stream) or `outbox baseline` goes on without them, and"
     " `outbox replay` at a source that has them again brings them",
 }
 
