@@ -26,7 +26,7 @@ from bench.rows.post_orders import ORDER, pgbench
 from devstack.native.system import CHECKOUT, Layout, System
 
 SECONDS, WARM_UP = 20, 3
-LOW, RATES = 50, "100 200 400 600"
+LOW, RATES = 50, "100 200 400 600 700"
 USER = "pair"
 FLAT = "pair: flat backlog"
 """The first figure: that of another load once more, with its bounds."""

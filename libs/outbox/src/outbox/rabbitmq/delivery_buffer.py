@@ -7,6 +7,7 @@ connection, and the channel's prefetch bounds how many there are.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
@@ -30,7 +31,8 @@ class DeliveryBuffer:
         self._channel = channel
         self._queue = queue
         self._batch = batch
-        self._received: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
+        self._received: deque[DeliveredMessage | None] = deque()
+        self._has_some = asyncio.Event()
         self._is_full = asyncio.Event()
 
     @classmethod
@@ -56,16 +58,20 @@ class DeliveryBuffer:
     @property
     def is_empty(self) -> bool:
         """Whether nothing more has been received."""
-        return self._received.empty()
+        return not self._received
 
     def wake(self) -> None:
         """Make the wait for a delivery raise `ConsumerCancelled`."""
-        self._received.put_nowait(None)
+        self._received.append(None)
+        self._has_some.set()
         self._is_full.set()
 
     async def next(self) -> DeliveredMessage:
         """Wait for one delivery. Raises `ConsumerCancelled` at the end."""
-        return self._delivered(await self._received.get())
+        while not self._received:
+            self._has_some.clear()
+            await self._has_some.wait()
+        return self._delivered(self._received.popleft())
 
     async def next_batch(self, *, linger: float = 0.0) -> list[DeliveredMessage]:
         """Wait for a delivery, and add what else is there. Raises as `next` does.
@@ -78,7 +84,7 @@ class DeliveryBuffer:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._is_full.wait(), linger)
         while len(batch) < self._batch and not self.is_empty:
-            batch.append(self._delivered(self._received.get_nowait()))
+            batch.append(self._delivered(self._received.popleft()))
         return batch
 
     async def ack(self, deliveries: Sequence[DeliveredMessage]) -> None:
@@ -96,10 +102,11 @@ class DeliveryBuffer:
     @property
     def _fills_a_batch(self) -> bool:
         """Beside the one that has been taken."""
-        return self._received.qsize() >= self._batch - 1
+        return len(self._received) >= self._batch - 1
 
     def _received_one(self, delivery: DeliveredMessage) -> None:
-        self._received.put_nowait(delivery)
+        self._received.append(delivery)
+        self._has_some.set()
         if self._fills_a_batch:
             self._is_full.set()
 
