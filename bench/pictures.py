@@ -14,6 +14,7 @@ from pathlib import Path
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from bench.results import Results, Turns
 from bench.stack import FOLDER
@@ -53,6 +54,8 @@ def pair_load(results: Results) -> Figure | None:
     _line(latencies, loops, "settled p99", "from POST until settled")
     _line(latencies, loops, "answered p99", "from POST until answered")
     latencies.set(title="p99", ylabel="ms", yscale="log")
+    latencies.yaxis.set_major_formatter("{x:,.0f}")
+    latencies.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
     latencies.yaxis.set_major_formatter("{x:g}")
     for axes in (rates, latencies):
         axes.set(xlabel="orders offered a second", xlim=(0, None))
