@@ -100,7 +100,7 @@ def test_an_api_of_two_processes_takes_orders_and_its_one_scrape_counts_all(
     counted = 'http_requests_total{method="POST",route="/api/v1/orders",status="201"} 21.0'
     assert counted in metrics
     assert [one for one in metrics if "pid=" in one] == []
-    assert log.read_text().count('"event": "listening"') == 2
+    assert log.read_text().count('"event":"listening"') == 2
 
 
 def test_migrating_makes_the_days_to_come_of_a_schema_that_is_at_head(
