@@ -39,7 +39,7 @@ from outbox.losses import one_line
 from outbox.plural import counted
 from outbox.postgres.notify import INBOX_CHANGES
 from outbox.rabbitmq.subscription import Subscribed
-from outbox.resend_events import MAX_EVENTS, ResendRequested, StreamRanges
+from outbox.resend_events import ResendRequested, StreamRanges
 from outbox.supervise import Up, keep_running, pause
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,9 @@ ASK_AGAIN, CEILING = 15.0, 300.0
 """Seconds until the same is asked for again: the first ones, doubled each time up to the last."""
 HOLE_KEPT = 86_400.0
 """Seconds after which lost beacons are given up that no source told again."""
-WORTH_ASKING = MAX_EVENTS // 2
+UNDER_WAY = 500
+"""So many events are under way from one source at most: new ones wait behind them in the queue."""
+WORTH_ASKING = UNDER_WAY // 2
 """With less room for what is under way, the next request waits until more has come."""
 REQUEST_BYTES = 512 * 1024
 """A request names streams of about so many bytes at most: an event has its limit."""
@@ -174,10 +176,10 @@ class Searcher:
     ) -> list[ResendRequested]:
         """Ask a source for what is due, as far as there is room for it; what it does not answer
         only gets its time."""
-        due = await missing.due(source, limit=MAX_EVENTS)
+        due = await missing.due(source, limit=UNDER_WAY)
         holes = await chains.ask(source, first=ASK_AGAIN, ceiling=CEILING)
         if source in self._resend:
-            room = MAX_EVENTS - await missing.under_way(source)
+            room = UNDER_WAY - await missing.under_way(source)
             streams = portion(due, room) if room >= WORTH_ASKING else []
         else:
             streams = [StreamRanges(one.aggregate_type, one.aggregate_id, ()) for one in due]
