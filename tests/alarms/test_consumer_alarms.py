@@ -9,25 +9,18 @@ import pytest
 from aio_pika import Message
 
 from kit.alarms import Alarms
-from kit.outbox.beacons import beacon, send
+from kit.outbox.beacons import WITH_WAY_BACK, answering, beacon, send
 from kit.outbox.consumer_process import start
 from kit.outbox.deliveries import effects, events, publish, record
-from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, TAKES, Happened, World, running
+from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, Happened, World, running
 from kit.waiting import eventually
 from outbox import (
-    Consumer,
     Envelope,
     Park,
     Retry,
-    Subscription,
-    Topology,
     UnitOfWork,
-    resend_handlers,
 )
 from outbox.inbox import searcher
-from outbox.resend_events import RESENDING
-
-WAY_BACK = Subscription(EXCHANGE, "shop.streams", SOURCE, (RESENDING,))
 
 
 class Wrong(Exception):
@@ -104,15 +97,8 @@ async def test_an_event_that_its_source_has_not_kept_is_unrecoverable(
     world: World, alarms: Alarms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(searcher, "ASK_AGAIN", 0.3)
-    world.topology = Topology([EXCHANGE], [TAKES, WAY_BACK])
-    answers = Consumer(
-        queue=WAY_BACK.queue,
-        handlers=resend_handlers(WAY_BACK),
-        work=world.work,
-        broker_url=world.broker_url,
-        topology=world.topology,
-    )
-    async with running(world.relay(), answers):
+    world.topology = WITH_WAY_BACK
+    async with running(world.relay(), answering(world)):
         await world.emit(Happened("a"))
         await world.delivered(1)
         await world.execute("DELETE FROM outbox WHERE aggregate_id = 'a'")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, TAKES, World
 from outbox import Consumer, Subscription, Topology, resend_handlers
 from outbox.rabbitmq.beacons import BEACONS, Beacon
-from outbox.resend_events import RESENDING, ResendRequested
+from outbox.resend_events import RESENDING, Ranges, ResendRequested
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 WAY_BACK = Subscription(EXCHANGE, "shop.streams", SOURCE, (RESENDING,))
@@ -80,3 +80,20 @@ async def has_number(world: World, number: int) -> bool:
 async def has_beacons(world: World) -> bool:
     """Whether a beacon has come."""
     return await world.rows("SELECT FROM inbox_beacons WHERE number > 0") != []
+
+
+async def has_sent_beacons(world: World, *, beyond: object) -> bool:
+    """Whether a beacon with a higher number was published."""
+    return await world.rows("SELECT FROM outbox_beacons WHERE number > %s", beyond) != []
+
+
+async def asked_ranges(world: World) -> dict[str, Ranges]:
+    """What was asked for of each aggregate, the last time."""
+    found = [one for request in await requests(world) for one in request.streams]
+    return {one.aggregate_id: one.ranges for one in found}
+
+
+async def purge(world: World) -> None:
+    """Lose what is in the queue."""
+    async with world.broker() as channel:
+        await (await channel.get_queue(QUEUE, ensure=False)).purge()

@@ -48,6 +48,18 @@ async def tcp_proxy(host: str, port: int, pass_on: Pass) -> AsyncIterator[int]:
         await asyncio.gather(*copying, return_exceptions=True)
 
 
+def losing_commits(while_: asyncio.Event) -> Pass:
+    """PostgreSQL's answers to COMMIT, and their connections, are lost while this is set."""
+
+    async def pass_on(data: bytes, writer: asyncio.StreamWriter, *, is_answer: bool) -> None:
+        if is_answer and while_.is_set() and b"COMMIT" in data:
+            writer.transport.abort()
+        else:
+            writer.write(data)
+
+    return pass_on
+
+
 def server_of(url: str) -> tuple[str, int]:
     """The host and port of the PostgreSQL in a URL."""
     parts = urlsplit(url)

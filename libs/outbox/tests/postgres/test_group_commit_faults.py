@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from kit.outbox.units import EFFECT, emitted, outcomes, write, written
 from kit.outbox.world import SOURCE, Happened, World
 from kit.servers.round_trips import RoundTrips
-from kit.servers.tcp_proxy import server_of, tcp_proxy, through
+from kit.servers.tcp_proxy import losing_commits, server_of, tcp_proxy, through
 from outbox import Event, InvalidEvent, Notifier, Outbox, Work
 from outbox.errors import TransactionEnded
 from outbox.event import MAX_PAYLOAD
@@ -186,15 +186,8 @@ async def test_a_commit_whose_answer_is_lost_is_a_loss_and_is_not_tried_again(
     world: World, count: int
 ) -> None:
     cuts = asyncio.Event()
-
-    async def cut(data: bytes, writer: asyncio.StreamWriter, *, is_answer: bool) -> None:
-        if is_answer and cuts.is_set() and b"COMMIT" in data:
-            writer.transport.abort()
-        else:
-            writer.write(data)
-
     async with (
-        tcp_proxy(*server_of(world.database_url), cut) as port,
+        tcp_proxy(*server_of(world.database_url), losing_commits(cuts)) as port,
         working(world, through(world.database_url, port)) as work,
     ):
         await write(work, "before")

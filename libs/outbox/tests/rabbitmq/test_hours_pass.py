@@ -6,7 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.outbox.beacons import WITH_WAY_BACK, has_beacons, has_number, misses, requests
+from kit.outbox.beacons import (
+    WITH_WAY_BACK,
+    asked_ranges,
+    has_beacons,
+    has_number,
+    has_sent_beacons,
+    misses,
+    purge,
+    requests,
+)
 from kit.outbox.clock import hours_pass, install_with_clock, use_clock
 from kit.outbox.deliveries import effects, has_effects, record
 from kit.outbox.world import QUEUE, SOURCE, Happened, World, running, world_in
@@ -46,11 +55,7 @@ async def publish(world: World, times: int, *, beacons: float = 1) -> None:
         await emit(world, times)
         await eventually(lambda: world.has_unpublished(0))
         if beacons:
-            await eventually(lambda: has_sent_a_beacon(world, int(str(before))))
-
-
-async def has_sent_a_beacon(world: World, beyond: int) -> bool:
-    return await world.rows(LAST + " HAVING max(number) > %s", beyond) != []
+            await eventually(lambda: has_sent_beacons(world, beyond=before))
 
 
 async def no_request_was_sent(world: World, times: int) -> None:
@@ -120,8 +125,7 @@ async def test_what_is_lost_is_asked_for_after_the_same_hour(world: World) -> No
     async with running(world.relay(beacon_every=0)):
         await emit(world)
         await eventually(lambda: world.has_unpublished(0))
-    async with world.broker() as channel:
-        await (await channel.get_queue(QUEUE, ensure=False)).purge()
+    await purge(world)
     await hours_pass(world, 1)
     async with running(asking(world)):
         await publish(world, 0)
@@ -131,5 +135,4 @@ async def test_what_is_lost_is_asked_for_after_the_same_hour(world: World) -> No
 
 
 async def asks_for_all(world: World) -> bool:
-    found = [one for request in await requests(world) for one in request.streams]
-    return {one.aggregate_id: one.ranges for one in found} == dict.fromkeys(NAMES, ((2, 2),))
+    return await asked_ranges(world) == dict.fromkeys(NAMES, ((2, 2),))

@@ -7,7 +7,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.outbox.beacons import WITH_WAY_BACK, answering, beacon, has_beacons, misses, requests, send
+from kit.outbox.beacons import (
+    WITH_WAY_BACK,
+    answering,
+    asked_ranges,
+    beacon,
+    has_beacons,
+    has_sent_beacons,
+    misses,
+    purge,
+    requests,
+    send,
+)
 from kit.outbox.deliveries import effects, has_effects, record, stream_of
 from kit.outbox.operator import say
 from kit.outbox.world import QUEUE, SOURCE, Happened, World, running
@@ -32,11 +43,6 @@ def asking(world: World) -> Consumer:
     return world.consumer(record, resend=[SOURCE], missing_after=0.5)
 
 
-async def purge(world: World) -> None:
-    async with world.broker() as channel:
-        await (await channel.get_queue(QUEUE, ensure=False)).purge()
-
-
 async def test_the_last_events_of_streams_that_a_purge_has_lost_come_back(both: World) -> None:
     async with running(both.relay(beacon_every=2)):
         async with running(asking(both)):
@@ -50,8 +56,7 @@ async def test_the_last_events_of_streams_that_a_purge_has_lost_come_back(both: 
             await eventually(lambda: has_effects(both, 2 * len(NAMES)))
             await eventually(lambda: misses(both, {}))
     assert await effects(both) == {name: [1, 2] for name in NAMES}
-    asked = [one for request in await requests(both) for one in request.streams]
-    assert {one.aggregate_id: one.ranges for one in asked} == dict.fromkeys(NAMES, ((2, 2),))
+    assert await asked_ranges(both) == dict.fromkeys(NAMES, ((2, 2),))
 
 
 async def test_what_is_lost_together_with_its_beacon_comes_back_when_the_type_moves_again(
@@ -73,8 +78,7 @@ async def test_what_is_lost_together_with_its_beacon_comes_back_when_the_type_mo
             await eventually(lambda: misses(both, {}))
             await eventually(lambda: has_no_hole(both))
     assert await effects(both) == {**{name: [1, 2] for name in NAMES}, "other": [1]}
-    asked = [one for request in await requests(both) for one in request.streams]
-    assert {one.aggregate_id: one.ranges for one in asked} == dict.fromkeys(NAMES, ((2, 2),))
+    assert await asked_ranges(both) == dict.fromkeys(NAMES, ((2, 2),))
 
 
 async def test_what_is_lost_before_a_consumer_has_heard_a_beacon_comes_back_too(
@@ -95,10 +99,6 @@ async def test_what_is_lost_before_a_consumer_has_heard_a_beacon_comes_back_too(
 
 async def has_begun(world: World) -> bool:
     return await world.rows("SELECT FROM inbox_beacons") != []
-
-
-async def has_sent_beacons(world: World, *, beyond: object) -> bool:
-    return await world.rows("SELECT FROM outbox_beacons WHERE number > %s", beyond) != []
 
 
 async def has_no_hole(world: World) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from kit.http import ledger_service as world
 from kit.http.ledger_service import ENTRY, Ledger
 from kit.servers.round_trips import RoundTrips
-from kit.servers.tcp_proxy import server_of, tcp_proxy, through
+from kit.servers.tcp_proxy import losing_commits, server_of, tcp_proxy, through
 from servicekit.database.engine import create_engine
 from servicekit.process.urls import PostgresUrl
 
@@ -38,16 +38,9 @@ async def test_a_commit_whose_answer_was_lost_is_replayed_by_key(
     ledger: Ledger, database: PostgresUrl, count: int
 ) -> None:
     cuts = asyncio.Event()
-
-    async def cut(data: bytes, writer: asyncio.StreamWriter, *, is_answer: bool) -> None:
-        if is_answer and cuts.is_set() and b"COMMIT" in data:
-            writer.transport.abort()
-        else:
-            writer.write(data)
-
     keys = [f"key-{number}" for number in range(count)]
     async with (
-        tcp_proxy(*server_of(database), cut) as port,
+        tcp_proxy(*server_of(database), losing_commits(cuts)) as port,
         client_behind(database, port) as client,
     ):
         assert (await write(client, "before")).status_code == 201

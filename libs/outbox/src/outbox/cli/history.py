@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.options import After, DatabaseUrl, Json
-from outbox.cli.output import emit, say, table, warn
+from outbox.cli.options import After, DatabaseUrl, Json, Limit
+from outbox.cli.output import emit, say, table, warn_of_more
 from outbox.cli.running import operate
 from outbox.plural import counted
 
@@ -20,7 +20,7 @@ def history(
     database_url: DatabaseUrl,
     actor: Who = None,
     what: What = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Limit = 100,
     after: After = None,
     as_json: Json = False,
 ) -> None:
@@ -49,5 +49,4 @@ def history(
         )
         table("history", columns, rows)
         say(counted(len(page.items), "change"))
-    if page.next is not None:
-        warn(f"there are more: --after {page.next}")
+    warn_of_more(page.next)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.options import After, DatabaseUrl, Json, Yes
-from outbox.cli.output import clean, emit, say, table, warn
+from outbox.cli.options import After, DatabaseUrl, Json, Limit, Yes
+from outbox.cli.output import clean, emit, say, table, warn_of_more
 from outbox.cli.running import FOUND, confirm, fail, operate
 from outbox.jobs import Job
 from outbox.jobs.job import STATES
@@ -30,7 +30,7 @@ def list_(
     kind: Kind = None,
     state: Annotated[str | None, typer.Option(help="waiting, failed, discarded or done.")] = None,
     key: Key = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Limit = 100,
     after: After = None,
     as_json: Json = False,
 ) -> None:
@@ -44,8 +44,7 @@ def list_(
         ),
     )
     _print(page.items, as_json)
-    if page.next is not None:
-        warn(f"there are more: --after {page.next}")
+    warn_of_more(page.next)
 
 
 @app.command()

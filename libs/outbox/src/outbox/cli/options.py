@@ -66,6 +66,7 @@ Application = Annotated[
         show_default=False,
     ),
 ]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000)]
 After = Annotated[
     str | None, typer.Option(metavar="PAGE", help="The next page, as the one before names it.")
 ]

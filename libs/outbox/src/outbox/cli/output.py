@@ -35,6 +35,12 @@ def warn(line: str) -> None:
     console(stderr=True).print(clean(line), soft_wrap=True)
 
 
+def warn_of_more(after: str | None) -> None:
+    """Say on stderr how the next page is asked for, if there is one."""
+    if after is not None:
+        warn(f"there are more: --after {after}")
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under their headings; print nothing if there are none."""
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)

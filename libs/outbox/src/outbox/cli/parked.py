@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.options import After, Consumer, ConsumerName, DatabaseUrl, Json
-from outbox.cli.output import cell, clean, emit, say, table, warn
+from outbox.cli.options import After, Consumer, ConsumerName, DatabaseUrl, Json, Limit
+from outbox.cli.output import cell, clean, emit, say, table, warn, warn_of_more
 from outbox.cli.parked_changes import discard, redrive, skip
 from outbox.cli.parked_edit import edit
 from outbox.cli.parked_options import (
@@ -47,7 +47,7 @@ def list_(
     error: ErrorText = None,
     group: Group = None,
     aggregate: AggregateId = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Limit = 100,
     after: After = None,
     as_json: Json = False,
 ) -> None:
@@ -58,8 +58,7 @@ def list_(
         lambda operator: operator.parked.list(consumer, chosen, limit=limit, after=after),
     )
     _print(page.items, as_json)
-    if page.next is not None:
-        warn(f"there are more: --after {page.next}")
+    warn_of_more(page.next)
 
 
 @app.command()
@@ -70,7 +69,7 @@ def groups(
     reason: Reason = None,
     types: EventTypes = None,
     error: ErrorText = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
     """List what stops streams, by consumer, event type and cause; the most streams first.

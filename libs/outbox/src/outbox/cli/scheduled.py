@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.options import After, DatabaseUrl, Json, Note, Yes
-from outbox.cli.output import cell, clean, emit, say, table, warn
+from outbox.cli.options import After, DatabaseUrl, Json, Limit, Note, Yes
+from outbox.cli.output import cell, clean, emit, say, table, warn, warn_of_more
 from outbox.cli.running import FOUND, confirm, operate
 from outbox.cli.times import time_ahead
 from outbox.errors import NotThere
@@ -45,7 +45,7 @@ def list_(
     database_url: DatabaseUrl,
     prefix: Annotated[str | None, typer.Option(help="Only keys that begin so.")] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only events of this type.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Limit = 100,
     after: After = None,
     as_json: Json = False,
 ) -> None:
@@ -61,8 +61,7 @@ def list_(
     else:
         _show(page.items)
         say(counted(len(page.items), "scheduled event"))
-    if page.next is not None:
-        warn(f"there are more: --after {page.next}")
+    warn_of_more(page.next)
 
 
 @app.command()

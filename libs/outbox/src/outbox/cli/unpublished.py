@@ -9,8 +9,8 @@ from uuid import UUID
 
 import typer
 
-from outbox.cli.options import After, DatabaseUrl, Json, Note, Yes
-from outbox.cli.output import emit, say, table, warn
+from outbox.cli.options import After, DatabaseUrl, Json, Limit, Note, Yes
+from outbox.cli.output import emit, say, table, warn, warn_of_more
 from outbox.cli.running import FOUND, confirm, operate
 from outbox.inbox.operations import Preview
 from outbox.log.row import StoredEvent
@@ -26,7 +26,7 @@ EventIds = Annotated[list[UUID], typer.Argument(metavar="EVENT_ID…", help="Whi
 def list_(
     *,
     database_url: DatabaseUrl,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Limit = 100,
     after: After = None,
     as_json: Json = False,
 ) -> None:
@@ -42,8 +42,7 @@ def list_(
     else:
         _show(page.items)
         say(counted(len(page.items), "event cannot be published", "events cannot be published"))
-    if page.next is not None:
-        warn(f"there are more: --after {page.next}")
+    warn_of_more(page.next)
 
 
 @app.command()
