@@ -21,6 +21,7 @@ import pytest
 from devstack.native.system import System
 from kit.services.order_client import Shop
 from kit.services.rental_client import Rider
+from kit.services.worker_deaths import kill_processor_worker
 from kit.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -81,8 +82,7 @@ def test_money_moves_once_while_the_provider_fails_and_the_processor_is_killed(
             share = kill / (KILLS + 1)
             while sum(future.done() for future in renting) < share * RENTALS:
                 time.sleep(0.02)
-            rider.system.wait_ready()
-            rider.system.kill("processor-worker")
+            kill_processor_worker(rider.system)
         rental_ids = [future.result() for future in renting]
     rider.age(60)
     ends = rider.ends_of(rental_ids)

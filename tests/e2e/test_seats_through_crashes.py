@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from kit.services.booking_client import Diner
+from kit.services.worker_deaths import kill_processor_worker
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -56,7 +57,7 @@ def test_every_booking_ends_and_holds_what_it_says(diner: Diner) -> None:
         for kill in range(1, KILLS + 1):
             until_done(booking, kill / (KILLS + 1))
             until_it_works(diner)
-            diner.system.kill("processor-worker")
+            kill_processor_worker(diner.system)
         for future in [*booking, *reserving]:
             future.result()
     ends = diner.ends()
@@ -67,7 +68,7 @@ def test_every_booking_ends_and_holds_what_it_says(diner: Diner) -> None:
 
 
 def until_it_works(diner: Diner) -> None:
-    """Killed before it gets anywhere three times in a row, it would take an event for poison."""
+    """Until it has answered something, so that it is killed in the middle of its work."""
     answered = "SELECT count(*) FROM outbox WHERE aggregate_type = 'booking'"
     before, deadline = diner.rows(answered), time.monotonic() + 30
     diner.system.wait_ready()
