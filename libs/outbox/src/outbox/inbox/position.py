@@ -92,15 +92,19 @@ SELECT %(consumer)s, s.* FROM ({_STREAMS}) s
 ON CONFLICT DO NOTHING
 """  # noqa: S608
 
-# A second statement: its snapshot is newer than the wait for the locks of the first.
+# A second statement: its snapshot is newer than the wait for the locks of the first. LATERAL names
+# the whole key for each stream: a join reads all rows of the consumer where the table has no
+# statistics yet.
 _LOCK = f"""
 SELECT source, aggregate_type, aggregate_id, last_sequence, last_event_id, blocked, parked
-  FROM inbox JOIN ({_STREAMS}) s USING (source, aggregate_type, aggregate_id)
- WHERE consumer = %(consumer)s
- ORDER BY source, aggregate_type, aggregate_id
-   FOR UPDATE OF inbox
+  FROM ({_STREAMS}) s CROSS JOIN LATERAL (
+    SELECT last_sequence, last_event_id, blocked, parked FROM inbox i
+     WHERE consumer = %(consumer)s AND i.source = s.source
+       AND i.aggregate_type = s.aggregate_type AND i.aggregate_id = s.aggregate_id
+       FOR UPDATE{{}}
+  ) i
 """  # noqa: S608
-_LOCK_FREE = f"{_LOCK} SKIP LOCKED"
+_LOCK_ALL, _LOCK_FREE = _LOCK.format(""), _LOCK.format(" SKIP LOCKED")
 _LIMIT_WAITS = "SELECT set_config('lock_timeout', %s, true)"
 
 # The limit on the whole transaction replaces PostgreSQL's limit on an idle one: psycopg ends a
@@ -113,18 +117,18 @@ SELECT set_config('lock_timeout', %s, true), set_config('transaction_timeout', %
 _ANOTHER = "another transaction"
 
 # Too few rows are no error by themselves. The cast makes them one, so that COMMIT, which follows in
-# the same round trip, commits nothing.
+# the same round trip, commits nothing. The rows are there: ON CONFLICT finds each by its whole key.
 _STORE = f"""
 WITH stored AS (
-  UPDATE inbox SET last_sequence = s.last_sequence, last_event_id = s.last_event_id,
-                   blocked = s.blocked, parked = s.parked
-    FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[],
-                %(last_sequences)s::bigint[], %(last_event_ids)s::uuid[], %(blocked)s::boolean[],
-                %(parked)s::int[])
-      AS s(source, aggregate_type, aggregate_id, last_sequence, last_event_id, blocked, parked)
-   WHERE inbox.consumer = %(consumer)s AND inbox.source = s.source
-     AND inbox.aggregate_type = s.aggregate_type AND inbox.aggregate_id = s.aggregate_id
-     AND pg_current_xact_id() = %(transaction_id)s::xid8
+  INSERT INTO inbox (consumer, source, aggregate_type, aggregate_id,
+                     last_sequence, last_event_id, blocked, parked)
+  SELECT %(consumer)s, s.* FROM unnest(
+    %(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(last_sequences)s::bigint[],
+    %(last_event_ids)s::uuid[], %(blocked)s::boolean[], %(parked)s::int[]) s
+   WHERE pg_current_xact_id() = %(transaction_id)s::xid8
+  ON CONFLICT (consumer, source, aggregate_type, aggregate_id)
+  DO UPDATE SET last_sequence = excluded.last_sequence, last_event_id = excluded.last_event_id,
+                blocked = excluded.blocked, parked = excluded.parked
   RETURNING 1
 )
 SELECT CASE WHEN count(*) <> %(streams)s THEN ('{_ANOTHER}: ' || count(*))::int END FROM stored
@@ -198,7 +202,9 @@ class LockedPositions(dict[Stream, Position]):
                 limits = _ms(lock_timeout if within is None else within, transaction_timeout)
                 begun = await connection.execute(_BEGIN, limits)
                 await connection.execute(_CREATE, created)
-                found = await connection.execute(_LOCK if new is None else _LOCK_FREE, parameters)
+                found = await connection.execute(
+                    _LOCK_ALL if new is None else _LOCK_FREE, parameters
+                )
                 if within is not None:
                     await connection.execute(_LIMIT_WAITS, _ms(lock_timeout))
         except psycopg.errors.LockNotAvailable:

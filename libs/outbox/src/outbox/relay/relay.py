@@ -138,6 +138,7 @@ class Relay:
         reader, lock_session, lanes = await self._open_database(stack)
         stack.enter_context(doorbell.listening_alone(lambda: lanes.own_all))
         marker = OutboxMarker(lock_session)
+        await marker.open()
         housekeeping = Housekeeping(
             marker=marker,
             schedule=Schedule(lock_session),
