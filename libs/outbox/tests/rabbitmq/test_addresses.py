@@ -19,7 +19,8 @@ from outbox import Notifier
 from outbox.addresses import BrokerAddress, Database, DatabaseAddress, masked
 from outbox.errors import InvalidSetting
 from outbox.operations.database import open_database
-from outbox.postgres.notify import DOORBELL, Listener
+from outbox.postgres.listener import Listener
+from outbox.postgres.notify import DOORBELL
 from outbox.postgres.sessions import connect, open_lock_session
 
 SECRET = "s3/c r@t"

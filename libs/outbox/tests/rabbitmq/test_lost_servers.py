@@ -14,7 +14,7 @@ import pytest
 from kit.outbox.world import World, running
 from outbox import Notifier
 from outbox.postgres import sessions
-from outbox.postgres.notify import Listener
+from outbox.postgres.listener import Listener
 from outbox.postgres.sessions import connect
 
 WITHIN = 20_000

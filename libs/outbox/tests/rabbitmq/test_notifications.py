@@ -19,8 +19,9 @@ from kit.waiting import eventually
 from outbox import Envelope, Outbox, Relay, Retry, UnitOfWork, jobs
 from outbox.jobs import Job, JobSettings, JobWorker, Result
 from outbox.postgres import notifications
+from outbox.postgres.listener import Listener
 from outbox.postgres.notifications import Notifications
-from outbox.postgres.notify import DOORBELL, Listener
+from outbox.postgres.notify import DOORBELL
 from outbox.relay.settings import RelaySettings
 
 SELDOM: dict[str, Any] = {"poll_first": 60.0, "poll_ceiling": 60.0, "rescan_interval": 3600.0}

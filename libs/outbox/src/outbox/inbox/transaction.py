@@ -254,7 +254,8 @@ class InboxTransaction:
             statements.append(remembering(self.begun_by.consumer, self._unsequenced))
         statements += self.times.storing()
         with self.positions.stored_here():
-            commit = self.guard.commit(statements, self.positions.storing())
+            along = self.begun_by.work.going_along(self.deferred)
+            commit = self.guard.commit(statements, self.positions.storing(), along)
             await self.begun_by.limit.keep(commit)
 
     async def _check_units(self) -> None:

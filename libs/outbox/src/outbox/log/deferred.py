@@ -8,6 +8,7 @@ they write, and before the commit. Those of a block of `work.begin()` are in `la
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
@@ -20,7 +21,7 @@ from sqlalchemy.util import await_only
 
 from outbox.log.merging import merged
 from outbox.log.transaction_ends import about_savepoint
-from outbox.postgres.notify import SCHEDULED, Notifier
+from outbox.postgres.notify import DOORBELL, SCHEDULED, Along, Notifier, Pending
 
 Statement = tuple[str, Mapping[str, Any]]
 """In the driver's paramstyle."""
@@ -36,6 +37,7 @@ class Statements(ABC):
         self.emitted = False
         self.scheduled = False
         self.announced: list[tuple[str, str]] = []
+        self.along: Along | None = None
 
     @abstractmethod
     async def send(
@@ -43,14 +45,25 @@ class Statements(ABC):
     ) -> None:
         """Run a statement in the driver's paramstyle, now or later, in the order of these calls."""
 
+    def going_along(self, notifier: Notifier) -> Along | None:
+        """The notifications that the commit itself shall send, if there are any."""
+        self.along = notifier.going_along(self._notifications())
+        return self.along
+
     def committed(self, notifier: Notifier) -> None:
-        """Send the notifications of the committed transaction."""
-        if self.emitted:
-            notifier.ring()
-        if self.scheduled:
-            notifier.ring(SCHEDULED)
+        """Send the notifications of the committed transaction that have not gone along."""
+        gone = self.along.channels if self.along and self.along.sent else ()
+        for channel, keys in self._notifications().items():
+            if channel not in gone:
+                notifier.announce(channel, *keys)
+
+    def _notifications(self) -> Pending:
+        pending: Pending = defaultdict(set)
         for channel, key in self.announced:
-            notifier.announce(channel, key)
+            pending[channel].add(key)
+        if self.emitted or self.scheduled:
+            pending[DOORBELL].update([SCHEDULED] if self.scheduled else [])
+        return pending
 
 
 class DeferredStatements(Statements):

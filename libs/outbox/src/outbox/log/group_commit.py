@@ -28,10 +28,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from outbox.failpoints import hit
 from outbox.log.deferred import Statement, raw_connection
-from outbox.log.guard import begin_statement, guarded
+from outbox.log.guard import begin_statement, committing, guarded
 from outbox.log.lazy_transaction import LazyTransaction
 from outbox.losses import LAST_WORDS, sqlstate_of
-from outbox.postgres.notify import Notifier
+from outbox.postgres.notify import Along, Notifier
 
 WRITERS = 2
 """At most this many groups are under way."""
@@ -116,7 +116,7 @@ class GroupCommit:
     async def _commit_alone(self, member: _Member) -> None:
         if not member.done.done():
             with self._outcome_of(member):
-                await self._run_alone(member.unit.waiting)
+                await self._run_alone(member.unit)
 
     @contextmanager
     def _outcome_of(self, *members: _Member) -> Iterator[None]:
@@ -147,19 +147,21 @@ class GroupCommit:
                 self._begin = begin_statement(transaction.raw.isolation_level)
         return self._begin
 
-    async def _pipeline(self, statements: Sequence[Statement]) -> None:
+    async def _pipeline(
+        self, statements: Sequence[Statement], along: Along | None = None, *, limit: bool = True
+    ) -> None:
         """Commit in one round trip. Raises _RolledBack if the server refused a statement."""
         begin = await self._how_to_begin()
         async with self._autocommit.connect() as connection:
             raw, commits = await raw_connection(connection), False
             try:
-                async with raw.pipeline(), raw.cursor() as cursor:
+                async with committing(raw, along), raw.cursor() as cursor:
                     await cursor.execute(begin)
-                    await cursor.execute(_LOCK_TIMEOUT)
+                    if limit:
+                        await cursor.execute(_LOCK_TIMEOUT)
                     for statement, parameters in statements:
                         await cursor.execute(statement.encode(), parameters)
                     commits = True
-                    await cursor.execute(b"COMMIT")
             except Exception as problem:
                 state = sqlstate_of(problem)
                 reported = state is not None and not state.startswith(LAST_WORDS)
@@ -169,14 +171,15 @@ class GroupCommit:
                 await raw.rollback()
                 raise _RolledBack from problem
 
-    async def _run_alone(self, statements: Sequence[Statement]) -> None:
-        if len(statements) == 1 and await self._how_to_begin() == _BEGIN:
+    async def _run_alone(self, unit: LazyTransaction) -> None:
+        statements, along = unit.waiting, unit.going_along(self._notifier)
+        if along is None and len(statements) == 1 and await self._how_to_begin() == _BEGIN:
             # A transaction by itself.
             async with self._autocommit.connect() as connection:
                 await connection.exec_driver_sql(*_for_sqlalchemy(statements[0]))
             return
         with suppress(_RolledBack):
-            await self._pipeline(statements)
+            await self._pipeline(statements, along, limit=len(statements) > 1)
             return
         # Once more, without the short wait for locks, for the error that SQLAlchemy makes of it.
         async with guarded(self._engine.connect()) as transaction:

@@ -7,6 +7,7 @@ without its position. `check` notices code that ends or breaks the transaction a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from outbox.errors import AutocommitRefused, TransactionEnded
 from outbox.log.deferred import Statement, raw_connection, run
 from outbox.log.transaction_ends import ends_transaction
+from outbox.losses import one_line
+from outbox.postgres.notify import Along
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +59,48 @@ class GuardedTransaction:
             # A generator, say, may roll it back later and undo what others wrote meanwhile.
             raise TransactionEnded("left a savepoint open")
 
-    async def commit(self, statements: Iterable[Statement], last: Statement) -> None:
+    async def commit(
+        self, statements: Iterable[Statement], last: Statement, along: Along | None = None
+    ) -> None:
         """Run statements whose answers are not needed, and COMMIT, in one round trip.
 
         If one of them fails, nothing is committed. The error of COMMIT itself is SQLAlchemy's, as
-        if its connection had committed.
+        if its connection had committed. What goes along is sent if nothing fails.
         """
         closing = self.raw.cursor()
         try:
-            async with self.raw.pipeline():
+            async with committing(self.raw, along):
                 await run(self.raw.cursor(), statements)
                 await closing.execute(last[0].encode(), last[1])
-                await psycopg.AsyncCursor(self.raw).execute(b"COMMIT", prepare=False)
         except psycopg.Error as problem:
             if closing.pgresult is None or problem.sqlstate is None:
                 raise
             raise DBAPIError.instance("COMMIT", None, problem, psycopg.Error) from problem
+
+
+@asynccontextmanager
+async def committing(
+    raw: psycopg.AsyncConnection[Any], along: Along | None = None
+) -> AsyncIterator[None]:
+    """A pipeline that ends with COMMIT and, right behind it, what goes along (decision 1715).
+
+    If only that is refused, the transaction is committed, and the notifier sends it.
+    """
+    commit = psycopg.AsyncCursor(raw)
+    try:
+        async with raw.pipeline():
+            yield
+            await commit.execute(b"COMMIT", prepare=False)
+            if along is not None:
+                notifying = psycopg.AsyncCursor(raw)
+                await notifying.execute(along.statement.encode(), along.parameters)
+    except psycopg.Error as problem:
+        if commit.pgresult is None or raw.closed:
+            raise
+        logger.warning("notifications go once more, PostgreSQL refuses them: %s", one_line(problem))
+    else:
+        if along is not None:
+            along.sent = True
 
 
 @asynccontextmanager

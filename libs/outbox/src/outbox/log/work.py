@@ -19,7 +19,7 @@ from outbox.log.lazy_transaction import LazyTransaction
 from outbox.log.outbox import Outbox
 from outbox.log.unit_of_work import UnitOfWork
 from outbox.postgres.notifications import Notifications
-from outbox.postgres.notify import Notifier
+from outbox.postgres.notify import Along, Notifier
 from outbox.postgres.table_groups import TableGroup, check
 
 
@@ -43,6 +43,7 @@ class Work:
         self.notifications = Notifications(self.engine)
         """What parts of this process hear of the database."""
         notifier.heard_here = self.notifications.heard_here
+        notifier.may_be_heard_here = self.notifications.may_be_heard_here
         self._group = GroupCommit(self.engine, notifier)
         self._traceparent = traceparent
 
@@ -109,6 +110,10 @@ class Work:
         trace = cause.traceparent if cause else None
         return UnitOfWork(connection, self._outbox, deferred, cause=cause, traceparent=trace)
 
+    def going_along(self, deferred: DeferredStatements) -> Along | None:
+        """The notifications that the commit itself shall send, if there are any."""
+        return deferred.going_along(self._notifier)
+
     def committed(self, deferred: DeferredStatements) -> None:
-        """Send the notifications of a committed transaction."""
+        """Send the other notifications of a committed transaction."""
         deferred.committed(self._notifier)

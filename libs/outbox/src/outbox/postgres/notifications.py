@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from outbox.addresses import Database, DatabaseAddress
 from outbox.losses import Server, database_lost, one_line
 from outbox.outages import OUTAGES, Dependent
-from outbox.postgres.notify import Listener
+from outbox.postgres.listener import Listener
 from outbox.postgres.sessions import connect
 from outbox.supervise import end, outlive, run_until_first
 
@@ -74,6 +74,10 @@ class Notifications:
             yield
         finally:
             self._alone[channel].remove(hear)
+
+    def may_be_heard_here(self, channel: str) -> bool:
+        """Whether a part of this process would hear it without PostgreSQL."""
+        return bool(self._alone.get(channel))
 
     def heard_here(self, channel: str) -> bool:
         """Whether a part of this process has heard it alone, so that nothing has to be sent."""

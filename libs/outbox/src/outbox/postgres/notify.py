@@ -1,8 +1,9 @@
-"""NOTIFY after commit (the relay's doorbell, and keys that have settled), and LISTEN.
+"""NOTIFY after commit: the relay's doorbell, and keys that have settled.
 
-NOTIFY inside a business transaction takes a lock that serialises all commits. Here it goes out on a
-connection of its own, once per few milliseconds however many transactions committed. A notification
-that is lost costs time, never an event: every listener polls as well.
+NOTIFY inside a business transaction takes a lock that serialises all commits, until they are on the
+disk. Here it goes out on a connection of its own, once per few milliseconds however many
+transactions committed; or, where one commits alone, behind its COMMIT (decision 1715). A
+notification that is lost costs time, never an event: every listener polls as well.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import suppress
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import sql
-from psycopg.pq.abc import PGconn
 
 from outbox.addresses import Database, DatabaseAddress
 from outbox.losses import Server, database_lost, one_line
@@ -32,91 +32,35 @@ SCHEDULED, RESCAN = "scheduled", "rescan"
 INBOX_CHANGES = "inbox_changes"
 """Something of a consumer has changed; the payload is its name."""
 INTERVAL = 0.002  # see decision 0002
+ALONE_AFTER = 0.005
+"""Seconds without another notification after which one goes along with its commit."""
 RETRY_AFTER = 1.0
 CLOSE_WITHIN = 2.0
 # NOTIFY takes less than 8,000 bytes (PostgreSQL, NOTIFY, "payload").
 MAX_PAYLOAD = 7_500
 
 _NOTIFY = (
-    "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) n(channel, payload)"
+    "SELECT pg_notify(channel, payload)"
+    " FROM unnest(%(channels)s::text[], %(payloads)s::text[]) n(channel, payload)"
 )
+
+Pending = dict[str, set[str]]
+"""Keys by channel; none for a ring."""
 
 
 async def rescan(connection: psycopg.AsyncConnection[Any]) -> None:
     """Tell the relays to rescan from the first row, because an old event has to be published."""
-    await connection.execute(_NOTIFY, [[DOORBELL], [RESCAN]])
+    await connection.execute(*_notifying([(DOORBELL, RESCAN)]))
 
 
-class Listener:
-    """Hears notifications. A missed one costs time only: every listener polls too.
+@dataclass(slots=True)
+class Along:
+    """Notifications that are sent by the transaction's connection, right behind its COMMIT."""
 
-    It waits for the socket itself: the driver's `notifies()` wakes up ten times a second.
-    """
-
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Use a connection that nothing else uses."""
-        self._connection = connection
-        self._heard: deque[tuple[str, str]] = deque()
-        connection.add_notify_handler(lambda one: self._heard.append((one.channel, one.payload)))
-
-    @classmethod
-    async def over(cls, connection: psycopg.AsyncConnection[Any], channel: str) -> Listener:
-        """Listen on a connection that nothing else uses."""
-        listener = cls(connection)
-        await listener.listen(channel)
-        return listener
-
-    async def listen(self, channel: str) -> None:
-        """Listen to one more channel; harmless if it is listened to already."""
-        await self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-
-    async def hears_itself(self, channel: str, seconds: float) -> bool:
-        """Whether a notification on this channel arrives here, and within so many seconds."""
-        await self._connection.execute("SELECT pg_notify(%s, '')", [channel])
-        return bool(await self.heard(seconds))
-
-    async def heard(self, seconds: float) -> list[str]:
-        """Return the next payloads, at the latest after so many seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wait()
-        heard = [payload for _, payload in self._heard]
-        self._heard.clear()
-        return heard
-
-    async def payloads(self) -> AsyncIterator[str]:
-        """Give each payload as it comes, until the connection is lost."""
-        async for _, payload in self.notifications():
-            yield payload
-
-    async def notifications(self) -> AsyncIterator[tuple[str, str]]:
-        """Give each channel and payload as it comes, until the connection is lost."""
-        while True:
-            await self._wait()
-            while self._heard:
-                yield self._heard.popleft()
-
-    async def _wait(self) -> None:
-        """Wait for a notification. Raises `OperationalError` when the connection is lost."""
-        driver = self._connection.pgconn
-        self._read(driver)
-        while not self._heard:
-            await _readable(driver.socket)
-            self._read(driver)
-
-    def _read(self, driver: PGconn) -> None:
-        driver.consume_input()
-        while (one := driver.notifies()) is not None:
-            self._heard.append((one.relname.decode(), one.extra.decode()))
-
-
-async def _readable(descriptor: int) -> None:
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(descriptor, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(descriptor)
+    channels: Collection[str]
+    statement: str
+    parameters: dict[str, Any]
+    sent: bool = False
 
 
 class Notifier:
@@ -130,9 +74,12 @@ class Notifier:
         self._address = DatabaseAddress.of(database)
         self.heard_here: Callable[[str], bool] = lambda _channel: False
         """Whether this process alone has to hear a ring on a channel, and has heard it so."""
+        self.may_be_heard_here: Callable[[str], bool] = lambda _channel: False
+        """Whether a part of this process hears rings on a channel."""
         self._dependent = Dependent("notifier")
         self._interval = interval
-        self._pending: dict[str, set[str]] = defaultdict(set)
+        self._pending: Pending = defaultdict(set)
+        self._busy_until = 0.0
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -158,6 +105,20 @@ class Notifier:
         """Tell listeners of a channel that these keys have settled. Call it after commit."""
         self._pending[channel].update(keys)
         self._wake.set()
+
+    def going_along(self, pending: Pending) -> Along | None:
+        """These, for right behind the COMMIT, if nothing else was to be sent lately.
+
+        It spares a round trip on a connection that slept.
+        """
+        if self._pending or time.monotonic() < self._busy_until:
+            return None
+        along = [one for one in pending if pending[one] or not self.may_be_heard_here(one)]
+        if not along:
+            return None
+        self._be_busy()
+        rows = [(channel, chunk) for channel in along for chunk in _chunks(pending[channel])]
+        return Along(along, *_notifying(rows))
 
     async def _run(self) -> None:
         try:
@@ -188,6 +149,7 @@ class Notifier:
             await pause(self._closing, self._interval)
 
     async def _send_pending(self, connection: psycopg.AsyncConnection[object]) -> None:
+        self._be_busy()
         pending, self._pending = self._pending, defaultdict(set)
         rows = [
             (channel, chunk)
@@ -198,7 +160,7 @@ class Notifier:
         if not rows:
             return
         try:
-            await connection.execute(_NOTIFY, [list(column) for column in zip(*rows, strict=True)])
+            await connection.execute(*_notifying(rows))
         except psycopg.DataError as problem:
             # Kept, they would fail for ever; listeners poll as well.
             why = one_line(problem)
@@ -207,9 +169,17 @@ class Notifier:
             self._keep(pending)
             raise
 
-    def _keep(self, pending: dict[str, set[str]]) -> None:
+    def _be_busy(self) -> None:
+        self._busy_until = time.monotonic() + ALONE_AFTER
+
+    def _keep(self, pending: Pending) -> None:
         for channel, keys in pending.items():
             self.announce(channel, *keys)
+
+
+def _notifying(rows: Sequence[tuple[str, str]]) -> tuple[str, dict[str, Any]]:
+    channels, payloads = (list(column) for column in zip(*rows, strict=True))
+    return _NOTIFY, {"channels": channels, "payloads": payloads}
 
 
 def _chunks(keys: Iterable[str]) -> list[str]:

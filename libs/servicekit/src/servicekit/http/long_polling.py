@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 import structlog
 
 from outbox.delays import ReconnectDelay
-from outbox.postgres.notify import Listener
+from outbox.postgres.listener import Listener
 from outbox.supervise import outlive
 from servicekit.database.engine import connect
 from servicekit.process.urls import PostgresUrl
