@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from kit.outbox.world import EXCHANGE, QUEUE, SOURCE, TAKES, World
-from outbox import Consumer, Subscription, Topology, resend_handlers
+from outbox import Consumer, ConsumerSettings, Subscription, Topology, resend_handlers
 from outbox.rabbitmq.beacons import BEACONS, Beacon
 from outbox.resend_events import RESENDING, Ranges, ResendRequested
 
@@ -31,7 +32,7 @@ async def send(world: World, *beacons: Beacon) -> None:
             await exchange.publish(one.to_message(), one.routing_key)
 
 
-def answering(world: World) -> Consumer:
+def answering(world: World, **settings: Any) -> Consumer:
     """The consumer that answers requests; the world asks itself."""
     return Consumer(
         queue=WAY_BACK.queue,
@@ -39,6 +40,7 @@ def answering(world: World) -> Consumer:
         work=world.work,
         broker_url=world.broker_url,
         topology=WITH_WAY_BACK,
+        settings=ConsumerSettings(**settings),
     )
 
 
