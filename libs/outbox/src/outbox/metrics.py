@@ -42,6 +42,10 @@ BACKED_OFF = Gauge(
 )
 BEACONS = Counter("outbox_beacons_total", "Beacons that the broker has confirmed.")
 RESENT = Counter("outbox_resent_events_total", "Events that go again because a consumer asked.")
+PUT_OFF = Counter(
+    "outbox_resends_put_off_total",
+    "Events asked for again beyond the limit, left to the next request of their consumer.",
+)
 
 CONSUMED = Counter(
     "inbox_events_total", "Deliveries, by what was decided.", ["consumer", "decision"]

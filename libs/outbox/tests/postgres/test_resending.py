@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kit.outbox.world import Happened, World
-from outbox import Subscription, resend_handlers
+from outbox import Handlers, Subscription, metrics, resend_handlers, resending
 from outbox.errors import InvalidSetting, Unreadable
 from outbox.event import Envelope
 from outbox.inbox.event_classes import reader_of
@@ -38,9 +38,9 @@ def request(*streams: StreamRanges, source: str = "shop", **more: Any) -> Resend
     return ResendRequested(source, "kitchen.orders", streams, **more)
 
 
-async def ask(world: World, *requests: ResendRequested) -> None:
-    handlers = resend_handlers(BACK)
+async def ask(world: World, *requests: ResendRequested, handlers: Handlers | None = None) -> None:
     envelopes = Source("kitchen").envelopes(*requests)
+    handlers = handlers or resend_handlers(BACK)
     assert await deliver(world.work, BACK.queue, handlers, *envelopes) == []
 
 
@@ -155,6 +155,32 @@ async def test_a_time_before_all_times_is_one_that_postgresql_gives_back(world: 
 async def test_two_requests_for_the_same_events_are_one_resend(world: World) -> None:
     await published(world, Happened("a"), Happened("a"))
     await ask(world, request(of("a", (1, 2))), request(of("a", (1, 1), (1, 2))))
+    assert await go_again(world) == [("a", 1), ("a", 2)]
+    assert await unavailable(world) == {}
+
+
+async def test_a_consumer_that_asks_without_end_gets_no_more_than_the_limit(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(resending, "AT_ONCE", 6)
+    monkeypatch.setattr(resending, "A_SECOND", 0)
+    handlers, put_off = resend_handlers(BACK), metrics.PUT_OFF._value
+    before, again = put_off.get(), []
+    for _ in range(4):
+        await published(world, Happened("a"))
+        await ask(world, request(of("a", (1, 4))), handlers=handlers)
+        again.append(len(await go_again(world)))
+    assert again == [1, 2, 0, 0]
+    assert put_off.get() - before == 10
+    assert "2 wait for the next request of 'kitchen.orders'" in caplog.text
+
+
+async def test_what_is_put_off_does_not_count_as_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resending, "AT_ONCE", 2)
+    await published(world, *(Happened("a") for _ in range(3)))
+    await ask(world, request(of("a", (1, 9)), of("never", (1, 9))))
     assert await go_again(world) == [("a", 1), ("a", 2)]
     assert await unavailable(world) == {}
 

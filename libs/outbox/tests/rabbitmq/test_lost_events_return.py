@@ -23,7 +23,7 @@ from kit.outbox.deliveries import effects, has_effects, record, stream_of
 from kit.outbox.operator import say
 from kit.outbox.world import QUEUE, SOURCE, Happened, World, running
 from kit.waiting import eventually
-from outbox import Consumer, metrics
+from outbox import Consumer, metrics, resending
 from outbox.cli.running import FOUND
 from outbox.inbox import searcher
 from outbox.inbox.operations import InboxOperations
@@ -149,6 +149,25 @@ async def test_a_lost_event_between_others_comes_back_without_a_beacon(both: Wor
             await both.emit(Happened("a"), Happened("a"))
             await eventually(lambda: has_effects(both, 3))
     assert await effects(both) == {"a": [1, 2, 3]}
+
+
+async def test_what_its_source_puts_off_comes_after_a_later_request(
+    both: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher, "ASK_AGAIN", 0.3)
+    monkeypatch.setattr(resending, "AT_ONCE", 3)
+    async with running(both.relay()):
+        await both.emit(*(Happened(name) for name in NAMES))
+        await eventually(lambda: both.has_unpublished(0))
+        await purge(both)
+        async with running(asking(both)):
+            await send(both, beacon(1, **dict.fromkeys(NAMES, 1)))
+            await eventually(lambda: has_effects(both, len(NAMES)))
+            await eventually(lambda: misses(both, {}))
+    assert await effects(both) == {name: [1] for name in NAMES}
+    first, second, *_ = await requests(both)
+    assert len(first.streams) == len(NAMES)
+    assert len(second.streams) < len(NAMES)
 
 
 async def test_what_its_source_has_not_kept_is_said_once_and_waits_for_a_person(
