@@ -19,6 +19,7 @@ from psycopg.types.multirange import Multirange
 
 from outbox.event import MAX_SEQUENCE, Envelope, Stream
 from outbox.inbox.position import Connection, columns
+from outbox.inbox.whole_keys import is_found, position_of, stream_is
 from outbox.postgres.notify import INBOX_CHANGES
 from outbox.rabbitmq.beacons import Beacon
 from outbox.resend_events import Ranges, StreamRanges, listed
@@ -46,23 +47,30 @@ WITH noticed AS (
          int8multirange(int8range(coalesce(i.last_sequence, 0) + 1, s.last + 1)),
          clock_timestamp() + {_IN}
     FROM unnest(%(ids)s::text[], %(lasts)s::bigint[]) AS s(id, last)
-    LEFT JOIN inbox i ON (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
-                       = (%(consumer)s, %(source)s, %(aggregate_type)s, s.id)
+    LEFT JOIN LATERAL (
+      SELECT last_sequence FROM inbox
+       WHERE (consumer, source, aggregate_type, aggregate_id)
+           = (%(consumer)s, %(source)s, %(aggregate_type)s, s.id) LIMIT 1) i ON true
    WHERE coalesce(i.last_sequence, 0) < s.last ORDER BY s.id
   {_KNOWS_MORE} RETURNING consumer
 )
 SELECT pg_notify('{INBOX_CHANGES}', consumer) FROM noticed LIMIT 1
 """  # noqa: S608
+# A range and its order are worth the index inbox_parked_gaps to PostgreSQL even where it has no
+# statistics. See decision 1660.
+_LASTS = f"""
+consumer = %(consumer)s AND reason = 'gap'
+AND parked_at BETWEEN '-infinity' AND statement_timestamp() - {_IN}
+"""
 _ADD_GAPS = f"""
 WITH noticed AS (
   {_ADD}
   SELECT g.*, i.last_sequence, int8multirange(int8range(i.last_sequence + 1, g.last + 1)),
          clock_timestamp() + {_IN}
-    FROM (SELECT consumer, {_STREAM}, max(sequence) AS last FROM inbox_parked
-           WHERE consumer = %(consumer)s AND reason = 'gap'
-             AND parked_at < clock_timestamp() - {_IN}
+    FROM (SELECT consumer, {_STREAM}, max(sequence) AS last
+            FROM (SELECT * FROM inbox_parked WHERE {_LASTS} ORDER BY parked_at) lasting
            GROUP BY consumer, {_STREAM}) g
-    JOIN inbox i USING (consumer, {_STREAM})
+   CROSS JOIN {position_of("g")} i
    WHERE NOT i.blocked AND i.last_sequence < g.last ORDER BY {_STREAM}
   {_KNOWS_MORE} RETURNING consumer
 )
@@ -70,17 +78,17 @@ SELECT pg_notify('{INBOX_CHANGES}', consumer) FROM noticed LIMIT 1
 """  # noqa: S608
 # A stream in use elsewhere is left for the next time.
 _MAKE_DUE = f"""
-WITH due AS (
+WITH next AS MATERIALIZED (
+  SELECT {_STREAM}, sequence, event_id
+    FROM inbox_parked p CROSS JOIN LATERAL (
+      SELECT FROM inbox i
+       WHERE {stream_is("i", "p")} AND NOT i.blocked AND i.last_sequence + 1 = p.sequence
+         FOR UPDATE SKIP LOCKED) i
+   WHERE {_LASTS} AND next_attempt_at IS NULL ORDER BY parked_at
+     FOR UPDATE OF p SKIP LOCKED
+), due AS (
   UPDATE inbox_parked p SET next_attempt_at = clock_timestamp()
-    FROM (SELECT consumer, {_STREAM}, sequence, event_id
-            FROM inbox i JOIN inbox_parked p USING (consumer, {_STREAM})
-           WHERE consumer = %(consumer)s AND p.reason = 'gap' AND p.next_attempt_at IS NULL
-             AND p.parked_at < clock_timestamp() - {_IN}
-             AND p.sequence = i.last_sequence + 1 AND NOT i.blocked
-             FOR UPDATE OF i, p SKIP LOCKED) next
-   WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence, p.event_id)
-       = (next.consumer, next.source, next.aggregate_type, next.aggregate_id, next.sequence,
-          next.event_id)
+   WHERE {is_found("p", "next", "sequence", "event_id")}
   RETURNING p.consumer
 )
 SELECT pg_notify('{INBOX_CHANGES}', consumer) FROM due LIMIT 1
@@ -96,7 +104,7 @@ WITH compared AS (
          - coalesce((SELECT range_agg(int8range(p.sequence, p.sequence + 1)) FROM inbox_parked p
                       WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id) = {_KEYS}
                         AND p.reason <> 'forked'), '{{}}') AS missing
-    FROM inbox_missing m LEFT JOIN inbox i USING (consumer, {_STREAM})
+    FROM inbox_missing m LEFT JOIN {position_of("m")} i ON true
    WHERE consumer = %(consumer)s
 ), gone AS (
   DELETE FROM inbox_missing m USING compared c
@@ -118,21 +126,18 @@ UPDATE inbox_missing m
 # A few are enough: the others have their time when these have come.
 _DUE = f"""
 WITH due AS MATERIALIZED (
-  SELECT consumer, {_STREAM}, missing - unrecoverable AS wanted, next_ask_at, noticed_at
+  SELECT {_STREAM}, missing - unrecoverable AS wanted, next_ask_at, noticed_at
     FROM inbox_missing
    WHERE consumer = %(consumer)s AND source = %(source)s AND next_ask_at <= clock_timestamp()
      AND NOT isempty(missing - unrecoverable)
    ORDER BY next_ask_at, noticed_at, {_STREAM} LIMIT %(limit)s
-), free AS MATERIALIZED (
-  SELECT consumer, {_STREAM} FROM inbox i JOIN due USING (consumer, {_STREAM})
-     FOR KEY SHARE OF i SKIP LOCKED
 )
-SELECT {_STREAM}, wanted FROM due
- WHERE EXISTS (SELECT FROM free WHERE (free.source, free.aggregate_type, free.aggregate_id)
-                                    = (due.source, due.aggregate_type, due.aggregate_id))
-    OR NOT EXISTS (SELECT FROM inbox i
-                    WHERE (i.consumer, i.source, i.aggregate_type, i.aggregate_id)
-                        = (due.consumer, due.source, due.aggregate_type, due.aggregate_id))
+SELECT {_STREAM}, wanted
+  FROM due LEFT JOIN {position_of("due")} known ON true
+  LEFT JOIN LATERAL (
+    SELECT true AS is_free FROM inbox i WHERE {stream_is("i", "due")}
+       FOR KEY SHARE SKIP LOCKED) free ON true
+ WHERE is_free OR last_sequence IS NULL
  ORDER BY next_ask_at, noticed_at, {_STREAM}
 """  # noqa: S608
 _UNDER_WAY = f"""
@@ -147,13 +152,13 @@ UPDATE inbox_missing m
          + make_interval(secs => least(%(first)s * 2.0 ^ least(m.asks, 30), %(ceiling)s))
   FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(ranges)s::text[])
     AS a(source, aggregate_type, aggregate_id, ranges)
- WHERE {_KEYS} = (%(consumer)s, a.source, a.aggregate_type, a.aggregate_id)
+ WHERE {stream_is("m", "a")}
 """  # noqa: S608
 _IN_HAND = f"""
 UPDATE inbox_missing m SET next_ask_at = clock_timestamp() + {_IN}
   FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(sequences)s::bigint[])
     AS h(source, aggregate_type, aggregate_id, sequence)
- WHERE {_KEYS} = (%(consumer)s, h.source, h.aggregate_type, h.aggregate_id)
+ WHERE {stream_is("m", "h")}
    AND m.missing @> h.sequence AND m.next_ask_at < clock_timestamp() + {_IN} / 2
 """  # noqa: S608
 _UNAVAILABLE = f"""
@@ -162,7 +167,7 @@ UPDATE inbox_missing m
        asked = m.asked - u.ranges::int8multirange
   FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(ranges)s::text[])
     AS u(source, aggregate_type, aggregate_id, ranges)
- WHERE {_KEYS} = (%(consumer)s, u.source, u.aggregate_type, u.aggregate_id)
+ WHERE {stream_is("m", "u")}
    AND m.missing && u.ranges::int8multirange
    AND NOT m.unrecoverable @> u.ranges::int8multirange
 RETURNING m.source, m.aggregate_type, m.aggregate_id, m.missing * m.unrecoverable

@@ -23,6 +23,7 @@ from outbox.inbox.gates import Closed
 from outbox.inbox.parked_rows import Failure, ParkedEvent, parked_event
 from outbox.inbox.parked_selection import EVERYTHING, SELECTED, ParkedSelection
 from outbox.inbox.position import Connection, Position, columns
+from outbox.inbox.whole_keys import is_found, is_given, position_of, stream_is
 from outbox.tracebacks import storable
 
 logger = logging.getLogger(__name__)
@@ -56,15 +57,13 @@ traceparent, length(body), cause, fingerprint
 """What `parked_event` begins with; body and traceback follow."""
 
 # Only one event can be right at its sequence: the first that came.
-_PARK = """
+_PARK = f"""
 INSERT INTO inbox_parked (consumer, source, aggregate_type, aggregate_id, sequence, event_id,
                           reason, type, version, time, body, correlation_id, causation_id,
                           traceparent)
 SELECT %(consumer)s, e.source, e.aggregate_type, e.aggregate_id, e.sequence, e.event_id,
-       CASE WHEN EXISTS (SELECT FROM inbox_parked p
-                          WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence)
-                              = (%(consumer)s, e.source, e.aggregate_type, e.aggregate_id,
-                                 e.sequence))
+       CASE WHEN (SELECT true FROM inbox_parked p
+                   WHERE {stream_is("p", "e")} AND p.sequence = e.sequence LIMIT 1)
             THEN 'forked' ELSE e.reason END,
        e.type, e.version, e.time, e.body, e.correlation_id, e.causation_id, e.traceparent
   FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(sequences)s::bigint[],
@@ -75,7 +74,7 @@ SELECT %(consumer)s, e.source, e.aggregate_type, e.aggregate_id, e.sequence, e.e
          body, correlation_id, causation_id, traceparent)
 ON CONFLICT DO NOTHING
 RETURNING source, aggregate_type, aggregate_id, reason
-"""
+"""  # noqa: S608
 _WAITING_AT = f"""
 SELECT {COLUMNS}, body, NULL FROM inbox_parked
  WHERE {_AT} AND reason <> 'forked'
@@ -102,10 +101,7 @@ SELECT {COLUMNS}, body, NULL
 _REMOVE_ALL = f"""
 WITH removed AS (
   DELETE FROM inbox_parked p
-   USING unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(sequences)s::bigint[],
-               %(event_ids)s::uuid[]) AS e(source, aggregate_type, aggregate_id, sequence, event_id)
-   WHERE (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence, p.event_id)
-       = (%(consumer)s, e.source, e.aggregate_type, e.aggregate_id, e.sequence, e.event_id)
+   WHERE {is_given("p", sequence="%(sequences)s::bigint[]", event_id="%(event_ids)s::uuid[]")}
   RETURNING p.*
 ), stored AS ({STORE_PARKED})
 SELECT source, aggregate_type, aggregate_id FROM removed
@@ -161,14 +157,15 @@ UPDATE inbox_parked
  WHERE {_AT} AND reason <> 'forked'
 """  # noqa: S608
 _REDRIVE_NEXT = f"""
+WITH next AS MATERIALIZED (
+  SELECT s.*, i.last_sequence + 1 AS sequence
+    FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
+           AS s(source, aggregate_type, aggregate_id)
+   CROSS JOIN {position_of("s")} i
+)
 UPDATE inbox_parked p
    SET next_attempt_at = {_REDRIVEN}, attempts = 0, failing_since = NULL, retried_until = NULL
-  FROM inbox i JOIN unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
-       AS s(source, aggregate_type, aggregate_id) USING (source, aggregate_type, aggregate_id)
- WHERE i.consumer = %(consumer)s
-   AND (p.consumer, p.source, p.aggregate_type, p.aggregate_id, p.sequence)
-     = (i.consumer, i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1)
-   AND p.reason <> 'forked' AND {SELECTED}
+ WHERE {is_found("p", "next", "sequence")} AND p.reason <> 'forked' AND {SELECTED}
 """  # noqa: S608
 # In the order of the index inbox_parked_due, so that no stream waits for those with a lower name.
 _DUE_STREAMS = """

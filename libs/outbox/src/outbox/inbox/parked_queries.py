@@ -39,6 +39,7 @@ from outbox.inbox.parked_selection import (
     ParkedSelection,
 )
 from outbox.inbox.position import Connection, columns
+from outbox.inbox.whole_keys import position_of, stream_is
 
 Row = TypeVar("Row")
 Values = Mapping[str, object]
@@ -86,7 +87,7 @@ SELECT {COLUMNS}, CASE WHEN fits THEN body END, CASE WHEN fits THEN last_traceba
 # In the order of the primary key: one page after the other is read, however many there are.
 _STOPPED_STREAMS = f"""
 SELECT p.source, p.aggregate_type, p.aggregate_id
-  FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+  FROM inbox_parked p CROSS JOIN {position_of("p")} i
  WHERE p.consumer = %(consumer)s AND {_STOPS} AND {SELECTED}
    AND (p.source, p.aggregate_type, p.aggregate_id)
      > (%(source)s, %(aggregate_type)s, %(aggregate_id)s)
@@ -105,11 +106,11 @@ SELECT coalesce(sum(chosen.events), 0)::bigint AS events, count(*) AS streams,
        statement_timestamp() AS at, coalesce(to_hex(bit_xor(chosen.digest)), '') AS digest
   FROM (SELECT consumer, source, aggregate_type, aggregate_id, count(*) AS events,
                bit_xor(hashtextextended(p.event_id::text, 0)) AS digest
-          FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+          FROM inbox_parked p CROSS JOIN {position_of("p")} i
          WHERE p.consumer = %(consumer)s AND {SELECTED} AND {{which}}
          GROUP BY consumer, source, aggregate_type, aggregate_id
          ORDER BY source, aggregate_type, aggregate_id LIMIT %(limit)s) chosen
-  JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+  CROSS JOIN {position_of("chosen")} i
 """  # noqa: S608
 _PREVIEW_REDRIVE = _PREVIEW.format(which=_STOPS)
 _PREVIEW_DISCARD = _PREVIEW.format(which="p.reason <> 'discarded'")
@@ -127,7 +128,7 @@ WITH groups AS (
          count(*) FILTER (WHERE {FOR_PERSON}) AS for_person,
          min(ARRAY[p.event_id::text, p.source, p.aggregate_type, p.aggregate_id, p.sequence::text])
            AS sample
-    FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+    FROM inbox_parked p CROSS JOIN {position_of("p", "p.consumer")} i
    WHERE {_CONSUMER} AND p.reason NOT IN ('gap', 'behind', 'discarded')
      AND {SELECTED}
    GROUP BY p.consumer, p.type, {GROUP}
@@ -185,17 +186,18 @@ SELECT i.source, i.aggregate_type, i.aggregate_id, i.last_sequence, min(p.sequen
  GROUP BY i.source, i.aggregate_type, i.aggregate_id, i.last_sequence
 """
 _PARKED_IN = f"SELECT parked FROM inbox WHERE {STREAM}"  # noqa: S608
-_BEYOND = """
+_BEYOND = f"""
 SELECT source, aggregate_type, aggregate_id, p.sequence
   FROM unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(after)s::bigint[])
        AS s(source, aggregate_type, aggregate_id, after)
-  JOIN inbox_parked p USING (source, aggregate_type, aggregate_id)
- WHERE p.consumer = %(consumer)s AND p.sequence > s.after AND p.reason <> 'forked'
-"""
+  CROSS JOIN LATERAL (
+    SELECT sequence FROM inbox_parked p
+     WHERE {stream_is("p", "s")} AND sequence > s.after AND reason <> 'forked' OFFSET 0) p
+"""  # noqa: S608
 # Each time another event, so that one which fails for a reason of its own decides nothing.
 _NEXT_PROBE = f"""
 SELECT p.source, p.aggregate_type, p.aggregate_id, p.sequence
-  FROM inbox_parked p JOIN inbox i USING (consumer, source, aggregate_type, aggregate_id)
+  FROM inbox_parked p CROSS JOIN {position_of("p")} i
  WHERE p.consumer = %(consumer)s AND p.type = %(type)s AND {_STOPS}
    AND (p.reason = 'tripped' OR p.reason = 'failed' AND p.next_attempt_at IS NOT NULL)
  ORDER BY p.failed_at[cardinality(p.failed_at)] NULLS FIRST, p.parked_at LIMIT 1

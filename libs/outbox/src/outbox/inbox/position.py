@@ -19,6 +19,7 @@ import psycopg
 
 from outbox.errors import TransactionEnded
 from outbox.event import Envelope, Stream
+from outbox.inbox.whole_keys import is_given
 from outbox.log.deferred import Statement
 from outbox.log.guard import pipelined
 from outbox.log.operator_queries import STREAM_ORDER
@@ -149,21 +150,19 @@ DELETE FROM inbox_attempts
    AND aggregate_id = %(aggregate_id)s AND sequence = %(sequence)s
 """
 
-_FORGET_ATTEMPTS_OF_NEXT = """
-DELETE FROM inbox_attempts a
- USING inbox i JOIN unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[])
-       AS s(source, aggregate_type, aggregate_id) USING (source, aggregate_type, aggregate_id)
- WHERE i.consumer = %(consumer)s
-   AND (a.consumer, a.source, a.aggregate_type, a.aggregate_id, a.sequence)
-     = (i.consumer, i.source, i.aggregate_type, i.aggregate_id, i.last_sequence + 1)
+# Here, too, each row is found by its whole key.
+_LAST_OF_ATTEMPTED = """
+(SELECT last_sequence FROM inbox i
+  WHERE i.consumer = a.consumer AND i.source = a.source AND i.aggregate_type = a.aggregate_type
+    AND i.aggregate_id = a.aggregate_id)
 """
+_FORGET_ATTEMPTS_OF_NEXT = f"""
+DELETE FROM inbox_attempts a WHERE {is_given("a")} AND a.sequence = {_LAST_OF_ATTEMPTED} + 1
+"""  # noqa: S608
 
-_FORGET_PASSED_ATTEMPTS = """
-DELETE FROM inbox_attempts a USING inbox i
- WHERE a.consumer = %s AND i.consumer = a.consumer AND i.source = a.source
-   AND i.aggregate_type = a.aggregate_type AND i.aggregate_id = a.aggregate_id
-   AND a.sequence <= i.last_sequence
-"""
+_FORGET_PASSED_ATTEMPTS = f"""
+DELETE FROM inbox_attempts a WHERE consumer = %s AND sequence <= {_LAST_OF_ATTEMPTED}
+"""  # noqa: S608
 
 
 class LockedPositions(dict[Stream, Position]):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from outbox.event import Envelope, Stream
 from outbox.inbox.position import Connection, columns
+from outbox.inbox.whole_keys import is_given, position_of
 
 _EVENTS = """
 unnest(%(sources)s::text[], %(types)s::text[], %(ids)s::text[], %(sequences)s::bigint[])
@@ -26,9 +27,7 @@ _KEY = "source, aggregate_type, aggregate_id, sequence"
 # as a duplicate. The order keeps two processes from waiting for each other.
 _NOTE = f"""
 WITH ahead AS MATERIALIZED (
-  SELECT DISTINCT s.* FROM {_EVENTS}
-    LEFT JOIN inbox i ON i.consumer = %(consumer)s AND i.source = s.source
-     AND i.aggregate_type = s.aggregate_type AND i.aggregate_id = s.aggregate_id
+  SELECT DISTINCT s.* FROM {_EVENTS} LEFT JOIN {position_of("s")} i ON true
    WHERE s.sequence > coalesce(i.last_sequence, 0) AND i.blocked IS NOT TRUE
 ), noted AS (
   INSERT INTO inbox_attempts (consumer, {_KEY}, attempts)
@@ -39,9 +38,7 @@ SELECT {_KEY} FROM ahead EXCEPT SELECT {_KEY} FROM noted
 """  # noqa: S608
 
 _FORGET = f"""
-DELETE FROM inbox_attempts a USING {_EVENTS}
- WHERE a.consumer = %(consumer)s AND a.source = s.source AND a.aggregate_type = s.aggregate_type
-   AND a.aggregate_id = s.aggregate_id AND a.sequence = s.sequence
+DELETE FROM inbox_attempts a WHERE {is_given("a", sequence="%(sequences)s::bigint[]")}
 """  # noqa: S608
 
 

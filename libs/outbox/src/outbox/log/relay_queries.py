@@ -11,6 +11,7 @@ One file, because it is the one place with the relay's SQL on the tables `outbox
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -94,11 +95,11 @@ SELECT set_config('enable_seqscan', 'off', false),
        set_config('plan_cache_mode', 'force_generic_plan', false)
 """
 
+# No join: where the outbox table has no statistics, one would read the whole backlog.
 _FAILED = """
-UPDATE outbox SET attempts = attempts + 1, last_error = failed.error,
-                  parked_at = CASE WHEN failed.parked THEN clock_timestamp() END
-  FROM unnest(%s::bigint[], %s::text[], %s::boolean[]) AS failed(id, error, parked)
- WHERE outbox.id = failed.id AND published_at IS NULL
+UPDATE outbox SET attempts = attempts + 1, last_error = %s,
+                  parked_at = CASE WHEN %s THEN clock_timestamp() END
+ WHERE id = ANY(%s::bigint[]) AND published_at IS NULL
 """
 
 # Parked rows are few, but the index has them among all unpublished ones: ask for them rarely.
@@ -131,25 +132,33 @@ SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)
 
 
 # `statement_timestamp()` is constant during the statement, so the index on due_at serves it. With
-# `clock_timestamp()` every scheduled event would be read each time.
-MOVE = """
+# `clock_timestamp()` every scheduled event would be read each time. A range is worth the index to
+# PostgreSQL even where it has no statistics, and each row is found by its whole key: decision 1660.
+_DUE = "due_at BETWEEN '-infinity' AND statement_timestamp()"
+MOVE = f"""
 WITH free AS (
   SELECT e.source, e.key
-    FROM outbox_scheduled e JOIN outbox_streams USING (source, aggregate_type, aggregate_id)
-   WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    FROM (SELECT * FROM outbox_scheduled WHERE {_DUE} ORDER BY due_at FOR UPDATE SKIP LOCKED) e
+   CROSS JOIN LATERAL (
+     SELECT FROM outbox_streams s
+      WHERE s.source = e.source AND s.aggregate_type = e.aggregate_type
+        AND s.aggregate_id = e.aggregate_id
+        FOR UPDATE SKIP LOCKED) s
+   LIMIT %(limit)s
 ), fresh AS (
   SELECT source, key FROM outbox_scheduled e
-   WHERE due_at <= statement_timestamp()
-     AND NOT EXISTS (SELECT FROM outbox_streams s WHERE s.source = e.source
-                        AND s.aggregate_type = e.aggregate_type
-                        AND s.aggregate_id = e.aggregate_id)
+   WHERE {_DUE}
+     AND (SELECT true FROM outbox_streams s
+           WHERE s.source = e.source AND s.aggregate_type = e.aggregate_type
+             AND s.aggregate_id = e.aggregate_id) IS NULL
    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-), chosen AS (
+), chosen AS MATERIALIZED (
   SELECT * FROM free UNION ALL SELECT * FROM fresh
 ), due AS (
-  DELETE FROM outbox_scheduled s USING chosen
-   WHERE s.source = chosen.source AND s.key = chosen.key
-  RETURNING s.*
+  DELETE FROM outbox_scheduled
+   WHERE source = ANY(ARRAY(SELECT source FROM chosen)) AND key = ANY(ARRAY(SELECT key FROM chosen))
+     AND ((source, key) IN (SELECT source, key FROM chosen)) IS TRUE
+  RETURNING *
 ), stream AS (
   INSERT INTO outbox_streams AS s (source, aggregate_type, aggregate_id, last)
   SELECT source, aggregate_type, aggregate_id, count(*) FROM due
@@ -169,7 +178,7 @@ WITH free AS (
   RETURNING 1
 )
 SELECT count(*) FROM moved
-"""
+"""  # noqa: S608
 
 _NEXT_DUE = (
     "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM outbox_scheduled"
@@ -282,8 +291,11 @@ class OutboxMarker:
 
     async def mark_failed(self, errors: dict[int, str], *, parked: Collection[int] = ()) -> None:
         """Store why events are still unpublished; park those that can never be sent."""
-        parameters = [list(errors), list(errors.values()), [id_ in parked for id_ in errors]]
-        await self._connection.execute(_FAILED, parameters)
+        alike: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
+        for id_, error in errors.items():
+            alike[error, id_ in parked].append(id_)
+        for (error, is_parked), ids in alike.items():
+            await self._connection.execute(_FAILED, [error, is_parked, array_of(ids)])
 
     async def parked(self) -> dict[str, int]:
         """Aggregates with a parked event, each with its lowest id."""
