@@ -20,6 +20,17 @@ from service_processor.domains.orders.inventory import Inventory
 from service_processor.domains.orders.policy import Simulated
 from service_processor.domains.orders.service import Fulfilment
 
+MANY_PRODUCTS = """
+ALTER TABLE products SET (autovacuum_enabled = off);
+ALTER TABLE reserved_lines SET (autovacuum_enabled = off);
+INSERT INTO products SELECT 'x' || n, 1 FROM generate_series(1, 20000) n;
+INSERT INTO reserved_lines (order_id, product_id, quantity)
+SELECT gen_random_uuid(), 'x' || n, 1 FROM generate_series(1, 20000) n
+"""
+PRODUCTS_READ = text("""
+SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'products'
+""")
+
 
 @pytest.fixture
 async def stocked(service: Service) -> Service:
@@ -136,3 +147,17 @@ async def test_stock_never_goes_below_nothing_under_concurrency(
     ends = [await outcome(work, order_id) for order_id in orders]
     assert sum(end == ("COMPLETED", None) for end in ends) == 5
     assert await stock(work) == {"p": 5, "q": 0}
+
+
+async def test_a_released_order_reads_its_own_products_before_there_are_statistics(
+    stocked: Service,
+) -> None:
+    async with stocked.work.engine.begin() as connection:
+        for statement in MANY_PRODUCTS.split(";"):
+            await connection.execute(text(statement))
+    placed = await place_order(stocked, p=1)
+    async with stocked.work.begin() as unit:
+        await repository.release(unit, [placed])
+        read = (await unit.connection.execute(PRODUCTS_READ)).scalar_one()
+    assert await stock(stocked.work) == {"p": 10, "q": 10}
+    assert read < 100

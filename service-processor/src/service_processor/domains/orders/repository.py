@@ -25,12 +25,14 @@ PRODUCTS = RowMapper(products, Product)
 RESERVED = RowMapper(reserved_lines, ReservedLine)
 
 
-# What is reserved leaves the stock in the same statement.
+# What is reserved leaves the stock in the same statement. Products are named by their ids too: a
+# plain join reads all of them where PostgreSQL has no statistics.
 _RESERVED = f"""
 WITH reserved AS ({RESERVED.insert_all} RETURNING product_id, quantity)
 UPDATE products SET stock = stock - total.quantity
   FROM (SELECT product_id, sum(quantity) AS quantity FROM reserved GROUP BY product_id) AS total
- WHERE products.product_id = total.product_id"""  # noqa: S608
+ WHERE products.product_id = total.product_id
+   AND products.product_id = ANY(ARRAY(SELECT product_id FROM reserved))"""  # noqa: S608
 
 
 _RELEASED = """
@@ -40,7 +42,8 @@ WITH gone AS (
 )
 UPDATE products SET stock = stock + total.quantity
   FROM (SELECT product_id, sum(quantity) AS quantity FROM gone GROUP BY product_id) AS total
- WHERE products.product_id = total.product_id"""
+ WHERE products.product_id = total.product_id
+   AND products.product_id = ANY(ARRAY(SELECT product_id FROM gone))"""
 
 _CANCELLED = """
 UPDATE fulfilments AS decided SET cancelled_at = given.cancelled_at
