@@ -16,7 +16,14 @@ from typing import Any
 
 import psycopg
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_all,
+    wait_fixed,
+)
 
 from chaos import broker_tampering, stack
 from chaos.commands import Target
@@ -221,10 +228,13 @@ class Faults:
 
 
 async def _inject(fault: Callable[[], Awaitable[None]]) -> None:
-    """Again, while a broker that has just been started does not have all its queues yet."""
+    """Again, while a broker that has just been started does not have all its queues yet.
+
+    It may keep a message for a minute before it refuses it, so one attempt decides nothing.
+    """
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type((AMQPError, ChannelInvalidStateError)),
-        stop=stop_after_delay(60),
+        stop=stop_all(stop_after_delay(60), stop_after_attempt(3)),
         wait=wait_fixed(0.2),
         reraise=True,
     ):
