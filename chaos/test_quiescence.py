@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from chaos.quiescence import Progress
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from kit.manual_clock import Clock
 
 
 def test_a_run_may_take_long_while_something_moves() -> None:

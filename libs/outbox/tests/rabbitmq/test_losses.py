@@ -16,6 +16,7 @@ from sqlalchemy.exc import ProgrammingError as WrappedError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from kit.manual_clock import Clock
 from kit.outbox.world import QUEUE, Happened, World, install, running
 from kit.servers import addresses
 from kit.servers.databases import filled_database
@@ -167,16 +168,9 @@ async def test_a_refusal_among_services_that_run_together_is_raised_without_a_gr
         await together(refused(), asyncio.sleep(60), refused())
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

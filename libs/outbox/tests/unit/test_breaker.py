@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from kit.manual_clock import Clock
 from kit.outbox.deliveries import events
 from outbox.fingerprints import Cause
 from outbox.inbox.breaker import Breaker, CircuitBreaker
 
 AWAY, LATE, BUG = Cause("ConnectError", "a"), Cause("ReadTimeout", "a"), Cause("KeyError", "b")
 TYPE = events(1, "a")[0].type
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def breaker(streams: int = 3) -> Breaker:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from kit.manual_clock import Clock
 from kit.waiting import eventually
 from outbox.console.samples import (
     AT_REST,
@@ -21,14 +22,6 @@ from outbox.console.samples import (
 from outbox.operations.flow import Flow, OutboxFlow, Published, Waiting
 
 BEGIN = datetime(2026, 11, 26, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def measured(clock: Clock, asked: list[datetime | None]) -> Measure:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
+from kit.manual_clock import Clock
 from outbox.resending import A_SECOND, AT_ONCE, Allowance
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_what_was_granted_comes_back_with_time() -> None:

@@ -19,7 +19,7 @@ import psycopg
 
 from outbox.errors import TransactionEnded
 from outbox.event import Envelope, Stream
-from outbox.inbox.whole_keys import is_given
+from outbox.inbox.whole_keys import is_given, stream_is
 from outbox.log.deferred import Statement
 from outbox.log.guard import pipelined
 from outbox.log.operator_queries import STREAM_ORDER
@@ -94,15 +94,12 @@ ON CONFLICT DO NOTHING
 """  # noqa: S608
 
 # A second statement: its snapshot is newer than the wait for the locks of the first. LATERAL names
-# the whole key for each stream: a join reads all rows of the consumer where the table has no
-# statistics yet.
+# the whole key for each stream (decision 1660).
 _LOCK = f"""
 SELECT source, aggregate_type, aggregate_id, last_sequence, last_event_id, blocked, parked
   FROM ({_STREAMS}) s CROSS JOIN LATERAL (
     SELECT last_sequence, last_event_id, blocked, parked FROM inbox i
-     WHERE consumer = %(consumer)s AND i.source = s.source
-       AND i.aggregate_type = s.aggregate_type AND i.aggregate_id = s.aggregate_id
-       FOR UPDATE{{}}
+     WHERE {stream_is("i", "s")} FOR UPDATE{{}}
   ) i
 """  # noqa: S608
 _LOCK_ALL, _LOCK_FREE = _LOCK.format(""), _LOCK.format(" SKIP LOCKED")
@@ -151,11 +148,9 @@ DELETE FROM inbox_attempts
 """
 
 # Here, too, each row is found by its whole key.
-_LAST_OF_ATTEMPTED = """
-(SELECT last_sequence FROM inbox i
-  WHERE i.consumer = a.consumer AND i.source = a.source AND i.aggregate_type = a.aggregate_type
-    AND i.aggregate_id = a.aggregate_id)
-"""
+_LAST_OF_ATTEMPTED = f"""
+(SELECT last_sequence FROM inbox i WHERE {stream_is("i", "a", "a.consumer")})
+"""  # noqa: S608
 _FORGET_ATTEMPTS_OF_NEXT = f"""
 DELETE FROM inbox_attempts a WHERE {is_given("a")} AND a.sequence = {_LAST_OF_ATTEMPTED} + 1
 """  # noqa: S608

@@ -147,9 +147,7 @@ class GroupCommit:
                 self._begin = begin_statement(transaction.raw.isolation_level)
         return self._begin
 
-    async def _pipeline(
-        self, statements: Sequence[Statement], along: Along | None = None, *, limit: bool = True
-    ) -> None:
+    async def _pipeline(self, statements: Sequence[Statement], along: Along | None = None) -> None:
         """Commit in one round trip. Raises _RolledBack if the server refused a statement."""
         begin = await self._how_to_begin()
         async with self._autocommit.connect() as connection:
@@ -157,7 +155,7 @@ class GroupCommit:
             try:
                 async with committing(raw, along), raw.cursor() as cursor:
                     await cursor.execute(begin)
-                    if limit:
+                    if len(statements) > 1:
                         await cursor.execute(_LOCK_TIMEOUT)
                     for statement, parameters in statements:
                         await cursor.execute(statement.encode(), parameters)
@@ -179,7 +177,7 @@ class GroupCommit:
                 await connection.exec_driver_sql(*_for_sqlalchemy(statements[0]))
             return
         with suppress(_RolledBack):
-            await self._pipeline(statements, along, limit=len(statements) > 1)
+            await self._pipeline(statements, along)
             return
         # Once more, without the short wait for locks, for the error that SQLAlchemy makes of it.
         async with guarded(self._engine.connect()) as transaction:

@@ -117,8 +117,7 @@ class Notifier:
         if not along:
             return None
         self._be_busy()
-        rows = [(channel, chunk) for channel in along for chunk in _chunks(pending[channel])]
-        return Along(along, *_notifying(rows))
+        return Along(along, *_notifying(_rows(pending, along)))
 
     async def _run(self) -> None:
         try:
@@ -151,16 +150,12 @@ class Notifier:
     async def _send_pending(self, connection: psycopg.AsyncConnection[object]) -> None:
         self._be_busy()
         pending, self._pending = self._pending, defaultdict(set)
-        rows = [
-            (channel, chunk)
-            for channel, keys in pending.items()
-            if keys or not self.heard_here(channel)  # see decision 1710
-            for chunk in _chunks(keys)
-        ]
-        if not rows:
+        # See decision 1710.
+        wanted = [one for one in pending if pending[one] or not self.heard_here(one)]
+        if not wanted:
             return
         try:
-            await connection.execute(*_notifying(rows))
+            await connection.execute(*_notifying(_rows(pending, wanted)))
         except psycopg.DataError as problem:
             # Kept, they would fail for ever; listeners poll as well.
             why = one_line(problem)
@@ -175,6 +170,10 @@ class Notifier:
     def _keep(self, pending: Pending) -> None:
         for channel, keys in pending.items():
             self.announce(channel, *keys)
+
+
+def _rows(pending: Pending, channels: Iterable[str]) -> list[tuple[str, str]]:
+    return [(channel, chunk) for channel in channels for chunk in _chunks(pending[channel])]
 
 
 def _notifying(rows: Sequence[tuple[str, str]]) -> tuple[str, dict[str, Any]]:
